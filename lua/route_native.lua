@@ -20,8 +20,8 @@ local function not_set_up()
     error("route_native: setup() has not loaded any keys", 3)
 end
 
--- Loads keys and settings; call it in init_by_lua. `options` overrides the environment: signing_key, payload_key (paths),
--- payload_padding, target_suffix, leeway (seconds), cache_entries.
+-- Loads keys and settings; call it in init_by_lua. `options` overrides the environment: signing_key, payload_key
+-- (paths), payload_padding, target_suffix, leeway (seconds), cache_entries.
 --
 -- A setting or key that is wrong is an error, so that nginx does not start with it and a reload keeps the old one. A
 -- key that is not there yet is logged instead: the gateway starts and answers 503 until it is reloaded with one.

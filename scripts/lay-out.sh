@@ -5,6 +5,8 @@
 #
 # RUN_DIR/etc holds links to conf/ and, in runtime/, what runtime.sh writes from the environment. `make run`, the specs and
 # the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
+#
+# SITE=path/to/site.conf serves that file instead of conf/sites-enabled/: for the examples.
 
 set -euo pipefail
 
@@ -15,6 +17,12 @@ run_dir=$(cd "$1" && pwd)
 for entry in "$root"/conf/*; do
     ln -sfn "$entry" "$run_dir/etc/$(basename "$entry")"
 done
+
+if [ -n "${SITE:-}" ]; then
+    rm -rf "$run_dir/etc/sites-enabled"
+    mkdir "$run_dir/etc/sites-enabled"
+    ln -s "$(realpath "$SITE")" "$run_dir/etc/sites-enabled/"
+fi
 
 export ROUTE_RUN_DIR=$run_dir
 export ROUTE_ACCESS_LOG=${ROUTE_ACCESS_LOG:-$run_dir/logs/access.log}

@@ -51,9 +51,9 @@ local function refuse(r, status)
     local name = reason.name(status)
     set(r, "route_reason", name, #name)
     if status == TOKEN_MISSING then
-        return response.unauthorized(response.BEARER)
+        return response.token_missing()
     end
-    return response.unauthorized(response.INVALID_TOKEN)
+    return response.invalid_token()
 end
 
 -- Hands the answer to nginx. `cache` says where it came from: for the access log.

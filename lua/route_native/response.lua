@@ -17,14 +17,16 @@ local function finish(status, body)
     return ngx.exit(status)
 end
 
--- RFC 6750 §3: no error code when the request carries no credential at all.
-function _M.unauthorized(challenge)
-    ngx.header["WWW-Authenticate"] = challenge
+-- The request carries no credential: no error code then (RFC 6750 §3.1).
+function _M.token_missing()
+    ngx.header["WWW-Authenticate"] = "Bearer"
     return finish(ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED)
 end
 
-_M.BEARER = "Bearer"
-_M.INVALID_TOKEN = 'Bearer error="invalid_token"'
+function _M.invalid_token()
+    ngx.header["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return finish(ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED)
+end
 
 -- `retry_after` is in seconds.
 function _M.unavailable(retry_after)
