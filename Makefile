@@ -1,8 +1,9 @@
 # `make` lists what there is.
 
 SHELL := /bin/bash
+export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test lint lib install package clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -18,5 +19,16 @@ test: ## Install what the tests need, then run the lints, the Rust tests and the
 lint: ## Formatting, clippy and luacheck, with warnings as errors
 	@exec scripts/lint.sh
 
+lib: ## Build the shared library alone, as it is installed
+	@scripts/build-library.sh
+
+# Without cargo on the PATH, as under sudo, what `make lib` has built is installed.
+install: ## Install library, Lua modules and configuration (PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR=)
+	@if command -v cargo > /dev/null; then scripts/build-library.sh; fi
+	@scripts/install.sh
+
+package: ## Build a binary rock and a tarball (DIST=dist)
+	@scripts/package.sh
+
 clean: ## Remove what was built and run
-	rm -rf target .run
+	rm -rf target .run dist

@@ -8,4 +8,6 @@ scripts/setup.sh test
 scripts/lint.sh
 cargo build --release --all-features
 cargo test --release --all-features
+# Last of the builds, so that the specs serve with the library as it is installed.
+scripts/build-library.sh
 scripts/specs.sh
