@@ -50,19 +50,26 @@ end
 local function refuse(r, status)
     local name = reason.name(status)
     set(r, "route_reason", name, #name)
+    set(r, "route_cache", "", 0)
     if status == TOKEN_MISSING then
         return response.token_missing()
     end
     return response.invalid_token()
 end
 
--- Hands the answer to nginx. `cache` says where it came from: for the access log.
-local function accept(r, cache)
+-- Hands the answer to nginx.
+local function accept(r)
     if not set(r, "target", answer.target, answer.target_length) then
         error("route_native: the configuration declares no $target; add: set $target '';", 3)
     end
-    set(r, "route_cache", cache, #cache)
     set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
+end
+
+-- The same for an answer that this worker did not have; `cache` says where it came from. The configuration presets
+-- $route_cache to "hit", so that a hit has one variable less to write.
+local function accept_from(r, cache)
+    set(r, "route_cache", cache, #cache)
+    return accept(r)
 end
 
 -- Looks in the dictionary that all workers share. Returns true when the answer was there.
@@ -84,7 +91,7 @@ end
 local function resolve_token(r, token, length, now)
     local found, key = find_shared(token, length, now)
     if found then
-        return accept(r, "shared")
+        return accept_from(r, "shared")
     end
     local status = library.rn_gateway_resolve(gateway, token, length, now, answer)
     if status ~= OK then
@@ -95,7 +102,7 @@ local function resolve_token(r, token, length, now)
         local target = ffi_string(answer.target, answer.target_length)
         targets:set(key, target, answer.ttl, now + answer.ttl)
     end
-    return accept(r, "miss")
+    return accept_from(r, "miss")
 end
 
 local function resolve_from_query(r, now)
@@ -108,7 +115,7 @@ local function resolve_from_query(r, now)
     end
     local status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)
     if status == OK then
-        return accept(r, "hit")
+        return accept(r)
     elseif status ~= NOT_CACHED then
         return refuse(r, status)
     end
@@ -125,7 +132,7 @@ function _M.resolve()
     local now = time()
     local status = library.rn_gateway_lookup(gateway, headers, count, now, answer)
     if status == OK then
-        return accept(r, "hit")
+        return accept(r)
     elseif status == NOT_CACHED then
         return resolve_token(r, answer.token, answer.token_length, now)
     elseif status == TOKEN_MISSING then
