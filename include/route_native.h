@@ -207,6 +207,8 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
 
 // Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
 //
+// Errors: `InvalidArgument` for a target that is no host.
+//
 // # Safety
 // `token` and `target` must be readable for their lengths.
 int32_t rn_gateway_remember(const rn_gateway *gateway,
