@@ -41,7 +41,7 @@ pub struct Key {
 
 enum Verifier {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl Key {
@@ -62,7 +62,7 @@ impl Key {
         let uses: Vec<_> = HMAC
             .iter()
             .filter(|(_, _, shortest)| secret.len() >= *shortest)
-            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(hmac::Key::new(*hash, secret))))
+            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(Box::new(hmac::Key::new(*hash, secret)))))
             .collect();
         if uses.is_empty() {
             return Err(ConfigError::new(Reason::KeyTooWeak, "is an HMAC secret of fewer than 32 bytes"));
