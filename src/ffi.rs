@@ -83,16 +83,16 @@ pub struct rn_gateway_options {
     pub cache_entries: u32,
 }
 
-/// An answer, written into memory of the caller.
+/// An answer, written into memory of the caller. Its lengths have 32 bits because LuaJIT boxes 64-bit numbers.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_answer {
     /// Where the token lies within the request's headers; as long-lived as they are.
     pub token: *const u8,
     /// The token's length.
-    pub token_length: usize,
+    pub token_length: u32,
     /// The target's length.
-    pub target_length: usize,
+    pub target_length: u32,
     /// Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
     pub ttl: u32,
     /// What stands for the token in logs.
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn rn_gateway_lookup(
             Err(Reason::TokenMissing) => return Err(Reason::TokenMalformed),
             Err(reason) => return Err(reason),
         };
-        (answer.token, answer.token_length) = (token.as_ptr(), token.len());
+        place_token(answer, token);
         cached(gateway, token, now, answer)
     })
 }
@@ -228,7 +228,7 @@ pub unsafe extern "C" fn rn_gateway_lookup_token(
         // SAFETY: the caller's promise.
         let (gateway, text, answer) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, out(answer)?) };
         let token = credential::token_of(text)?;
-        (answer.token, answer.token_length) = (token.as_ptr(), token.len());
+        place_token(answer, token);
         cached(gateway, token, now, answer)
     })
 }
@@ -397,9 +397,14 @@ fn cached(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) -> 
     found.ok_or(Reason::NotCached)
 }
 
+fn place_token(answer: &mut rn_answer, token: &[u8]) {
+    answer.token = token.as_ptr();
+    answer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
+}
+
 fn write_target(answer: &mut rn_answer, target: &str) {
     answer.target[..target.len()].copy_from_slice(target.as_bytes());
-    answer.target_length = target.len();
+    answer.target_length = target.len() as u32; // at most MAX_HOST_BYTES
 }
 
 /// # Safety
