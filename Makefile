@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lib install package clean
+.PHONY: help run test test-image lint lib install package abi clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -15,6 +15,9 @@ run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run 
 
 test: ## Install what the tests need, then run the lints, the Rust tests and the specs
 	@exec scripts/test.sh
+
+test-image: ## Build Dockerfile.jammy on a stand-in base and send a token through its result (root, Debian or Ubuntu)
+	@exec scripts/test-image.sh
 
 lint: ## Formatting, clippy and luacheck, with warnings as errors
 	@exec scripts/lint.sh
@@ -29,6 +32,9 @@ install: ## Install library, Lua modules and configuration (PREFIX=/usr/local DE
 
 package: ## Build a binary rock and a tarball (DIST=dist)
 	@scripts/package.sh
+
+abi: ## Write include/route_native.h and lua/route_native/cdef.lua anew from src/ffi.rs
+	@UPDATE_ABI=1 cargo test --quiet --release --test abi
 
 clean: ## Remove what was built and run
 	rm -rf target .run dist

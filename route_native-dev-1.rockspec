@@ -29,7 +29,9 @@ build = {
         lib = { libroute_native = "target/install/libroute_native.so" },
         lua = {
             ["route_native"] = "lua/route_native.lua",
+            ["route_native.balancer"] = "lua/route_native/balancer.lua",
             ["route_native.cdef"] = "lua/route_native/cdef.lua",
+            ["route_native.cold"] = "lua/route_native/cold.lua",
             ["route_native.engine"] = "lua/route_native/engine.lua",
             ["route_native.gateway"] = "lua/route_native/gateway.lua",
             ["route_native.library"] = "lua/route_native/library.lua",
@@ -38,6 +40,7 @@ build = {
             ["route_native.request"] = "lua/route_native/request.lua",
             ["route_native.response"] = "lua/route_native/response.lua",
             ["route_native.settings"] = "lua/route_native/settings.lua",
+            ["route_native.worker_thread"] = "lua/route_native/worker_thread.lua",
         },
     },
 }
