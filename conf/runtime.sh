@@ -82,6 +82,7 @@ main_conf() {
 
 # variable NAME DEFAULT CHECK VARIABLE: an nginx variable whose value is the environment's.
 variable() {
+    value=
     eval "value=\${$4:-\$2}"
     "$3" "$4" "$value"
     echo "map \"\" \$$1 { default \"$value\"; }"
