@@ -22,4 +22,5 @@ shellcheck --severity=warning docker-entrypoint.sh conf/*.sh scripts/*.sh .ci/ru
 shellcheck --severity=warning --shell=bash --exclude=SC2034 scripts/examples/*.sh
 "$tools/bin/hadolint" Dockerfile.jammy Dockerfile.alpine
 tool kubernetes-validate --quiet --strict deploy/kubernetes.yaml
-tool check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+tool check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml > "$tools/log" \
+    || { cat "$tools/log" >&2; exit 1; }

@@ -93,7 +93,7 @@ rust_image() {
 
 # What is already downloaded for the checkout's own build is not downloaded again.
 image() {
-    cargo fetch --quiet --locked
+    cargo fetch --quiet --locked --target "$(rustc -vV | sed -n "s/^host: //p")"
     mkdir -p "${CARGO_HOME:-$HOME/.cargo}/registry"
     buildah build --quiet --format docker --file Dockerfile.jammy --tag route-native:test \
         --build-arg BASE_IMAGE=localhost/route-native-base --build-arg BASE_IMAGE_RELEASE=test \
