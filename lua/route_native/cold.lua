@@ -1,5 +1,5 @@
--- The work that a new token costs: a millisecond of RSA. It runs once for each token, however many requests bring it, and
--- in nginx's thread pool where there is one, so that requests with known tokens do not wait for it.
+-- The work that a new token costs: a millisecond of RSA. It runs once for each token, however many requests bring it,
+-- and in nginx's thread pool where there is one, so that requests with known tokens do not wait for it.
 --
 --     request ──► flight for this token? ──yes──► wait for its answer
 --                        │ no
@@ -30,7 +30,8 @@ end
 
 local function threaded(gateway, token, now)
     local address = tonumber(ffi.cast("uintptr_t", gateway))
-    local ok, status, target, ttl = run_worker_thread(POOL, "route_native.worker_thread", "resolve", address, token, now)
+    local ok, status, target, ttl =
+        run_worker_thread(POOL, "route_native.worker_thread", "resolve", address, token, now)
     if ok then
         return status, target, ttl
     end
@@ -56,8 +57,8 @@ local function lead(gateway, key, token, now)
     return flight
 end
 
--- Resolves a token that no cache knows; `key` names it. Returns the status, the target and its seconds, and whether this
--- request did the work itself; nil when the pool has no room, or when nothing came back in time.
+-- Resolves a token that no cache knows; `key` names it. Returns the status, the target and its seconds, and whether
+-- this request did the work itself; nil when the pool has no room, or when nothing came back in time.
 function _M.resolve(gateway, key, token, now)
     if not run_worker_thread then
         local status, target, ttl = inline(gateway, token, now)

@@ -13,7 +13,7 @@ local reason = require "route_native.reason"
 local request = require "route_native.request"
 local response = require "route_native.response"
 
-local copy, ffi_string = ffi.copy, ffi.string
+local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
 local ngx = ngx
 local time = ngx.time
@@ -37,6 +37,8 @@ local _M = {}
 function _M.start(handle, sentence)
     gateway, trouble = handle, sentence
     targets = ngx.shared.targetmap
+    -- Loaded while the master may still read the files; workers may not.
+    require "route_native.balancer"
     if gateway and not targets then
         gateway, trouble = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end
@@ -60,12 +62,25 @@ local function refuse(r, status)
     return response.invalid_token()
 end
 
+-- $desktop is what proxy_pass goes to. The configuration presets it to the upstream that keeps connections alive, which
+-- takes addresses (balancer.lua); a name goes to nginx's own resolver, which keeps to the TTL of its records.
+local function pass_by_name(r)
+    local port = ngx.var.desktop_port
+    if port then
+        local desktop = ffi_string(answer.target, answer.target_length) .. ":" .. port
+        set(r, "desktop", desktop, #desktop)
+    end
+end
+
 -- Hands the answer to nginx.
 local function accept(r)
     if not set(r, "target", answer.target, answer.target_length) then
         error("route_native: the configuration declares no $target; add: set $target '';", 3)
     end
     set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
+    if answer.is_name ~= 0 then
+        pass_by_name(r)
+    end
 end
 
 -- The same for an answer that this worker did not have; `cache` says where it came from. The configuration presets
@@ -73,12 +88,6 @@ end
 local function accept_from(r, cache)
     set(r, "route_cache", cache, #cache)
     return accept(r)
-end
-
-local function write_answer(token, target)
-    copy(answer.target, target, #target)
-    answer.target_length = #target
-    library.rn_token_fingerprint(token, #token, answer.fingerprint)
 end
 
 -- Looks in the dictionary that all workers share. Returns the target or nil.
@@ -104,7 +113,7 @@ local function resolve_cold(r, key, token, now)
     if mine and ttl > 0 then
         targets:set(key, target, ttl, now + ttl)
     end
-    write_answer(token, target)
+    library.rn_answer_write(answer, token, #token, target, #target)
     return accept_from(r, "miss")
 end
 
@@ -113,7 +122,7 @@ local function resolve_token(r, token, now)
     local key = ffi_string(shared_key, KEY_BYTES)
     local target = find_shared(key, token, now)
     if target then
-        write_answer(token, target)
+        library.rn_answer_write(answer, token, #token, target, #target)
         return accept_from(r, "shared")
     end
     return resolve_cold(r, key, token, now)

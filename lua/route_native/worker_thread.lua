@@ -7,8 +7,8 @@ local answer = ffi.new("rn_answer")
 
 local _M = {}
 
--- Resolves a token with the gateway at `address`, which the worker owns for as long as it lives. Only plain values cross
--- between the two Lua states: returns the status, and on success the target and the seconds that it may be kept.
+-- Resolves a token with the gateway at `address`, which the worker owns for as long as it lives. Only plain values
+-- cross between the two Lua states: returns the status, and on success the target and its seconds.
 function _M.resolve(address, token, now)
     local gateway = ffi.cast("const rn_gateway *", address)
     local status = library.rn_gateway_resolve(gateway, token, #token, now, answer)
