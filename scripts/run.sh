@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 PORT=${PORT:-8080}
 RUN_DIR=${RUN_DIR:-.run}
 EXAMPLE=${EXAMPLE:-desktop}
-CARGO_FEATURES=cli,demo
+CARGO_FEATURES=${CARGO_FEATURES:-cli,demo}
 export ROUTE_WORKERS=${WORKERS:-auto}
 export ROUTE_LISTEN=127.0.0.1:$PORT
 

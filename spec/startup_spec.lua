@@ -326,7 +326,8 @@ http {
                 assert.equal(200, response.status)
                 assert.equal(path .. "/x?a=1", cjson.decode(response.body).path)
             end
-            assert.equal(200, http.request(port, { path = path .. "/x?jwt_token=" .. good }).status)
+            local asked = http.request(port, { path = path .. "/x?a=1&jwt_token=" .. good .. "&b=2" })
+            assert.same({ 200, path .. "/x?a=1&b=2" }, { asked.status, cjson.decode(asked.body).path })
             local bad = { { "Authorization", good .. "x" } }
             local refused = http.request(port, { path = path, headers = bad })
             assert.equal(401, refused.status)

@@ -17,8 +17,8 @@ local POOL = "route_native"
 -- The most tokens that may wait in one worker, about as many milliseconds; beyond it a request is told to come back.
 -- What waits longer than PATIENCE seconds is told the same.
 local MAX_FLIGHTS, PATIENCE = 256, 10
--- The most tasks that are handed to the pool at a time: enough to keep its threads busy. Each has a Lua state of its own
--- for as long as it waits there, of which nginx keeps 10 (lua_worker_thread_vm_pool_size).
+-- The most tasks that are handed to the pool at a time: enough to keep its threads busy. Each has a Lua state of its
+-- own for as long as it waits there, of which nginx keeps 10 (lua_worker_thread_vm_pool_size).
 local MAX_TASKS = 8
 
 local _M = {}
