@@ -44,12 +44,12 @@ present() {
     esac
 }
 
-openresty() {
+has_openresty() {
     command -v openresty > /dev/null || [ -x /usr/local/openresty/nginx/sbin/nginx ]
 }
 
 wanted=("${BUILD[@]}")
-openresty || wanted+=("${RUN[@]}")
+has_openresty || wanted+=("${RUN[@]}")
 case ${1:?usage: setup.sh run | test | bench} in
     run) ;;
     test) wanted+=("${TEST[@]}") ;;
