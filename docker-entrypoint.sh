@@ -58,6 +58,14 @@ explain() {
     fail "${name:+$name is wrong: }nginx refuses its configuration: ${message:-$1}"
 }
 
+# A key of the wrong kind, said before nginx says it in several lines. A key that is not there yet is no mistake: the
+# gateway answers 503 until it is reloaded with one.
+check_keys() {
+    command -v route-token > /dev/null || return 0
+    [ -r "${JWT_DESKTOP_SIGNING_PUBLIC_KEY:-}" ] && [ -r "${JWT_DESKTOP_PAYLOAD_PRIVATE_KEY:-}" ] || return 0
+    said=$(route-token check-keys 2>&1) || fail "${said#route-token: }"
+}
+
 # The first SIGTERM. Without nginx there is nothing to drain; $! is for a signal between its start and the next line.
 drain() {
     nginx=${nginx:-${!:-}}
@@ -78,6 +86,7 @@ esac
 # shellcheck source=scripts/nginx.sh
 . "$here/scripts/nginx.sh"
 lay_out
+check_keys
 set -- -e stderr -p "$etc" -c "$etc/nginx.conf"
 said=$("$NGINX_BINARY" "$@" -t -q 2>&1) || explain "$said"
 
