@@ -43,14 +43,15 @@ lay_out() {
 
 # One sentence for what `nginx -t` said: the library's own, or nginx's with the variable that it is about.
 explain() {
-    own=$(printf '%s\n' "$1" | sed -n 's/.*\(route_native: .*\)/\1/p' | head -n 1)
+    # The first line each time, read by a program that reads to the end: with SIGPIPE ignored, printf would complain.
+    own=$(printf '%s\n' "$1" | sed -n 's/.*\(route_native: .*\)/\1/p' | sed -n 1p)
     [ -z "$own" ] || fail "${own#route_native: }"
     # Without the file of runtime/ that it happened in: nobody has written that by hand.
     message=$(printf '%s\n' "$1" \
-        | sed -n '/.*\[emerg\] / { s///; s/^[0-9]*#[0-9]*: //; s| in [^ ]*/runtime/[a-z.]*:[0-9]*$||; p; q; }')
+        | sed -n '/.*\[emerg\] / { s///; s/^[0-9]*#[0-9]*: //; s| in [^ ]*/runtime/[a-z.]*:[0-9]*$||; p; }' | sed -n 1p)
     name=$(env | grep -E '^(ROUTE|PYOS|NAMESERVER|NODE)_[A-Z_]*=...' | while IFS='=' read -r name value; do
         case $message in *"$value"*) printf '%s\n' "$name" ;; esac
-    done | head -n 1)
+    done | sed -n 1p)
     case $message in
         *'bind() to'*) name=${name:-ROUTE_LISTEN} ;;
         *getpwnam* | *getgrnam*) name=${name:-ROUTE_USER} ;;
