@@ -64,6 +64,9 @@ gateway() {
 }
 
 [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && ((PORT < 65536)) || fail "PORT must be a port number, and is \"$PORT\""
+case $RUN_DIR in
+    *[!A-Za-z0-9_./+@%,:=-]*) fail "RUN_DIR must be a path without blanks and quotes, and is \"$RUN_DIR\"" ;;
+esac
 ! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
 [[ $EXAMPLE =~ ^[a-z_]+$ && -e scripts/examples/$EXAMPLE.sh ]] \
     || fail "EXAMPLE must be one of $(basename -as .sh scripts/examples/*.sh | paste -sd ' '), and is \"$EXAMPLE\""
