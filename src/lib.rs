@@ -1,1 +1,4 @@
 //! placeholder
+
+#[cfg(feature = "tunnel")]
+pub mod mux;
