@@ -2,3 +2,5 @@
 
 #[cfg(feature = "tunnel")]
 pub mod mux;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;

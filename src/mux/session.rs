@@ -95,6 +95,11 @@ impl Session {
         self.config.dialect
     }
 
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.config.role
+    }
+
     /// The bounds of the session.
     pub fn limits(&self) -> &Limits {
         &self.config.limits
