@@ -1,6 +1,38 @@
-//! placeholder
+//! route_native checks tokens for OpenResty gateways.
+//!
+//! Data flows one way, and so do the modules' imports:
+//!
+//! ```text
+//! conf/*.conf -> lua/route_native* -> ffi -> the pure modules below
+//! ```
+//!
+//! | module         | purpose                                                              |
+//! |----------------|----------------------------------------------------------------------|
+//! | [`error`]      | the fixed list of reasons, with numbers that never change            |
+//! | [`jwt`]        | keys, policy and verification of signed tokens (RFC 7515, 7519)      |
+//! | [`payload`]    | the RSA key that opens the `hash` claim                              |
+//! | [`target`]     | which strings may become the address of a desktop                    |
+//! | [`credential`] | which of a request's headers carries the token                       |
+//! | [`resolve`]    | token to target, with the seconds that the answer may be kept        |
+//! | [`cache`]      | the worker's own bounded cache of answers                            |
+//! | [`gateway`]    | the three above put together from one set of options                 |
+//! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
+//!
+//! With the feature `tunnel` there are also `mux`, the tunnel's multiplexer, and `tunnel`, its server and client: they
+//! run as processes of their own, never inside nginx.
+//!
+//! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 
+pub mod cache;
+pub mod credential;
+pub mod error;
+pub mod ffi;
+pub mod gateway;
+pub mod jwt;
 #[cfg(feature = "tunnel")]
 pub mod mux;
+pub mod payload;
+pub mod resolve;
+pub mod target;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;

@@ -1,0 +1,490 @@
+//! The C ABI: all the unsafe code and all the panic guards, nothing else.
+//!
+//! Conventions, the same for every export:
+//!
+//! - Names are `rn_<noun>_<verb>`. Handles are opaque, made by `_new` and released by `_free`.
+//! - A fallible call returns a status: 0, or a [`Reason`]'s number. Outputs are valid only on 0, except where
+//!   a length says how large a buffer must be (`BufferTooSmall`).
+//! - Bytes come in as pointer and length. A null pointer is allowed where the length is 0. Nothing is kept past the
+//!   call, and no C strings, structs by value or callbacks are used: LuaJIT does not compile calls that have them.
+//! - `now` is in seconds since the epoch.
+//! - No panic leaves the library: it becomes [`Reason::Internal`].
+//! - A gateway may be used by several threads at once; `_free` needs it to itself.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::ptr;
+use std::slice;
+
+use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
+use crate::error::{ConfigError, Reason};
+use crate::gateway::{Gateway, Options};
+use crate::jwt::Policy;
+use crate::payload::Padding;
+use crate::target::{MAX_HOST_BYTES, Suffix};
+
+/// The version of this ABI. Lua refuses a library whose version is another.
+pub const RN_ABI_VERSION: u32 = 1;
+
+/// The size of [`rn_answer::target`].
+pub const RN_TARGET_BYTES: usize = 256;
+const _: () = assert!(MAX_HOST_BYTES <= RN_TARGET_BYTES);
+
+/// Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rn_string {
+    /// Length in bytes; negative lengths are refused.
+    pub length: i32,
+    /// The bytes.
+    pub data: *const u8,
+}
+
+/// A request's header, laid out as lua-nginx-module's `ngx_http_lua_ffi_table_elt_t`, so that the array which
+/// nginx fills is read where it lies.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rn_header {
+    /// The name as received.
+    pub name: rn_string,
+    /// The value as received.
+    pub value: rn_string,
+}
+
+/// What [`rn_gateway_new`] reads. Texts are pointer and length; an absent text has length 0.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rn_gateway_options {
+    /// Path of the file with the key or keys that sign tokens.
+    pub signing_key: *const u8,
+    /// Its length.
+    pub signing_key_length: usize,
+    /// Path of the file with the private key that opens the `hash` claim.
+    pub payload_key: *const u8,
+    /// Its length.
+    pub payload_key_length: usize,
+    /// `pkcs1v15` (also when absent), `oaep-sha1` or `oaep-sha256`.
+    pub padding: *const u8,
+    /// Its length.
+    pub padding_length: usize,
+    /// The suffix that targets must have; absent: any target.
+    pub suffix: *const u8,
+    /// Its length.
+    pub suffix_length: usize,
+    /// Clock skew that is forgiven, in seconds.
+    pub leeway: u32,
+    /// The most answers that a process keeps for itself.
+    pub cache_entries: u32,
+}
+
+/// An answer, written into memory of the caller. Its lengths have 32 bits because LuaJIT boxes 64-bit numbers.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rn_answer {
+    /// Where the token lies within the request's headers; as long-lived as they are.
+    pub token: *const u8,
+    /// The token's length.
+    pub token_length: u32,
+    /// The target's length.
+    pub target_length: u32,
+    /// Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
+    pub ttl: u32,
+    /// What stands for the token in logs.
+    pub fingerprint: [u8; FINGERPRINT_BYTES],
+    /// The target, not terminated.
+    pub target: [u8; RN_TARGET_BYTES],
+}
+
+/// A gateway's keys, settings and cache.
+#[allow(non_camel_case_types)]
+pub struct rn_gateway(Gateway);
+
+/// The version of the ABI that this library has: [`RN_ABI_VERSION`].
+#[unsafe(no_mangle)]
+pub extern "C" fn rn_abi_version() -> u32 {
+    RN_ABI_VERSION
+}
+
+/// Writes the name of a status, such as `token_expired`.
+///
+/// Errors: `InvalidArgument` for a number that is no reason, `BufferTooSmall`.
+///
+/// # Safety
+/// `out` must be writable for `capacity` bytes and `length` for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_reason_name(status: i32, out: *mut u8, capacity: usize, length: *mut usize) -> i32 {
+    guard(|| {
+        let reason = Reason::from_code(status).ok_or(Reason::InvalidArgument)?;
+        // SAFETY: the caller's promise.
+        unsafe { write_bytes(reason.name().as_bytes(), out, capacity, length) }
+    })
+}
+
+/// Makes a gateway: reads and parses its keys.
+///
+/// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+///
+/// # Safety
+/// `options` must point to a whole struct whose texts are readable for their lengths, `gateway` and
+/// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
+/// [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_new(
+    options: *const rn_gateway_options,
+    gateway: *mut *mut rn_gateway,
+    error: *mut u8,
+    error_capacity: usize,
+    error_length: *mut usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise; null is checked.
+        let (options, gateway) = unsafe { (options.as_ref(), gateway.as_mut()) };
+        let (Some(options), Some(gateway)) = (options, gateway) else { return Err(Reason::InvalidArgument) };
+        // SAFETY: the caller's promise.
+        match unsafe { new_gateway(options) } {
+            Ok(made) => {
+                *gateway = Box::into_raw(Box::new(rn_gateway(made)));
+                Ok(())
+            }
+            Err(mistake) => {
+                let sentence = mistake.sentence.as_bytes();
+                let cut = &sentence[..sentence.len().min(error_capacity)];
+                // SAFETY: the caller's promise.
+                unsafe { write_bytes(cut, error, error_capacity, error_length) }?;
+                Err(mistake.reason)
+            }
+        }
+    })
+}
+
+/// Releases a gateway; null is allowed.
+///
+/// # Safety
+/// `gateway` must come from [`rn_gateway_new`], be released once, and not be in use.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_free(gateway: *mut rn_gateway) {
+    guard(|| {
+        if !gateway.is_null() {
+            // SAFETY: the caller's promise: a handle of ours, released once.
+            drop(unsafe { Box::from_raw(gateway) });
+        }
+        Ok(())
+    });
+}
+
+/// Finds the token among a request's headers and looks it up in this process's cache: the hot path, one call.
+///
+/// 0: `answer` holds the target, the fingerprint and the token's place. `NotCached`: it holds the token's place.
+/// `TokenMissing`: neither header is there. Other errors: `TokenAmbiguous`, `TokenTooLarge`; an empty header is
+/// `TokenMalformed`.
+///
+/// # Safety
+/// `headers` must be an array of `count` headers, each readable for its lengths; `answer` writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_lookup(
+    gateway: *const rn_gateway,
+    headers: *const rn_header,
+    count: usize,
+    now: i64,
+    answer: *mut rn_answer,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, headers, answer) = unsafe { (gateway_of(gateway)?, array(headers, count)?, out(answer)?) };
+        // SAFETY: the caller's promise, for each header.
+        let pairs = headers.iter().map(|header| unsafe { (string(&header.name), string(&header.value)) });
+        let token = match credential::from_headers(pairs) {
+            Ok(found) => found.ok_or(Reason::TokenMissing)?,
+            // The header is there but empty: not the same as no header, which lets the query be asked.
+            Err(Reason::TokenMissing) => return Err(Reason::TokenMalformed),
+            Err(reason) => return Err(reason),
+        };
+        place_token(answer, token);
+        cached(gateway, token, now, answer)
+    })
+}
+
+/// Looks a token up in this process's cache, wherever it was found.
+///
+/// 0: `answer` holds target and fingerprint. Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` when empty.
+///
+/// # Safety
+/// `token` must be readable for `token_length` bytes, `answer` writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_lookup_token(
+    gateway: *const rn_gateway,
+    token: *const u8,
+    token_length: usize,
+    now: i64,
+    answer: *mut rn_answer,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, text, answer) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, out(answer)?) };
+        let token = credential::token_of(text)?;
+        place_token(answer, token);
+        cached(gateway, token, now, answer)
+    })
+}
+
+/// Resolves a token: verifies it, decrypts its target, and keeps the answer in this process's cache.
+///
+/// 0: `answer` holds target, seconds and fingerprint. On an error of the 100s it still holds the fingerprint.
+///
+/// # Safety
+/// `token` must be readable for `token_length` bytes, `answer` writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_resolve(
+    gateway: *const rn_gateway,
+    token: *const u8,
+    token_length: usize,
+    now: i64,
+    answer: *mut rn_answer,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, token, answer) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, out(answer)?) };
+        answer.fingerprint = fingerprint(token);
+        let resolution = gateway.resolve(token, now)?;
+        answer.ttl = resolution.ttl;
+        write_target(answer, &resolution.target);
+        Ok(())
+    })
+}
+
+/// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
+///
+/// # Safety
+/// `token` and `target` must be readable for their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_remember(
+    gateway: *const rn_gateway,
+    token: *const u8,
+    token_length: usize,
+    target: *const u8,
+    target_length: usize,
+    now: i64,
+    ttl: u32,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, token, target) =
+            unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, bytes(target, target_length)?) };
+        let target = std::str::from_utf8(target).ok().filter(|target| target.len() <= MAX_HOST_BYTES);
+        gateway.remember(token, target.ok_or(Reason::InvalidArgument)?, now, ttl);
+        Ok(())
+    })
+}
+
+/// Writes the 32 bytes that name a token in a cache which all workers share.
+///
+/// # Safety
+/// `token` must be readable for `token_length` bytes, `key` writable for 32.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_shared_key(
+    gateway: *const rn_gateway,
+    token: *const u8,
+    token_length: usize,
+    key: *mut u8,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, token) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?) };
+        let made = gateway.shared_key(token);
+        // SAFETY: the caller's promise of 32 bytes; the length goes nowhere.
+        unsafe { write_bytes(&made, key, made.len(), &mut 0) }
+    })
+}
+
+/// Writes the fingerprint that stands for a token in logs: 12 bytes.
+///
+/// # Safety
+/// `token` must be readable for `token_length` bytes, `out` writable for 12.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_token_fingerprint(token: *const u8, token_length: usize, out: *mut u8) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise; the length goes nowhere.
+        unsafe { write_bytes(&fingerprint(bytes(token, token_length)?), out, FINGERPRINT_BYTES, &mut 0) }
+    })
+}
+
+/// Verifies a token and writes its claims, as the JSON that was signed.
+///
+/// Errors: the 100s; `BufferTooSmall` with the size needed in `length` (never more than the token's length).
+///
+/// # Safety
+/// `token` must be readable for `token_length` bytes, `claims` writable for `capacity`, `length` for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_verify(
+    gateway: *const rn_gateway,
+    token: *const u8,
+    token_length: usize,
+    now: i64,
+    claims: *mut u8,
+    capacity: usize,
+    length: *mut usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, token) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?) };
+        let verified = gateway.verify(token, now)?;
+        // SAFETY: the caller's promise.
+        unsafe { write_bytes(&verified.json, claims, capacity, length) }
+    })
+}
+
+/// Decrypts the base64 text of a `hash` claim and writes the target in it.
+///
+/// Errors: `PayloadInvalid`, for whatever reason; `BufferTooSmall`.
+///
+/// # Safety
+/// `hash` must be readable for `hash_length` bytes, `target` writable for `capacity`, `length` for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_decrypt(
+    gateway: *const rn_gateway,
+    hash: *const u8,
+    hash_length: usize,
+    target: *mut u8,
+    capacity: usize,
+    length: *mut usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, hash) = unsafe { (gateway_of(gateway)?, bytes(hash, hash_length)?) };
+        let host = gateway.decrypt(hash)?;
+        // SAFETY: the caller's promise.
+        unsafe { write_bytes(host.as_bytes(), target, capacity, length) }
+    })
+}
+
+/// The number of answers in this process's cache; 0 for a null handle.
+///
+/// # Safety
+/// `gateway` must be null or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_cached_entries(gateway: *const rn_gateway) -> usize {
+    let mut entries = 0;
+    guard(|| {
+        // SAFETY: the caller's promise.
+        entries = unsafe { gateway_of(gateway) }?.cached_entries();
+        Ok(())
+    });
+    entries
+}
+
+/// Runs the body of an export. A panic must not cross into C (it would abort the worker); it becomes a status.
+fn guard(body: impl FnOnce() -> Result<(), Reason>) -> i32 {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(reason)) => reason.code(),
+        Err(_) => Reason::Internal.code(),
+    }
+}
+
+fn cached(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) -> Result<(), Reason> {
+    let found = gateway.cached(token, now, |target, fingerprint| {
+        answer.fingerprint = *fingerprint;
+        write_target(answer, target);
+    });
+    found.ok_or(Reason::NotCached)
+}
+
+fn place_token(answer: &mut rn_answer, token: &[u8]) {
+    answer.token = token.as_ptr();
+    answer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
+}
+
+fn write_target(answer: &mut rn_answer, target: &str) {
+    answer.target[..target.len()].copy_from_slice(target.as_bytes());
+    answer.target_length = target.len() as u32; // at most MAX_HOST_BYTES
+}
+
+/// # Safety
+/// The texts of `options` must be readable for their lengths.
+unsafe fn new_gateway(options: &rn_gateway_options) -> Result<Gateway, ConfigError> {
+    let invalid = |sentence: &str| ConfigError::new(Reason::SettingInvalid, sentence);
+    let read = |data, length| {
+        // SAFETY: the caller's promise.
+        unsafe { bytes(data, length) }.map_err(|_| invalid("a text of the options is null"))
+    };
+    let text = |data, length| {
+        std::str::from_utf8(read(data, length)?).map_err(|_| invalid("a text of the options is not UTF-8"))
+    };
+    let padding = match text(options.padding, options.padding_length)? {
+        "" => Padding::default(),
+        name => {
+            Padding::from_name(name).ok_or_else(|| invalid("the padding must be pkcs1v15, oaep-sha1 or oaep-sha256"))?
+        }
+    };
+    let suffix = match text(options.suffix, options.suffix_length)? {
+        "" => None,
+        name => Some(Suffix::parse(name).ok_or_else(|| invalid("the target suffix must be a host name"))?),
+    };
+    Gateway::new(Options {
+        signing_key: Path::new(OsStr::from_bytes(read(options.signing_key, options.signing_key_length)?)),
+        payload_key: Path::new(OsStr::from_bytes(read(options.payload_key, options.payload_key_length)?)),
+        padding,
+        policy: Policy { leeway: options.leeway, ..Policy::default() },
+        suffix,
+        cache_entries: options.cache_entries as usize,
+    })
+}
+
+/// # Safety
+/// `gateway` must be null or a live handle.
+unsafe fn gateway_of<'a>(gateway: *const rn_gateway) -> Result<&'a Gateway, Reason> {
+    // SAFETY: the caller's promise.
+    unsafe { gateway.as_ref() }.map(|gateway| &gateway.0).ok_or(Reason::InvalidArgument)
+}
+
+/// # Safety
+/// `pointer` must be null or writable for one value that nobody else uses during the call.
+unsafe fn out<'a, T>(pointer: *mut T) -> Result<&'a mut T, Reason> {
+    // SAFETY: the caller's promise.
+    unsafe { pointer.as_mut() }.ok_or(Reason::InvalidArgument)
+}
+
+/// # Safety
+/// `data` must be null or readable for `length` values.
+unsafe fn array<'a, T>(data: *const T, length: usize) -> Result<&'a [T], Reason> {
+    match (data.is_null(), length) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Reason::InvalidArgument),
+        // SAFETY: the caller's promise, for a pointer that is not null.
+        (false, length) => Ok(unsafe { slice::from_raw_parts(data, length) }),
+    }
+}
+
+/// # Safety
+/// As [`array`].
+unsafe fn bytes<'a>(data: *const u8, length: usize) -> Result<&'a [u8], Reason> {
+    // SAFETY: the caller's promise.
+    unsafe { array(data, length) }
+}
+
+/// # Safety
+/// The string must be readable for its length; a negative length or a null pointer reads as empty.
+unsafe fn string(text: &rn_string) -> &[u8] {
+    // SAFETY: the caller's promise.
+    unsafe { bytes(text.data, usize::try_from(text.length).unwrap_or(0)) }.unwrap_or_default()
+}
+
+/// Copies `bytes` into a buffer of the caller and says how many they are (or would be).
+///
+/// # Safety
+/// `out` must be writable for `capacity` bytes, `length` for one value.
+unsafe fn write_bytes(bytes: &[u8], out: *mut u8, capacity: usize, length: *mut usize) -> Result<(), Reason> {
+    // SAFETY: the caller's promise.
+    *unsafe { self::out(length) }? = bytes.len();
+    if bytes.len() > capacity {
+        return Err(Reason::BufferTooSmall);
+    }
+    if out.is_null() {
+        return if bytes.is_empty() { Ok(()) } else { Err(Reason::InvalidArgument) };
+    }
+    // SAFETY: the caller's promise; the source is ours, so the two cannot overlap.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), out, bytes.len()) };
+    Ok(())
+}

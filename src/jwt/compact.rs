@@ -1,0 +1,124 @@
+//! The three parts of a compact JWS (RFC 7515 §3.1, §7.1), taken apart strictly.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::json::parse_object;
+use super::{Algorithm, Claims, MAX_TOKEN_BYTES};
+use crate::error::Reason;
+
+/// Header members that change what a token means and that are refused wherever they stand: extensions that must
+/// be understood (`crit`, with it `b64` of RFC 7797), compression and encryption.
+const REFUSED_HEADERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
+
+/// A token taken apart; nothing in it is verified yet.
+pub struct Compact<'a> {
+    /// What the signature covers: the first two parts with the dot between them.
+    pub signing_input: &'a [u8],
+    /// The header's `alg`; `None` for a name that is not in [`Algorithm::ALL`], `none` among them.
+    pub algorithm: Option<Algorithm>,
+    /// The header's `kid`.
+    pub key_id: Option<String>,
+    /// The signature, decoded.
+    pub signature: Vec<u8>,
+    payload: &'a [u8],
+}
+
+impl<'a> Compact<'a> {
+    /// Takes `token` apart: exactly three parts in canonical base64url (no padding, no stray trailing bits), the
+    /// first a JSON object.
+    pub fn parse(token: &'a [u8]) -> Result<Self, Reason> {
+        if token.is_empty() {
+            return Err(Reason::TokenMissing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Reason::TokenTooLarge);
+        }
+        let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+        let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
+            return Err(Reason::TokenMalformed);
+        };
+        let header = parse_object(&decode(&token[..first])?).ok_or(Reason::TokenMalformed)?;
+        if REFUSED_HEADERS.iter().any(|name| header.contains_key(*name)) {
+            return Err(Reason::HeaderUnsupported);
+        }
+        let algorithm = match header.get("alg") {
+            Some(Value::String(name)) => Algorithm::from_name(name),
+            _ => return Err(Reason::TokenMalformed),
+        };
+        let key_id = match header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.clone()),
+            Some(_) => return Err(Reason::TokenMalformed),
+        };
+        Ok(Compact {
+            signing_input: &token[..second],
+            algorithm,
+            key_id,
+            signature: decode(&token[second + 1..])?,
+            payload: &token[first + 1..second],
+        })
+    }
+
+    /// The claims as bytes and parsed, whether or not the signature holds.
+    pub fn unverified_claims(&self) -> Result<Claims, Reason> {
+        let json = decode(self.payload)?;
+        let members = parse_object(&json).ok_or(Reason::TokenMalformed)?;
+        Ok(Claims { json, members })
+    }
+}
+
+fn decode(part: &[u8]) -> Result<Vec<u8>, Reason> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::TokenMalformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn refusal(token: &str) -> Option<Reason> {
+        Compact::parse(token.as_bytes()).and_then(|compact| compact.unverified_claims()).err()
+    }
+
+    #[test]
+    fn three_canonical_parts_only() {
+        let (header, payload) = (part(r#"{"alg":"RS256"}"#), part("{}"));
+        assert_eq!(refusal(&format!("{header}.{payload}.c2ln")), None);
+        assert_eq!(refusal(""), Some(Reason::TokenMissing));
+        let malformed = [
+            format!("{header}.{payload}"),
+            format!("{header}.{payload}.c2ln.c2ln"),
+            format!("{header}.{payload}.c2ln.c2ln.c2ln"),
+            format!("{header}.{payload}.c2ln="),
+            format!("{header}.{payload}.c2lnZh"), // trailing bits set
+            format!("{header}.{payload}.c2l/"),
+            format!("{header}.{payload}.c2 n"),
+            format!("{header}..c2ln"),
+            format!(".{payload}.c2ln"),
+            format!("{header}.{}.c2ln", part("[]")),
+            format!("{header}.{}.c2ln", part(r#"{"a":1,"a":2}"#)),
+            format!("{}.{payload}.c2ln", part(r#"{"alg":"RS256","alg":"RS256"}"#)),
+            format!("{}.{payload}.c2ln", part("{}")),
+            format!("{}.{payload}.c2ln", part(r#"{"alg":null}"#)),
+            format!("{}.{payload}.c2ln", part(r#"{"alg":"RS256","kid":7}"#)),
+            format!("{header}\0.{payload}.c2ln"),
+        ];
+        for token in malformed {
+            assert_eq!(refusal(&token), Some(Reason::TokenMalformed), "{token}");
+        }
+        assert_eq!(refusal(&"a".repeat(MAX_TOKEN_BYTES + 1)), Some(Reason::TokenTooLarge));
+    }
+
+    #[test]
+    fn headers_that_change_the_meaning_are_refused() {
+        for extra in [r#""crit":["exp"]"#, r#""b64":false"#, r#""zip":"DEF""#, r#""enc":"A128GCM""#] {
+            let token = format!("{}.{}.c2ln", part(&format!(r#"{{"alg":"RS256",{extra}}}"#)), part("{}"));
+            assert_eq!(refusal(&token), Some(Reason::HeaderUnsupported), "{extra}");
+        }
+    }
+}

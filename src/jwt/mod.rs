@@ -1,0 +1,25 @@
+//! Signed tokens: JWS in compact form (RFC 7515) carrying JWT claims (RFC 7519).
+//!
+//! ```text
+//! bytes ── compact ──► Compact ── verify(keys, policy, now) ──► Claims
+//! ```
+//!
+//! The key decides which algorithms count; a token's header only has to agree (RFC 8725 §3.1). Headers never
+//! choose keys by content: `jwk`, `jku`, `x5c` and `x5u` are ignored, `kid` only selects within the given set.
+
+mod algorithm;
+mod claims;
+mod compact;
+mod json;
+mod key;
+mod pem_key;
+mod verify;
+
+pub use algorithm::Algorithm;
+pub use claims::Claims;
+pub use compact::Compact;
+pub use key::{Key, KeySet};
+pub use verify::{Policy, verify};
+
+/// The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
