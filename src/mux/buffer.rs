@@ -46,11 +46,7 @@ impl Inbox {
             self.close_pack();
         }
         let front = self.chunks.front_mut()?;
-        let data = if front.len() <= max {
-            self.chunks.pop_front()?
-        } else {
-            front.split_to(max)
-        };
+        let data = if front.len() <= max { self.chunks.pop_front()? } else { front.split_to(max) };
         self.len -= data.len();
         if self.len == 0 {
             // An idle stream keeps no table of the size that its busiest moment needed.
@@ -66,8 +62,7 @@ impl Inbox {
 
     fn close_pack(&mut self) {
         if !self.pack.is_empty() {
-            self.chunks
-                .push_back(std::mem::take(&mut self.pack).freeze());
+            self.chunks.push_back(std::mem::take(&mut self.pack).freeze());
         }
     }
 }

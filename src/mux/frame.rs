@@ -115,9 +115,7 @@ impl Frame {
                 Ok(bytes) => Ok(Self::Credit(id, u32::from_le_bytes(bytes))),
                 Err(_) => Err(Violation::MalformedPayload),
             },
-            (RESET, Dialect::Extended) if payload.len() == 1 => {
-                Ok(Self::Reset(id, ResetReason::from_wire(payload[0])))
-            }
+            (RESET, Dialect::Extended) if payload.len() == 1 => Ok(Self::Reset(id, ResetReason::from_wire(payload[0]))),
             (GONE, Dialect::Extended) if payload.len() == 1 && id == 0 => {
                 Ok(Self::Gone(GoneReason::from_wire(payload[0])))
             }
@@ -176,8 +174,7 @@ mod tests {
             any::<u32>().prop_map(Frame::Open),
             (any::<u32>(), any::<u32>()).prop_map(|(id, n)| Frame::Credit(id, n)),
             any::<u32>().prop_map(Frame::Fin),
-            (any::<u32>(), 0u8..4)
-                .prop_map(|(id, code)| Frame::Reset(id, ResetReason::from_wire(code))),
+            (any::<u32>(), 0u8..4).prop_map(|(id, code)| Frame::Reset(id, ResetReason::from_wire(code))),
             (0u8..3).prop_map(|code| Frame::Gone(GoneReason::from_wire(code))),
         ]
     }
@@ -216,10 +213,7 @@ mod tests {
             (b"\x03\x01\x00\x00\x00x", Violation::MalformedPayload),
             (b"\x02\x01\x00\x00\x00", Violation::MalformedPayload),
             (b"\x02\x01\x00\x00\x00\x01\x02", Violation::MalformedPayload),
-            (
-                b"\x02\x01\x00\x00\x00\x01\x02\x03\x04\x05",
-                Violation::MalformedPayload,
-            ),
+            (b"\x02\x01\x00\x00\x00\x01\x02\x03\x04\x05", Violation::MalformedPayload),
         ];
         for (bytes, violation) in table {
             let decoded = Frame::decode(Bytes::from_static(bytes), Dialect::Original);
@@ -229,11 +223,7 @@ mod tests {
 
     #[test]
     fn extended_frames_are_checked_too() {
-        for bytes in [
-            &b"\x04\x01\x00\x00\x00"[..],
-            b"\x05\x00\x00\x00\x00",
-            b"\x05\x01\x00\x00\x00\x00",
-        ] {
+        for bytes in [&b"\x04\x01\x00\x00\x00"[..], b"\x05\x00\x00\x00\x00", b"\x05\x01\x00\x00\x00\x00"] {
             let decoded = Frame::decode(Bytes::copy_from_slice(bytes), Dialect::Extended);
             assert_eq!(decoded, Err(Violation::MalformedPayload), "{bytes:?}");
         }
@@ -242,14 +232,8 @@ mod tests {
     #[test]
     fn the_layout_is_the_originals() {
         assert_eq!(&Frame::Open(2).encode()[..], b"\x01\x02\x00\x00\x00");
-        assert_eq!(
-            &Frame::Credit(0x01020304, 4096).encode()[..],
-            b"\x02\x04\x03\x02\x01\x00\x10\x00\x00"
-        );
-        assert_eq!(
-            &Frame::Data(4, Bytes::from_static(b"hi")).encode()[..],
-            b"\x00\x04\x00\x00\x00hi"
-        );
+        assert_eq!(&Frame::Credit(0x01020304, 4096).encode()[..], b"\x02\x04\x03\x02\x01\x00\x10\x00\x00");
+        assert_eq!(&Frame::Data(4, Bytes::from_static(b"hi")).encode()[..], b"\x00\x04\x00\x00\x00hi");
         assert_eq!(&Frame::Fin(6).encode()[..], b"\x03\x06\x00\x00\x00");
     }
 }

@@ -27,11 +27,7 @@ pub struct Keepalive {
 impl Keepalive {
     /// A timer whose first ping is due at once, as the original's.
     pub fn new(interval: Duration, now: Instant) -> Self {
-        Self {
-            interval,
-            next: now,
-            heard_since_ping: true,
-        }
+        Self { interval, next: now, heard_since_ping: true }
     }
 
     /// The peer sent something.
@@ -79,10 +75,7 @@ mod tests {
         let start = Instant::now();
         let mut timer = Keepalive::new(INTERVAL, start);
         assert_eq!(timer.beat(start), Beat::Ping);
-        assert_eq!(
-            timer.beat(start + INTERVAL - Duration::from_millis(1)),
-            Beat::Wait
-        );
+        assert_eq!(timer.beat(start + INTERVAL - Duration::from_millis(1)), Beat::Wait);
         assert_eq!(timer.beat(start + INTERVAL), Beat::Dead);
     }
 }

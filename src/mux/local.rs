@@ -134,31 +134,23 @@ impl Session {
     /// Whether a write would be taken or fail, rather than wait.
     pub fn is_writable(&self, id: StreamId) -> bool {
         self.streams.get(&id).is_none_or(|stream| {
-            stream.failure.is_some()
-                || !stream.state.may_write()
-                || stream.outbox_len < self.config.limits.send_queue
+            stream.failure.is_some() || !stream.state.may_write() || stream.outbox_len < self.config.limits.send_queue
         })
     }
 
     /// Whether everything written on a stream has been handed to the transport, or never will be.
     pub fn is_flushed(&self, id: StreamId) -> bool {
-        self.streams
-            .get(&id)
-            .is_none_or(|stream| stream.outbox.is_empty())
+        self.streams.get(&id).is_none_or(|stream| stream.outbox.is_empty())
     }
 
     /// Why the stream failed, if it did.
     pub fn failure(&self, id: StreamId) -> Option<ResetReason> {
-        self.streams
-            .get(&id)
-            .map_or(Some(ResetReason::Abandoned), |stream| stream.failure)
+        self.streams.get(&id).map_or(Some(ResetReason::Abandoned), |stream| stream.failure)
     }
 
     /// Where a stream stands; closed when it is not in the table.
     pub fn state(&self, id: StreamId) -> State {
-        self.streams
-            .get(&id)
-            .map_or(State::Closed, |stream| stream.state)
+        self.streams.get(&id).map_or(State::Closed, |stream| stream.state)
     }
 
     /// Finishes our direction, after what is queued. The other direction goes on.
@@ -236,11 +228,9 @@ impl Session {
         // Most streams end long before their time here: without this, the list would grow with the rate of requests.
         if self.lingering.len() > 2 * self.streams.len() + 64 {
             let streams = &self.streams;
-            self.lingering
-                .retain(|(_, id)| streams.get(id).is_some_and(|stream| !stream.held));
+            self.lingering.retain(|(_, id)| streams.get(id).is_some_and(|stream| !stream.held));
         }
-        self.lingering
-            .push_back((now + self.config.limits.linger, id));
+        self.lingering.push_back((now + self.config.limits.linger, id));
     }
 
     /// Tells an extended peer to open no more streams here. True when the dialect can say it.

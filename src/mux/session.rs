@@ -177,11 +177,7 @@ impl Session {
             self.refuse_unknown(id, ResetReason::Limit);
             return Ok(());
         }
-        let stream = Stream::new(
-            State::Offered,
-            limits.window,
-            self.config.peer_window.unwrap_or(limits.window),
-        );
+        let stream = Stream::new(State::Offered, limits.window, self.config.peer_window.unwrap_or(limits.window));
         self.streams.insert(id, stream);
         self.offered += 1;
         self.notices.push_back(Notice::Incoming(id));
@@ -194,8 +190,7 @@ impl Session {
         match self.config.dialect {
             Dialect::Extended => self.replies.push_back(Frame::Reset(id, reason)),
             Dialect::Original => {
-                self.replies
-                    .push_back(Frame::Credit(id, self.config.limits.window));
+                self.replies.push_back(Frame::Credit(id, self.config.limits.window));
                 self.replies.push_back(Frame::Fin(id));
             }
         }
@@ -267,10 +262,7 @@ impl Session {
     }
 
     fn fail_fattest(&mut self) {
-        let fattest = self
-            .streams
-            .iter()
-            .max_by_key(|(_, stream)| stream.inbox.len());
+        let fattest = self.streams.iter().max_by_key(|(_, stream)| stream.inbox.len());
         if let Some((&id, _)) = fattest {
             self.fail_local(id, ResetReason::Limit);
         }

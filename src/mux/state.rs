@@ -96,10 +96,7 @@ impl State {
 
     /// Whether bytes of the peer are kept for our user.
     pub fn keeps_input(self) -> bool {
-        matches!(
-            self,
-            Self::Opening | Self::Offered | Self::Open | Self::LocalClosed
-        )
+        matches!(self, Self::Opening | Self::Offered | Self::Open | Self::LocalClosed)
     }
 
     /// Whether the peer has said that it sends no more.
@@ -112,17 +109,7 @@ impl State {
 mod tests {
     use super::{Event::*, State::*, *};
 
-    const STATES: [State; 9] = [
-        Opening,
-        Orphaned,
-        Offered,
-        Hasty,
-        Open,
-        LocalClosed,
-        RemoteClosed,
-        Discarding,
-        Closed,
-    ];
+    const STATES: [State; 9] = [Opening, Orphaned, Offered, Hasty, Open, LocalClosed, RemoteClosed, Discarding, Closed];
     const EVENTS: [Event; 6] = [Accepted, Accept, LocalFin, RemoteFin, Abandon, Reset];
 
     #[test]
@@ -134,25 +121,9 @@ mod tests {
             [Offered, Open, Offered, Hasty, Closed, Closed],
             [Hasty, RemoteClosed, Hasty, Hasty, Closed, Closed],
             [Open, Open, LocalClosed, RemoteClosed, Discarding, Closed],
-            [
-                LocalClosed,
-                LocalClosed,
-                LocalClosed,
-                Closed,
-                Discarding,
-                Closed,
-            ],
-            [
-                RemoteClosed,
-                RemoteClosed,
-                Closed,
-                RemoteClosed,
-                Closed,
-                Closed,
-            ],
-            [
-                Discarding, Discarding, Discarding, Closed, Discarding, Closed,
-            ],
+            [LocalClosed, LocalClosed, LocalClosed, Closed, Discarding, Closed],
+            [RemoteClosed, RemoteClosed, Closed, RemoteClosed, Closed, Closed],
+            [Discarding, Discarding, Discarding, Closed, Discarding, Closed],
             [Closed, Closed, Closed, Closed, Closed, Closed],
         ];
         for (state, row) in STATES.into_iter().zip(table) {

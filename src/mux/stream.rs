@@ -63,10 +63,7 @@ impl Stream {
     /// Whether an acknowledgement is due. Held back to a quarter of the window: often enough for the smallest peer
     /// (1,024 bytes), seldom enough to be no traffic of its own.
     pub fn credit_due(&self) -> bool {
-        let peer_sends = matches!(
-            self.state,
-            State::Open | State::LocalClosed | State::Discarding
-        );
+        let peer_sends = matches!(self.state, State::Open | State::LocalClosed | State::Discarding);
         peer_sends && self.unacked > 0 && self.unacked >= self.recv_window / 4
     }
 
@@ -100,8 +97,7 @@ impl Stream {
 
     /// Nothing is left to do for it, here or on the wire.
     pub fn is_finished(&self) -> bool {
-        let silent =
-            self.failure.is_some() || (self.outbox.is_empty() && !self.fin_due && !self.accept_due);
+        let silent = self.failure.is_some() || (self.outbox.is_empty() && !self.fin_due && !self.accept_due);
         !self.held && self.state == State::Closed && silent
     }
 }

@@ -23,12 +23,7 @@ fn small_limits() -> Limits {
 }
 
 fn session(role: Role, dialect: Dialect) -> Session {
-    Session::new(Config {
-        role,
-        dialect,
-        peer_window: Some(WINDOW),
-        limits: small_limits(),
-    })
+    Session::new(Config { role, dialect, peer_window: Some(WINDOW), limits: small_limits() })
 }
 
 /// A direction of one stream as its user sees it: bytes are a counter, so that loss and reordering show.
@@ -76,10 +71,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 impl Pair {
     fn new(dialect: Dialect) -> Self {
         Self {
-            ends: [
-                session(Role::Server, dialect),
-                session(Role::Client, dialect),
-            ],
+            ends: [session(Role::Server, dialect), session(Role::Client, dialect)],
             wires: Default::default(),
             flows: BTreeMap::new(),
             released: Default::default(),
@@ -132,9 +124,7 @@ impl Pair {
         if flow.finished {
             return;
         }
-        let data: Vec<u8> = (flow.written..flow.written + len as u64)
-            .map(|n| n as u8)
-            .collect();
+        let data: Vec<u8> = (flow.written..flow.written + len as u64).map(|n| n as u8).collect();
         match self.ends[end].write(id, data.into()) {
             WriteOutcome::Taken => flow.written += len as u64,
             WriteOutcome::Pending => assert!(!self.ends[end].is_writable(id)),
@@ -144,8 +134,7 @@ impl Pair {
 
     fn read(&mut self, end: usize, id: StreamId, max: usize) -> bool {
         if self.released.contains(&id)
-            || (self.ends[end].state(id) == State::Closed
-                && !self.flows.contains_key(&(id, 1 - end)))
+            || (self.ends[end].state(id) == State::Closed && !self.flows.contains_key(&(id, 1 - end)))
         {
             return false;
         }
@@ -153,19 +142,13 @@ impl Pair {
         match self.ends[end].read(id, max) {
             ReadOutcome::Data(data) => {
                 for byte in &data {
-                    assert_eq!(
-                        *byte, flow.read as u8,
-                        "stream {id} to {end} lost or reordered bytes"
-                    );
+                    assert_eq!(*byte, flow.read as u8, "stream {id} to {end} lost or reordered bytes");
                     flow.read += 1;
                 }
                 true
             }
             ReadOutcome::End => {
-                assert!(
-                    flow.finished,
-                    "stream {id} ended at {end} and nobody finished it"
-                );
+                assert!(flow.finished, "stream {id} ended at {end} and nobody finished it");
                 assert_eq!(flow.read, flow.written, "stream {id} to {end} ended early");
                 flow.ended = true;
                 false
@@ -186,10 +169,7 @@ impl Pair {
                 break;
             };
             if let Frame::Data(_, data) = &frame {
-                assert!(
-                    !data.is_empty(),
-                    "an empty DAT makes a peer of the original kind invent bytes"
-                );
+                assert!(!data.is_empty(), "an empty DAT makes a peer of the original kind invent bytes");
             }
             self.wires[end].push_back(frame.encode());
             any = true;
@@ -203,9 +183,7 @@ impl Pair {
             let Some(message) = self.wires[1 - end].pop_front() else {
                 break;
             };
-            self.ends[end]
-                .receive(message)
-                .expect("two honest ends break no rule");
+            self.ends[end].receive(message).expect("two honest ends break no rule");
             any = true;
         }
         while let Some(notice) = self.ends[end].poll_notice() {
@@ -270,11 +248,7 @@ fn run(dialect: Dialect, steps: &[Step]) {
         }
         for end in 0..2 {
             let flow = &pair.flows[&(id, end)];
-            assert!(
-                flow.ended,
-                "stream {id} from {end} never ended: {} of {} read",
-                flow.read, flow.written
-            );
+            assert!(flow.ended, "stream {id} from {end} never ended: {} of {} read", flow.read, flow.written);
         }
         pair.released.insert(id);
         for end in &mut pair.ends {
@@ -359,25 +333,15 @@ impl Pair {
 fn an_extended_peer_that_overruns_its_window_loses_the_session() {
     let (mut pair, id) = connected(Dialect::Extended);
     let flood = Frame::Data(id, vec![0; WINDOW as usize + 1].into());
-    assert_eq!(
-        pair.ends[0].receive(flood.encode()),
-        Err(Violation::WindowOverrun)
-    );
+    assert_eq!(pair.ends[0].receive(flood.encode()), Err(Violation::WindowOverrun));
 }
 
 #[test]
 fn an_original_peer_that_overruns_loses_the_stream_for_good_and_only_that() {
     let (mut pair, id) = connected(Dialect::Original);
-    pair.ends[0]
-        .receive(Frame::Data(id, vec![0; WINDOW as usize + 1].into()).encode())
-        .unwrap();
-    pair.ends[0]
-        .receive(Frame::Data(id, Bytes::from_static(b"after the gap")).encode())
-        .unwrap();
-    assert_eq!(
-        pair.ends[0].read(id, 100),
-        ReadOutcome::Failed(ResetReason::Limit)
-    );
+    pair.ends[0].receive(Frame::Data(id, vec![0; WINDOW as usize + 1].into()).encode()).unwrap();
+    pair.ends[0].receive(Frame::Data(id, Bytes::from_static(b"after the gap")).encode()).unwrap();
+    assert_eq!(pair.ends[0].read(id, 100), ReadOutcome::Failed(ResetReason::Limit));
     assert_eq!(pair.ends[0].buffered_bytes(), 0);
     assert!(pair.ends[0].open().is_ok());
 }
@@ -390,10 +354,7 @@ fn a_client_that_floods_opens_is_refused_and_then_dropped() {
         server.receive(Frame::Open(2 * n + 1).encode()).unwrap();
         assert_eq!(server.poll_transmit(), Some(Frame::Fin(2 * n + 1)));
     }
-    assert_eq!(
-        server.receive(Frame::Open(9999).encode()),
-        Err(Violation::TooManyOpens)
-    );
+    assert_eq!(server.receive(Frame::Open(9999).encode()), Err(Violation::TooManyOpens));
     server.on_interval();
     assert_eq!(server.receive(Frame::Open(9999).encode()), Ok(()));
 }
@@ -420,24 +381,15 @@ fn answers_that_the_peer_does_not_let_us_send_are_bounded() {
 fn nothing_precedes_the_first_ack_of_an_original_peer() {
     let mut server = session(Role::Server, Dialect::Original);
     let id = server.open().unwrap();
-    assert_eq!(
-        server.write(id, Bytes::from_static(b"GET")),
-        WriteOutcome::Taken
-    );
+    assert_eq!(server.write(id, Bytes::from_static(b"GET")), WriteOutcome::Taken);
     server.finish(id);
     assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
     assert_eq!(server.poll_transmit(), None);
     server.receive(Frame::Credit(id, 2).encode()).unwrap();
-    assert_eq!(
-        server.poll_transmit(),
-        Some(Frame::Data(id, Bytes::from_static(b"GE")))
-    );
+    assert_eq!(server.poll_transmit(), Some(Frame::Data(id, Bytes::from_static(b"GE"))));
     assert_eq!(server.poll_transmit(), None);
     server.receive(Frame::Credit(id, 2).encode()).unwrap();
-    assert_eq!(
-        server.poll_transmit(),
-        Some(Frame::Data(id, Bytes::from_static(b"T")))
-    );
+    assert_eq!(server.poll_transmit(), Some(Frame::Data(id, Bytes::from_static(b"T"))));
     assert_eq!(server.poll_transmit(), Some(Frame::Fin(id)));
 }
 
@@ -463,9 +415,7 @@ fn a_small_window_is_acknowledged_before_it_runs_dry() {
     let id = server.open().unwrap();
     server.poll_transmit();
     server.receive(Frame::Credit(id, 64).encode()).unwrap();
-    server
-        .receive(Frame::Data(id, vec![1; 64].into()).encode())
-        .unwrap();
+    server.receive(Frame::Data(id, vec![1; 64].into()).encode()).unwrap();
     assert!(matches!(server.read(id, 32), ReadOutcome::Data(_)));
     assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, 32)));
 }
@@ -473,16 +423,12 @@ fn a_small_window_is_acknowledged_before_it_runs_dry() {
 #[test]
 fn an_abandoned_stream_of_an_original_peer_is_finished_drained_and_credited() {
     let (mut pair, id) = connected(Dialect::Original);
-    pair.ends[0]
-        .receive(Frame::Data(id, vec![0; 500].into()).encode())
-        .unwrap();
+    pair.ends[0].receive(Frame::Data(id, vec![0; 500].into()).encode()).unwrap();
     pair.ends[0].release(id, ResetReason::Abandoned, pair.now);
     assert_eq!(pair.ends[0].buffered_bytes(), 0);
     assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, 500)));
     assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Fin(id)));
-    pair.ends[0]
-        .receive(Frame::Data(id, vec![0; 300].into()).encode())
-        .unwrap();
+    pair.ends[0].receive(Frame::Data(id, vec![0; 300].into()).encode()).unwrap();
     assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, 300)));
     pair.ends[0].receive(Frame::Fin(id).encode()).unwrap();
     assert_eq!(pair.ends[0].stream_count(), 0);
@@ -514,20 +460,11 @@ fn a_reset_fails_both_directions_at_once() {
     pair.settle_wires();
     pair.ends[1].release(id, ResetReason::Broken, pair.now);
     pair.settle_wires();
-    assert_eq!(
-        pair.ends[0].read(id, 100),
-        ReadOutcome::Failed(ResetReason::Broken)
-    );
-    assert_eq!(
-        pair.ends[0].write(id, Bytes::from_static(b"x")),
-        WriteOutcome::Failed(ResetReason::Broken)
-    );
+    assert_eq!(pair.ends[0].read(id, 100), ReadOutcome::Failed(ResetReason::Broken));
+    assert_eq!(pair.ends[0].write(id, Bytes::from_static(b"x")), WriteOutcome::Failed(ResetReason::Broken));
     assert_eq!(pair.ends[0].buffered_bytes(), 0);
     pair.ends[0].release(id, ResetReason::Abandoned, pair.now);
-    assert_eq!(
-        (pair.ends[0].stream_count(), pair.ends[1].stream_count()),
-        (0, 0)
-    );
+    assert_eq!((pair.ends[0].stream_count(), pair.ends[1].stream_count()), (0, 0));
 }
 
 #[test]
@@ -536,14 +473,8 @@ fn the_end_of_a_session_is_a_failure_and_never_a_clean_end() {
     pair.ends[1].write(id, Bytes::from_static(b"all I got"));
     pair.settle_wires();
     pair.ends[0].close();
-    assert_eq!(
-        pair.ends[0].read(id, 100),
-        ReadOutcome::Data(Bytes::from_static(b"all I got"))
-    );
-    assert_eq!(
-        pair.ends[0].read(id, 100),
-        ReadOutcome::Failed(ResetReason::Broken)
-    );
+    assert_eq!(pair.ends[0].read(id, 100), ReadOutcome::Data(Bytes::from_static(b"all I got")));
+    assert_eq!(pair.ends[0].read(id, 100), ReadOutcome::Failed(ResetReason::Broken));
     assert_eq!(pair.ends[0].open(), Err(OpenError::Closed));
 }
 
@@ -565,28 +496,13 @@ fn one_streams_backlog_delays_another_by_one_frame() {
 
 #[test]
 fn the_stream_that_hoards_most_pays_for_a_full_session() {
-    let limits = Limits {
-        session_bytes: 1000,
-        ..small_limits()
-    };
-    let config = Config {
-        role: Role::Server,
-        dialect: Dialect::Extended,
-        peer_window: Some(WINDOW),
-        limits,
-    };
+    let limits = Limits { session_bytes: 1000, ..small_limits() };
+    let config = Config { role: Role::Server, dialect: Dialect::Extended, peer_window: Some(WINDOW), limits };
     let mut server = Session::new(config);
     let (hoarder, modest) = (server.open().unwrap(), server.open().unwrap());
-    server
-        .receive(Frame::Data(hoarder, vec![0; 600].into()).encode())
-        .unwrap();
-    server
-        .receive(Frame::Data(modest, vec![0; 500].into()).encode())
-        .unwrap();
-    assert_eq!(
-        server.read(hoarder, 1),
-        ReadOutcome::Failed(ResetReason::Limit)
-    );
+    server.receive(Frame::Data(hoarder, vec![0; 600].into()).encode()).unwrap();
+    server.receive(Frame::Data(modest, vec![0; 500].into()).encode()).unwrap();
+    assert_eq!(server.read(hoarder, 1), ReadOutcome::Failed(ResetReason::Limit));
     assert!(matches!(server.read(modest, 1), ReadOutcome::Data(_)));
 }
 

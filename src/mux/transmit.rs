@@ -17,11 +17,7 @@ impl Session {
         if let Some(frame) = self.replies.pop_front() {
             return Some(frame);
         }
-        let half = if self.config.dialect == Dialect::Extended {
-            1
-        } else {
-            2
-        };
+        let half = if self.config.dialect == Dialect::Extended { 1 } else { 2 };
         let max = (self.config.limits.data_bytes / half).max(1);
         let room = self.config.limits.send_queue;
         while let Some(id) = self.ready.pop_front() {
@@ -81,11 +77,7 @@ fn next_frame(id: StreamId, stream: &mut Stream, max: usize, window: u32) -> Opt
 fn next_chunk(stream: &mut Stream, max: usize) -> Option<Bytes> {
     let allowed = max.min(stream.send_credit as usize);
     let front = stream.outbox.front_mut()?;
-    let data = if front.len() <= allowed {
-        stream.outbox.pop_front()?
-    } else {
-        front.split_to(allowed)
-    };
+    let data = if front.len() <= allowed { stream.outbox.pop_front()? } else { front.split_to(allowed) };
     stream.outbox_len -= data.len();
     if stream.outbox.is_empty() {
         stream.outbox.shrink_to(4);

@@ -7,7 +7,7 @@ use super::{
     link::{End, Farewell, Shared, Transport},
     readahead::ReadAhead,
 };
-use crate::mux::{Beat, Keepalive, Role, Violation};
+use crate::mux::{Beat, Dialect, Keepalive, Role, Violation};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use std::{
@@ -64,6 +64,7 @@ pub(super) async fn run(io: Box<dyn Transport>, early: Bytes, shared: Arc<Shared
         busy_until: now,
         unflushed: false,
         wake: Vec::new(),
+        armed: now,
     };
     let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
     let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
@@ -79,6 +80,8 @@ struct Driver {
     busy_until: Instant,
     unflushed: bool,
     wake: Vec<Waker>,
+    /// What the timer is set to, so that it is touched only when that changes.
+    armed: Instant,
 }
 
 impl Driver {
@@ -194,8 +197,11 @@ impl Driver {
                 Ok(next) => next,
                 Err(farewell) => return Poll::Ready(End::Ours(farewell)),
             };
-            sleep.as_mut().reset(next.into());
-            if sleep.as_mut().poll(cx).is_pending() {
+            if next != self.armed {
+                self.armed = next;
+                sleep.as_mut().reset(next.into());
+            }
+            if next > now && sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -208,7 +214,10 @@ impl Driver {
         let mut next = self.keepalive.deadline();
         next = next.min(inner.session.deadline().unwrap_or(next));
         if let Some((farewell, deadline)) = inner.plan.drain {
-            if now >= deadline || (inner.session.held_count() == 0 && !inner.session.has_output()) {
+            // Only the side that opens streams knows that none is on its way; an extended server will close.
+            let knows = inner.session.role() == Role::Server || inner.session.dialect() == Dialect::Original;
+            let quiet = knows && inner.session.held_count() == 0 && !inner.session.has_output();
+            if now >= deadline || quiet {
                 return Err(farewell);
             }
             next = next.min(deadline);

@@ -262,9 +262,4 @@ impl Link {
         let inner = self.shared.lock();
         (inner.session.held_count(), inner.session.buffered_bytes())
     }
-
-    /// Whether two handles are of one session.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-    }
 }

@@ -15,16 +15,21 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 /// What one system call may bring.
 const CHUNK: usize = 64 << 10;
 
-/// Reads what is there into a fresh buffer of at most `size` bytes. An empty result is the end.
-pub(crate) fn poll_chunk<T>(io: &mut T, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<Bytes>>
+/// Reads up to this size are worth a copy that frees the rest of the chunk.
+pub(crate) const SMALL: usize = 4 << 10;
+
+/// Reads what is there into `buffer`, which has to be empty, and is empty afterwards at the end. An empty buffer has
+/// no contents that are resident, whatever its capacity, unless it was used before; so a used one is given away.
+pub(crate) fn poll_read<T>(io: &mut T, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<()>>
 where
-    T: AsyncRead + Unpin,
+    T: AsyncRead + Unpin + ?Sized,
 {
-    let mut fresh = BytesMut::with_capacity(size);
+    if buffer.capacity() < CHUNK / 2 {
+        *buffer = BytesMut::with_capacity(CHUNK);
+    }
     // The future holds nothing but the two borrows: dropping it after one poll loses no bytes.
-    let read = pin!(io.read_buf(&mut fresh)).poll(cx);
-    ready!(read)?;
-    Poll::Ready(Ok(fresh.freeze()))
+    ready!(pin!(io.read_buf(buffer)).poll(cx))?;
+    Poll::Ready(Ok(()))
 }
 
 pub(crate) struct ReadAhead<T> {
@@ -42,7 +47,9 @@ impl<T> ReadAhead<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.chunk.is_empty() {
-            self.chunk = ready!(poll_chunk(&mut self.io, cx, CHUNK))?;
+            let mut fresh = BytesMut::new();
+            ready!(poll_read(&mut self.io, cx, &mut fresh))?;
+            self.chunk = fresh.freeze();
         }
         let n = self.chunk.len().min(out.remaining());
         out.put_slice(&self.chunk[..n]);

@@ -46,6 +46,14 @@ impl MuxStream {
         self.shared.lock().session.dialect()
     }
 
+    /// Gives back bytes that were read past what the reader wanted; they are read again first.
+    pub(crate) fn unread(&mut self, data: Bytes) {
+        self.rest = match self.rest.is_empty() {
+            true => data,
+            false => [data, std::mem::take(&mut self.rest)].concat().into(),
+        };
+    }
+
     /// Names the failure that the peer is told when the stream is dropped early.
     pub fn fail_with(&mut self, reason: ResetReason) {
         self.reason = reason;
