@@ -85,7 +85,7 @@ pub fn all(only: &str) -> Vec<Stack> {
         kinds.push((format!("ours, original {} server", n + 1), tunnel(server, ours("wst-client"))));
     }
     kinds.extend(list("PEER_RATHOLE").into_iter().map(|program| ("rathole".into(), Kind::Rathole(program))));
-    let wanted = |name: &str| only.is_empty() || only.split(',').any(|part| part == name);
+    let wanted = |name: &str| only.is_empty() || only.split(';').any(|part| part == name);
     let stacks = kinds.into_iter().filter(|(name, _)| wanted(name));
     stacks.map(|(name, kind)| Stack { name, kind, viewer: None, processes: Vec::new() }).collect()
 }

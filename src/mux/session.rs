@@ -206,10 +206,12 @@ impl Session {
             State::Opening | State::Orphaned => {
                 // The first ACK is the peer's whole window, of which early data has had its part.
                 stream.send_credit = n.saturating_sub(stream.sent_early);
-                if !extended {
-                    // A peer of the original kind sends as much unacknowledged as it announces to take.
-                    stream.recv_window = n.clamp(1, limit);
+                if !extended && stream.state == State::Opening {
+                    // A peer of the original kind sends as much unacknowledged as it announces to take, which may be
+                    // as little as 1 KiB. We take more, so it is told so at once.
+                    stream.recv_window = limit;
                     stream.recv_credit = limit;
+                    stream.unacked = limit.saturating_sub(n);
                 }
                 let orphaned = stream.state == State::Orphaned;
                 stream.apply(Event::Accepted);

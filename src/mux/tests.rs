@@ -386,6 +386,7 @@ fn nothing_precedes_the_first_ack_of_an_original_peer() {
     assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
     assert_eq!(server.poll_transmit(), None);
     server.receive(Frame::Credit(id, 2).encode()).unwrap();
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW - 2)));
     assert_eq!(server.poll_transmit(), Some(Frame::Data(id, Bytes::from_static(b"GE"))));
     assert_eq!(server.poll_transmit(), None);
     server.receive(Frame::Credit(id, 2).encode()).unwrap();
@@ -410,14 +411,15 @@ fn early_data_of_extended_peers_counts_against_the_window() {
 }
 
 #[test]
-fn a_small_window_is_acknowledged_before_it_runs_dry() {
+fn a_peer_with_a_small_window_is_told_at_once_that_it_may_send_more() {
     let mut server = session(Role::Server, Dialect::Original);
     let id = server.open().unwrap();
     server.poll_transmit();
     server.receive(Frame::Credit(id, 64).encode()).unwrap();
-    server.receive(Frame::Data(id, vec![1; 64].into()).encode()).unwrap();
-    assert!(matches!(server.read(id, 32), ReadOutcome::Data(_)));
-    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, 32)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW - 64)));
+    server.receive(Frame::Data(id, vec![1; WINDOW as usize].into()).encode()).unwrap();
+    assert!(matches!(server.read(id, WINDOW as usize / 4), ReadOutcome::Data(_)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW / 4)));
 }
 
 #[test]

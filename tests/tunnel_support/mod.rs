@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each spec uses its part")]
 
 pub mod process;
+pub mod raw;
 pub mod target;
 pub mod viewer;
 
