@@ -48,7 +48,7 @@ async fn every_check_has_its_status() {
         plain.replace("Connection: Upgrade", "Connection: Upgrade\r\nUpgrade: websocket").replace(&good, &other);
     let answer = viewer::exchange(server.address, &refused).await;
     assert_eq!(
-        (answer.status, answer.header("www-authenticate"), answer.body),
+        (answer.status, answer.header("www-authenticate"), answer.body.clone()),
         (401, Some("Bearer"), b"Unauthorized\n".to_vec())
     );
 }
@@ -91,7 +91,7 @@ async fn the_newest_registration_wins_and_its_predecessor_is_told_and_may_finish
     old_target.lines.send("still here".into()).unwrap();
     let mut chunk = [0; 15];
     in_time("a line", tokio::io::AsyncReadExt::read_exact(&mut viewer.socket, &mut chunk)).await.unwrap();
-    assert_eq!(&chunk, b"a\r\nstill here\r\n");
+    assert_eq!(&chunk, b"A\r\nstill here\r\n");
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
     target.lines.send("end".into()).unwrap();
     let mut rest = [0; 20];
     in_time("the rest", tokio::io::AsyncReadExt::read_exact(&mut viewer.socket, &mut rest)).await.unwrap();
-    assert_eq!(&rest, b"a\r\nto the end\r\n0\r\n\r\n");
+    assert_eq!(&rest, b"A\r\nto the end\r\n0\r\n\r\n");
     let address = old.address;
     old.stop().await;
     // Another takes the place, and the client finds it by itself.

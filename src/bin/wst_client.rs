@@ -141,9 +141,8 @@ async fn run(arguments: Arguments, log: Logger, mut signalled: Signalled) -> Exi
         }
     };
     if matches!(error, ClientError::Closed | ClientError::Replaced) {
-        client.close();
-        // The server closes the session when its last stream has ended; nothing is left to accept then.
-        _ = tokio::time::timeout(STOP_GRACE, async { while client.accept().await.is_ok() {} }).await;
+        // The server closes the session when its last stream has ended.
+        _ = tokio::time::timeout(STOP_GRACE, client.finish()).await;
     }
     end(&log, &error)
 }

@@ -17,7 +17,10 @@ use std::{
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
-use tokio::time::Sleep;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Sleep,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -259,13 +262,18 @@ impl Driver {
         }
     }
 
-    /// Sends a close frame and waits for the peer to hang up. A peer of the original kind never answers.
+    /// Sends a close frame and waits for the peer to hang up; a peer of the original kind never answers. What it
+    /// still sends is thrown away unread: bytes that lie unread when a socket closes would make the kernel reset the
+    /// connection, and the peer might never see the reason.
     async fn say_goodbye(&mut self, code: u16, reason: String) {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         if self.ws.close(Some(frame)).await.is_err() {
             return;
         }
-        while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut self.ws).poll_next(cx)).await {}
+        let mut scratch = vec![0; 16 << 10];
+        let io = self.ws.get_mut();
+        _ = io.shutdown().await;
+        while matches!(io.read(&mut scratch).await, Ok(1..)) {}
     }
 }
 

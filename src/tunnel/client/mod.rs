@@ -132,13 +132,19 @@ impl Client {
 
     /// The next stream; an error once the client has ended for good.
     pub async fn accept(&mut self) -> Result<MuxStream, ClientError> {
-        if let Some(stream) = self.streams.recv().await {
-            return Ok(stream);
+        let ended = async { self.ended.wait_for(Option::is_some).await.map_or(None, |end| end.clone()) };
+        tokio::select! {
+            biased;
+            Some(stream) = self.streams.recv() => Ok(stream),
+            end = ended => Err(end.unwrap_or(ClientError::Closed)),
         }
-        match self.ended.wait_for(Option::is_some).await {
-            Ok(end) => Err(end.clone().unwrap_or(ClientError::Closed)),
-            Err(_) => Err(ClientError::Closed),
-        }
+    }
+
+    /// Leaves the server and waits until its last session has ended. What still comes is turned away; streams that
+    /// were accepted before go on.
+    pub async fn finish(mut self) {
+        self.close();
+        while self.streams.recv().await.is_some() {}
     }
 
     /// Where viewers reach the client now.
