@@ -1,8 +1,14 @@
 //! websocktunnel: the server of the websocket tunnel.
 
 use clap::Parser;
-use route_native::tunnel::server::{Config, Server};
-use std::process::ExitCode;
+use route_native::tunnel::{
+    server::{Config, Server, auth},
+    wire,
+};
+use std::{
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 const SETTINGS: &str = "\
@@ -38,6 +44,12 @@ struct Arguments {
     /// Print only the version's number.
     #[arg(long)]
     short_version: bool,
+    /// Print a token that registers ID, signed with TASKCLUSTER_PROXY_SECRET_A, and do nothing else.
+    #[arg(long, value_name = "ID")]
+    mint: Option<String>,
+    /// How long the minted token is valid, in seconds; at most 31 days less a minute.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=2_678_340))]
+    ttl: u32,
 }
 
 #[tokio::main]
@@ -50,11 +62,34 @@ async fn main() -> ExitCode {
         println!("{}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
+    if let Some(id) = &arguments.mint {
+        return mint(id, arguments.ttl);
+    }
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, sentence)) => {
             eprintln!("websocktunnel: {sentence}");
             ExitCode::from(code)
+        }
+    }
+}
+
+fn mint(id: &str, ttl: u32) -> ExitCode {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    let secret = variable("TASKCLUSTER_PROXY_SECRET_A").unwrap_or_default();
+    let valid = wire::is_valid_id(id) && secret.len() >= 32;
+    let token = valid.then(|| auth::mint(secret.as_bytes(), id, variable("AUDIENCE").as_deref(), now, ttl)).flatten();
+    match token {
+        Some(token) => {
+            println!("{token}");
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!(
+                "websocktunnel: minting needs an ID of letters, digits and _ ~ . % -, and TASKCLUSTER_PROXY_SECRET_A"
+            );
+            ExitCode::from(1)
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     link::{End, Farewell, Shared, Transport},
     readahead::ReadAhead,
 };
-use crate::mux::{Beat, Dialect, Keepalive, Role, Violation};
+use crate::mux::{Beat, Keepalive, Role, Violation};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use std::{
@@ -145,6 +145,7 @@ impl Driver {
 
     /// Sends what is due, as far as the connection takes it.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut drained = None;
         loop {
             match Pin::new(&mut self.ws).poll_ready(cx) {
                 Poll::Pending => break,
@@ -155,6 +156,7 @@ impl Driver {
                 let mut inner = self.shared.lock();
                 let frame = inner.session.poll_transmit();
                 inner.take_wakeups(&mut None, &mut self.wake);
+                drained = inner.drained();
                 frame
             };
             let Some(frame) = frame else { break };
@@ -171,7 +173,7 @@ impl Driver {
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error.to_string())),
             }
         }
-        Poll::Pending
+        drained.map_or(Poll::Pending, |farewell| Poll::Ready(End::Ours(farewell)))
     }
 
     fn wake_all(&mut self) {
@@ -217,10 +219,7 @@ impl Driver {
         let mut next = self.keepalive.deadline();
         next = next.min(inner.session.deadline().unwrap_or(next));
         if let Some((farewell, deadline)) = inner.plan.drain {
-            // Only the side that opens streams knows that none is on its way; an extended server will close.
-            let knows = inner.session.role() == Role::Server || inner.session.dialect() == Dialect::Original;
-            let quiet = knows && inner.session.held_count() == 0 && !inner.session.has_output();
-            if now >= deadline || quiet {
+            if now >= deadline || inner.drained().is_some() {
                 return Err(farewell);
             }
             next = next.min(deadline);

@@ -1,7 +1,7 @@
 //! A session that runs: the multiplexer behind a lock, its driver, and the handles that others hold.
 
 use super::{driver, stream::MuxStream};
-use crate::mux::{Config, Dialect, GoneReason, Notice, OpenError, ResetReason, Session, StreamId, Violation};
+use crate::mux::{Config, Dialect, GoneReason, Notice, OpenError, ResetReason, Role, Session, StreamId, Violation};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use std::{
@@ -128,6 +128,14 @@ impl Shared {
 }
 
 impl Inner {
+    /// Why the session can end now: it was asked to, and nothing runs any more. Only the side that opens streams knows
+    /// that none is on its way; a client leaves that to a server of ours, which closes.
+    pub fn drained(&self) -> Option<Farewell> {
+        let (farewell, _) = self.plan.drain?;
+        let knows = self.session.role() == Role::Server || self.session.dialect() == Dialect::Original;
+        (knows && self.session.held_count() == 0 && !self.session.has_output()).then_some(farewell)
+    }
+
     pub fn take_accept_waker(&mut self) -> Option<Waker> {
         self.accept_waker.take()
     }

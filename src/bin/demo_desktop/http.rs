@@ -46,8 +46,10 @@ async fn answer(port: u16, mut request: Request<Incoming>) -> hyper::Result<Resp
 
 /// The JSON of a request.
 ///
-/// `path` is the path and query as received, nothing decoded. Header names are in lower case; the values
-/// of a repeated one are joined with `, `, and bytes that are not UTF-8 become U+FFFD.
+/// `path` is the path and query as received, nothing decoded. (What RFC 9112 allows in neither, hyper does
+/// not let through: from a raw `#` on it is dropped, and raw `"<>`, a backtick or bytes that are not UTF-8
+/// are a 400.) Header names are in lower case; the values of a repeated one are joined with `, `, and bytes
+/// that are not UTF-8 become U+FFFD.
 fn describe(port: u16, method: &Method, uri: &Uri, headers: &HeaderMap, body_bytes: u64) -> String {
     #[derive(Serialize)]
     struct Description<'a> {

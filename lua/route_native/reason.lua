@@ -1,0 +1,30 @@
+-- The fixed list of reasons, as the library numbers and names them.
+
+local ffi = require "ffi"
+local library = require "route_native.library"
+
+local NAME_BYTES = 64
+
+local _M = {
+    OK = 0,
+    BUFFER_TOO_SMALL = 1,
+    NOT_CACHED = 4,
+    TOKEN_MISSING = 100,
+    KEY_UNREADABLE = 200,
+}
+
+local names = {}
+
+-- The name of a status, such as "token_expired": what logs, metrics and callers see.
+function _M.name(status)
+    local name = names[status]
+    if not name then
+        local buffer, length = ffi.new("uint8_t[?]", NAME_BYTES), ffi.new("size_t[1]")
+        local known = library.rn_reason_name(status, buffer, NAME_BYTES, length) == _M.OK
+        name = known and ffi.string(buffer, length[0]) or "internal"
+        names[status] = name
+    end
+    return name
+end
+
+return _M

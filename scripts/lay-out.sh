@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Lays out a directory from which nginx runs the checkout's own conf/ and lua/, as an ordinary user:
+#
+#   lay-out.sh RUN_DIR
+#
+# RUN_DIR/etc holds links to conf/ and, in runtime/, what runtime.sh writes from the environment. `make run`, the specs and
+# the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
+#
+# SITE=path/to/site.conf serves that file instead of conf/sites-enabled/: for the examples.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+mkdir -p "${1:?usage: lay-out.sh RUN_DIR}"/{etc,logs,acme}
+run_dir=$(cd "$1" && pwd)
+
+for entry in "$root"/conf/*; do
+    ln -sfn "$entry" "$run_dir/etc/$(basename "$entry")"
+done
+
+if [ -n "${SITE:-}" ]; then
+    rm -rf "$run_dir/etc/sites-enabled"
+    mkdir "$run_dir/etc/sites-enabled"
+    ln -s "$(realpath "$SITE")" "$run_dir/etc/sites-enabled/"
+fi
+
+export ROUTE_RUN_DIR=$run_dir
+export ROUTE_ACCESS_LOG=${ROUTE_ACCESS_LOG:-$run_dir/logs/access.log}
+export ROUTE_ERROR_LOG=${ROUTE_ERROR_LOG:-$run_dir/logs/error.log}
+export ROUTE_LUA_PATH=${ROUTE_LUA_PATH:-$root/lua/?.lua}
+export ROUTE_LUA_CPATH=${ROUTE_LUA_CPATH:-$root/target/release/?.so}
+# The checkout may be readable for its owner alone, so the workers stay who started them.
+ROUTE_USER=${ROUTE_USER:-$(id -un)}
+export ROUTE_USER
+
+exec sh "$root/conf/runtime.sh" "$run_dir/etc/runtime"

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# `make lint`: formatting, clippy and luacheck, with warnings as errors.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh test
+cargo fmt --check
+cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo}" --quiet -- -D warnings
+luacheck --quiet lua spec conf

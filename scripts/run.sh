@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# `make run`: builds what is needed, starts a gateway in the foreground with something to reach behind it, and shows how
+# to use it. SIGTERM and Ctrl-C stop all that it started.
+#
+#   PORT (8080)  RUN_DIR (.run)  WORKERS (auto)  EXAMPLE (desktop): a file of scripts/examples/
+#
+# An example is a file of functions: `example_start` starts what belongs behind the gateway (with `background`) and exports
+# what the gateway's configuration needs, `example_show` prints how to use it once the gateway is ready. `example_ready`, if
+# there is one, starts what needs the gateway, before the ready line. It may set SITE, the nginx configuration that it serves,
+# and CARGO_FEATURES.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PORT=${PORT:-8080}
+RUN_DIR=${RUN_DIR:-.run}
+EXAMPLE=${EXAMPLE:-desktop}
+CARGO_FEATURES=${CARGO_FEATURES:-cli,demo}
+export ROUTE_WORKERS=${WORKERS:-auto}
+export ROUTE_LISTEN=127.0.0.1:$PORT
+
+children=()
+
+fail() {
+    echo "route_native: $1" >&2
+    exit 1
+}
+
+stop() {
+    trap - EXIT TERM INT
+    [ ${#children[@]} = 0 ] || kill "${children[@]}" 2> /dev/null || true
+    wait || true
+}
+
+# Whether something accepts connections on a port of 127.0.0.1.
+open_port() {
+    (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null
+}
+
+# background LOG COMMAND…: starts a program that ends with this one; its process id is in $!.
+background() {
+    local log=$1
+    shift
+    "$@" > "$log" &
+    children+=($!)
+}
+
+# wait_for PID WHAT CONDITION…: waits until the condition holds, and fails when the process ends before.
+wait_for() {
+    local pid=$1 what=$2
+    shift 2
+    until "$@"; do
+        kill -0 "$pid" 2> /dev/null || fail "$what did not start, see above"
+        sleep 0.05
+    done
+}
+
+gateway() {
+    scripts/lay-out.sh "$RUN_DIR"
+    local etc
+    etc=$(cd "$RUN_DIR/etc" && pwd)
+    "$NGINX_BINARY" -e stderr -t -q -p "$etc" -c "$etc/nginx.conf" || fail "nginx refuses its configuration, see above"
+    background /dev/stdout "$NGINX_BINARY" -e stderr -p "$etc" -c "$etc/nginx.conf"
+    wait_for $! nginx open_port "$PORT"
+}
+
+[[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && ((PORT < 65536)) || fail "PORT must be a port number, and is \"$PORT\""
+! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
+[[ $EXAMPLE =~ ^[a-z_]+$ && -e scripts/examples/$EXAMPLE.sh ]] \
+    || fail "EXAMPLE must be one of $(basename -as .sh scripts/examples/*.sh | paste -sd ' '), and is \"$EXAMPLE\""
+# shellcheck source=scripts/examples/desktop.sh
+. "scripts/examples/$EXAMPLE.sh"
+
+trap stop EXIT
+trap 'stop; exit 143' TERM
+trap 'stop; exit 130' INT
+
+scripts/setup.sh run
+# shellcheck source=scripts/nginx.sh
+. scripts/nginx.sh
+cargo build --release --features "$CARGO_FEATURES"
+mkdir -p "$RUN_DIR/logs"
+example_start
+gateway
+! declare -F example_ready > /dev/null || example_ready
+echo "ready: http://127.0.0.1:$PORT"
+example_show
+# Ends when the first of them does; then the others are stopped.
+wait -n
+fail "a part of the gateway ended by itself; see $RUN_DIR/logs"

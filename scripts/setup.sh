@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Installs what is missing: setup.sh run | test | bench
+#
+# Programs come from Debian's or Ubuntu's packages, and only as root; otherwise one sentence says what to install.
+# Rust is never installed: a distribution's is often too old, so cargo is asked for.
+
+set -euo pipefail
+
+fail() {
+    echo "route_native: $1" >&2
+    exit 1
+}
+
+# Pairs of "what is looked for" and the package that brings it. A path or a command.
+RUN=(
+    nginx=nginx-light
+    /usr/lib/nginx/modules/ngx_http_lua_module.so=libnginx-mod-http-lua
+    /usr/lib/nginx/modules/ngx_http_headers_more_filter_module.so=libnginx-mod-http-headers-more-filter
+    /usr/share/lua/5.1/resty/core.lua=lua-resty-core
+    /usr/lib/*/lua/5.1/cjson.so=lua-cjson
+)
+BUILD=(cc=gcc make=make cmake=cmake)
+TEST=(
+    luajit=luajit2
+    busted=lua-busted
+    luacheck=lua-check
+    /usr/lib/*/lua/5.1/socket/core.so=lua-socket
+    /usr/lib/*/pkgconfig/luajit.pc=libluajit2-5.1-dev
+    pkg-config=pkg-config
+    curl=curl
+    ss=iproute2
+    pgrep=procps
+    openssl=openssl
+    /usr/lib/python3/dist-packages/jwt/api_jwt.py=python3-jwt
+    /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
+)
+BENCH=(wrk=wrk)
+
+present() {
+    case $1 in
+        # A pattern is looked up; the first match is enough.
+        /*) compgen -G "$1" > /dev/null ;;
+        *) command -v "$1" > /dev/null ;;
+    esac
+}
+
+openresty() {
+    command -v openresty > /dev/null || [ -x /usr/local/openresty/nginx/sbin/nginx ]
+}
+
+wanted=("${BUILD[@]}")
+openresty || wanted+=("${RUN[@]}")
+case ${1:?usage: setup.sh run | test | bench} in
+    run) ;;
+    test) wanted+=("${TEST[@]}") ;;
+    bench) wanted+=("${TEST[@]}" "${BENCH[@]}") ;;
+    *) fail "setup.sh knows run, test and bench, and not \"$1\"" ;;
+esac
+
+missing=()
+for pair in "${wanted[@]}"; do
+    present "${pair%%=*}" || missing+=("${pair#*=}")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+    command -v apt-get > /dev/null || fail "please install ${missing[*]} (Debian's names), and try again"
+    [ "$(id -u)" = 0 ] || fail "please run: sudo apt-get install --no-install-recommends ${missing[*]}"
+    echo "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # nginx would start on port 80 as a service; here it is only a program.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' > $policy
+        chmod +x $policy
+        trap 'rm -f $policy' EXIT
+    fi
+    log=$(mktemp)
+    { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } > "$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        fail "apt-get could not install ${missing[*]}"
+    }
+    rm -f "$log"
+fi
+
+command -v cargo > /dev/null || fail "cargo is missing; install Rust 1.88 or newer (rustup does it), and try again"

@@ -1,0 +1,114 @@
+-- Programs that a spec starts: free ports for them, waiting until a condition holds, and an end for each of them.
+
+local socket = require "socket"
+
+local _M = {}
+
+-- How long a condition may take before the spec fails, in seconds. Far more than it needs: it only ends what hangs.
+local PATIENCE = 60
+
+local started = {}
+
+-- A port of 127.0.0.1 that nothing listens on.
+function _M.free_port()
+    local server = assert(socket.bind("127.0.0.1", 0))
+    local _, port = server:getsockname()
+    server:close()
+    return tonumber(port)
+end
+
+function _M.accepts(port, address)
+    local connection = socket.connect(address or "127.0.0.1", port)
+    return connection and connection:close() and true
+end
+
+-- Calls `condition` until it returns something true, and returns that. `what` names it in the failure.
+function _M.wait_until(what, condition)
+    local deadline = socket.gettime() + PATIENCE
+    repeat
+        local result = condition()
+        if result then
+            return result
+        end
+        socket.select(nil, nil, 0.01)
+    until socket.gettime() > deadline
+    error("waited in vain until " .. what, 2)
+end
+
+function _M.read(path)
+    local file = io.open(path, "rb")
+    if not file then
+        return ""
+    end
+    local text = file:read("*a")
+    file:close()
+    return text
+end
+
+function _M.write(path, text)
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+end
+
+local function quoted(text)
+    return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
+end
+_M.quoted = quoted
+
+-- `env K=V…` for a shell command; a value of false unsets the variable.
+function _M.environment(variables)
+    local unset, set = {}, {}
+    for name, value in pairs(variables) do
+        if value == false then
+            unset[#unset + 1] = "-u " .. name
+        else
+            set[#set + 1] = name .. "=" .. quoted(value)
+        end
+    end
+    return table.concat({ "env", table.concat(unset, " "), table.concat(set, " ") }, " ")
+end
+
+-- Runs a command to its end; returns its output (both streams) and its exit status.
+function _M.run(command)
+    local pipe = io.popen("{ " .. command .. "\n} 2>&1; echo \" $?\"")
+    local output = pipe:read("*a")
+    pipe:close()
+    local text, status = output:match("^(.*) (%d+)\n$")
+    return text, tonumber(status)
+end
+
+function _M.temporary_directory()
+    return (_M.run("mktemp -d"):gsub("%s+$", ""))
+end
+
+-- Starts a command in the background, its output in a file; returns its process id.
+function _M.start(command, output)
+    local pid = tonumber((_M.run(("setsid %s > %s 2>&1 < /dev/null & echo $!"):format(command, quoted(output)))))
+    started[pid] = true
+    return pid
+end
+
+function _M.alive(pid)
+    local _, status = _M.run("kill -0 " .. pid)
+    return status == 0 and not _M.read("/proc/" .. pid .. "/stat"):match("^%d+ %b() Z")
+end
+
+function _M.signal(pid, name)
+    _M.run(("kill -%s %d"):format(name, pid))
+end
+
+function _M.stop(pid, name)
+    _M.signal(pid, name or "TERM")
+    _M.wait_until("process " .. pid .. " ended", function() return not _M.alive(pid) end)
+    started[pid] = nil
+end
+
+-- Ends what is still running; support/gateway.lua calls it when busted ends.
+function _M.stop_all()
+    for pid in pairs(started) do
+        _M.signal(pid, "KILL")
+    end
+end
+
+return _M
