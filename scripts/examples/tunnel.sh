@@ -43,10 +43,11 @@ example_start() {
     mkdir -p "$RUN_DIR/etc/runtime"
     : > "$RUN_DIR/etc/runtime/tunnel_servers.conf"
     local port=$PORT number
+    export URL_PREFIX=http://127.0.0.1:$PORT/tunnel
     for number in 1 2; do
         port=$(free_port $((port + 1)))
         log=$RUN_DIR/logs/tunnel_server_$number.log
-        PORT=$port TUNNEL_BIND=127.0.0.1 TUNNEL_BEHIND_PROXY=1 URL_PREFIX=http://127.0.0.1:$PORT/tunnel \
+        PORT=$port TUNNEL_BIND=127.0.0.1 TUNNEL_BEHIND_PROXY=1 \
             background /dev/null target/release/websocktunnel 2> "$log"
         wait_for $! "tunnel server $number ($log)" open_port "$port"
         echo "server 127.0.0.1:$port max_fails=1 fail_timeout=2s;" >> "$RUN_DIR/etc/runtime/tunnel_servers.conf"

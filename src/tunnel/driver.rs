@@ -222,7 +222,7 @@ impl Driver {
             if now >= deadline || inner.drained().is_some() {
                 return Err(farewell);
             }
-            next = next.min(deadline);
+            next = next.min(deadline).min(inner.plan.move_until.filter(|until| *until > now).unwrap_or(deadline));
         }
         if let Some(limit) = self.idle {
             if inner.session.stream_count() > 0 {

@@ -96,6 +96,8 @@ pub(super) struct Plan {
     pub drain: Option<(Farewell, Instant)>,
     /// Whether the peer has been asked to move.
     pub told: bool,
+    /// Until then a peer that understands the request may take its time to register elsewhere, and is served.
+    pub move_until: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -133,7 +135,18 @@ impl Inner {
     pub fn drained(&self) -> Option<Farewell> {
         let (farewell, _) = self.plan.drain?;
         let knows = self.session.role() == Role::Server || self.session.dialect() == Dialect::Original;
-        (knows && self.session.held_count() == 0 && !self.session.has_output()).then_some(farewell)
+        let quiet = self.session.held_count() == 0 && !self.session.has_output();
+        (knows && quiet && !self.may_move()).then_some(farewell)
+    }
+
+    /// Whether the peer has been asked to move and has neither done so nor used up its time.
+    pub fn may_move(&self) -> bool {
+        self.session.peer_gone().is_none() && self.plan.move_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether streams may be opened.
+    fn takes_streams(&self) -> bool {
+        self.end.is_none() && self.session.peer_gone().is_none() && (self.plan.drain.is_none() || self.may_move())
     }
 
     pub fn take_accept_waker(&mut self) -> Option<Waker> {
@@ -186,7 +199,7 @@ impl Link {
     /// Opens a stream.
     pub fn open(&self) -> Result<MuxStream, OpenError> {
         let mut inner = self.shared.lock();
-        if inner.plan.drain.is_some() {
+        if !inner.takes_streams() {
             return Err(OpenError::Closed);
         }
         let id = inner.session.open()?;
@@ -218,16 +231,18 @@ impl Link {
         Some(MuxStream::new(self.shared.clone(), id))
     }
 
-    /// Ends the session: the peer is asked to move, streams that run may end within `grace`, then it is closed.
-    pub fn drain(&self, farewell: Farewell, grace: Duration) {
+    /// Ends the session: the peer is asked to move, streams that run may end within `grace`, then it is closed. A peer
+    /// that understands the request and stays is served for `move_time` longer, so that it can register elsewhere first.
+    pub fn drain(&self, farewell: Farewell, grace: Duration, move_time: Duration) {
         let mut inner = self.shared.lock();
-        let deadline = Instant::now() + grace;
+        let now = Instant::now();
+        let deadline = now + grace;
         let sooner = inner.plan.drain.is_none_or(|(_, planned)| deadline < planned);
         if sooner {
             inner.plan.drain = Some((farewell, deadline));
-            if !std::mem::replace(&mut inner.plan.told, true) {
-                inner.session.go_away(farewell.gone_reason());
-            }
+            let told = std::mem::replace(&mut inner.plan.told, true);
+            let understood = !told && inner.session.go_away(farewell.gone_reason());
+            inner.plan.move_until = understood.then(|| now + move_time.min(grace));
         }
         drop(inner);
         self.shared.driver.wake();
@@ -256,8 +271,7 @@ impl Link {
 
     /// Whether the session still takes streams.
     pub fn is_live(&self) -> bool {
-        let inner = self.shared.lock();
-        inner.end.is_none() && inner.plan.drain.is_none() && inner.session.peer_gone().is_none()
+        self.shared.lock().takes_streams()
     }
 
     /// Which frames were agreed on.

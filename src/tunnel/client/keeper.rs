@@ -67,7 +67,7 @@ impl Keeper {
             () = closed => ClientError::Closed,
         };
         if let Some(link) = current {
-            link.drain(Farewell::Done, self.config.grace);
+            link.drain(Farewell::Done, self.config.grace, Duration::ZERO);
         }
         end
     }
@@ -85,7 +85,7 @@ impl Keeper {
                 None => self.tell(Event::Connected { url }),
                 Some(old) => {
                     self.tell(Event::Moved { url });
-                    old.drain(Farewell::Done, self.config.grace);
+                    old.drain(Farewell::Done, self.config.grace, Duration::ZERO);
                 }
             }
             let since = Instant::now();

@@ -1,7 +1,7 @@
 //! Sockets: accepting, TLS, HTTP, and stopping.
 
 use super::{Bound, Peer, Server, StartError, answer, metrics::Metrics};
-use crate::tunnel::{link::Farewell, log::Level};
+use crate::tunnel::log::Level;
 use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
@@ -85,12 +85,12 @@ impl Server {
         self.draining.store(true, Relaxed);
         self.config.logger.event(Level::Info, "draining", &[("clients", &self.registry.len())]);
         let deadline = Instant::now() + self.config.grace;
-        self.registry.for_each(|_, tunnel| tunnel.end(Farewell::Stopping, self.config.grace));
-        while self.registry.len() > 0 && Instant::now() < deadline {
+        self.registry.for_each(|_, tunnel| tunnel.move_away(self.config.grace));
+        while self.sessions.load(Relaxed) > 0 && Instant::now() < deadline {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         _ = stop.send(true);
-        self.config.logger.event(Level::Info, "stopped", &[("clients", &self.registry.len())]);
+        self.config.logger.event(Level::Info, "stopped", &[("clients", &self.sessions.load(Relaxed))]);
         // The close frames and the last bytes of responses are with the kernel a moment later.
         tokio::time::sleep(DRAIN_POLL).await;
     }

@@ -31,12 +31,15 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tls::Certificate;
 use tokio::net::TcpListener;
+
+/// How long a client that was asked to move may look for another server while this one still serves it.
+const MOVE_TIME: Duration = Duration::from_secs(5);
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,8 @@ pub struct Server {
     config: Config,
     authority: Authority,
     registry: Registry,
+    /// Sessions that run, also those that have lost their place in the registry.
+    sessions: AtomicUsize,
     metrics: Arc<Metrics>,
     certificate: Option<Arc<Certificate>>,
     draining: AtomicBool,
@@ -93,6 +98,7 @@ impl Server {
             authority,
             certificate,
             registry: Registry::default(),
+            sessions: AtomicUsize::new(0),
             metrics: Arc::default(),
             draining: AtomicBool::new(false),
             config,
@@ -185,8 +191,13 @@ impl Server {
 impl Tunnel {
     /// Ends the session; streams that run may end within `grace`.
     fn end(&self, farewell: Farewell, grace: Duration) {
-        self.link.drain(farewell, grace);
+        self.link.drain(farewell, grace, Duration::ZERO);
         self.pool.clear();
+    }
+
+    /// Ends the session because the server stops: new streams are still served until the client has moved.
+    fn move_away(&self, grace: Duration) {
+        self.link.drain(Farewell::Stopping, grace, MOVE_TIME);
     }
 }
 

@@ -18,7 +18,7 @@ use hyper::{
     upgrade::{self, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -151,19 +151,22 @@ fn start(server: &Arc<Server>, peer: Peer, claim: Claim, upgraded: Upgraded) {
         loser.end(Farewell::Replaced, server.config.grace);
     }
     if server.is_draining() {
-        tunnel.end(Farewell::Stopping, server.config.grace);
+        tunnel.move_away(server.config.grace);
     }
+    server.sessions.fetch_add(1, Relaxed);
     let server = server.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            end = link.ended() => leave(&server, &claim.id, &tunnel, &end),
-            // The client moves away by itself: whoever asks from now on is better served elsewhere.
+        let end = tokio::select! {
+            end = link.ended() => end,
+            // The client has moved away: whoever asks from now on is better served elsewhere.
             _ = link.gone() => {
+                server.registry.remove(&claim.id, &tunnel);
                 tunnel.end(Farewell::Done, server.config.grace);
-                let end = link.ended().await;
-                leave(&server, &claim.id, &tunnel, &end);
+                link.ended().await
             }
-        }
+        };
+        leave(&server, &claim.id, &tunnel, &end);
+        server.sessions.fetch_sub(1, Relaxed);
     });
 }
 
