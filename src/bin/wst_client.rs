@@ -64,8 +64,21 @@ struct Arguments {
     give_up_after: u32,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("wst-client: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(start());
+    // A read of standard input cannot be interrupted: without this, the process would wait for the next token.
+    runtime.shutdown_background();
+    code
+}
+
+async fn start() -> ExitCode {
     let arguments = Arguments::try_parse().unwrap_or_else(|error| {
         _ = error.print();
         std::process::exit(i32::from(error.use_stderr()));
