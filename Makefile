@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint abi clean
+.PHONY: help run test bench lint abi clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -14,6 +14,9 @@ run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run 
 
 test: ## Install what the tests need, then run the lints, the Rust tests and the specs
 	@exec scripts/test.sh
+
+bench: ## Measure the gateway side by side with its limits (QUICK=1 RUNS=9 BENCH_OUT=docs/bench/results.json)
+	@exec scripts/bench.sh
 
 lint: ## Formatting, clippy and luacheck, with warnings as errors
 	@exec scripts/lint.sh

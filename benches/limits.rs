@@ -98,22 +98,19 @@ impl Limit {
 fn memory() -> Value {
     let keys = Keys::generate(KeySize::Rsa2048);
     let gateway = keys.gateway(SESSIONS);
-    let fill = |from: usize, to: usize| {
-        let before = resident();
-        for number in from..to {
-            gateway.remember(&made_up_token(number), TARGET, NOW, 600);
-        }
-        resident() - before
-    };
-    let full = fill(0, SESSIONS);
-    let more = fill(SESSIONS, 4 * SESSIONS);
+    let (before, mut seen) = (resident(), 0);
+    let growth = [1_000, 2_000, 5_000, 10_000, 20_000, SESSIONS, 100_000, 4 * SESSIONS].map(|sessions| {
+        (seen..sessions).for_each(|number| gateway.remember(&made_up_token(number), TARGET, NOW, 600));
+        seen = sessions;
+        json!({ "sessions": sessions, "bytes": resident() - before })
+    });
     assert_eq!(gateway.cached_entries(), SESSIONS);
 
     let before = resident();
     let other = caches::Quick::new(SESSIONS);
     caches::fill(&other, SESSIONS);
     let quick_cache = resident() - before;
-    json!({ "sessions": SESSIONS, "bytes": full, "bytes_after_four_times_as_many": full + more, "quick_cache_bytes": quick_cache })
+    json!({ "growth": growth, "quick_cache_bytes": quick_cache })
 }
 
 /// Resident memory of this process, in bytes.

@@ -70,7 +70,13 @@ impl Hasher for TagHasher {
 impl Quick {
     pub fn new(capacity: usize) -> Quick {
         let weight = capacity as u64;
-        Quick(QuickCache::with(capacity, weight, UnitWeighter, BuildHasherDefault::default(), DefaultLifecycle::default()))
+        Quick(QuickCache::with(
+            capacity,
+            weight,
+            UnitWeighter,
+            BuildHasherDefault::default(),
+            DefaultLifecycle::default(),
+        ))
     }
 }
 

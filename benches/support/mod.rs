@@ -54,7 +54,8 @@ impl Keys {
 
     /// An RS256 token that holds for an hour.
     pub fn token(&self) -> String {
-        let claims = serde_json::json!({ "sub": "ada", "iat": NOW, "nbf": NOW, "exp": NOW + 3600, "hash": self.hash() });
+        let claims =
+            serde_json::json!({ "sub": "ada", "iat": NOW, "nbf": NOW, "exp": NOW + 3600, "hash": self.hash() });
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT"}"#);
         let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
         let mut signature = vec![0; self.pair.public_modulus_len()];
