@@ -58,13 +58,20 @@ class Nginx:
         with open(log, "wb") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
         deadline = time.monotonic() + PATIENCE
-        while not accepts(port):
+        # The master listens before it has a worker.
+        while not (accepts(port) and self.children()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise Failed(f"nginx did not start: {pathlib.Path(log).read_text().strip()}")
             time.sleep(0.01)
-        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        self.worker = int(children[0])
+        self.worker = self.children()[0]
+
+    def children(self):
+        pid = self.process.pid
+        try:
+            return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        except FileNotFoundError:
+            return []
 
     def url(self, path):
         return f"http://127.0.0.1:{self.port}{path}"
