@@ -7,7 +7,7 @@ SHELL := /bin/bash
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run WORKERS=auto DEMO=1)
 	@exec scripts/run.sh

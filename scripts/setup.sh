@@ -19,7 +19,7 @@ RUN=(
     /usr/share/lua/5.1/resty/core.lua=lua-resty-core
     /usr/lib/*/lua/5.1/cjson.so=lua-cjson
 )
-BUILD=(cc=gcc make=make cmake=cmake)
+BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake)
 TEST=(
     luajit=luajit2
     busted=lua-busted
@@ -28,6 +28,8 @@ TEST=(
     /usr/lib/*/pkgconfig/luajit.pc=libluajit2-5.1-dev
     pkg-config=pkg-config
     curl=curl
+    ss=iproute2
+    pgrep=procps
     openssl=openssl
     /usr/lib/python3/dist-packages/jwt/api_jwt.py=python3-jwt
     /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
@@ -42,12 +44,12 @@ present() {
     esac
 }
 
-openresty() {
+has_openresty() {
     command -v openresty > /dev/null || [ -x /usr/local/openresty/nginx/sbin/nginx ]
 }
 
 wanted=("${BUILD[@]}")
-openresty || wanted+=("${RUN[@]}")
+has_openresty || wanted+=("${RUN[@]}")
 case ${1:?usage: setup.sh run | test | bench} in
     run) ;;
     test) wanted+=("${TEST[@]}") ;;
