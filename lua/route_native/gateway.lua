@@ -90,15 +90,14 @@ local function accept_from(r, cache)
     return accept(r)
 end
 
--- Looks in the dictionary that all workers share. Returns the target or nil.
-local function find_shared(key, token, now)
+-- Looks in the dictionary that all workers share. Returns whether `answer` holds the target now.
+local function find_shared(key, now)
     local target, expires_at = targets:get(key)
     -- The dictionary counts from when it was told; the entry's own second is what counts.
     if not target or expires_at <= now then
-        return nil
+        return false
     end
-    library.rn_gateway_remember(gateway, token, #token, target, #target, now, expires_at - now)
-    return target
+    return library.rn_gateway_remember(gateway, answer, target, #target, now, expires_at - now) == OK
 end
 
 local function resolve_cold(r, key, token, now)
@@ -117,15 +116,14 @@ local function resolve_cold(r, key, token, now)
     return accept_from(r, mine and "miss" or "joined")
 end
 
-local function resolve_token(r, token, now)
-    library.rn_gateway_shared_key(gateway, token, #token, shared_key)
+-- For a token that `answer` places and this worker's cache does not know.
+local function resolve_token(r, now)
+    library.rn_gateway_shared_key(gateway, answer, shared_key)
     local key = ffi_string(shared_key, KEY_BYTES)
-    local target = find_shared(key, token, now)
-    if target then
-        library.rn_answer_write(answer, token, #token, target, #target)
+    if find_shared(key, now) then
         return accept_from(r, "shared")
     end
-    return resolve_cold(r, key, token, now)
+    return resolve_cold(r, key, ffi_string(answer.token, answer.token_length), now)
 end
 
 local function resolve_from_query(r, now)
@@ -142,7 +140,7 @@ local function resolve_from_query(r, now)
     elseif status ~= NOT_CACHED then
         return refuse(r, status)
     end
-    return resolve_token(r, token, now)
+    return resolve_token(r, now)
 end
 
 -- Sets $target, or ends the request with 401 (the token) or 503 (keys or dictionary).
@@ -157,7 +155,7 @@ function _M.resolve()
     if status == OK then
         return accept(r)
     elseif status == NOT_CACHED then
-        return resolve_token(r, ffi_string(answer.token, answer.token_length), now)
+        return resolve_token(r, now)
     elseif status == TOKEN_MISSING then
         return resolve_from_query(r, now)
     end
