@@ -270,7 +270,7 @@ pub unsafe extern "C" fn rn_gateway_resolve(
 /// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds, and writes the target
 /// into `answer` as a lookup would have.
 ///
-/// Errors: `InvalidArgument` for a target that is no host.
+/// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
 ///
 /// # Safety
 /// `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
@@ -287,9 +287,12 @@ pub unsafe extern "C" fn rn_gateway_remember(
     guard(|| {
         // SAFETY: the caller's promise.
         let (gateway, answer, target) = unsafe { (gateway_of(gateway)?, out(answer)?, bytes(target, target_length)?) };
-        let target = std::str::from_utf8(target).ok().and_then(target::normalise).ok_or(Reason::InvalidArgument)?;
-        gateway.remember_as(Tag(u128::from_ne_bytes(answer.tag)), answer.fingerprint, &target, now, ttl);
-        write_target(answer, &target);
+        let target = std::str::from_utf8(target).map_err(|_| Reason::InvalidArgument)?;
+        if !target::is_normalised(target) {
+            return Err(Reason::InvalidArgument);
+        }
+        gateway.remember_as(Tag(u128::from_ne_bytes(answer.tag)), answer.fingerprint, target, now, ttl);
+        write_target(answer, target);
         Ok(())
     })
 }
