@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh test
 cargo fmt --check
 cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo}" --quiet -- -D warnings
-luacheck --quiet lua spec conf
+luacheck --quiet lua spec conf benches

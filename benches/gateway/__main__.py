@@ -120,6 +120,8 @@ def machine():
 
 def main():
     settings = Settings(os.environ)
+    if os.getloadavg()[0] > os.cpu_count():
+        progress("the machine is busy with other work: ratios hold, latencies may not (try: nice -n -10 make bench)")
     about = {"machine": machine(), "runs": settings.rounds, "quick": settings.quick}
     directory = pathlib.Path(tempfile.mkdtemp(prefix="route_native_bench."))
     try:
@@ -134,7 +136,8 @@ def main():
     print(f"\nresults: {settings.out}, plots next to it")
 
 
-try:
-    main()
-except Failed as failure:
-    sys.exit(f"route_native: {failure}")
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as failure:
+        sys.exit(f"route_native: {failure}")

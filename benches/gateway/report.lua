@@ -2,7 +2,7 @@
 
 function done(summary, latency)
     local errors = summary.errors
-    print(("{\"requests\": %d, \"microseconds\": %d, \"refused\": %d, \"failed\": %d, \"p50\": %d, \"p99\": %d}"):format(
-        summary.requests, summary.duration, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
-        latency:percentile(50), latency:percentile(99)))
+    local failed = errors.connect + errors.read + errors.write + errors.timeout
+    print(('{"requests": %d, "microseconds": %d, "refused": %d, "failed": %d, "p50": %d, "p99": %d}'):format(
+        summary.requests, summary.duration, errors.status, failed, latency:percentile(50), latency:percentile(99)))
 end

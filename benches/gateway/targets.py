@@ -24,7 +24,7 @@ class Target:
                 "comparison": self.comparison, "least": min(self.samples), "most": max(self.samples),
                 "runs": len(self.samples)}
         if not self.met:
-            line["cause"] = CAUSES.get(self.name, "not looked into yet; see docs/bench.md for how to profile")
+            line["cause"] = CAUSES.get(self.name, "not looked into yet; see docs/bench/README.md for how to profile")
         return line
 
 
