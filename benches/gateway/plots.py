@@ -14,7 +14,7 @@ ARMS = {
 def requests(measured):
     arms = measured["requests"]
     groups = {text: [arms[name]["per_second"]] for name, text in ARMS.items() if name in arms}
-    return svg.bars("Requests a second, one worker", "req/s", groups, ["median, least and most"])
+    return svg.bars("Requests a second, one worker", "req/s", groups, ["median and quartiles"])
 
 
 def storm(measured):

@@ -1,4 +1,4 @@
-"""Requests a second of each arm: short slices in turns, in another order each round, so that whatever else the machine
+"""Requests a second of each arm: short slices in turns, each turn in another order, so that whatever else the machine
 does falls on all arms alike."""
 
 import random
@@ -6,7 +6,10 @@ import random
 from load import Load, measured
 from servers import Failed
 
-SECONDS = 1
+# As short as wrk allows: the machine's mood changes within a second.
+SECONDS = 0.3
+# Slices of each arm in a round.
+SLICES = 4
 
 
 class Arm:
@@ -21,13 +24,14 @@ class Arm:
 
 
 def measure(arms, rounds, progress):
-    """Returns { arm: { per_second: [one a round], worker_ns: [one a round] } }."""
+    """Returns { arm: { per_second: [one a slice], worker_ns: [one a slice] } }."""
     results = {arm.name: {"per_second": [], "worker_ns": []} for arm in arms}
     order = list(arms)
     # Fixed, so that two runs differ in the machine alone.
     shuffled = random.Random(1)
-    for number in range(rounds):
-        progress(f"requests, round {number + 1} of {rounds}")
+    for number in range(rounds * SLICES):
+        if number % SLICES == 0:
+            progress(f"requests, round {number // SLICES + 1} of {rounds}")
         shuffled.shuffle(order)
         for arm in order:
             try:
@@ -40,5 +44,5 @@ def measure(arms, rounds, progress):
 
 
 def ratios(results, arm, base, what="per_second"):
-    """One ratio a round: slices of one round are neighbours in time, so the machine's mood cancels out."""
+    """One ratio for each turn of slices: they are neighbours in time, so the machine's mood cancels out."""
     return [one / other for one, other in zip(results[arm][what], results[base][what])]

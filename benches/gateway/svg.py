@@ -2,6 +2,7 @@
 
 import math
 from html import escape
+from statistics import quantiles
 
 WIDTH, HEIGHT = 760, 360
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 56, 60
@@ -67,8 +68,8 @@ class Chart:
 
 
 def three(samples):
-    ordered = sorted(samples)
-    return ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    """Median and quartiles."""
+    return tuple(quantiles(samples, n=4, method="inclusive")) if len(samples) > 1 else tuple(samples) * 3
 
 
 def bars(title, unit, groups, series):

@@ -1,6 +1,6 @@
-"""The table that is printed: what was measured, as median and spread, and every target."""
+"""The table that is printed: what was measured, as the median with its quartiles, and every target."""
 
-from statistics import median
+from statistics import median, quantiles
 
 from slices import ratios
 
@@ -25,10 +25,19 @@ def number(value):
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
-def spread(samples, scale=1.0):
-    """`median (least … most)`"""
-    low, high = min(samples) * scale, max(samples) * scale
-    return f"{number(median(samples) * scale)} ({number(low)} … {number(high)})"
+def quartiles(samples):
+    """The spread: half of the samples lie between these two."""
+    if len(samples) < 2:
+        return samples[0], samples[0]
+    low, _, high = quantiles(samples, n=4, method="inclusive")
+    return low, high
+
+
+def spread(samples, scale=1.0, digits=None):
+    """`median (quartile … quartile)`"""
+    show = number if digits is None else lambda value: f"{value:.{digits}f}"
+    low, high = quartiles(samples)
+    return f"{show(median(samples) * scale)} ({show(low * scale)} … {show(high * scale)})"
 
 
 def markdown(header, rows):
@@ -41,7 +50,7 @@ def requests_table(arms):
     rows = []
     for name, label in LABELS.items():
         if name in arms:
-            rows.append([label, spread(arms[name]["per_second"]), f"{median(ratios(arms, name, 'plain')):.3f}",
+            rows.append([label, spread(arms[name]["per_second"]), spread(ratios(arms, name, "plain"), digits=3),
                          spread(arms[name]["worker_ns"], 1e-3)])
     return markdown(["through nginx, one worker", "requests/s", "of plain", "worker's CPU µs a request"], rows)
 
@@ -84,8 +93,9 @@ def targets_table(targets):
     for target in targets:
         met = "yes" if target["met"] else "no"
         reached = number(target["value"]) if target["value"] >= 100 else f"{target['value']:g}"
-        if target["runs"] > 1:
-            reached += f" ({number(target['least'])} … {number(target['most'])})"
+        if len(target["samples"]) > 1:
+            low, high = quartiles(target["samples"])
+            reached += f" ({number(low)} … {number(high)})"
         rows.append([target["name"], reached, f"{signs[target['comparison']]} {target['target']:,}", met])
     table = markdown(["target", "reached", "asked for", "met"], rows)
     causes = [f"missed: {target['name']}: {target['cause']}" for target in targets if not target["met"]]

@@ -9,7 +9,7 @@ MEBIBYTE = 1024 * 1024
 
 
 class Target:
-    """One line: `samples` holds one value a run, and the median of them is what counts."""
+    """One line: the median of the samples is what counts."""
 
     def __init__(self, name, samples, comparison, target, digits=2):
         self.name, self.samples, self.comparison, self.target = name, samples, comparison, target
@@ -21,8 +21,7 @@ class Target:
 
     def as_json(self):
         line = {"name": self.name, "value": self.value, "target": self.target, "met": self.met,
-                "comparison": self.comparison, "least": min(self.samples), "most": max(self.samples),
-                "runs": len(self.samples)}
+                "comparison": self.comparison, "samples": self.samples}
         if not self.met:
             line["cause"] = CAUSES.get(self.name, "not looked into yet; see docs/bench/README.md for how to profile")
         return line
