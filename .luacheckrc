@@ -4,3 +4,5 @@ std = "ngx_lua+luajit+ngx_threads"
 max_line_length = 120
 files["spec"] = { std = "+busted" }
 exclude_files = { "target", ".run", "lua/route_native/cdef.lua" }
+-- Scripts of wrk, which calls what they define.
+files["benches/gateway"] = { globals = { "wrk", "init", "request", "delay", "done" } }

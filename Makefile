@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL
 .DEFAULT_GOAL := help
-.PHONY: help run test test-image lint lib install package abi clean
+.PHONY: help run test test-image bench lint lib install package abi clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -15,6 +15,9 @@ run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run 
 
 test: ## Install what the tests need, then run the lints, the Rust tests and the specs
 	@exec scripts/test.sh
+
+bench: ## Measure the gateway side by side with its limits (QUICK=1 RUNS=9 BENCH_OUT=docs/bench/results.json)
+	@exec scripts/bench.sh
 
 test-image: ## Build Dockerfile.jammy on a stand-in base and send a token through its result (root, Debian or Ubuntu)
 	@exec scripts/test-image.sh

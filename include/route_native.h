@@ -15,6 +15,9 @@
 // The size of [`rn_answer::fingerprint`].
 #define RN_FINGERPRINT_BYTES 12
 
+// The size of [`rn_answer::tag`].
+#define RN_TAG_BYTES 16
+
 // One reason, with its stable number.
 enum rn_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -130,6 +133,8 @@ typedef struct {
     uint32_t is_name;
     // What stands for the token in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
+    // The token's name in this process's cache. Written by a lookup, for [`rn_gateway_remember`] alone.
+    uint8_t tag[RN_TAG_BYTES];
     // The target, not terminated.
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
@@ -213,15 +218,16 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
 // `token` must be readable for `token_length` bytes.
 int32_t rn_gateway_check(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now);
 
-// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
+// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds, and writes the target
+// into `answer` as a lookup would have.
 //
-// Errors: `InvalidArgument` for a target that is no host.
+// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
 //
 // # Safety
-// `token` and `target` must be readable for their lengths.
+// `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
+// `target` must be readable for its length.
 int32_t rn_gateway_remember(const rn_gateway *gateway,
-                            const uint8_t *token,
-                            size_t token_length,
+                            rn_answer *answer,
                             const uint8_t *target,
                             size_t target_length,
                             int64_t now,
@@ -239,11 +245,13 @@ int32_t rn_answer_write(rn_answer *answer,
                         const uint8_t *target,
                         size_t target_length);
 
-// Writes the 32 bytes that name a token in a cache which all workers share.
+// Writes the 32 bytes that name the token of `answer` in a cache which all workers share, and its fingerprint into
+// `answer`.
 //
 // # Safety
-// `token` must be readable for `token_length` bytes, `key` writable for 32.
-int32_t rn_gateway_shared_key(const rn_gateway *gateway, const uint8_t *token, size_t token_length, uint8_t *key);
+// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable
+// for 32 bytes.
+int32_t rn_gateway_shared_key(const rn_gateway *gateway, rn_answer *answer, uint8_t *key);
 
 // Writes the fingerprint that stands for a token in logs: 12 bytes.
 //

@@ -20,9 +20,13 @@ pub type Fingerprint = [u8; FINGERPRINT_BYTES];
 
 /// A token's fingerprint; `printf %s "$TOKEN" | sha256sum | cut -c1-12` shows the same.
 pub fn fingerprint(token: &[u8]) -> Fingerprint {
+    fingerprint_of_digest(digest(&SHA256, token).as_ref())
+}
+
+/// The fingerprint of a token whose SHA-256 is known.
+pub fn fingerprint_of_digest(digest: &[u8]) -> Fingerprint {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digest = digest(&SHA256, token);
-    std::array::from_fn(|i| DIGITS[usize::from(digest.as_ref()[i / 2] >> (4 * (1 - i % 2)) & 15)])
+    std::array::from_fn(|i| DIGITS[usize::from(digest[i / 2] >> (4 * (1 - i % 2)) & 15)])
 }
 
 /// Finds the token among a request's headers (name and value as received).

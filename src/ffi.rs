@@ -18,6 +18,7 @@ use std::path::Path;
 use std::ptr;
 use std::slice;
 
+use crate::cache::Tag;
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
 use crate::error::{ConfigError, Reason};
 use crate::gateway::{Gateway, Options};
@@ -35,6 +36,10 @@ const _: () = assert!(MAX_HOST_BYTES <= RN_TARGET_BYTES);
 /// The size of [`rn_answer::fingerprint`].
 pub const RN_FINGERPRINT_BYTES: usize = 12;
 const _: () = assert!(FINGERPRINT_BYTES == RN_FINGERPRINT_BYTES);
+
+/// The size of [`rn_answer::tag`].
+pub const RN_TAG_BYTES: usize = 16;
+const _: () = assert!(size_of::<Tag>() == RN_TAG_BYTES);
 
 /// Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
 #[repr(C)]
@@ -99,6 +104,8 @@ pub struct rn_answer {
     pub is_name: u32,
     /// What stands for the token in logs.
     pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
+    /// The token's name in this process's cache. Written by a lookup, for [`rn_gateway_remember`] alone.
+    pub tag: [u8; RN_TAG_BYTES],
     /// The target, not terminated.
     pub target: [u8; RN_TARGET_BYTES],
 }
@@ -278,17 +285,18 @@ pub unsafe extern "C" fn rn_gateway_check(
     })
 }
 
-/// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
+/// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds, and writes the target
+/// into `answer` as a lookup would have.
 ///
-/// Errors: `InvalidArgument` for a target that is no host.
+/// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
 ///
 /// # Safety
-/// `token` and `target` must be readable for their lengths.
+/// `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
+/// `target` must be readable for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_remember(
     gateway: *const rn_gateway,
-    token: *const u8,
-    token_length: usize,
+    answer: *mut rn_answer,
     target: *const u8,
     target_length: usize,
     now: i64,
@@ -296,10 +304,13 @@ pub unsafe extern "C" fn rn_gateway_remember(
 ) -> i32 {
     guard(|| {
         // SAFETY: the caller's promise.
-        let (gateway, token, target) =
-            unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, bytes(target, target_length)?) };
-        let target = std::str::from_utf8(target).ok().and_then(target::normalise).ok_or(Reason::InvalidArgument)?;
-        gateway.remember(token, &target, now, ttl);
+        let (gateway, answer, target) = unsafe { (gateway_of(gateway)?, out(answer)?, bytes(target, target_length)?) };
+        let target = std::str::from_utf8(target).map_err(|_| Reason::InvalidArgument)?;
+        if !target::is_normalised(target) {
+            return Err(Reason::InvalidArgument);
+        }
+        gateway.remember_as(Tag(u128::from_ne_bytes(answer.tag)), answer.fingerprint, target, now, ttl);
+        write_target(answer, target);
         Ok(())
     })
 }
@@ -329,23 +340,27 @@ pub unsafe extern "C" fn rn_answer_write(
     })
 }
 
-/// Writes the 32 bytes that name a token in a cache which all workers share.
+/// Writes the 32 bytes that name the token of `answer` in a cache which all workers share, and its fingerprint into
+/// `answer`.
 ///
 /// # Safety
-/// `token` must be readable for `token_length` bytes, `key` writable for 32.
+/// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable
+/// for 32 bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_shared_key(
     gateway: *const rn_gateway,
-    token: *const u8,
-    token_length: usize,
+    answer: *mut rn_answer,
     key: *mut u8,
 ) -> i32 {
     guard(|| {
         // SAFETY: the caller's promise.
-        let (gateway, token) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?) };
-        let made = gateway.shared_key(token);
+        let (gateway, answer) = unsafe { (gateway_of(gateway)?, out(answer)?) };
+        // SAFETY: the caller's promise.
+        let token = unsafe { bytes(answer.token, answer.token_length as usize)? };
+        let (name, fingerprint) = gateway.shared_name(token);
+        answer.fingerprint = fingerprint;
         // SAFETY: the caller's promise of 32 bytes; the length goes nowhere.
-        unsafe { write_bytes(&made, key, made.len(), &mut 0) }
+        unsafe { write_bytes(&name, key, name.len(), &mut 0) }
     })
 }
 
@@ -435,7 +450,10 @@ fn guard(body: impl FnOnce() -> Result<(), Reason>) -> i32 {
 }
 
 fn cached(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) -> Result<(), Reason> {
-    let found = gateway.cached(token, now, |target, fingerprint| {
+    // Never left as an earlier lookup wrote it: rn_gateway_remember() would keep this token's target under another's name.
+    let tag = gateway.tag(token).ok_or(Reason::Internal)?;
+    answer.tag = tag.0.to_ne_bytes();
+    let found = gateway.cached_as(&tag, now, |target, fingerprint| {
         answer.fingerprint = *fingerprint;
         write_target(answer, target);
     });

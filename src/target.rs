@@ -13,11 +13,19 @@ pub const MAX_HOST_BYTES: usize = 253;
 /// Checks `host` and returns it in lower case: a host name (RFC 1123), an IPv4 address in four decimal parts,
 /// or an IPv6 address in brackets. `None` is a refusal.
 pub fn normalise(host: &str) -> Option<String> {
-    let valid = match host.strip_prefix('[') {
+    is_host(host).then(|| host.to_ascii_lowercase())
+}
+
+/// Whether `host` is what [`normalise`] would return: for targets that come from a cache.
+pub fn is_normalised(host: &str) -> bool {
+    is_host(host) && !host.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| Ipv6Addr::from_str(address).is_ok()),
         None => is_host_name(host) && (!ends_in_number(host) || Ipv4Addr::from_str(host).is_ok()),
-    };
-    valid.then(|| host.to_ascii_lowercase())
+    }
 }
 
 /// Whether a normalised host is an address rather than a name: it needs no resolver.
@@ -79,8 +87,10 @@ mod tests {
             ["desktop", "a.b-c.example", "3com.example", "127.0.0.1", "[::1]", "[2001:db8::7]", longest.as_str()]
         {
             assert_eq!(normalise(host).as_deref(), Some(host), "{host}");
+            assert!(is_normalised(host), "{host}");
         }
         assert_eq!(normalise("Pod-7.Example").as_deref(), Some("pod-7.example"));
+        assert!(!is_normalised("Pod-7.Example") && !is_normalised("pod:22"));
 
         let too_long = format!("{longest}a");
         let refused = [

@@ -47,6 +47,7 @@ fn empty_answer() -> rn_answer {
         ttl: 0,
         is_name: 0,
         fingerprint: [0; RN_FINGERPRINT_BYTES],
+        tag: [0; RN_TAG_BYTES],
         target: [0; RN_TARGET_BYTES],
     }
 }
@@ -120,15 +121,15 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
             rn_gateway_resolve(g, t, 1, NOW, null_mut()),
             rn_gateway_check(null(), t, 1, NOW),
             rn_gateway_check(g, null(), 1, NOW),
-            rn_gateway_remember(null(), t, 1, t, 1, NOW, 1),
-            rn_gateway_remember(g, null(), 1, t, 1, NOW, 1),
-            rn_gateway_remember(g, t, 1, null(), 1, NOW, 1),
+            rn_gateway_remember(null(), a, t, 1, NOW, 1),
+            rn_gateway_remember(g, null_mut(), t, 1, NOW, 1),
+            rn_gateway_remember(g, a, null(), 1, NOW, 1),
             rn_answer_write(null_mut(), t, 1, t, 1),
             rn_answer_write(a, null(), 1, t, 1),
             rn_answer_write(a, t, 1, null(), 1),
-            rn_gateway_shared_key(null(), t, 1, b),
-            rn_gateway_shared_key(g, null(), 1, b),
-            rn_gateway_shared_key(g, t, 1, null_mut()),
+            rn_gateway_shared_key(null(), a, b),
+            rn_gateway_shared_key(g, null_mut(), b),
+            rn_gateway_shared_key(g, a, null_mut()),
             rn_token_fingerprint(null(), 1, b),
             rn_token_fingerprint(t, 1, null_mut()),
             rn_gateway_verify(null(), t, 1, NOW, b, 64, l),
@@ -197,7 +198,7 @@ fn the_clock_may_say_anything() {
         let (resolved, remembered, found) = unsafe {
             (
                 rn_gateway_resolve(gateway.0, token.as_ptr(), token.len(), now, &mut answer),
-                rn_gateway_remember(gateway.0, b"t".as_ptr(), 1, b"pod".as_ptr(), 3, now, u32::MAX),
+                rn_gateway_remember(gateway.0, &mut answer, b"pod".as_ptr(), 3, now, u32::MAX),
                 rn_gateway_lookup_token(gateway.0, token.as_ptr(), token.len(), now, &mut answer),
             )
         };
@@ -213,11 +214,36 @@ fn a_target_that_is_no_host_name_is_not_remembered() {
     for target in [&long[..], b"caf\xe9", b"127.0.0.1:22", b"a/../b", b"a\r\nb", b""] {
         // SAFETY: a live handle and texts of these lengths.
         let status =
-            unsafe { rn_gateway_remember(gateway.0, b"t".as_ptr(), 1, target.as_ptr(), target.len(), NOW, 60) };
+            unsafe { rn_gateway_remember(gateway.0, &mut empty_answer(), target.as_ptr(), target.len(), NOW, 60) };
         assert_eq!(status, INVALID, "{:?}", String::from_utf8_lossy(target));
     }
     // SAFETY: a live handle.
     assert_eq!(unsafe { rn_gateway_cached_entries(gateway.0) }, 0);
+}
+
+#[test]
+fn what_another_worker_resolved_is_found_again_by_its_own_token_alone() {
+    let gateway = gateway();
+    let (mut answer, mut key) = (empty_answer(), [0u8; 32]);
+    let find = |token: &[u8], answer: &mut rn_answer| {
+        // SAFETY: a live handle, a token of that length, a writable answer.
+        unsafe { rn_gateway_lookup_token(gateway.0, token.as_ptr(), token.len(), NOW, answer) }
+    };
+    assert_eq!(find(b"other", &mut answer), Reason::NotCached.code());
+    assert_eq!(find(b"abc", &mut answer), Reason::NotCached.code());
+    // SAFETY: the answer is as the lookup left it, the key has its 32 bytes.
+    let statuses = unsafe {
+        [
+            rn_gateway_shared_key(gateway.0, &mut answer, key.as_mut_ptr()),
+            rn_gateway_remember(gateway.0, &mut answer, b"pod".as_ptr(), 3, NOW, 60),
+        ]
+    };
+    assert_eq!(statuses, [0, 0]);
+    assert_eq!((&answer.fingerprint, &answer.target[..3], answer.is_name), (b"ba7816bf8f01", &b"pod"[..], 1));
+    let mut found = empty_answer();
+    assert_eq!(find(b"abc", &mut found), 0);
+    assert_eq!((&found.fingerprint, &found.target[..3], found.is_name), (b"ba7816bf8f01", &b"pod"[..], 1));
+    assert_eq!(find(b"other", &mut found), Reason::NotCached.code());
 }
 
 #[test]

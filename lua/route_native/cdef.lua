@@ -13,6 +13,8 @@ static const int RN_TARGET_BYTES = 256;
 
 static const int RN_FINGERPRINT_BYTES = 12;
 
+static const int RN_TAG_BYTES = 16;
+
 enum rn_reason
  {
     RN_REASON_BUFFER_TOO_SMALL = 1,
@@ -71,6 +73,7 @@ typedef struct {
     uint32_t ttl;
     uint32_t is_name;
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
+    uint8_t tag[RN_TAG_BYTES];
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
 
@@ -107,8 +110,7 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
 int32_t rn_gateway_check(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now);
 
 int32_t rn_gateway_remember(const rn_gateway *gateway,
-                            const uint8_t *token,
-                            size_t token_length,
+                            rn_answer *answer,
                             const uint8_t *target,
                             size_t target_length,
                             int64_t now,
@@ -120,7 +122,7 @@ int32_t rn_answer_write(rn_answer *answer,
                         const uint8_t *target,
                         size_t target_length);
 
-int32_t rn_gateway_shared_key(const rn_gateway *gateway, const uint8_t *token, size_t token_length, uint8_t *key);
+int32_t rn_gateway_shared_key(const rn_gateway *gateway, rn_answer *answer, uint8_t *key);
 
 int32_t rn_token_fingerprint(const uint8_t *token, size_t token_length, uint8_t *out);
 

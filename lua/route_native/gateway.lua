@@ -96,17 +96,14 @@ local function accept_from(r, cache)
     return accept(r)
 end
 
--- Looks in the dictionary that all workers share. Returns the target or nil.
-local function find_shared(key, token, now)
+-- Looks in the dictionary that all workers share. Returns whether `answer` holds the target now.
+local function find_shared(key, now)
     local target, expires_at = targets:get(key)
     -- The dictionary counts from when it was told; the entry's own second is what counts.
-    if type(target) ~= "string" or not expires_at or expires_at <= now
-        or library.rn_answer_write(answer, token, #token, target, #target) ~= OK
-    then
+    if type(target) ~= "string" or not expires_at or expires_at <= now then
         return false
     end
-    library.rn_gateway_remember(gateway, token, #token, target, #target, now, expires_at - now)
-    return true
+    return library.rn_gateway_remember(gateway, answer, target, #target, now, expires_at - now) == OK
 end
 
 local function resolve_cold(r, key, token, now)
@@ -127,13 +124,15 @@ local function resolve_cold(r, key, token, now)
     return accept_from(r, mine and "miss" or "joined")
 end
 
-local function resolve_token(r, token, now)
-    library.rn_gateway_shared_key(gateway, token, #token, shared_key)
+-- For a token that `answer` places and this worker's cache does not know. `text` is the same token when it is a Lua
+-- string, which lives only as long as it is used here.
+local function resolve_token(r, now, text)
+    library.rn_gateway_shared_key(gateway, answer, shared_key)
     local key = ffi_string(shared_key, KEY_BYTES)
-    if find_shared(key, token, now) then
+    if find_shared(key, now) then
         return accept_from(r, "shared")
     end
-    return resolve_cold(r, key, token, now)
+    return resolve_cold(r, key, text or ffi_string(answer.token, answer.token_length), now)
 end
 
 local function resolve_from_query(r, token, now)
@@ -146,7 +145,7 @@ local function resolve_from_query(r, token, now)
     elseif status ~= NOT_CACHED then
         return refuse(r, status)
     end
-    return resolve_token(r, token, now)
+    return resolve_token(r, now, token)
 end
 
 -- The token in the query, taken out of it: by query_token.conf before, or else here.
@@ -172,7 +171,7 @@ function _M.resolve()
     if status == OK then
         return accept(r)
     elseif status == NOT_CACHED then
-        return resolve_token(r, ffi_string(answer.token, answer.token_length), now)
+        return resolve_token(r, now)
     elseif status == TOKEN_MISSING then
         return resolve_from_query(r, query_token, now)
     end

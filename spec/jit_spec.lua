@@ -1,0 +1,120 @@
+-- A hit is compiled by LuaJIT, and makes no garbage: what the JIT compiler itself says, in a worker of a real nginx.
+
+local cjson = require "cjson"
+local gateway = require "support.gateway"
+local process = require "support.process"
+
+-- Records what the JIT compiler does, and measures the garbage of 10,000 calls.
+local SITE = [[
+lua_shared_dict targetmap 8m;
+init_by_lua_block {
+    require("route_native").setup()
+    require "jit.util"
+    require "jit.vmdef"
+}
+init_worker_by_lua_block { require("trace_log").start() }
+map "" $endpoint { default ""; }
+
+server {
+    include runtime/listen.conf;
+    set $target       "";
+    set $route_cache  "hit";
+    set $route_token  "";
+    set $route_reason "";
+    access_log off;
+
+    location = /access {
+        access_by_lua_block { require("route_native").resolve() }
+        content_by_lua_block { ngx.print("ok") }
+    }
+    location = /garbage {
+        content_by_lua_block {
+            local resolve = ngx.var.arg_resolve and require("route_native").resolve or function() end
+            local function run() for _ = 1, 10000 do resolve() end end
+            run()
+            collectgarbage() collectgarbage("stop")
+            local before = collectgarbage("count")
+            run()
+            ngx.print(collectgarbage("count") - before)
+            collectgarbage("restart")
+        }
+    }
+    location = /traces {
+        content_by_lua_block { ngx.print(require("trace_log").take()) }
+    }
+}
+]]
+
+describe("a hit, compiled by LuaJIT", function()
+    local running, directory, token
+
+    setup(function()
+        directory = process.temporary_directory()
+        process.write(directory .. "/jit.conf", SITE)
+        local lua_path = ("%s/lua/?.lua;%s/spec/support/?.lua"):format(gateway.ROOT, gateway.ROOT)
+        running = assert(gateway.start {
+            demo = false, workers = 1, env = { SITE = directory .. "/jit.conf", ROUTE_LUA_PATH = lua_path },
+        })
+        token = running:mint("127.0.0.1")
+        assert.equal(200, running:get("/access", token).status)
+    end)
+
+    teardown(function()
+        running:stop()
+        process.run("rm -rf " .. process.quoted(directory))
+    end)
+
+    -- Where a piece of code stands, as traces name it.
+    local function place_of(file, code)
+        local path, number = gateway.ROOT .. "/lua/route_native/" .. file, 0
+        for line in io.lines(path) do
+            number = number + 1
+            if line:find(code, 1, true) then
+                return path .. ":" .. number
+            end
+        end
+        error(file .. " holds no " .. code)
+    end
+
+    local function passes_all(trace, places)
+        local passed = {}
+        for _, place in ipairs(trace.places) do
+            passed[place] = true
+        end
+        for _, place in ipairs(places) do
+            if not passed[place] then
+                return false
+            end
+        end
+        return true
+    end
+
+    it("runs in one trace from the request's headers to nginx's variables, FFI calls included", function()
+        local path = {
+            place_of("request.lua", "C.ngx_http_lua_ffi_req_get_headers(r"),
+            place_of("gateway.lua", "library.rn_gateway_lookup(gateway, headers"),
+            place_of("request.lua", "C.ngx_http_lua_ffi_var_set(r"),
+            place_of("gateway.lua", 'set(r, "route_token", answer.fingerprint'),
+        }
+        -- LuaJIT compiles what some 56 requests have made hot.
+        for _ = 1, 200 do
+            assert.equal(200, running:get("/access", token).status)
+        end
+        local seen = cjson.decode(running:get("/traces").body)
+        assert.same({}, seen.aborts)
+        local whole = 0
+        for _, trace in ipairs(seen.traces) do
+            whole = whole + (passes_all(trace, path) and 1 or 0)
+        end
+        assert.is_true(whole > 0, "no trace goes all the way: " .. cjson.encode(seen))
+    end)
+
+    it("makes no garbage", function()
+        local empty = tonumber(running:get("/garbage", token).body)
+        local resolving = tonumber(running:request({
+            path = "/garbage?resolve=1", headers = { { "Authorization", "Bearer " .. token } },
+        }).body)
+        -- In KB over 10,000 calls: less than one byte a call more than a loop over an empty function.
+        assert.is_true(resolving - empty < 10, ("%s KB against %s KB"):format(resolving, empty))
+    end)
+end)
