@@ -40,6 +40,7 @@ build = {
             ["route_native.request"] = "lua/route_native/request.lua",
             ["route_native.response"] = "lua/route_native/response.lua",
             ["route_native.settings"] = "lua/route_native/settings.lua",
+            ["route_native.tunnel"] = "lua/route_native/tunnel.lua",
             ["route_native.worker_thread"] = "lua/route_native/worker_thread.lua",
         },
     },
