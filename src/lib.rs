@@ -16,6 +16,8 @@
 //! | [`resolve`]    | token to target, with the seconds that the answer may be kept        |
 //! | [`cache`]      | the worker's own bounded cache of answers                            |
 //! | [`gateway`]    | the three above put together from one set of options                 |
+//! | [`session`]    | the border's session ids and the keys that sign them                 |
+//! | [`redirect`]   | where a client may be sent after login and logout                    |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
@@ -27,5 +29,7 @@ pub mod ffi;
 pub mod gateway;
 pub mod jwt;
 pub mod payload;
+pub mod redirect;
 pub mod resolve;
+pub mod session;
 pub mod target;

@@ -28,6 +28,11 @@ int32_t rn_token_fingerprint(const uint8_t *token, size_t token_length, uint8_t 
 int32_t rn_gateway_verify(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now, uint8_t *claims, size_t capacity, size_t *length);
 int32_t rn_gateway_decrypt(const rn_gateway *gateway, const uint8_t *hash, size_t hash_length, uint8_t *target, size_t capacity, size_t *length);
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+int32_t rn_session_ring_next(const uint8_t *ring, size_t ring_length, int64_t now, uint32_t period, uint32_t notice, uint8_t *next, size_t capacity, size_t *length);
+int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
+int32_t rn_session_id_check(const uint8_t *ring, size_t ring_length, const uint8_t *id, size_t id_length, int64_t now, uint32_t lifetime, uint32_t *age);
+int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
+int32_t rn_path_check(const uint8_t *path, size_t path_length);
 ]]
 end
 return true
