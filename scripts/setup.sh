@@ -18,6 +18,9 @@ RUN=(
     /usr/lib/nginx/modules/ngx_http_headers_more_filter_module.so=libnginx-mod-http-headers-more-filter
     /usr/share/lua/5.1/resty/core.lua=lua-resty-core
     /usr/lib/*/lua/5.1/cjson.so=lua-cjson
+    /usr/share/lua/5.1/nginx/memcached.lua=lua-nginx-memcached
+    /usr/share/lua/5.1/nginx/redis.lua=lua-nginx-redis
+    python3=python3
 )
 BUILD=(cc=gcc make=make cmake=cmake)
 TEST=(
@@ -31,6 +34,10 @@ TEST=(
     openssl=openssl
     /usr/lib/python3/dist-packages/jwt/api_jwt.py=python3-jwt
     /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
+    redis-server=redis-server
+    memcached=memcached
+    chromium=chromium
+    chromedriver=chromium-driver
 )
 BENCH=(wrk=wrk)
 

@@ -18,8 +18,8 @@ local age = ffi.new("uint32_t[1]")
 
 local _M = { ID_BYTES = ID_BYTES }
 
--- The ring that is to be in the store: `ring` itself, or its successor when its newest key has been in force for `period`
--- seconds; "" gives a first one. Returns nil and the reason's name when `ring` is malformed.
+-- The ring that is to be in the store: `ring` itself, or its successor when its newest key has been in force for
+-- `period` seconds; "" gives a first one. Returns nil and the reason's name when `ring` is malformed.
 function _M.next_ring(ring, now, period, notice)
     local status = library.rn_session_ring_next(ring, #ring, now, period, notice, ring_buffer, RING_BYTES, length)
     if status ~= OK then

@@ -22,8 +22,7 @@ local _M = {}
 function _M.open(settings)
     local kind = KINDS[settings.kind]
     if not kind then
-        error(("route_native: store.kind must be memory, memcached or redis, and is %q"):format(tostring(settings.kind)),
-            0)
+        error(("route_native: store.kind must be memory, memcached or redis, and is %q"):format(settings.kind), 0)
     end
     return kind.new(settings)
 end

@@ -39,8 +39,8 @@ function _M.address(text)
     return host, port
 end
 
--- Runs `operation(connection)` on a connection of `self`, which brings open(pool), close(connection) and keep(connection).
--- The operation returns `healthy` and its results; a connection that is not healthy is not used again.
+-- Runs `operation(connection)` on a connection of `self`, which brings open(pool) and keep(connection). The operation
+-- returns `healthy` and its results; a connection that is not healthy is not used again.
 --
 -- A pooled connection may have died with a server that is back by now: then the operation is tried once more on a new
 -- one. Not after a timeout: that would only double the wait.

@@ -2,7 +2,7 @@
 --
 -- Full means full: a session that is alive is never evicted for a new one.
 
-local new_lock_wait, LOCK_SECONDS = 0.001, 1
+local LOCK_WAIT, LOCK_SECONDS = 0.001, 1
 -- Locks are held for microseconds; after this many waits something is badly wrong.
 local MAX_WAITS = 500
 
@@ -59,7 +59,7 @@ function store:swap(key, old, new, ttl)
             return nil, "locked"
         end
         waits = waits + 1
-        ngx.sleep(new_lock_wait)
+        ngx.sleep(LOCK_WAIT)
     end
     -- Nothing from here to the end yields.
     local done, err = false, nil

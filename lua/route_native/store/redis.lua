@@ -4,7 +4,7 @@
 local bit = require "bit"
 local client = require "route_native.store.client"
 
-local band, bxor, lshift, rshift = bit.band, bit.bxor, bit.lshift, bit.rshift
+local band, bxor, lshift = bit.band, bit.bxor, bit.lshift
 local byte = string.byte
 local null = ngx.null
 
