@@ -214,7 +214,7 @@ def main():
     state = State()
     roles = [("account", options.account), ("auth", options.auth)]
     roles += [(name, int(port)) for name, port in (pair.split("=", 1) for pair in options.service)]
-    if options.control:
+    if options.control is not None:
         roles.append(("control", options.control))
     servers = []
     for role, port in roles:
