@@ -2,12 +2,12 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test lint abi clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run WORKERS=auto DEMO=1)
 	@exec scripts/run.sh
@@ -17,6 +17,9 @@ test: ## Install what the tests need, then run the lints, the Rust tests and the
 
 lint: ## Formatting, clippy and luacheck, with warnings as errors
 	@exec scripts/lint.sh
+
+abi: ## Write include/route_native.h and lua/route_native/cdef.lua anew from src/ffi.rs
+	@UPDATE_ABI=1 cargo test --quiet --release --test abi
 
 clean: ## Remove what was built and run
 	rm -rf target .run

@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 
 scripts/setup.sh test
 cargo fmt --check
-cargo clippy --release --all-targets --all-features --quiet -- -D warnings
+cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo}" --quiet -- -D warnings
 luacheck --quiet lua spec conf
