@@ -15,6 +15,15 @@
 // The size of [`rn_answer::fingerprint`].
 #define RN_FINGERPRINT_BYTES 12
 
+// Characters of a session id.
+#define ID_BYTES 76
+
+// Characters of a digest: what stands for an id in the store.
+#define DIGEST_BYTES 64
+
+// A ring of two keys is never longer than this.
+#define MAX_RING_BYTES 160
+
 // One reason, with its stable number.
 enum rn_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -55,6 +64,12 @@ enum rn_reason
     RN_REASON_CLAIM_MISSING = 111,
     // The `hash` claim does not decrypt to an allowed target; deliberately not said why.
     RN_REASON_PAYLOAD_INVALID = 120,
+    // A session id is malformed, or no key in force has signed it.
+    RN_REASON_SESSION_INVALID = 140,
+    // A session has reached its absolute lifetime.
+    RN_REASON_SESSION_EXPIRED = 141,
+    // A path does not lead to the same origin.
+    RN_REASON_PATH_REFUSED = 142,
     // A key file is not named or cannot be read.
     RN_REASON_KEY_UNREADABLE = 200,
     // A key is not of a kind that can be used here.
@@ -63,6 +78,8 @@ enum rn_reason
     RN_REASON_KEY_TOO_WEAK = 202,
     // A setting has a value outside its range.
     RN_REASON_SETTING_INVALID = 203,
+    // The session keys in the store are not what this version has written.
+    RN_REASON_SESSION_KEYS_INVALID = 240,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -277,6 +294,56 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
 // # Safety
 // `gateway` must be null or a live handle.
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+
+// Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
+// has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
+//
+// Errors: `SessionKeysInvalid`, `BufferTooSmall` (160 bytes are always enough).
+//
+// # Safety
+// `ring` must be readable for `ring_length` bytes, `next` writable for `capacity`, `length` for one value.
+int32_t rn_session_ring_next(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             uint32_t period,
+                             uint32_t notice,
+                             uint8_t *next,
+                             size_t capacity,
+                             size_t *length);
+
+// Makes the id of a session that begins at `now`: 76 characters.
+//
+// Errors: `SessionKeysInvalid`.
+//
+// # Safety
+// `ring` must be readable for `ring_length` bytes, `id` writable for 76.
+int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
+
+// Checks a session id and writes the session's age in seconds.
+//
+// Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
+//
+// # Safety
+// `ring` and `id` must be readable for their lengths, `age` writable for one value.
+int32_t rn_session_id_check(const uint8_t *ring,
+                            size_t ring_length,
+                            const uint8_t *id,
+                            size_t id_length,
+                            int64_t now,
+                            uint32_t lifetime,
+                            uint32_t *age);
+
+// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
+//
+// # Safety
+// `text` must be readable for `text_length` bytes, `digest` writable for 64.
+int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
+
+// Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
+//
+// # Safety
+// `path` must be readable for `path_length` bytes.
+int32_t rn_path_check(const uint8_t *path, size_t path_length);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -13,6 +13,12 @@ static const int RN_TARGET_BYTES = 256;
 
 static const int RN_FINGERPRINT_BYTES = 12;
 
+static const int ID_BYTES = 76;
+
+static const int DIGEST_BYTES = 64;
+
+static const int MAX_RING_BYTES = 160;
+
 enum rn_reason
  {
     RN_REASON_BUFFER_TOO_SMALL = 1,
@@ -32,10 +38,14 @@ enum rn_reason
     RN_REASON_TOKEN_NOT_YET_VALID = 110,
     RN_REASON_CLAIM_MISSING = 111,
     RN_REASON_PAYLOAD_INVALID = 120,
+    RN_REASON_SESSION_INVALID = 140,
+    RN_REASON_SESSION_EXPIRED = 141,
+    RN_REASON_PATH_REFUSED = 142,
     RN_REASON_KEY_UNREADABLE = 200,
     RN_REASON_KEY_UNSUPPORTED = 201,
     RN_REASON_KEY_TOO_WEAK = 202,
     RN_REASON_SETTING_INVALID = 203,
+    RN_REASON_SESSION_KEYS_INVALID = 240,
 };
 typedef int32_t rn_reason;
 
@@ -138,10 +148,28 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            size_t *length);
 
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
-int32_t rn_session_ring_next(const uint8_t *ring, size_t ring_length, int64_t now, uint32_t period, uint32_t notice, uint8_t *next, size_t capacity, size_t *length);
+
+int32_t rn_session_ring_next(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             uint32_t period,
+                             uint32_t notice,
+                             uint8_t *next,
+                             size_t capacity,
+                             size_t *length);
+
 int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
-int32_t rn_session_id_check(const uint8_t *ring, size_t ring_length, const uint8_t *id, size_t id_length, int64_t now, uint32_t lifetime, uint32_t *age);
+
+int32_t rn_session_id_check(const uint8_t *ring,
+                            size_t ring_length,
+                            const uint8_t *id,
+                            size_t id_length,
+                            int64_t now,
+                            uint32_t lifetime,
+                            uint32_t *age);
+
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
+
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
 ]]
 

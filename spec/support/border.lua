@@ -69,17 +69,19 @@ local function settings_of(self, options)
     return settings
 end
 
--- Starts everything. options: store (memory, memcached, redis), store_options (command line), server (one that runs
--- already), settings (more of them), site (nginx configuration), env.
+-- Starts everything. options: store (memory, memcached, redis), store_options (command line), settings (more of them),
+-- site (nginx configuration), env; beside: another border, whose store and services this one uses as well.
 function _M.start(options)
     options = options or {}
     local self = setmetatable({}, border)
-    if options.store and options.store ~= "memory" then
-        self.store = options.server or stores.start(options.store, options.store_options)
-        self.owns_store = options.server == nil
+    if options.beside then
+        self.store, self.ports, self.is_guest = options.beside.store, options.beside.ports, true
+    else
+        if options.store and options.store ~= "memory" then
+            self.store = stores.start(options.store, options.store_options)
+        end
+        start_services(self)
     end
-    start_services(self)
-    self.options = options
     local env = { SITE = gateway.ROOT .. "/conf/examples/border.conf" }
     for name, value in pairs(options.env or {}) do
         env[name] = value
@@ -107,9 +109,12 @@ function border:stop()
     if self.gateway then
         self.gateway:stop()
     end
+    if self.is_guest then
+        return
+    end
     process.stop(self.services_pid)
     process.run("rm -rf " .. process.quoted(self.services_log:match("^.*/")))
-    if self.owns_store then
+    if self.store then
         self.store:stop()
     end
 end

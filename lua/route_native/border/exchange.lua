@@ -48,8 +48,9 @@ local function wait_for_lease(self, lease, loaded, service, refused)
     repeat
         local added, err = store:add(lease, "1", LEASE_SECONDS)
         if added == nil then
+            -- A store that is full still has the session; one that is down will say so below.
             self.border:store_failed("taking a lease", err)
-            return nil, "unavailable"
+            added = true
         end
         -- Whoever had the lease before has written its token before giving it up.
         local why = self.border.sessions:reload(loaded)

@@ -1,13 +1,12 @@
 -- The ring of keys that sign session ids: one for all instances, in their store, rotated under a lease.
 --
--- A worker keeps the ring for a few seconds, and for longer while the store is down. A new key is in the ring for a
--- minute before it signs, so every worker has it by then. If the store loses the ring, the first worker that notices
--- puts it back: sessions that the store still has stay valid.
+-- A worker keeps the ring for `key_refresh` seconds, and for longer while the store is down. A new key is in the ring
+-- for a minute before it signs, so every worker has it by then. If the store loses the ring, the first worker that
+-- notices puts it back: sessions that the store still has stay valid.
 
 local flight = require "route_native.border.flight"
 local session = require "route_native.session"
 
-local REFRESH_SECONDS = 10
 local NOTICE_SECONDS = 60
 local LEASE_SECONDS = 10
 local WAIT_SECONDS = 10
@@ -17,9 +16,10 @@ local keys = {}
 keys.__index = keys
 
 function _M.new(border)
+    local settings = border.settings
     return setmetatable({
         border = border, key = border.prefix .. "keys", lease = border.prefix .. "keys:lease",
-        period = border.settings.key_rotation,
+        period = settings.key_rotation, refresh_seconds = settings.key_refresh,
     }, keys)
 end
 
@@ -77,7 +77,7 @@ end
 
 -- The ring, and whether it may be out of date because the store is down. nil when there is none to be had.
 function keys:ring()
-    if self.cached and ngx.time() - self.refreshed_at < REFRESH_SECONDS then
+    if self.cached and ngx.time() - self.refreshed_at < self.refresh_seconds then
         return self.cached, false
     end
     local ring = flight.run("keys", WAIT_SECONDS, function() return refresh(self) end)

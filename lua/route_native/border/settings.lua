@@ -80,6 +80,8 @@ local SETTINGS = {
     absolute_timeout = { number(1, 30 * DAY), 43200 },
     login_timeout = { number(1, DAY), 600 },
     key_rotation = { number(1, 30 * DAY), DAY },
+    -- A new key is announced a minute before it signs (keys.lua).
+    key_refresh = { number(1, 30), 10 },
     cookie_name = { cookie_name, "border_session" },
     cookie_domain = { domain, false },
     cookie_secure = { boolean, true },

@@ -45,6 +45,23 @@ function store:set(key, value, ttl)
     return nil, err
 end
 
+-- Writes a value over another of any length. The dictionary removes the old value before it looks for room for the new
+    local reservation = "~" .. key:sub(2)
+    local reserved, err = dictionary:safe_set(reservation, new, LOCK_SECONDS)
+    if not reserved then
+        return nil, err
+    end
+    local left = dictionary:ttl(key) or 0
+    dictionary:delete(reservation)
+    local done
+    done, err = dictionary:safe_set(key, new, ttl)
+    if not done then
+        dictionary:safe_set(key, old, left)
+        return nil, err
+    end
+    return true
+end
+
 -- The dictionary has no compare-and-swap, and other workers write to it too.
 function store:swap(key, old, new, ttl)
     local dictionary, lock = self.dictionary, "lock:" .. key
@@ -64,13 +81,10 @@ function store:swap(key, old, new, ttl)
     -- Nothing from here to the end yields.
     local done, err = false, nil
     if dictionary:get(key) == old then
-        done, err = dictionary:safe_set(key, new, ttl)
+        done, err = replace(dictionary, key, old, new, ttl)
     end
     dictionary:delete(lock)
-    if err then
-        return nil, err
-    end
-    return done
+    return done, err
 end
 
 function store:touch(key, ttl)
