@@ -45,7 +45,10 @@ function store:set(key, value, ttl)
     return nil, err
 end
 
--- Writes a value over another of any length. The dictionary removes the old value before it looks for room for the new
+-- Writes a value over another of any length. The dictionary removes the old value before it looks for room for the
+-- new one, so room is made sure of first, under a key of the same length; and if another worker takes it in between,
+-- the old value goes back.
+local function replace(dictionary, key, old, new, ttl)
     local reservation = "~" .. key:sub(2)
     local reserved, err = dictionary:safe_set(reservation, new, LOCK_SECONDS)
     if not reserved then
