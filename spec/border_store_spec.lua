@@ -5,6 +5,7 @@ local cjson = require "cjson"
 local gateway = require "support.gateway"
 local http = require "support.http"
 local process = require "support.process"
+local stores = require "support.stores"
 
 -- A store that does not answer: everybody is told to come back, nobody is sent to the login or let in.
 local function assert_unavailable(script)
@@ -21,6 +22,7 @@ end
 
 local function health(running)
     local response = running:client():get("/borderpatrol/health")
+    assert.equal("application/json", response.headers["content-type"], response.body)
     return response.status, cjson.decode(response.body).checks
 end
 
@@ -192,9 +194,18 @@ describe("two borders with one Redis", function()
         return other
     end
 
-    -- Makes the keys of the ring older (or younger) in the store, and waits until both borders have seen it.
+    -- The ring in the store, once it is there.
+    local function ring_of_store()
+        return process.wait_until("the keys were in the store", function()
+            one:client():visit("/b/x")
+            local ring = one.store:redis("--raw get border:keys")
+            return ring ~= "" and ring
+        end)
+    end
+
+    -- Makes the keys of the ring older in the store.
     local function age(by_seconds)
-        local ring = one.store:redis("--raw get border:keys"):gsub("(%d+):", function(since)
+        local ring = ring_of_store():gsub("(%d+):", function(since)
             return ("%d:"):format(tonumber(since) - by_seconds)
         end)
         one.store:redis("set border:keys " .. process.quoted(ring))
@@ -253,7 +264,7 @@ describe("two borders with one Redis", function()
     it("put the keys back when the store has lost them alone", function()
         local script = one:logged_in()
         assert.equal(200, at(two, script):get("/b/x").status)
-        local ring = one.store:redis("--raw get border:keys")
+        local ring = ring_of_store()
         one.store:redis("del border:keys")
         process.wait_until("the keys were back", function()
             assert.equal(200, script:get("/b/x").status)
@@ -304,5 +315,83 @@ describe("two borders with one Redis", function()
             return one.gateway:error_log():find(sentence, 1, true)
         end)
         one.store:redis("flushall")
+    end)
+end)
+
+describe("a managed Redis", function()
+    it("is used over TLS with a password, and not with another's certificate or a wrong password", function()
+        local directory = process.temporary_directory()
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=redis.test "
+            .. "-keyout %s/key.pem -out %s/cert.pem 2>&1"):format(directory, directory))
+        assert(status == 0, output)
+        local tls_port = process.free_port()
+        local server = stores.start("redis", ("--tls-port %d --tls-cert-file %s/cert.pem --tls-key-file %s/key.pem "
+            .. "--tls-auth-clients no --requirepass s3cret"):format(tls_port, directory, directory))
+        local site = process.read(gateway.ROOT .. "/conf/examples/border.conf"):gsub("include border_http.conf;",
+            ("%%0 lua_ssl_trusted_certificate %s/cert.pem;"):format(directory))
+
+        local function try(settings)
+            settings.address, settings.tls = "127.0.0.1:" .. tls_port, true
+            local running = assert(border.start { store = "redis", site = site, settings = { store = settings },
+                server = server })
+            local answered, login = health(running), running:client():login().status
+            assert.is_nil((running.gateway:error_log()):find("s3cret", 1, true))
+            running:stop()
+            return { answered, login }
+        end
+        assert.same({ 200, 303 }, try { password = "s3cret", tls_name = "redis.test" })
+        assert.same({ 200, 303 }, try { password = "s3cret", username = "default", tls_verify = false })
+        assert.same({ 503, 503 }, try { password = "s3cret", tls_name = "other.test" })
+        assert.same({ 503, 503 }, try { password = "wrong", tls_name = "redis.test" })
+        assert.same({ 503, 503 }, try { tls_name = "redis.test" })
+        server:stop()
+        process.run("rm -rf " .. directory)
+    end)
+end)
+
+describe("a Redis cluster", function()
+    it("has its redirections followed, for keys on every node", function()
+        local nodes, addresses = {}, {}
+        for i = 1, 3 do
+            -- The nodes talk on their port + 10000.
+            local port
+            repeat port = process.free_port() until port < 55000
+            nodes[i] = stores.start("redis", "--cluster-enabled yes --cluster-node-timeout 2000", port)
+            addresses[i] = nodes[i].address
+        end
+        local output, status = process.run("redis-cli --cluster create " .. table.concat(addresses, " ")
+            .. " --cluster-replicas 0 --cluster-yes")
+        assert(status == 0, output)
+        process.wait_until("the cluster was ready", function()
+            for _, node in ipairs(nodes) do
+                if not node:redis("cluster info"):find("cluster_state:ok", 1, true) then
+                    return false
+                end
+            end
+            return true
+        end)
+        local running = assert(border.start { store = "redis", server = nodes[1] })
+        local scripts = {}
+        for i = 1, 12 do
+            scripts[i] = running:logged_in()
+            assert.same({ 200, 200 }, { scripts[i]:get("/b/x").status, scripts[i]:get("/c/x").status })
+        end
+        local with_sessions = 0
+        for _, node in ipairs(nodes) do
+            with_sessions = with_sessions + (#node:keys("border:session:*") > 0 and 1 or 0)
+        end
+        assert.equal(3, with_sessions)
+        assert.equal(200, (health(running)))
+        for _, script in ipairs(scripts) do
+            assert.equal(303, script:request({ method = "POST", path = "/logout" }).status)
+        end
+        for _, node in ipairs(nodes) do
+            assert.same({}, node:keys("border:session:*"))
+        end
+        assert.equal(0, running:counter("store.error"))
+        running:stop()
+        for _, node in ipairs(nodes) do
+            node:stop()
+        end
     end)
 end)

@@ -70,14 +70,17 @@ local function settings_of(self, options)
 end
 
 -- Starts everything. options: store (memory, memcached, redis), store_options (command line), settings (more of them),
--- site (nginx configuration), env; beside: another border, whose store and services this one uses as well.
+-- site (nginx configuration), env, server (a store that runs already, and is not stopped with the border); beside:
+-- another border, whose store and services this one uses as well.
 function _M.start(options)
     options = options or {}
     local self = setmetatable({}, border)
     if options.beside then
         self.store, self.ports, self.is_guest = options.beside.store, options.beside.ports, true
     else
-        if options.store and options.store ~= "memory" then
+        if options.server then
+            self.store, self.is_lent = options.server, true
+        elseif options.store and options.store ~= "memory" then
             self.store = stores.start(options.store, options.store_options)
         end
         start_services(self)
@@ -114,7 +117,7 @@ function border:stop()
     end
     process.stop(self.services_pid)
     process.run("rm -rf " .. process.quoted(self.services_log:match("^.*/")))
-    if self.store then
+    if self.store and not self.is_lent then
         self.store:stop()
     end
 end

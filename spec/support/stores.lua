@@ -26,9 +26,9 @@ function server:start()
     assert(process.alive(self.pid), process.read(self.directory .. "/" .. self.kind .. ".log"))
 end
 
--- Starts a server; `options` are more of its command line.
-function _M.start(kind, options)
-    local self = setmetatable({ kind = kind, options = options or "", port = process.free_port(),
+-- Starts a server; `options` are more of its command line, `port` is a free one when absent.
+function _M.start(kind, options, port)
+    local self = setmetatable({ kind = kind, options = options or "", port = port or process.free_port(),
         directory = process.temporary_directory() }, server)
     self.address = "127.0.0.1:" .. self.port
     self:start()

@@ -10,6 +10,8 @@ local session = require "route_native.session"
 local NOTICE_SECONDS = 60
 local LEASE_SECONDS = 10
 local WAIT_SECONDS = 10
+-- Where a worker that has just started finds the ring, should the store have lost it.
+local SHARED = "keys"
 
 local _M = {}
 local keys = {}
@@ -20,6 +22,7 @@ function _M.new(border)
     return setmetatable({
         border = border, key = border.prefix .. "keys", lease = border.prefix .. "keys:lease",
         period = settings.key_rotation, refresh_seconds = settings.key_refresh,
+        shared = ngx.shared.border_state,
     }, keys)
 end
 
@@ -30,7 +33,7 @@ local function read(self, now)
     if ring or err then
         return ring, err
     end
-    local candidate = self.cached or session.next_ring("", now, self.period, NOTICE_SECONDS)
+    local candidate = self.cached or self.shared:get(SHARED) or session.next_ring("", now, self.period, NOTICE_SECONDS)
     local added
     added, err = store:add(self.key, candidate, 0)
     if added then
@@ -70,6 +73,9 @@ local function refresh(self)
     end
     if following ~= ring then
         ring = rotate(self, ring, following)
+    end
+    if ring ~= self.cached then
+        self.shared:set(SHARED, ring)
     end
     self.cached, self.refreshed_at = ring, now
     return ring

@@ -61,7 +61,8 @@ end
 local function introduce(connection, settings)
     if settings.tls then
         -- The client's own option for TLS is missing from older versions; the socket underneath has it in all of them.
-        local done, err = connection._sock:sslhandshake(nil, settings.tls_name, settings.tls_verify)
+        -- `false`: sessions are not resumed, connections are pooled.
+        local done, err = connection._sock:sslhandshake(false, settings.tls_name, settings.tls_verify)
         if not done then
             return nil, err
         end
