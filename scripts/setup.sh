@@ -22,7 +22,7 @@ RUN=(
     /usr/share/lua/5.1/nginx/redis.lua=lua-nginx-redis
     python3=python3
 )
-BUILD=(cc=gcc make=make cmake=cmake)
+BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake)
 TEST=(
     luajit=luajit2
     busted=lua-busted
@@ -51,12 +51,12 @@ present() {
     esac
 }
 
-openresty() {
+has_openresty() {
     command -v openresty > /dev/null || [ -x /usr/local/openresty/nginx/sbin/nginx ]
 }
 
 wanted=("${BUILD[@]}")
-openresty || wanted+=("${RUN[@]}")
+has_openresty || wanted+=("${RUN[@]}")
 case ${1:?usage: setup.sh run | test | bench} in
     run) ;;
     test) wanted+=("${TEST[@]}") ;;

@@ -60,7 +60,7 @@ describe("make run", function()
         local sentences = {}
         for line in output:gmatch("[^\n]+") do
             -- What cargo and make say about themselves.
-            if not line:find("^make:") and not line:find("^%s+%u%l+ ") then
+            if not line:find("^make[%[%d%]]*:") and not line:find("^%s+%u%l+ ") then
                 sentences[#sentences + 1] = line
             end
         end
