@@ -26,8 +26,8 @@ local function remember(border)
     return border.sessions:remember_visit(path)
 end
 
--- Use case 3. The cookie of a session that has ended stays where it is: the answer to a login may overtake this one, and
--- its cookie must not be taken away again.
+-- Use case 3. The cookie of a session that has ended stays where it is: the answer to a login may overtake this one,
+-- and its cookie must not be taken away again.
 local function log_in(border, why)
     refused_for("session_" .. why)
     border.counters:add("session." .. why)
