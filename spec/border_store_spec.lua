@@ -318,6 +318,28 @@ describe("two borders with one Redis", function()
     end)
 end)
 
+describe("a connection to the store", function()
+    it("that ends as it is used again is replaced by a new one, and the request does not notice", function()
+        local running = assert(border.start { store = "redis", env = { ROUTE_WORKERS = 1 } })
+        local script = running:logged_in()
+        assert.equal(200, script:get("/b/x").status)
+        local connection = http.connect(running.port)
+        local request = { path = "/b/x", headers = { { "Cookie", "border_session=" .. script:session() } } }
+        http.send(connection, request)
+        assert.equal(200, http.read_response(connection).status)
+        -- The worker wakes up to a request first, and to the end of its pooled connections after it.
+        local worker = running.gateway:workers()[1]
+        process.signal(worker, "STOP")
+        http.send(connection, request)
+        running.store:redis("client kill type normal")
+        process.signal(worker, "CONT")
+        assert.equal(200, http.read_response(connection).status)
+        connection:close()
+        assert.equal(0, running:counter("store.error"))
+        running:stop()
+    end)
+end)
+
 describe("a managed Redis", function()
     it("is used over TLS with a password, and not with another's certificate or a wrong password", function()
         local directory = process.temporary_directory()
