@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make lint`: formatting, clippy and luacheck, with warnings as errors.
+# `make lint`: formatting, clippy, luacheck and what lint-deploy.sh checks, with warnings as errors.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,3 +8,4 @@ scripts/setup.sh test
 cargo fmt --check
 cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo}" --quiet -- -D warnings
 luacheck --quiet lua spec conf
+scripts/lint-deploy.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing: setup.sh run | test | bench
+# Installs what is missing: setup.sh run | test | bench | image
 #
 # Programs come from Debian's or Ubuntu's packages, and only as root; otherwise one sentence says what to install.
 # Rust is never installed: a distribution's is often too old, so cargo is asked for.
@@ -27,6 +27,8 @@ TEST=(
     luajit=luajit2
     busted=lua-busted
     luacheck=lua-check
+    luarocks=luarocks
+    shellcheck=shellcheck
     /usr/lib/*/lua/5.1/socket/core.so=lua-socket
     /usr/lib/*/pkgconfig/luajit.pc=libluajit2-5.1-dev
     pkg-config=pkg-config
@@ -34,6 +36,7 @@ TEST=(
     ss=iproute2
     pgrep=procps
     openssl=openssl
+    /usr/lib/python3/dist-packages/pip/__init__.py=python3-pip
     /usr/lib/python3/dist-packages/jwt/api_jwt.py=python3-jwt
     /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
     redis-server=redis-server
@@ -42,6 +45,7 @@ TEST=(
     chromedriver=chromium-driver
 )
 BENCH=(wrk=wrk)
+IMAGE=(buildah=buildah debootstrap=debootstrap)
 
 present() {
     case $1 in
@@ -57,11 +61,12 @@ has_openresty() {
 
 wanted=("${BUILD[@]}")
 has_openresty || wanted+=("${RUN[@]}")
-case ${1:?usage: setup.sh run | test | bench} in
+case ${1:?usage: setup.sh run | test | bench | image} in
     run) ;;
     test) wanted+=("${TEST[@]}") ;;
     bench) wanted+=("${TEST[@]}" "${BENCH[@]}") ;;
-    *) fail "setup.sh knows run, test and bench, and not \"$1\"" ;;
+    image) wanted+=("${TEST[@]}" "${IMAGE[@]}") ;;
+    *) fail "setup.sh knows run, test, bench and image, and not \"$1\"" ;;
 esac
 
 missing=()

@@ -13,6 +13,6 @@ cargo build --release --features "$CARGO_FEATURES"
 cargo test --release --features "$CARGO_FEATURES"
 scripts/specs.sh
 # What the gateway answers must not depend on its caches and threads.
-echo 'again without the worker\'s cache and without the thread pool'
+echo 'again without the caches of workers and without the thread pool'
 ROUTE_CACHE_ENTRIES=0 ROUTE_RSA_THREADS=0 \
     scripts/specs.sh spec/endpoints_spec.lua spec/token_sources_spec.lua spec/attacks_spec.lua
