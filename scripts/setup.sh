@@ -20,8 +20,8 @@ RUN=(
     /usr/lib/*/lua/5.1/cjson.so=lua-cjson
     /usr/share/lua/5.1/nginx/memcached.lua=lua-nginx-memcached
     /usr/share/lua/5.1/nginx/redis.lua=lua-nginx-redis
-    python3=python3
 )
+# python3: the services of the border example.
 BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake)
 TEST=(
     luajit=luajit2

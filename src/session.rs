@@ -78,10 +78,10 @@ impl Ring {
     /// in force in `notice` seconds, and the one that is in force now. `None` while it is not time.
     pub fn rotated(&self, now: i64, period: u32, notice: u32) -> Result<Option<Ring>, Reason> {
         let newest = &self.0[0];
-        if now - newest.since < i64::from(period) {
+        if now.saturating_sub(newest.since) < i64::from(period) {
             return Ok(None);
         }
-        let next = Key { since: now + i64::from(notice), secret: random_key()? };
+        let next = Key { since: now.saturating_add(i64::from(notice)), secret: random_key()? };
         Ok(Some(Ring(vec![next, Key { since: newest.since, secret: newest.secret.clone() }])))
     }
 
