@@ -22,7 +22,7 @@ RUN=(
     /usr/share/lua/5.1/nginx/redis.lua=lua-nginx-redis
 )
 # python3: the services of the border example.
-BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake)
+BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake python3=python3)
 TEST=(
     luajit=luajit2
     busted=lua-busted

@@ -115,6 +115,17 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.same({ 200, 0, 1 }, { script:get("/b/x").status, running:count("auth"), running:count("b") })
         end)
 
+        it("ends a token that its service refuses, also when there is no other now", function()
+            local script = running:logged_in()
+            assert.equal(200, script:get("/b/x").status)
+            running:control("/revoke?what=service")
+            running:fault("auth", "error")
+            assert.equal(503, script:get("/b/x").status)
+            running:fault("auth", "ok")
+            running:control("/reset")
+            assert.same({ 200, 1, 1 }, { script:get("/b/x").status, running:count("b"), running:count("auth") })
+        end)
+
         it("asks a service that refuses every token twice and no more", function()
             local script = running:logged_in()
             -- The service business is served by b, which takes the tokens of b alone.

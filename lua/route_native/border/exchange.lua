@@ -88,6 +88,9 @@ local function fetch(self, loaded, service, refused)
         if border.sessions:set_token(loaded, service, token) == "expired" then
             token, why = nil, "expired"
         end
+    elseif refused and why ~= "ended" then
+        -- There is no new one now, but the old one has ended.
+        border.sessions:set_token(loaded, service, nil, refused)
     end
     border.store:delete(lease)
     return token, why
