@@ -20,6 +20,9 @@
 //! | [`redirect`]   | where a client may be sent after login and logout                    |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
+//! With the feature `tunnel` there are also `mux`, the tunnel's multiplexer, and `tunnel`, its server and client: they
+//! run as processes of their own, never inside nginx.
+//!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 
 pub mod cache;
@@ -28,8 +31,12 @@ pub mod error;
 pub mod ffi;
 pub mod gateway;
 pub mod jwt;
+#[cfg(feature = "tunnel")]
+pub mod mux;
 pub mod payload;
 pub mod redirect;
 pub mod resolve;
 pub mod session;
 pub mod target;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;
