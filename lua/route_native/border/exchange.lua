@@ -9,7 +9,7 @@ local flight = require "route_native.border.flight"
 local record = require "route_native.border.record"
 
 -- Longer than the call may take (conf/border.conf: 2 s to connect, 5 s for the answer).
-local LEASE_SECONDS, WAIT_SECONDS = 15, 20
+local LEASE_SECONDS, WAIT_SECONDS = 15, 15
 local FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 
 local _M = {}
@@ -102,7 +102,7 @@ function exchange:token(loaded, service, refused)
     -- Who was refused another token than those before must not get theirs.
     local key = loaded.key .. ":" .. service .. ":" .. (refused or "")
     local token, why = flight.run(key, WAIT_SECONDS, function() return fetch(self, loaded, service, refused) end)
-    return token, why == "timeout" and "unavailable" or why
+    return token, (why == "timeout" or why == "failed") and "unavailable" or why
 end
 
 return _M

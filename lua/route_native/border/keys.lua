@@ -86,7 +86,7 @@ function keys:ring()
     if self.cached and ngx.time() - self.refreshed_at < self.refresh_seconds then
         return self.cached, false
     end
-    local ring = flight.run("keys", WAIT_SECONDS, function() return refresh(self) end)
+    local ring = flight.run("keys", WAIT_SECONDS, function() return refresh(self) end, true)
     return ring or self.cached, ring == nil
 end
 
