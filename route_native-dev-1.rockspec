@@ -64,6 +64,7 @@ build = {
             ["route_native.store.memcached"] = "lua/route_native/store/memcached.lua",
             ["route_native.store.memory"] = "lua/route_native/store/memory.lua",
             ["route_native.store.redis"] = "lua/route_native/store/redis.lua",
+            ["route_native.tunnel"] = "lua/route_native/tunnel.lua",
             ["route_native.worker_thread"] = "lua/route_native/worker_thread.lua",
         },
     },
