@@ -18,8 +18,11 @@ RUN=(
     /usr/lib/nginx/modules/ngx_http_headers_more_filter_module.so=libnginx-mod-http-headers-more-filter
     /usr/share/lua/5.1/resty/core.lua=lua-resty-core
     /usr/lib/*/lua/5.1/cjson.so=lua-cjson
+    /usr/share/lua/5.1/nginx/memcached.lua=lua-nginx-memcached
+    /usr/share/lua/5.1/nginx/redis.lua=lua-nginx-redis
 )
-BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake)
+# python3: the services of the border example.
+BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake python3=python3)
 TEST=(
     luajit=luajit2
     busted=lua-busted
@@ -36,6 +39,10 @@ TEST=(
     /usr/lib/python3/dist-packages/pip/__init__.py=python3-pip
     /usr/lib/python3/dist-packages/jwt/api_jwt.py=python3-jwt
     /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
+    redis-server=redis-server
+    memcached=memcached
+    chromium=chromium
+    chromedriver=chromium-driver
 )
 BENCH=(wrk=wrk)
 IMAGE=(buildah=buildah debootstrap=debootstrap)

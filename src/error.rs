@@ -44,6 +44,13 @@ pub enum Reason {
     /// The `hash` claim does not decrypt to an allowed target; deliberately not said why.
     PayloadInvalid = 120,
 
+    /// A session id is malformed, or no key in force has signed it.
+    SessionInvalid = 140,
+    /// A session has reached its absolute lifetime.
+    SessionExpired = 141,
+    /// A path does not lead to the same origin.
+    PathRefused = 142,
+
     /// A key file is not named or cannot be read.
     KeyUnreadable = 200,
     /// A key is not of a kind that can be used here.
@@ -52,6 +59,8 @@ pub enum Reason {
     KeyTooWeak = 202,
     /// A setting has a value outside its range.
     SettingInvalid = 203,
+    /// The session keys in the store are not what this version has written.
+    SessionKeysInvalid = 240,
 }
 
 impl Reason {
@@ -74,10 +83,14 @@ impl Reason {
         Reason::TokenNotYetValid,
         Reason::ClaimMissing,
         Reason::PayloadInvalid,
+        Reason::SessionInvalid,
+        Reason::SessionExpired,
+        Reason::PathRefused,
         Reason::KeyUnreadable,
         Reason::KeyUnsupported,
         Reason::KeyTooWeak,
         Reason::SettingInvalid,
+        Reason::SessionKeysInvalid,
     ];
 
     /// The stable number.
@@ -110,10 +123,14 @@ impl Reason {
             Reason::TokenNotYetValid => "token_not_yet_valid",
             Reason::ClaimMissing => "claim_missing",
             Reason::PayloadInvalid => "payload_invalid",
+            Reason::SessionInvalid => "session_invalid",
+            Reason::SessionExpired => "session_expired",
+            Reason::PathRefused => "path_refused",
             Reason::KeyUnreadable => "key_unreadable",
             Reason::KeyUnsupported => "key_unsupported",
             Reason::KeyTooWeak => "key_too_weak",
             Reason::SettingInvalid => "setting_invalid",
+            Reason::SessionKeysInvalid => "session_keys_invalid",
         }
     }
 }

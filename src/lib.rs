@@ -16,6 +16,8 @@
 //! | [`resolve`]    | token to target, with the seconds that the answer may be kept        |
 //! | [`cache`]      | the worker's own bounded cache of answers                            |
 //! | [`gateway`]    | the three above put together from one set of options                 |
+//! | [`session`]    | the border's session ids and the keys that sign them                 |
+//! | [`redirect`]   | where a client may be sent after login and logout                    |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
 //! With the feature `tunnel` there are also `mux`, the tunnel's multiplexer, and `tunnel`, its server and client: they
@@ -32,7 +34,9 @@ pub mod jwt;
 #[cfg(feature = "tunnel")]
 pub mod mux;
 pub mod payload;
+pub mod redirect;
 pub mod resolve;
+pub mod session;
 pub mod target;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;

@@ -75,7 +75,8 @@ local function start_nginx(self)
     return self
 end
 
--- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2).
+-- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2), and
+-- prepare, which is called with the gateway before nginx starts: its directory is there.
 -- Returns it, or nil and what nginx said when it refused to start.
 function _M.start(options)
     options = options or {}
@@ -90,6 +91,9 @@ function _M.start(options)
     self.environment.JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = self.keys.payload_private
     for name, value in pairs(options.env or {}) do
         self.environment[name] = value
+    end
+    if options.prepare then
+        options.prepare(self)
     end
     return start_nginx(self)
 end

@@ -44,7 +44,9 @@ function _M.read_response(connection, method)
         return _M.read_response(connection, method)
     end
     local length = tonumber(response.headers["content-length"])
-    if method == "HEAD" or response.status == 101 or response.status == 204 or response.status == 304 then
+    local bodiless = { [101] = true, [204] = true, [304] = true }
+    -- receive(0) would wait for more.
+    if length == 0 or method == "HEAD" or bodiless[response.status] then
         response.body = ""
     elseif response.headers["transfer-encoding"] == "chunked" then
         response.body = read_chunked(connection)

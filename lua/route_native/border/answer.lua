@@ -1,0 +1,90 @@
+-- How the border itself answers: a status, a constant body as page or JSON, never stored by anyone.
+
+local client = require "route_native.border.client"
+
+local ngx = ngx
+
+-- What a client is told to wait while a store or a service is down, in seconds.
+local RETRY_AFTER = 5
+-- What tells pages from scripts (client.lua).
+local VARY = "Accept, Sec-Fetch-Mode, X-Requested-With"
+
+local _M = {}
+
+-- Ends the request. `body` is a string.
+function _M.finish(status, content_type, body)
+    local header = ngx.header
+    ngx.status = status
+    header["Content-Type"] = content_type
+    header["Cache-Control"] = "no-store"
+    header["Content-Length"] = #body
+    ngx.print(body)
+    return ngx.exit(status)
+end
+
+local PAGE = [[<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title></head>
+<body><h1>%s</h1><p>%s</p></body></html>
+]]
+
+-- An answer in both forms, made once.
+local function both(status, code, title, message)
+    local page = PAGE:format(title, title, message)
+    local json = ('{"code":"%s","message":"%s"}\n'):format(code, message)
+    return function()
+        ngx.header["Vary"] = VARY
+        if client.wants_page() then
+            return _M.finish(status, "text/html; charset=utf-8", page)
+        end
+        return _M.finish(status, "application/json", json)
+    end
+end
+
+_M.not_found = both(404, "SERVICE_UNKNOWN", "Not found", "No service is mapped to this address.")
+_M.forbidden = both(403, "FORBIDDEN", "Forbidden", "You are not allowed to see this.")
+_M.cross_site = both(403, "CROSS_SITE", "Forbidden", "This request came from another site.")
+_M.bad_request = both(400, "BAD_REQUEST", "Bad request", "The fields username and password are needed once each.")
+_M.not_allowed = both(405, "METHOD_NOT_ALLOWED", "Method not allowed", "This address does not take that method.")
+_M.bad_media_type = both(415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type",
+    "A login is a form: application/x-www-form-urlencoded.")
+local no_subrequests = both(505, "HTTP_VERSION_NOT_SUPPORTED", "HTTP version not supported",
+    "This server cannot do that over HTTP/2; please use HTTP/1.1.")
+
+local unavailable = both(503, "UNAVAILABLE", "Not available", "The service is not available, please try again later.")
+local too_many = both(429, "TOO_MANY_ATTEMPTS", "Too many attempts", "Too many failed logins, please try again later.")
+
+function _M.no_subrequests()
+    ngx.log(ngx.ERR, "route_native: border: calls to the account and auth services work over HTTP/2 only with ",
+        "lua-nginx-module 0.10.28 (OpenResty 1.27.1.2) or newer, and this is ", ngx.config.ngx_lua_version)
+    return no_subrequests()
+end
+
+function _M.unavailable()
+    ngx.header["Retry-After"] = RETRY_AFTER
+    return unavailable()
+end
+
+-- `seconds`: when the next attempt will be looked at.
+function _M.too_many(seconds)
+    ngx.header["Retry-After"] = seconds
+    return too_many()
+end
+
+local EXPIRED = '{"code":"SESSION_EXPIRED"}'
+
+-- For scripts: they cannot fill in a form.
+function _M.session_expired()
+    -- RFC 9110 wants a challenge with a 401; a scheme that browsers do not know makes them show no dialog.
+    ngx.header["WWW-Authenticate"] = "Session"
+    ngx.header["Vary"] = VARY
+    return _M.finish(401, "application/json", EXPIRED)
+end
+
+-- 302 to a path of this origin, or 303 after a POST. A path and not a URL: what the client calls this host stays.
+function _M.redirect(path)
+    ngx.header["Location"] = path
+    ngx.header["Vary"] = VARY
+    return _M.finish(ngx.req.get_method() == "GET" and 302 or 303, "text/plain", "")
+end
+
+return _M

@@ -1,0 +1,47 @@
+-- What kind of client sent a request, and from where: a browser that shows pages, or a script that reads JSON.
+
+local _M = {}
+
+-- Whether the client wants a page: a browser's navigation, and not its scripts.
+function _M.wants_page()
+    local var = ngx.var
+    local mode = var.http_sec_fetch_mode
+    if mode then
+        return mode == "navigate"
+    elseif (var.http_x_requested_with or ""):lower() == "xmlhttprequest" then
+        return false
+    end
+    return (var.http_accept or ""):find("text/html", 1, true) ~= nil
+end
+
+-- Whether a header with a URL (Origin, Referer) is of the host that was asked. The scheme may differ: TLS may end
+-- before nginx.
+local function is_own(url)
+    local authority = url:match("^https?://([^/?#]+)")
+    return authority ~= nil and authority:lower() == (ngx.var.http_host or ""):lower()
+end
+
+-- Whether the request may have been made by another site (login and logout CSRF). Browsers say so in Sec-Fetch-Site,
+-- older ones in Origin or Referer; clients that say nothing are no browsers. `same_site` lets sibling hosts pass.
+function _M.is_cross_site(same_site)
+    local var = ngx.var
+    local site = var.http_sec_fetch_site
+    if site then
+        return not (site == "same-origin" or site == "none" or (same_site and site == "same-site"))
+    end
+    local url = var.http_origin or var.http_referer
+    return url ~= nil and not is_own(url)
+end
+
+-- The address that attempts are counted for; a whole /64 for IPv6, which one client has to itself.
+function _M.address()
+    local address = ngx.var.binary_remote_addr
+    return #address == 16 and address:sub(1, 8) or address
+end
+
+-- Whether subrequests work here: before lua-nginx-module 0.10.28 they do not over HTTP/2.
+function _M.has_subrequests()
+    return ngx.req.http_version() < 2 or ngx.config.ngx_lua_version >= 10028
+end
+
+return _M

@@ -1,0 +1,95 @@
+-- Cookies: finding ours among a request's, setting them, and keeping them from the services (RFC 6265).
+
+local concat, gmatch = table.concat, string.gmatch
+
+local _M = {}
+local jar = {}
+jar.__index = jar
+
+-- A jar knows the border's two cookies: the session's, and `NAME_login`, which lives from the first visit to the login.
+function _M.new(settings)
+    return setmetatable({
+        name = settings.cookie_name,
+        domain = settings.cookie_domain,
+        secure = settings.cookie_secure,
+        behind_tls = settings.behind_tls,
+    }, jar)
+end
+
+-- The full name of a cookie. The __Host- prefix makes browsers refuse it from subdomains and without TLS.
+local function full_name(self, suffix)
+    local tls = self.secure and (self.behind_tls or ngx.var.scheme == "https")
+    local prefix = tls and (self.domain and "__Secure-" or "__Host-") or ""
+    return prefix .. self.name .. suffix
+end
+
+local function find(name)
+    for key, value in gmatch(ngx.var.http_cookie or "", "([^=;%s]+)=([^;]*)") do
+        if key == name then
+            return (value:gsub("%s+$", ""))
+        end
+    end
+    return nil
+end
+
+function jar:session()
+    return find(full_name(self, ""))
+end
+
+function jar:login()
+    return find(full_name(self, "_login"))
+end
+
+local function put(self, suffix, value, seconds)
+    local parts = { full_name(self, suffix) .. "=" .. value, "Path=/", "HttpOnly", "SameSite=Lax" }
+    if self.secure then
+        parts[#parts + 1] = "Secure"
+    end
+    if self.domain then
+        parts[#parts + 1] = "Domain=" .. self.domain
+    end
+    if seconds then
+        parts[#parts + 1] = "Max-Age=" .. seconds
+    end
+    local set = ngx.header["Set-Cookie"] or {}
+    if type(set) ~= "table" then
+        set = { set }
+    end
+    set[#set + 1] = concat(parts, "; ")
+    ngx.header["Set-Cookie"] = set
+end
+
+-- The session's cookie ends with the browser; how long it is good for is in the store alone.
+function jar:set_session(id)
+    put(self, "", id)
+end
+
+function jar:clear_session()
+    put(self, "", "", 0)
+end
+
+function jar:set_login(id, seconds)
+    put(self, "_login", id, seconds)
+end
+
+function jar:clear_login()
+    put(self, "_login", "", 0)
+end
+
+-- The Cookie header for a service: without ours, whatever their prefix. "" when nothing is left.
+function jar:for_upstream()
+    local header = ngx.var.http_cookie
+    if not header then
+        return ""
+    end
+    local kept = {}
+    for pair in gmatch(header, "[^;]+") do
+        local name = pair:match("^%s*([^=%s]*)"):gsub("^__[%a]+%-", "")
+        if name ~= self.name and name ~= self.name .. "_login" then
+            kept[#kept + 1] = pair:match("^%s*(.-)%s*$")
+        end
+    end
+    return concat(kept, "; ")
+end
+
+return _M

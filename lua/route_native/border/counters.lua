@@ -1,0 +1,90 @@
+-- Counters of what happens: kept in shared memory for the metrics page, and sent to StatsD when configured.
+
+local ngx = ngx
+
+local DICTIONARY = "border_state"
+local PREFIX = "count:"
+local FLUSH_SECONDS = 1
+-- A datagram that crosses any network whole.
+local MAX_DATAGRAM = 1200
+
+local NAMES = {
+    "login.success", "login.failure", "login.limited", "login.cross_site", "logout",
+    "session.missing", "session.expired", "session.ended",
+    "service_token.hit", "service_token.fetched", "service_token.refused", "service_token.denied", "service.unmapped",
+    "auth.error", "account.error", "store.error", "keys.rotated",
+}
+
+local _M = {}
+local counters = {}
+counters.__index = counters
+
+function _M.new(settings)
+    local host, port
+    if settings.statsd then
+        host, port = settings.statsd:match("^(.*):(%d+)$")
+    end
+    return setmetatable({
+        dictionary = ngx.shared[DICTIONARY], host = host, port = tonumber(port), prefix = settings.statsd_prefix,
+        pending = {}, is_scheduled = false,
+    }, counters)
+end
+
+local function send_all(self)
+    local udp = ngx.socket.udp()
+    udp:settimeout(1000)
+    if not udp:setpeername(self.host, self.port) then
+        return
+    end
+    local datagram = ""
+    for name, count in pairs(self.pending) do
+        local line = ("%s%s:%d|c"):format(self.prefix, name, count)
+        if #datagram + 1 + #line > MAX_DATAGRAM then
+            udp:send(datagram)
+            datagram = ""
+        end
+        datagram = datagram == "" and line or datagram .. "\n" .. line
+    end
+    if datagram ~= "" then
+        udp:send(datagram)
+    end
+    udp:close()
+end
+
+-- A lost datagram is a lost count: StatsD is UDP.
+local function flush(_, self)
+    self.is_scheduled = false
+    send_all(self)
+    self.pending = {}
+end
+
+function counters:add(name)
+    self.dictionary:incr(PREFIX .. name, 1, 0)
+    if self.host then
+        self.pending[name] = (self.pending[name] or 0) + 1
+        if not self.is_scheduled then
+            self.is_scheduled = ngx.timer.at(FLUSH_SECONDS, flush, self) or false
+        end
+    end
+end
+
+-- All counters, by name.
+function counters:all()
+    local all = {}
+    for _, name in ipairs(NAMES) do
+        all[name] = self.dictionary:get(PREFIX .. name) or 0
+    end
+    return all
+end
+
+-- All counters in the text format of Prometheus.
+function counters:text()
+    local all, lines = self:all(), {}
+    for _, name in ipairs(NAMES) do
+        local metric = "border_" .. name:gsub("%.", "_") .. "_total"
+        lines[#lines + 1] = ("# TYPE %s counter\n%s %d\n"):format(metric, metric, all[name])
+    end
+    return table.concat(lines)
+end
+
+return _M

@@ -1,0 +1,73 @@
+-- Health: whether the store does what sessions need, told as a page or as JSON, with 200 or 503.
+
+local answer = require "route_native.border.answer"
+local client = require "route_native.border.client"
+
+local TTL = 10
+
+local _M = {}
+
+-- The steps in their order: each returns whether it worked, and the store's error.
+local STEPS = {
+    { "add", function(store, key) return store:add(key, "added", TTL) end },
+    { "get", function(store, key)
+        local value, err = store:get(key)
+        return value == "added", err
+    end },
+    { "set", function(store, key)
+        local done, err = store:set(key, "set", TTL)
+        return done and store:get(key) == "set", err
+    end },
+    { "delete", function(store, key)
+        local done, err = store:delete(key)
+        return done and store:get(key) == nil, err
+    end },
+}
+
+-- Runs the steps. Returns whether all worked, and a list of { name, "ok" or "failed" }.
+local function examine(border)
+    local key = ("%shealth:%d:%d:%f"):format(border.prefix, ngx.worker.pid(), ngx.var.connection, ngx.now())
+    local healthy, results = true, {}
+    for i, step in ipairs(STEPS) do
+        local worked, err = step[2](border.store, key)
+        if not worked then
+            healthy = false
+            border:store_failed("health check, " .. step[1], err or "a wrong answer")
+        end
+        results[i] = { step[1], worked and "ok" or "failed" }
+    end
+    return healthy, results
+end
+
+local function page(status, store, results)
+    local rows = {}
+    for i, result in ipairs(results) do
+        rows[i] = ("<tr><td>%s</td><td>%s</td></tr>"):format(result[1], result[2])
+    end
+    return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Health</title></head><body>'
+        .. "<h1>%s</h1><p>Session store: %s</p><table>%s</table></body></html>\n")
+        :format(status, store, table.concat(rows))
+end
+
+local function json(status, store, results)
+    local members = {}
+    for i, result in ipairs(results) do
+        members[i] = ('"%s":"%s"'):format(result[1], result[2])
+    end
+    return ('{"status":"%s","store":"%s","checks":{%s}}\n'):format(status, store, table.concat(members, ","))
+end
+
+function _M.health(border)
+    local healthy, results = examine(border)
+    local status = healthy and "ok" or "failed"
+    if not healthy then
+        ngx.header["Retry-After"] = 5
+    end
+    local code = healthy and 200 or 503
+    if client.wants_page() then
+        return answer.finish(code, "text/html; charset=utf-8", page(status, border.store.name, results))
+    end
+    return answer.finish(code, "application/json", json(status, border.store.name, results))
+end
+
+return _M

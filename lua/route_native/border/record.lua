@@ -1,0 +1,46 @@
+-- What a session holds: {"master_token":"…","service_tokens":{"SERVICE":"…"}}, text in the store and a table here.
+
+local cjson = require "cjson.safe"
+
+local find = string.find
+
+-- Far more than any token has; what is longer does not fit into a header.
+local MAX_TOKEN_BYTES = 8192
+
+local _M = {}
+
+-- Whether a value may be sent as Auth-Token: printable, without blanks, of a bounded length.
+function _M.is_token(value)
+    return type(value) == "string" and #value <= MAX_TOKEN_BYTES and find(value, "^[\33-\126]+$") ~= nil
+end
+
+-- Checks the service tokens that came from outside; returns them, or nil when one is no token.
+function _M.service_tokens(value)
+    if type(value) ~= "table" then
+        return nil
+    end
+    for name, token in pairs(value) do
+        if type(name) ~= "string" or not _M.is_token(token) then
+            return nil
+        end
+    end
+    return value
+end
+
+-- Reads a record; nil when the text is none.
+function _M.decode(text)
+    local record = cjson.decode(text)
+    if type(record) ~= "table" or not _M.is_token(record.master_token) then
+        return nil
+    end
+    local tokens = _M.service_tokens(record.service_tokens == nil and {} or record.service_tokens)
+    return tokens and { master_token = record.master_token, service_tokens = tokens }
+end
+
+-- The record as text, always in the same order.
+function _M.encode(record)
+    return '{"master_token":' .. cjson.encode(record.master_token)
+        .. ',"service_tokens":' .. cjson.encode(record.service_tokens) .. "}"
+end
+
+return _M

@@ -1,0 +1,60 @@
+-- Session ids, their key rings and redirect paths, as the library makes and checks them (src/session.rs).
+
+local ffi = require "ffi"
+local library = require "route_native.library"
+local reason = require "route_native.reason"
+
+local ffi_string = ffi.string
+
+local OK = reason.OK
+local ID_BYTES, DIGEST_BYTES, RING_BYTES = 76, 64, 160
+
+-- One of each is enough: they are written and read without a yield in between.
+local id_buffer = ffi.new("uint8_t[?]", ID_BYTES)
+local digest_buffer = ffi.new("uint8_t[?]", DIGEST_BYTES)
+local ring_buffer = ffi.new("uint8_t[?]", RING_BYTES)
+local length = ffi.new("size_t[1]")
+local age = ffi.new("uint32_t[1]")
+
+local _M = { ID_BYTES = ID_BYTES }
+
+-- The ring that is to be in the store: `ring` itself, or its successor when its newest key has been in force for
+-- `period` seconds; "" gives a first one. Returns nil and the reason's name when `ring` is malformed.
+function _M.next_ring(ring, now, period, notice)
+    local status = library.rn_session_ring_next(ring, #ring, now, period, notice, ring_buffer, RING_BYTES, length)
+    if status ~= OK then
+        return nil, reason.name(status)
+    end
+    return ffi_string(ring_buffer, length[0])
+end
+
+-- A new id. Returns nil and the reason's name when the ring is malformed.
+function _M.new_id(ring, now)
+    local status = library.rn_session_id_new(ring, #ring, now, id_buffer)
+    if status ~= OK then
+        return nil, reason.name(status)
+    end
+    return ffi_string(id_buffer, ID_BYTES)
+end
+
+-- The age in seconds of the session that an id names, or nil and the reason's name.
+function _M.check_id(ring, id, now, lifetime)
+    local status = library.rn_session_id_check(ring, #ring, id, #id, now, lifetime, age)
+    if status ~= OK then
+        return nil, reason.name(status)
+    end
+    return age[0]
+end
+
+-- What stands for a secret in a store or a counter: its SHA-256 in hexadecimal.
+function _M.digest(text)
+    library.rn_session_digest(text, #text, digest_buffer)
+    return ffi_string(digest_buffer, DIGEST_BYTES)
+end
+
+-- Whether a client may be redirected there: a path of the same origin.
+function _M.is_local_path(path)
+    return library.rn_path_check(path, #path) == OK
+end
+
+return _M

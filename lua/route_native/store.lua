@@ -1,0 +1,30 @@
+-- Session stores behind one interface. Keys and values are strings, `ttl` is in whole seconds, 0 for ever.
+--
+--     get(key)                  value | nil when absent | nil, err
+--     add(key, value, ttl)      true | false when the key is there | nil, err
+--     set(key, value, ttl)      true | nil, err
+--     swap(key, old, new, ttl)  true | false when the value is no longer `old` | nil, err
+--     touch(key, ttl)           true | false when absent | nil, err
+--     delete(key)               true, also when absent | nil, err
+--
+-- `err` means that the store did not answer or refused: down, too slow, full. It never holds a key or a value.
+-- A swap is atomic, so that a session which ends in between is not written back.
+
+local KINDS = {
+    memory = require "route_native.store.memory",
+    memcached = require "route_native.store.memcached",
+    redis = require "route_native.store.redis",
+}
+
+local _M = {}
+
+-- Opens a store from its settings: { kind, address, … }. A mistake is an error of one sentence.
+function _M.open(settings)
+    local kind = KINDS[settings.kind]
+    if not kind then
+        error(("route_native: store.kind must be memory, memcached or redis, and is %q"):format(settings.kind), 0)
+    end
+    return kind.new(settings)
+end
+
+return _M

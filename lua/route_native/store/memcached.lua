@@ -1,0 +1,110 @@
+-- A session store in memcached. Run it with -M: a server that evicts ends sessions before their time.
+
+local client = require "route_native.store.client"
+
+local _M = {}
+local store = {}
+store.__index = store
+
+local memcached
+
+-- Keys are ours and need no escaping.
+local function as_it_is(key)
+    return key
+end
+local OPTIONS = { key_transform = { as_it_is, as_it_is } }
+
+function _M.new(settings)
+    memcached = memcached or client.require("memcached")
+    local host, port = client.address(settings.address)
+    return setmetatable({
+        name = "memcached", host = host, port = port, pool = "memcached " .. settings.address,
+        timeout = settings.timeout, pool_size = settings.pool_size, idle = settings.pool_idle,
+    }, store)
+end
+
+function store:open(pool)
+    local connection, err = memcached:new(OPTIONS)
+    if not connection then
+        return nil, err
+    end
+    connection:set_timeout(self.timeout)
+    local connected
+    if self.port then
+        connected, err = connection:connect(self.host, self.port, { pool = pool })
+    else
+        connected, err = connection:connect(self.host, { pool = pool })
+    end
+    return connected and connection, err
+end
+
+function store:keep(connection)
+    connection:set_keepalive(self.idle, self.pool_size)
+end
+
+-- What an answer means that is not success: whether the connection is in order, and the result.
+local function meaning_of(words, err)
+    local meaning = words[err]
+    if meaning ~= nil then
+        return true, meaning
+    end
+    -- After the protocol's own error the connection is in order; anything else may have left it in the middle.
+    return err ~= nil and err:sub(1, 12) == "SERVER_ERROR", nil, err
+end
+
+-- Runs an operation that answers 1, or nil and one of the protocol's words.
+local function word(self, words, operation)
+    return client.run(self, function(connection)
+        local done, err = operation(connection)
+        if done then
+            return true, true
+        end
+        return meaning_of(words, err)
+    end)
+end
+
+function store:get(key)
+    return client.run(self, function(connection)
+        local value, _, err = connection:get(key)
+        return err == nil, value, err
+    end)
+end
+
+local EXISTS = { NOT_STORED = false }
+function store:add(key, value, ttl)
+    return word(self, EXISTS, function(connection) return connection:add(key, value, ttl) end)
+end
+
+function store:set(key, value, ttl)
+    return word(self, {}, function(connection) return connection:set(key, value, ttl) end)
+end
+
+local CHANGED = { EXISTS = false, NOT_FOUND = false }
+function store:swap(key, old, new, ttl)
+    return client.run(self, function(connection)
+        local value, flags, version, err = connection:gets(key)
+        if not value then
+            -- The client puts an error in the third or fourth place.
+            err = err or version
+            return err == nil, err == nil and false or nil, err
+        elseif value ~= old then
+            return true, false
+        end
+        local done
+        done, err = connection:cas(key, new, version, ttl, flags)
+        if done then
+            return true, true
+        end
+        return meaning_of(CHANGED, err)
+    end)
+end
+
+function store:touch(key, ttl)
+    return word(self, { NOT_FOUND = false }, function(connection) return connection:touch(key, ttl) end)
+end
+
+function store:delete(key)
+    return word(self, { NOT_FOUND = true }, function(connection) return connection:delete(key) end)
+end
+
+return _M

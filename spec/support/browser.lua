@@ -1,0 +1,125 @@
+-- Headless Chromium, driven over WebDriver (W3C) by chromedriver: the steps of a person, one call each. An element that
+-- is not there yet is waited for.
+
+local cjson = require "cjson.safe"
+local http = require "support.http"
+local mime = require "mime"
+local process = require "support.process"
+
+local _M = {}
+local browser = {}
+browser.__index = browser
+
+-- The key under which WebDriver names an element.
+local ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+-- For Chromium as root, without a screen, and without what it would otherwise look for in the network.
+local ARGUMENTS = {
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=800,600",
+}
+
+local function call(self, method, path, body)
+    local response = http.request(self.port, {
+        method = method, path = path, body = body and cjson.encode(body),
+        headers = { { "Host", "127.0.0.1:" .. self.port }, { "Content-Type", "application/json" } },
+    })
+    local value = cjson.decode(response.body).value
+    if response.status ~= 200 then
+        error(("chromedriver: %s %s: %s"):format(method, path, response.body:sub(1, 300)), 2)
+    end
+    return value
+end
+
+local function command(self, method, path, body)
+    return call(self, method, "/session/" .. self.session .. path, body)
+end
+
+-- Starts a browser with an empty profile.
+function _M.start()
+    local self = setmetatable({ port = process.free_port(), directory = process.temporary_directory() }, browser)
+    local log = self.directory .. "/chromedriver.log"
+    self.pid = process.start("chromedriver --port=" .. self.port, log)
+    process.wait_until("chromedriver listened", function()
+        return process.accepts(self.port) or not process.alive(self.pid)
+    end)
+    assert(process.alive(self.pid), process.read(log))
+    local arguments = { "--user-data-dir=" .. self.directory .. "/profile" }
+    for _, argument in ipairs(ARGUMENTS) do
+        arguments[#arguments + 1] = argument
+    end
+    self.session = call(self, "POST", "/session", { capabilities = { alwaysMatch = {
+        browserName = "chrome", timeouts = { implicit = 30000 }, ["goog:chromeOptions"] = { args = arguments },
+    } } }).sessionId
+    return self
+end
+
+function browser:stop()
+    command(self, "DELETE", "")
+    process.stop(self.pid)
+    process.run("rm -rf " .. process.quoted(self.directory))
+end
+
+-- Goes to a URL, as if it were typed.
+function browser:go(url)
+    command(self, "POST", "/url", { url = url })
+end
+
+function browser:url()
+    return command(self, "GET", "/url")
+end
+
+-- The page's path and query.
+function browser:path()
+    return self:url():match("^%a+://[^/]+(.*)$")
+end
+
+-- Waits until the page is that of a path and query.
+function browser:wait_for(path)
+    process.wait_until("the browser was at " .. path, function() return self:path() == path end)
+end
+
+function browser:back()
+    command(self, "POST", "/back", cjson.decode("{}"))
+end
+
+function browser:element(selector)
+    return command(self, "POST", "/element", { using = "css selector", value = selector })[ELEMENT]
+end
+
+function browser:text(selector)
+    return command(self, "GET", "/element/" .. self:element(selector) .. "/text")
+end
+
+function browser:type(selector, text)
+    command(self, "POST", "/element/" .. self:element(selector) .. "/value", { text = text })
+end
+
+function browser:click(selector)
+    command(self, "POST", "/element/" .. self:element(selector) .. "/click", cjson.decode("{}"))
+end
+
+-- Runs JavaScript that returns a promise, and returns what it resolves to.
+function browser:await(script)
+    return command(self, "POST", "/execute/async", {
+        script = "const done = arguments[1]; (async () => {" .. script .. "})().then(done, e => done('error: ' + e))",
+        -- An empty table would be an object in JSON.
+        args = { 0 },
+    })
+end
+
+-- The cookies that the browser has for this page, by name.
+function browser:cookies()
+    local cookies = {}
+    for _, cookie in ipairs(command(self, "GET", "/cookie")) do
+        cookies[cookie.name] = cookie
+    end
+    return cookies
+end
+
+-- Writes the picture of the page to a file.
+function browser:screenshot(path)
+    process.write(path, (mime.unb64(command(self, "GET", "/screenshot"))))
+end
+
+return _M

@@ -1,0 +1,99 @@
+//! Session ids, their keys, and where a client may be sent: for `route_native.session`.
+
+use super::{bytes, guard, out, write_bytes};
+use crate::error::Reason;
+use crate::redirect;
+use crate::session::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
+
+/// Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
+/// has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
+///
+/// Errors: `SessionKeysInvalid`, `BufferTooSmall` (160 bytes are always enough).
+///
+/// # Safety
+/// `ring` must be readable for `ring_length` bytes, `next` writable for `capacity`, `length` for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_ring_next(
+    ring: *const u8,
+    ring_length: usize,
+    now: i64,
+    period: u32,
+    notice: u32,
+    next: *mut u8,
+    capacity: usize,
+    length: *mut usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let text = unsafe { bytes(ring, ring_length)? };
+        let ring = if text.is_empty() { Ring::new(now)? } else { Ring::parse(text)? };
+        let ring = ring.rotated(now, period, notice)?.unwrap_or(ring);
+        // SAFETY: the caller's promise.
+        unsafe { write_bytes(ring.text().as_bytes(), next, capacity, length) }
+    })
+}
+
+/// Makes the id of a session that begins at `now`: 76 characters.
+///
+/// Errors: `SessionKeysInvalid`.
+///
+/// # Safety
+/// `ring` must be readable for `ring_length` bytes, `id` writable for 76.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_id_new(ring: *const u8, ring_length: usize, now: i64, id: *mut u8) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let ring = Ring::parse(unsafe { bytes(ring, ring_length)? })?;
+        // SAFETY: the caller's promise of 76 bytes; the length goes nowhere.
+        unsafe { write_bytes(&ring.new_id(now)?, id, ID_BYTES, &mut 0) }
+    })
+}
+
+/// Checks a session id and writes the session's age in seconds.
+///
+/// Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
+///
+/// # Safety
+/// `ring` and `id` must be readable for their lengths, `age` writable for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_id_check(
+    ring: *const u8,
+    ring_length: usize,
+    id: *const u8,
+    id_length: usize,
+    now: i64,
+    lifetime: u32,
+    age: *mut u32,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (ring, id, age) = unsafe { (bytes(ring, ring_length)?, bytes(id, id_length)?, out(age)?) };
+        *age = Ring::parse(ring)?.check(id, now, lifetime)?;
+        Ok(())
+    })
+}
+
+/// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
+///
+/// # Safety
+/// `text` must be readable for `text_length` bytes, `digest` writable for 64.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, digest: *mut u8) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise; the length goes nowhere.
+        unsafe { write_bytes(&digest_of(bytes(text, text_length)?), digest, DIGEST_BYTES, &mut 0) }
+    })
+}
+
+/// Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
+///
+/// # Safety
+/// `path` must be readable for `path_length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_path_check(path: *const u8, path_length: usize) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let path = unsafe { bytes(path, path_length)? };
+        if redirect::is_local_path(path) { Ok(()) } else { Err(Reason::PathRefused) }
+    })
+}
