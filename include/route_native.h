@@ -212,10 +212,16 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
                            int64_t now,
                            rn_answer *answer);
 
+// Verifies a token without decrypting its target: some 25 µs of a millisecond, so that a forgery costs no more.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes.
+int32_t rn_gateway_check(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now);
+
 // Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds, and writes the target
 // into `answer` as a lookup would have.
 //
-// Errors: `InvalidArgument` for a target that is no host.
+// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
 //
 // # Safety
 // `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
