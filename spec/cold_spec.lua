@@ -49,6 +49,11 @@ for _, threads in ipairs { 1, 0 } do
         setup(function() running = assert(gateway.start { workers = 1, env = { ROUTE_RSA_THREADS = threads } }) end)
         teardown(function() running:stop() end)
 
+        -- The first ones find out whether there is a thread pool.
+        it("the first new tokens of a worker are all resolved when they come together", function()
+            assert.same({ [200] = 20 }, all_at_once(running, "/filer/x", distinct_tokens(running, 20)))
+        end)
+
         it("one miss serves all requests that bring the same new token", function()
             local bearer, copies = running:mint("127.0.0.1"), {}
             for i = 1, 50 do
