@@ -32,13 +32,16 @@ fn main() {
     println!("{answer:#}");
 }
 
+/// What is measured in turns with others: its name, the median of each round, and one call.
+type Arm<'a> = (&'static str, Vec<u128>, &'a dyn Fn());
+
 /// RSA work with one key: ours, and the same calls of aws-lc with the key parsed and the base64 decoded beforehand.
 fn rsa(size: KeySize, calls: usize, rounds: usize) -> Value {
     let keys = Keys::generate(size);
     let (gateway, token) = (keys.gateway(SESSIONS), keys.token());
     let limit = Limit::new(&keys, &token);
     let token = token.as_bytes();
-    let mut arms: [(&str, Vec<u128>, &dyn Fn()); 4] = [
+    let mut arms: [Arm; 4] = [
         ("aws_lc_verify_and_decrypt", Vec::new(), &|| {
             limit.verify();
             limit.decrypt();

@@ -42,6 +42,18 @@ local function distinct_tokens(running, number)
     return token.mint_all(running.keys, requests)
 end
 
+describe("without a thread pool", function()
+    local running
+
+    setup(function() running = assert(gateway.start { workers = 1, env = { ROUTE_RSA_THREADS = 0 } }) end)
+    teardown(function() running:stop() end)
+
+    -- The first of them finds out that there is none, while the others wait for their turn.
+    it("the first new tokens of a worker are all resolved when they come together", function()
+        assert.same({ [200] = 20 }, all_at_once(running, "/spawner/x", distinct_tokens(running, 20)))
+    end)
+end)
+
 for _, threads in ipairs { 1, 0 } do
     describe("with ROUTE_RSA_THREADS=" .. threads, function()
         local running

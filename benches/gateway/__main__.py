@@ -121,7 +121,7 @@ def machine():
 def main():
     settings = Settings(os.environ)
     if os.getloadavg()[0] > os.cpu_count():
-        progress("the machine is busy with other work: ratios hold, latencies may not ")
+        progress("the machine is busy with other work, which moves requests a second and latencies")
     about = {"machine": machine(), "runs": settings.rounds, "quick": settings.quick}
     directory = pathlib.Path(tempfile.mkdtemp(prefix="route_native_bench."))
     try:

@@ -4,12 +4,12 @@ target that a run has missed."""
 CAUSES = {
     "hot path, requests/s against plain proxy_pass":
         "perf, processor time a request of some 25 µs: an empty access hook costs 0.7 to 0.9 µs in lua-nginx-module and "
-        "LuaJIT (a coroutine for each request), and resolve() 1.0 µs more: 0.53 in libroute_native.so, half of it GHASH "
-        "over the token, 0.33 in nginx (reading headers, setting two variables), 0.09 in the compiled trace. In a loop "
+        "LuaJIT (a coroutine for each request), and resolve() 1.0 µs more: 0.53 in libroute_native.so, over half of it "
+        "the GMAC that names the token, 0.33 in nginx (reading headers, setting two variables), 0.09 in the compiled trace. In a loop "
         "the same call takes 0.4 µs: between two requests the kernel's work has emptied the processor's caches",
     "hot path, requests/s against an empty Lua hook":
-        "perf: resolve() costs 1.0 µs of a request's 25 where 0.5 are asked for: 0.53 in libroute_native.so (half of it "
-        "GHASH over the 880 bytes of the token), 0.33 in nginx (reading headers, setting two variables), 0.09 in the "
+        "perf: resolve() costs 1.0 µs of a request's 25 where 0.5 are asked for: 0.53 in libroute_native.so (over half of it "
+        "the GMAC over the token's 880 bytes), 0.33 in nginx (reading headers, setting two variables), 0.09 in the "
         "compiled trace; in a loop, with warm caches, it takes 0.4 µs",
     "resolve() of a cached token in nginx, shared tier, µs":
         "perf: nearly half is one SHA-256 over the token, which names it in the dictionary (0.66 µs for 880 bytes); the "

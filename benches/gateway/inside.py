@@ -18,9 +18,9 @@ def loops(first, shared, token, rounds, progress):
     results = {"resolve_first_tier": [], "resolve_shared_tier": [], "verify": []}
     for number in range(rounds):
         progress(f"calls in Lua, round {number + 1} of {rounds}")
-        results["resolve_first_tier"].append(ask(first, f"/loop/resolve?count={CALLS}", token))
-        results["resolve_shared_tier"].append(ask(shared, f"/loop/resolve?count={CALLS // 2}", token))
-        results["verify"].append(ask(first, f"/loop/verify?count={CALLS // 50}", token))
+        results["resolve_first_tier"].append(ask(first, f"/loop/resolve/{CALLS}", token))
+        results["resolve_shared_tier"].append(ask(shared, f"/loop/resolve/{CALLS // 2}", token))
+        results["verify"].append(ask(first, f"/loop/verify/{CALLS // 50}", token))
     return results
 
 

@@ -4,7 +4,7 @@
 local _M = {}
 
 function _M.run(call)
-    local count = tonumber(ngx.var.arg_count)
+    local count = tonumber(ngx.var.calls)
     -- The first pass warms caches and the JIT compiler.
     for _ = 1, count / 10 do call() end
     local start = os.clock()

@@ -74,7 +74,7 @@ def three(samples):
 
 def bars(title, unit, groups, series):
     """groups: { label: [samples of each series] }; a label may have two lines."""
-    top = max(max(samples) for group in groups.values() for samples in group)
+    top = max(three(samples)[2] for group in groups.values() for samples in group)
     chart = Chart(title, unit, top)
     room = (chart.width - chart.left - RIGHT) / len(groups)
     width = room * 0.7 / len(series)

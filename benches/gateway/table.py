@@ -98,8 +98,13 @@ def targets_table(targets):
             reached += f" ({number(low)} … {number(high)})"
         rows.append([target["name"], reached, f"{signs[target['comparison']]} {target['target']:,}", met])
     table = markdown(["target", "reached", "asked for", "met"], rows)
-    causes = [f"missed: {target['name']}: {target['cause']}" for target in targets if not target["met"]]
-    return "\n".join([table, *causes])
+    notes = []
+    for target in targets:
+        if "by_processor_time" in target:
+            notes.append(f"{target['name']}: {target['by_processor_time']} by the worker's processor time")
+        if "cause" in target:
+            notes.append(f"{'short of it' if target['met'] else 'missed'} because: {target['cause']}")
+    return "\n".join([table, "", *notes])
 
 
 def everything(results):

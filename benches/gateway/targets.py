@@ -9,9 +9,11 @@ MEBIBYTE = 1024 * 1024
 
 
 class Target:
-    """One line: the median of the samples is what counts."""
+    """One line: the median of the samples is what counts. `by_processor_time` are samples of the same ratio made from the
+    worker's processor time: what a worker with a processor of its own would reach, also where the machine was busy."""
 
-    def __init__(self, name, samples, comparison, target, digits=2):
+    def __init__(self, name, samples, comparison, target, digits=2, by_processor_time=None):
+        self.by_processor_time = by_processor_time
         self.name, self.samples, self.comparison, self.target = name, samples, comparison, target
         self.value = round(median(samples), digits)
 
@@ -22,7 +24,9 @@ class Target:
     def as_json(self):
         line = {"name": self.name, "value": self.value, "target": self.target, "met": self.met,
                 "comparison": self.comparison, "samples": self.samples}
-        if not self.met:
+        if self.by_processor_time:
+            line["by_processor_time"] = round(median(self.by_processor_time), 3)
+        if not self.met or line.get("by_processor_time", self.target) < self.target:
             line["cause"] = CAUSES.get(self.name, "not looked into yet; see docs/bench/README.md for how to profile")
         return line
 
@@ -31,13 +35,19 @@ def over(samples, base):
     return [one / other for one, other in zip(samples, base)]
 
 
+def inverse(samples):
+    return [1 / sample for sample in samples]
+
+
 def targets(measured):
     """Every target of the project, from what __main__.py has measured."""
     arms, loops, storm = measured["requests"], measured["loops"], measured["storm"]
     rsa, memory = measured["limits"]["rsa"]["2048"], measured["limits"]["memory"]
     return [
-        Target("hot path, requests/s against plain proxy_pass", ratios(arms, "resolve", "plain"), ">=", 0.96, 3),
-        Target("hot path, requests/s against an empty Lua hook", ratios(arms, "resolve", "empty_access"), ">=", 0.98, 3),
+        Target("hot path, requests/s against plain proxy_pass", ratios(arms, "resolve", "plain"), ">=", 0.96, 3,
+               inverse(ratios(arms, "resolve", "plain", "worker_ns"))),
+        Target("hot path, requests/s against an empty Lua hook", ratios(arms, "resolve", "empty_access"), ">=", 0.98, 3,
+               inverse(ratios(arms, "resolve", "empty_access", "worker_ns"))),
         Target("resolve() of a cached token in nginx, first tier, µs",
                [ns / 1000 for ns in loops["resolve_first_tier"]], "<=", 0.5),
         Target("resolve() of a cached token in nginx, shared tier, µs",

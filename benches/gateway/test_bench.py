@@ -19,6 +19,12 @@ class Targets(unittest.TestCase):
         self.assertFalse(line["met"])
         self.assertTrue(line["cause"])
 
+    def test_a_ratio_that_holds_only_because_the_machine_was_busy_says_so(self):
+        line = Target("speed", [0.97], ">=", 0.96, 3, [0.9]).as_json()
+        self.assertTrue(line["met"] and line["cause"])
+        self.assertEqual(line["by_processor_time"], 0.9)
+        self.assertNotIn("cause", Target("speed", [0.97], ">=", 0.96, 3, [0.96]).as_json())
+
     def test_what_just_meets_a_target_meets_it(self):
         self.assertTrue(Target("time", [1.5], "<=", 1.5).met)
         self.assertTrue(Target("speed", [1.5], ">=", 1.5).met)

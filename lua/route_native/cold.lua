@@ -38,6 +38,10 @@ local function inline(gateway, token, now)
 end
 
 local function threaded(gateway, token, now)
+    -- Gone since this token began to wait for its turn.
+    if not run_worker_thread then
+        return inline(gateway, token, now)
+    end
     local address = tonumber(ffi.cast("uintptr_t", gateway))
     local ok, status, target, ttl =
         run_worker_thread(POOL, "route_native.worker_thread", "resolve", address, token, now)
