@@ -32,6 +32,10 @@ pub const RN_ABI_VERSION: u32 = 1;
 pub const RN_TARGET_BYTES: usize = 256;
 const _: () = assert!(MAX_HOST_BYTES <= RN_TARGET_BYTES);
 
+/// The size of [`rn_answer::fingerprint`].
+pub const RN_FINGERPRINT_BYTES: usize = 12;
+const _: () = assert!(FINGERPRINT_BYTES == RN_FINGERPRINT_BYTES);
+
 /// Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
 #[repr(C)]
 #[allow(non_camel_case_types)]
@@ -92,7 +96,7 @@ pub struct rn_answer {
     /// Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
     pub ttl: u32,
     /// What stands for the token in logs.
-    pub fingerprint: [u8; FINGERPRINT_BYTES],
+    pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
     /// The target, not terminated.
     pub target: [u8; RN_TARGET_BYTES],
 }
