@@ -44,6 +44,21 @@ pub enum Reason {
     /// The `hash` claim does not decrypt to an allowed target; deliberately not said why.
     PayloadInvalid = 120,
 
+    /// `iss` is not one that the policy names.
+    IssuerNotAllowed = 130,
+    /// `aud` names none of the policy's audiences.
+    AudienceNotAllowed = 131,
+    /// `exp` lies further behind `iat` than the policy allows.
+    LifetimeTooLong = 132,
+    /// `iat` lies further back than the policy allows.
+    TokenTooOld = 133,
+    /// The header's `typ` is not the one that the policy names.
+    TypeNotAllowed = 134,
+    /// An encrypted token does not decrypt; deliberately not said why.
+    DecryptionFailed = 135,
+    /// No certificate authority that is trusted vouches for the token's `x5c`.
+    CertificateNotTrusted = 136,
+
     /// A key file is not named or cannot be read.
     KeyUnreadable = 200,
     /// A key is not of a kind that can be used here.
@@ -52,6 +67,8 @@ pub enum Reason {
     KeyTooWeak = 202,
     /// A setting has a value outside its range.
     SettingInvalid = 203,
+    /// A key that cannot sign, or not with that algorithm, was asked to.
+    KeyCannotSign = 204,
 }
 
 impl Reason {
@@ -74,10 +91,18 @@ impl Reason {
         Reason::TokenNotYetValid,
         Reason::ClaimMissing,
         Reason::PayloadInvalid,
+        Reason::IssuerNotAllowed,
+        Reason::AudienceNotAllowed,
+        Reason::LifetimeTooLong,
+        Reason::TokenTooOld,
+        Reason::TypeNotAllowed,
+        Reason::DecryptionFailed,
+        Reason::CertificateNotTrusted,
         Reason::KeyUnreadable,
         Reason::KeyUnsupported,
         Reason::KeyTooWeak,
         Reason::SettingInvalid,
+        Reason::KeyCannotSign,
     ];
 
     /// The stable number.
@@ -110,10 +135,18 @@ impl Reason {
             Reason::TokenNotYetValid => "token_not_yet_valid",
             Reason::ClaimMissing => "claim_missing",
             Reason::PayloadInvalid => "payload_invalid",
+            Reason::IssuerNotAllowed => "issuer_not_allowed",
+            Reason::AudienceNotAllowed => "audience_not_allowed",
+            Reason::LifetimeTooLong => "lifetime_too_long",
+            Reason::TokenTooOld => "token_too_old",
+            Reason::TypeNotAllowed => "type_not_allowed",
+            Reason::DecryptionFailed => "decryption_failed",
+            Reason::CertificateNotTrusted => "certificate_not_trusted",
             Reason::KeyUnreadable => "key_unreadable",
             Reason::KeyUnsupported => "key_unsupported",
             Reason::KeyTooWeak => "key_too_weak",
             Reason::SettingInvalid => "setting_invalid",
+            Reason::KeyCannotSign => "key_cannot_sign",
         }
     }
 }

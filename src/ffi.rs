@@ -11,6 +11,10 @@
 //! - No panic leaves the library: it becomes [`Reason::Internal`].
 //! - A gateway may be used by several threads at once; `_free` needs it to itself.
 
+mod jwt;
+
+pub use jwt::*;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,6 +11,8 @@ local _M = {
     NOT_CACHED = 4,
     TOKEN_MISSING = 100,
     KEY_UNREADABLE = 200,
+    SETTING_INVALID = 203,
+    KEY_CANNOT_SIGN = 204,
 }
 
 local names = {}
