@@ -18,6 +18,9 @@
 // The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
 #define MAX_TOKEN_BYTES (16 * 1024)
 
+// The most certificates that a chain may have.
+#define MAX_CHAIN 8
+
 // The most keys that a set may hold: each may cost a signature check.
 #define KeySet_MAX_KEYS 64
 
@@ -482,6 +485,72 @@ int32_t rn_jws_sign(const rn_keys *keys,
 // # Safety
 // `json` must be readable for `json_length` bytes.
 int32_t rn_json_check(const uint8_t *json, size_t json_length);
+
+// Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
+// the shared secret itself, or an RSA private key in PEM.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
+// `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
+//
+// # Safety
+// `key` and `token` must be readable for their lengths, `buffer` writable for `capacity`, `texts` for one value.
+int32_t rn_jwe_decrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *token,
+                       size_t token_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       rn_token_texts *texts);
+
+// Encrypts a plaintext under a header as it is, a JSON object whose `alg` and `enc` say how, and writes the token. `key`
+// is the shared secret itself, or an RSA public key or certificate in PEM.
+//
+// Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
+// `BufferTooSmall`.
+//
+// # Safety
+// `key`, `header` and `plaintext` must be readable for their lengths, `buffer` writable for `capacity`, `length` for one
+// value.
+int32_t rn_jwe_encrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+// Writes a token's header, a JSON object, and its payload, any bytes, **without verifying anything**.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`; `BufferTooSmall`.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `buffer` writable for `capacity`, `texts` for one value.
+int32_t rn_jws_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+// Makes a key of the first certificate of a chain, when one of the certificates in the PEM text `trusted` vouches for
+// it at `now`. The certificates of the chain are in DER or PEM; their `form` is not looked at.
+//
+// Errors: `KeyUnsupported`, `TokenMalformed` and `CertificateNotTrusted`, each with a sentence in `error`, cut to its
+// capacity.
+//
+// # Safety
+// `trusted` must be readable for `trusted_length` bytes, `chain` an array of `count` texts, each readable for its length,
+// `keys` and `error_length` writable for one value, `error` for `error_capacity` bytes. Release with `rn_keys_free`.
+int32_t rn_keys_from_chain(const uint8_t *trusted,
+                           size_t trusted_length,
+                           const rn_key_text *chain,
+                           size_t count,
+                           int64_t now,
+                           rn_keys **keys,
+                           uint8_t *error,
+                           size_t error_capacity,
+                           size_t *error_length);
 
 #ifdef __cplusplus
 }  // extern "C"

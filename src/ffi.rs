@@ -11,8 +11,10 @@
 //! - No panic leaves the library: it becomes [`Reason::Internal`].
 //! - A gateway may be used by several threads at once; `_free` needs it to itself.
 
+mod jwe;
 mod jwt;
 
+pub use jwe::*;
 pub use jwt::*;
 
 use std::ffi::OsStr;

@@ -15,6 +15,8 @@ static const int RN_FINGERPRINT_BYTES = 12;
 
 static const int MAX_TOKEN_BYTES = (16 * 1024);
 
+static const int MAX_CHAIN = 8;
+
 static const int KeySet_MAX_KEYS = 64;
 
 static const int MAX_KEY_FILE_BYTES = (256 * 1024);
@@ -248,6 +250,40 @@ int32_t rn_jws_sign(const rn_keys *keys,
                     size_t *length);
 
 int32_t rn_json_check(const uint8_t *json, size_t json_length);
+
+int32_t rn_jwe_decrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *token,
+                       size_t token_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       rn_token_texts *texts);
+
+int32_t rn_jwe_encrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+int32_t rn_jws_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+int32_t rn_keys_from_chain(const uint8_t *trusted,
+                           size_t trusted_length,
+                           const rn_key_text *chain,
+                           size_t count,
+                           int64_t now,
+                           rn_keys **keys,
+                           uint8_t *error,
+                           size_t error_capacity,
+                           size_t *error_length);
 ]]
 
 return true

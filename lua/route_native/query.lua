@@ -12,14 +12,14 @@ local ARGUMENT = "jwt_token="
 
 local _M = {}
 
--- Splits a query into the arguments to pass on and the values of `jwt_token`, with their offsets.
-local function split(query)
+-- Splits a query into the arguments to pass on and the values of one argument (`name=`), with their offsets.
+local function split(query, argument)
     local kept, tokens = {}, {}
     local from = 1
     while from <= #query + 1 do
         local to = (find(query, "&", from, true) or #query + 1) - 1
-        if sub(query, from, from + #ARGUMENT - 1) == ARGUMENT then
-            tokens[#tokens + 1] = { text = sub(query, from + #ARGUMENT, to), offset = from + #ARGUMENT - 1 }
+        if sub(query, from, from + #argument - 1) == argument then
+            tokens[#tokens + 1] = { text = sub(query, from + #argument, to), offset = from + #argument - 1 }
         else
             kept[#kept + 1] = sub(query, from, to)
         end
@@ -58,7 +58,7 @@ function _M.take()
     if var.token_is_query == "1" and not find(query, "=", 1, true) then
         kept, tokens = {}, { { text = query } }
     else
-        kept, tokens = split(query)
+        kept, tokens = split(query, ARGUMENT)
     end
     if #tokens == 0 then
         return nil
@@ -72,5 +72,7 @@ function _M.take()
     request.set(request.current(), "route_uri", uri, #uri)
     return concat(texts, ",")
 end
+
+_M.split, _M.scrub = split, scrub
 
 return _M

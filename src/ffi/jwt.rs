@@ -25,6 +25,12 @@ pub const RN_KEY_FORM_SHORT_SECRET: u32 = 3;
 #[allow(non_camel_case_types)]
 pub struct rn_keys(Keyring);
 
+impl rn_keys {
+    pub(super) fn new(keys: Keyring) -> rn_keys {
+        rn_keys(keys)
+    }
+}
+
 /// What a token must satisfy besides its signature, read once.
 #[allow(non_camel_case_types)]
 pub struct rn_policy(Policy);
@@ -362,7 +368,7 @@ unsafe fn policy_of<'a>(policy: *const rn_policy) -> Result<&'a Policy, Reason> 
 ///
 /// # Safety
 /// `error` must be writable for `capacity` bytes, `length` for one value.
-unsafe fn explain<T>(
+pub(super) unsafe fn explain<T>(
     result: Result<T, ConfigError>,
     error: *mut u8,
     capacity: usize,
@@ -382,7 +388,7 @@ unsafe fn explain<T>(
 ///
 /// # Safety
 /// As [`explain`].
-unsafe fn hand_out<T>(
+pub(super) unsafe fn hand_out<T>(
     made: Result<T, ConfigError>,
     handle: &mut *mut T,
     error: *mut u8,
@@ -396,7 +402,7 @@ unsafe fn hand_out<T>(
 
 /// # Safety
 /// `buffer` must be writable for `capacity` bytes, `texts` for one value.
-unsafe fn write_texts(
+pub(super) unsafe fn write_texts(
     header: &[u8],
     claims: &[u8],
     buffer: *mut u8,

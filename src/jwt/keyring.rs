@@ -61,6 +61,12 @@ impl Keyring {
         Ok(Keyring { source: None, digest: Mutex::default(), ring: RwLock::new(Arc::new(all.ring()?)) })
     }
 
+    /// Keys that verify only.
+    pub fn from_set(set: KeySet) -> Keyring {
+        let ring = Ring { verifying: Some(set), signing: None };
+        Keyring { source: None, digest: Mutex::default(), ring: RwLock::new(Arc::new(ring)) }
+    }
+
     /// Keys from a file, at most [`MAX_KEY_FILE_BYTES`] large. The sentence of an error names the file.
     pub fn from_file(path: &Path, form: Form) -> Result<Keyring, ConfigError> {
         let text = load(path)?;

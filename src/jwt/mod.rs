@@ -8,10 +8,12 @@
 //! choose keys by content: `jwk`, `jku`, `x5c` and `x5u` are ignored, `kid` only selects within the given set.
 
 mod algorithm;
+mod certificate;
 mod claims;
 mod compact;
 mod issue;
 mod json;
+pub mod jwe;
 mod jwk;
 mod key;
 mod keyring;
@@ -21,6 +23,7 @@ mod signing;
 mod verify;
 
 pub use algorithm::Algorithm;
+pub use certificate::{MAX_CHAIN, trusted_key};
 pub use claims::Claims;
 pub use compact::{Compact, Header, Parts};
 pub use issue::{Issue, sign, sign_parts};

@@ -1,5 +1,7 @@
 //! Public keys from PEM: `PUBLIC KEY` (RFC 5280 SPKI), `RSA PUBLIC KEY` (PKCS#1) and `CERTIFICATE`.
 
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rsa::PublicKey;
 use jsonwebtoken::DecodingKey;
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
@@ -43,6 +45,18 @@ pub(super) fn public_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
     let attempts = [rsa_key_from_der(der), ec_key_of_any_curve(der), ed25519_key(der)];
     let found = attempts.into_iter().find_map(Result::ok);
     found.ok_or_else(|| unsupported("is neither an RSA, a P-256, a P-384, a P-521, a secp256k1 nor an Ed25519 key"))
+}
+
+/// The SPKI DER of an RSA public key or certificate in PEM. `None` when it is another kind of key, or a weak one.
+pub(super) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
+    let block = pem::parse(text).ok()?;
+    let der = CertificateDer::from(block.contents());
+    let der = match block.tag() {
+        "CERTIFICATE" => EndEntityCert::try_from(&der).ok()?.subject_public_key_info().to_vec(),
+        _ => block.contents().to_vec(),
+    };
+    rsa_key_from_der(&der).ok()?;
+    PublicKey::from_der(&der).ok()?.as_der().ok().map(|spki| spki.as_ref().to_vec())
 }
 
 pub(super) fn unsupported(what: &str) -> ConfigError {
