@@ -65,7 +65,7 @@ local function challenge(self, attributes)
 end
 
 local function refuse(self, status, body, reason, attributes)
-    auth_token.note("route_reason", reason)
+    auth_token.note_reason(reason)
     ngx.header["WWW-Authenticate"] = challenge(self, attributes)
     return response.finish(status, body)
 end
@@ -92,6 +92,7 @@ function _M.run(self)
     end
     local claims, header
     if not trouble then
+        auth_token.note_token(token)
         claims, header = jwt.verify(token, keys, self.policy)
         trouble = not claims and header
     end

@@ -1,10 +1,15 @@
 -- Where a request carries its token, and how the token is taken out of it.
 
+local ffi = require "ffi"
+local library = require "route_native.library"
 local query = require "route_native.query"
 local request = require "route_native.request"
 
 local ngx = ngx
 local find, lower, match, sub = string.find, string.lower, string.match, string.sub
+
+local FINGERPRINT_BYTES = 12
+local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
 local _M = {}
 
@@ -135,9 +140,15 @@ function _M.find(sources, headers)
     return token, from, trouble
 end
 
--- Marks what a log may show of a token, where the configuration declares the variables of the access log.
-function _M.note(name, value)
-    request.set(request.current(), name, value, #value)
+-- What the access log may show, where the configuration declares its variables: why a token was refused, and what stands
+-- for the token.
+function _M.note_reason(name)
+    request.set(request.current(), "route_reason", name, #name)
+end
+
+function _M.note_token(token)
+    library.rn_token_fingerprint(token, #token, fingerprint)
+    request.set(request.current(), "route_token", fingerprint, FINGERPRINT_BYTES)
 end
 
 return _M

@@ -28,7 +28,7 @@ function _M.read(fields)
     local scopes = fields:list("scope")
     for _, scope in ipairs(scopes or {}) do
         -- RFC 6749 §3.3; the text is repeated in a header.
-        if not scope:match("^[!#-%[%]-~]+$") then
+        if not scope:match('^[^%s%c"\\\127-\255]+$') then
             fields:fail('the field "scope" must hold names without blanks and quotes')
         end
     end

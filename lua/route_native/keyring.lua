@@ -19,7 +19,9 @@ local length, changed = ffi.new("size_t[1]"), ffi.new("uint32_t[1]")
 local keys = {}
 keys.__index = keys
 
-local _M = {}
+local _M = {
+    KEY = KEY, SHORT_SECRET = library.RN_KEY_FORM_SHORT_SECRET,
+}
 
 local function owned(handle)
     -- The wrapper keeps the library alive as long as the handle.
@@ -147,23 +149,50 @@ end
 
 local strings, count = {}, 0
 
+-- The keys that a string stands for when it is read in one form; parsed once. Returns nil and a sentence when it is none.
+function _M.of_text(form, text)
+    local id = form .. text
+    local known = strings[id]
+    if not known then
+        local made_now, message = from_texts { { form = form, text = text } }
+        if not made_now then
+            return nil, message
+        end
+        if count >= MOST_STRINGS then
+            strings, count = {}, 0
+        end
+        known = made_now
+        strings[id], count = known, count + 1
+    end
+    return known
+end
+
 -- The keys that an argument stands for: a handle, or a string.
 function _M.of(value, level)
     if getmetatable(value) == keys then
         return value
     elseif type(value) ~= "string" then
         error("route_native.jwt: a key is a string, or what key(), secret(), keys(), key_file() or secret_file() returns",
-            level + 1)
+            (level or 1) + 1)
     end
-    local known = strings[value]
-    if not known then
-        known = made({ guessed(value) }, level + 1)
-        if count >= MOST_STRINGS then
-            strings, count = {}, 0
-        end
-        strings[value], count = known, count + 1
+    local item = guessed(value)
+    local known, message = _M.of_text(item.form, value)
+    return known or error("route_native.jwt: " .. message, (level or 1) + 1)
+end
+
+-- Keys made of a certificate that one of those in `trusted` vouches for. Returns nil, a sentence and the status otherwise.
+function _M.of_chain(trusted, chain)
+    local array = ffi.new("rn_key_text[?]", #chain)
+    for i, text in ipairs(chain) do
+        array[i - 1] = { 0, text, #text }
     end
-    return known
+    local handle = ffi.new("rn_keys *[1]")
+    local status = library.rn_keys_from_chain(trusted, #trusted, array, #chain, time(), handle, sentence, SENTENCE_BYTES,
+        length)
+    if status ~= OK then
+        return nil, ffi.string(sentence, length[0]), status
+    end
+    return setmetatable({ handle = owned(handle) }, keys)
 end
 
 -- Whether a value is keys.
