@@ -278,6 +278,24 @@ mod tests {
         }
     }
 
+    /// RFC 7516 A.2 and A.3: the keys of both travel in ways that are not offered here, but are printed.
+    #[test]
+    fn the_published_content_encryption_is_opened() {
+        let key = [
+            4, 211, 31, 197, 84, 157, 252, 254, 11, 100, 157, 250, 63, 170, 106, 206, 107, 124, 212, 45, 111, 107, 9,
+            219, 200, 177, 0, 240, 143, 156, 44, 207,
+        ];
+        for (alg, tag) in [("RSA1_5", "9hH0vgRfYgPnAHOd8stkvw"), ("A128KW", "U0m_YmjN04DJvceFICbCVQ")] {
+            let protected = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{alg}","enc":"A128CBC-HS256"}}"#));
+            let encryption = Encryption::from_name("A128CBC-HS256").unwrap();
+            let iv = decode(b"AxY8DCtDaGlsbGljb3RoZQ").unwrap();
+            let ciphertext = decode(b"KDlTtXchhZTGufMYmOYGS4HffxPSUrfmqCHXaI9wOGY").unwrap();
+            let opened =
+                open(encryption, &key, &iv, protected.as_bytes(), ciphertext, &decode(tag.as_bytes()).unwrap());
+            assert_eq!(opened.as_deref(), Some(&b"Live long and prosper."[..]), "{alg}");
+        }
+    }
+
     #[test]
     fn what_is_not_offered_is_refused() {
         let refusal = |json: &str| {
