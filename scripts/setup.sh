@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing: setup.sh run | test | bench
+# Installs what is missing: setup.sh run | test | bench | image
 #
 # Programs come from Debian's or Ubuntu's packages, and only as root; otherwise one sentence says what to install.
 # Rust is never installed: a distribution's is often too old, so cargo is asked for.
@@ -19,20 +19,26 @@ RUN=(
     /usr/share/lua/5.1/resty/core.lua=lua-resty-core
     /usr/lib/*/lua/5.1/cjson.so=lua-cjson
 )
-BUILD=(cc=gcc make=make cmake=cmake)
+BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake)
 TEST=(
     luajit=luajit2
     busted=lua-busted
     luacheck=lua-check
+    luarocks=luarocks
+    shellcheck=shellcheck
     /usr/lib/*/lua/5.1/socket/core.so=lua-socket
     /usr/lib/*/pkgconfig/luajit.pc=libluajit2-5.1-dev
     pkg-config=pkg-config
     curl=curl
+    ss=iproute2
+    pgrep=procps
     openssl=openssl
+    /usr/lib/python3/dist-packages/pip/__init__.py=python3-pip
     /usr/lib/python3/dist-packages/jwt/api_jwt.py=python3-jwt
     /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
 )
 BENCH=(wrk=wrk)
+IMAGE=(buildah=buildah debootstrap=debootstrap)
 
 present() {
     case $1 in
@@ -42,17 +48,18 @@ present() {
     esac
 }
 
-openresty() {
+has_openresty() {
     command -v openresty > /dev/null || [ -x /usr/local/openresty/nginx/sbin/nginx ]
 }
 
 wanted=("${BUILD[@]}")
-openresty || wanted+=("${RUN[@]}")
-case ${1:?usage: setup.sh run | test | bench} in
+has_openresty || wanted+=("${RUN[@]}")
+case ${1:?usage: setup.sh run | test | bench | image} in
     run) ;;
     test) wanted+=("${TEST[@]}") ;;
     bench) wanted+=("${TEST[@]}" "${BENCH[@]}") ;;
-    *) fail "setup.sh knows run, test and bench, and not \"$1\"" ;;
+    image) wanted+=("${TEST[@]}" "${IMAGE[@]}") ;;
+    *) fail "setup.sh knows run, test, bench and image, and not \"$1\"" ;;
 esac
 
 missing=()

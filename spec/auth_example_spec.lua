@@ -136,7 +136,9 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         end
         local token = minted(claims())
         assert.equal(200, get("/secure", { "Authorization", token }).status)
-        assert.equal(401, get("/secure", { "Authorization", token }, { "Authorization", token }).status)
+        -- nginx itself answers 400 to a second Authorization header.
+        local status = get("/secure", { "Authorization", token }, { "Authorization", token }).status
+        assert.is_true(status == 400 or status == 401)
     end)
 
     it("writes no token and no password to any log, only a fingerprint and a reason", function()

@@ -37,7 +37,7 @@ server {
                 return ngx.exit(401)
             end
         }
-        return 200 "ok";
+        content_by_lua_block { ngx.print("ok") }
     }
 }
 ]]
@@ -178,13 +178,13 @@ describe("tokens in nginx", function()
             }
         end
         process.write(directory .. "/signed", table.concat(lines, "\n"))
-        local output = process.run("/usr/bin/python3 -c " .. process.quoted(([[
+        local output = process.run("/usr/bin/python3 -c " .. process.quoted(([=[
 import json, jwt
 for line in open(%q):
     item = json.loads(line)
     claims = jwt.decode(item["token"], open(item["key"]).read(), algorithms=[item["alg"]])
     assert claims["sub"] == "ada" and claims["exp"] - claims["iat"] == 60
-    print(item["alg"])]]):format(directory .. "/signed")))
+    print(item["alg"])]=]):format(directory .. "/signed")))
         local accepted = {}
         for i, algorithm in ipairs(ALGORITHMS) do
             accepted[i] = algorithm[1] .. "\n"

@@ -29,7 +29,7 @@ use crate::error::{ConfigError, Reason};
 use crate::gateway::{Gateway, Options};
 use crate::jwt::Policy;
 use crate::payload::Padding;
-use crate::target::{MAX_HOST_BYTES, Suffix};
+use crate::target::{self, MAX_HOST_BYTES, Suffix};
 
 /// The version of this ABI. Lua refuses a library whose version is another.
 pub const RN_ABI_VERSION: u32 = 1;
@@ -101,6 +101,8 @@ pub struct rn_answer {
     pub target_length: u32,
     /// Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
     pub ttl: u32,
+    /// 1 when the target is a host name, 0 when it is an address and needs no resolver.
+    pub is_name: u32,
     /// What stands for the token in logs.
     pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
     /// The target, not terminated.
@@ -266,6 +268,8 @@ pub unsafe extern "C" fn rn_gateway_resolve(
 
 /// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
 ///
+/// Errors: `InvalidArgument` for a target that is no host.
+///
 /// # Safety
 /// `token` and `target` must be readable for their lengths.
 #[unsafe(no_mangle)]
@@ -282,8 +286,33 @@ pub unsafe extern "C" fn rn_gateway_remember(
         // SAFETY: the caller's promise.
         let (gateway, token, target) =
             unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, bytes(target, target_length)?) };
-        let target = std::str::from_utf8(target).ok().filter(|target| target.len() <= MAX_HOST_BYTES);
-        gateway.remember(token, target.ok_or(Reason::InvalidArgument)?, now, ttl);
+        let target = std::str::from_utf8(target).ok().and_then(target::normalise).ok_or(Reason::InvalidArgument)?;
+        gateway.remember(token, &target, now, ttl);
+        Ok(())
+    })
+}
+
+/// Writes an answer that came from elsewhere, such as the cache that all workers share, as a lookup would have.
+///
+/// Errors: `InvalidArgument` for a target that is no host.
+///
+/// # Safety
+/// `token` and `target` must be readable for their lengths, `answer` writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_answer_write(
+    answer: *mut rn_answer,
+    token: *const u8,
+    token_length: usize,
+    target: *const u8,
+    target_length: usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (answer, token, target) =
+            unsafe { (out(answer)?, bytes(token, token_length)?, bytes(target, target_length)?) };
+        let target = std::str::from_utf8(target).ok().and_then(target::normalise).ok_or(Reason::InvalidArgument)?;
+        answer.fingerprint = fingerprint(token);
+        write_target(answer, &target);
         Ok(())
     })
 }
@@ -409,6 +438,7 @@ fn place_token(answer: &mut rn_answer, token: &[u8]) {
 fn write_target(answer: &mut rn_answer, target: &str) {
     answer.target[..target.len()].copy_from_slice(target.as_bytes());
     answer.target_length = target.len() as u32; // at most MAX_HOST_BYTES
+    answer.is_name = u32::from(!target::is_address(target));
 }
 
 /// # Safety
@@ -459,11 +489,15 @@ unsafe fn out<'a, T>(pointer: *mut T) -> Result<&'a mut T, Reason> {
 /// # Safety
 /// `data` must be null or readable for `length` values.
 unsafe fn array<'a, T>(data: *const T, length: usize) -> Result<&'a [T], Reason> {
+    // No memory is longer than isize::MAX bytes, and no slice may be: a negative length that became a size.
+    let possible = length.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok());
     match (data.is_null(), length) {
         (_, 0) => Ok(&[]),
-        (true, _) => Err(Reason::InvalidArgument),
-        // SAFETY: the caller's promise, for a pointer that is not null.
-        (false, length) => Ok(unsafe { slice::from_raw_parts(data, length) }),
+        (false, length) if possible => {
+            // SAFETY: the caller's promise, for a pointer that is not null.
+            Ok(unsafe { slice::from_raw_parts(data, length) })
+        }
+        _ => Err(Reason::InvalidArgument),
     }
 }
 
@@ -497,4 +531,15 @@ unsafe fn write_bytes(bytes: &[u8], out: *mut u8, capacity: usize, length: *mut 
     // SAFETY: the caller's promise; the source is ours, so the two cannot overlap.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), out, bytes.len()) };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Unguarded, it would abort the whole nginx worker.
+    #[test]
+    fn a_panic_becomes_a_status() {
+        assert_eq!(guard(|| panic!("made by a test")), Reason::Internal.code());
+    }
 }

@@ -205,6 +205,8 @@ function _M.run(self)
         return refuse(405)
     end
     if ngx.req.http_version() >= 2 and ngx.config.ngx_lua_version < SUBREQUESTS_OVER_HTTP2 then
+        -- Left unread, the body would end the stream before some clients have seen the answer.
+        pcall(ngx.req.read_body)
         ngx.log(ngx.ERR, "route_native.auth: login() over HTTP/2 needs lua-nginx-module 0.10.28 (OpenResty 1.27.1.2)")
         return refuse(505)
     end

@@ -83,17 +83,17 @@ end
 -- A token in a URL is overwritten in nginx's own memory, for the logs, and never passed on: URLs are written down by
 -- every program that sees them.
 local function query_source(name)
-    local argument = name .. "="
+    name = lower(name)
     return {
         find = function()
             local arguments = ngx.var.args
-            if not arguments or not find(arguments, argument, 1, true) then
+            if not arguments or not find(arguments, "=", 1, true) then
                 return nil
             end
-            local kept, tokens = query.split(arguments, argument)
+            local kept, tokens = query.split(arguments, name)
             for _, token in ipairs(tokens) do
-                if token.text ~= "" then
-                    query.scrub(token.text)
+                if token ~= "" then
+                    query.scrub(token)
                 end
             end
             if #tokens > 0 then
@@ -102,7 +102,7 @@ local function query_source(name)
             if #tokens > 1 then
                 return nil, "token_ambiguous"
             end
-            return tokens[1] and tokens[1].text
+            return tokens[1]
         end,
         remove = function() end,
     }

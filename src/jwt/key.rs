@@ -48,7 +48,7 @@ pub struct Key {
 
 enum Verifier {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl Key {
@@ -89,7 +89,7 @@ impl Key {
         let uses = HMAC
             .iter()
             .filter(|(_, _, shortest)| wanted(*shortest))
-            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(hmac::Key::new(*hash, secret))))
+            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(Box::new(hmac::Key::new(*hash, secret)))))
             .collect();
         Key { id: None, uses, identity: identity(b"secret", secret) }
     }
