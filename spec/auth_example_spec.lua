@@ -99,7 +99,8 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
 
     it("removes the client's claim headers also where the token has no such claim", function()
         local token = minted(claims { name = cjson.null })
-        local headers = cjson.decode(get("/secure", { "Authorization", token }, { "X-Claim-Name", "root" }).body).headers
+        local headers = cjson.decode(get("/secure", { "Authorization", token }, { "X-Claim-Name",
+            "root" }).body).headers
         assert.same({ "ada" }, { headers["x-claim-sub"], headers["x-claim-name"] })
     end)
 
@@ -127,7 +128,8 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         local corpus = {
             minted(claims { exp = now - 60 }), minted(claims { nbf = now + 60 }), minted(claims { iss = "other" }),
             minted(claims { iss = { "auth-example" } }), minted(claims { exp = "never" }), minted(claims { exp = -1 }),
-            minted(claims { exp = now + 7200 }), minted(claims(), ("f"):rep(32)), auth.token(running.directory, claims(),
+            minted(claims { exp = now + 7200 }), minted(claims(), ("f"):rep(32)), auth.token(running.directory,
+                claims(),
             ("0123456789abcdef"):rep(4), "HS512"), ("a."):rep(8000), "\255\254", "a.b", "a.b.c.d", "a.b.c.d.e",
         }
         for _, token in ipairs(corpus) do

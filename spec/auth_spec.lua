@@ -1,4 +1,5 @@
--- route_native.auth beyond the example: where tokens are, rules, preflights, cookies, rate limits, HTTP/2, bad backends.
+-- route_native.auth beyond the example: where tokens are, rules, preflights, cookies, rate limits, HTTP/2, bad
+-- backends.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -19,7 +20,8 @@ init_by_lua_block {
         },
         ruled = auth.prepare_check {
             secret_file = file, cors_preflight = true, headers = { ["X-User"] = "sub" },
-            require = { roles = { "admin", "owner" }, age = function(age) return type(age) == "number" and age > 17 end },
+            require = { roles = { "admin", "owner" },
+                age = function(age) return type(age) == "number" and age > 17 end },
         },
         scoped = auth.prepare_check { secret_file = file, scope = { "read", "write" } },
         keyless = { secret_file = ngx.config.prefix() .. "../keys/absent" },
@@ -64,7 +66,11 @@ server {
     location = /backend/large { internal; content_by_lua_block { ngx.print('{"a":"', ("x"):rep(70000), '"}') } }
     location = /backend/teapot {
         internal;
-        content_by_lua_block { ngx.status = 418; ngx.header["WWW-Authenticate"] = "Basic"; ngx.print("short and stout") }
+        content_by_lua_block { 
+            ngx.status = 418
+            ngx.header["WWW-Authenticate"] = "Basic"
+            ngx.print("short and stout")
+        }
     }
     location = /backend/down { internal; proxy_pass http://127.0.0.1:1; }
 }
@@ -164,16 +170,19 @@ describe("route_native.auth", function()
         local function status(claims)
             return get("/guard/scoped", { "Authorization", minted(claims) }).status
         end
-        for _, claims in ipairs { { scope = "write read" }, { scp = { "read", "write" } }, { scope = "read", scp = "write" } } do
+        for _, claims in ipairs { { scope = "write read" }, { scp = { "read", "write" } }, { scope = "read",
+            scp = "write" } } do
             assert.equal(200, status(claims), cjson.encode(claims))
         end
-        for _, claims in ipairs { {}, { scope = "read" }, { scope = "readwrite" }, { scope = 7 }, { scp = { "read", 1 } } } do
+        for _, claims in ipairs { {}, { scope = "read" }, { scope = "readwrite" }, { scope = 7 }, { scp = { "read",
+            1 } } } do
             assert.equal(403, status(claims), cjson.encode(claims))
         end
     end)
 
     it("lets a CORS preflight pass only where the switch is on, without the claim headers of the client", function()
-        local preflight = { { "Origin", "https://o" }, { "Access-Control-Request-Method", "PUT" }, { "X-User", "root" } }
+        local preflight = { { "Origin", "https://o" }, { "Access-Control-Request-Method", "PUT" }, { "X-User",
+            "root" } }
         local passed = running:request { method = "OPTIONS", path = "/guard/ruled", headers = preflight }
         assert.is_nil(seen(passed).headers["x-user"])
         assert.equal(401, running:request { method = "OPTIONS", path = "/guard/scoped", headers = preflight }.status)
@@ -282,9 +291,10 @@ describe("route_native.auth", function()
             ['prepare_check { secret_file = "x", token = "body" }'] = 'and not "body"',
             ['prepare_check { secret_file = "x", headers = { Host = "sub" } }'] = 'cannot set a header "Host"',
             ['prepare_login { secret_file = "x", backend = "/b" }'] = "lua_shared_dict route_native_login is missing",
-            ['prepare_login { secret_file = "x", backend = "/b", rate_limit = false }'] = 'the field "issuer" is needed',
-            ['prepare_login { key = ("k"):rep(32), backend = "/b", issuer = "i", rate_limit = false, algorithm = "RS256" }']
-                = "this key cannot sign, or not with that algorithm",
+            ['prepare_login { secret_file = "x", backend = "/b", rate_limit = false }']
+                = 'the field "issuer" is needed',
+            ['prepare_login { key = ("k"):rep(32), backend = "/b", issuer = "i", rate_limit = false, algorithm = "X" }']
+                = '"X" is no algorithm',
         }
         for call, sentence in pairs(mistakes) do
             local site = 'init_by_lua_block { require("route_native.auth").' .. call .. " }\n"

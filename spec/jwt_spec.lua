@@ -44,13 +44,13 @@ server {
 
 local ALGORITHMS = {
     { "HS256", "hmac" }, { "HS384", "hmac" }, { "HS512", "hmac" },
-    { "RS256", "RSA" }, { "RS384", "RSA" }, { "RS512", "RSA" }, { "PS256", "RSA" }, { "PS384", "RSA" }, { "PS512", "RSA" },
+    { "RS256", "RSA" }, { "RS384", "RSA" }, { "RS512", "RSA" }, { "PS256", "RSA" }, { "PS384", "RSA" }, { "PS512",
+    "RSA" },
     { "ES256", "P-256" }, { "ES384", "P-384" }, { "ES512", "P-521" }, { "ES256K", "secp256k1" }, { "EdDSA", "ED25519" },
 }
 
 describe("tokens in nginx", function()
     local running, directory
-    local keys = {}
 
     -- Runs Lua in nginx; returns what it returned.
     local function eval(lua, ...)
@@ -74,7 +74,8 @@ describe("tokens in nginx", function()
                 or "EC -pkeyopt ec_paramgen_curve:" .. kind
             for _, name in ipairs { "own", "other" } do
                 local path = ("%s/keys/%s_%s"):format(directory, kind, name)
-                commands[#commands + 1] = ("openssl genpkey -algorithm %s -out %s.pem 2>/dev/null"):format(options, path)
+                commands[#commands + 1] = ("openssl genpkey -algorithm %s -out %s.pem 2>/dev/null"):format(options,
+                    path)
                 commands[#commands + 1] = ("openssl pkey -in %s.pem -pubout -out %s.pub"):format(path, path)
             end
         end
@@ -98,7 +99,8 @@ describe("tokens in nginx", function()
     local function mint(list)
         local requests = {}
         for i, item in ipairs(list) do
-            requests[i] = { claims = item.claims, alg = item.alg, key = path_of(item.kind, item.name), header = item.header }
+            requests[i] = { claims = item.claims, alg = item.alg, key = path_of(item.kind, item.name),
+                header = item.header }
         end
         return token.mint_all({}, requests)
     end
@@ -130,7 +132,8 @@ describe("tokens in nginx", function()
         for _, algorithm in ipairs(ALGORITHMS) do
             for _, item in ipairs {
                 { claims = good }, { claims = good, name = "other" }, { claims = with { exp = now - 60 } },
-                { claims = with { aud = "other" } }, { claims = with { exp = "never" } }, { claims = with { exp = true } },
+                { claims = with { aud = "other" } }, { claims = with { exp = "never" } },
+                { claims = with { exp = true } },
             } do
                 item.alg, item.kind = algorithm[1], algorithm[2]
                 list[#list + 1] = item
@@ -251,13 +254,15 @@ print((t("none") + b".").decode())]]):format(path)))
                 return claims and "ok" or why
             end
             return {
-                at(1000, {}), at(1104, {}), at(1105, {}), at(1100, { leeway = 0 }), at(1000, { required = { "sub", "n" } }),
+                at(1000, {}), at(1104, {}), at(1105, {}), at(1100, { leeway = 0 }), at(1000, { required = { "sub",
+                    "n" } }),
                 at(1000, { required = "aud" }), at(1000, { max_lifetime = 100 }), at(1000, { max_lifetime = 99 }),
                 at(1055, { max_age = 50 }), at(1056, { max_age = 50 }), at(994, { max_age = 50 }),
                 at(1000, { type = "application/AT+JWT" }), at(1000, { type = "JWT" }), at(1000, { issuer = "x" }),
             }
         ]])
-        assert.same({ "ok", "ok", "token_expired", "token_expired", "ok", "claim_missing", "ok", "lifetime_too_long", "ok",
+        assert.same({ "ok", "ok", "token_expired", "token_expired", "ok", "claim_missing", "ok", "lifetime_too_long",
+            "ok",
             "token_too_old", "token_not_yet_valid", "ok", "type_not_allowed", "claim_missing" }, verdicts)
     end)
 
@@ -310,8 +315,8 @@ print((t("none") + b".").decode())]]):format(path)))
         process.write(path, '{"keys":[{"kty":') -- half written
         process.wait_until("the log told of it", function()
             assert.equal(200, (ask(old)))
-            return running:error_log():find("rotating.jwks is not a JWK that can be read; the keys read before stay in use",
-                1, true)
+            local told = "rotating.jwks is not a JWK that can be read; the keys read before stay in use"
+            return running:error_log():find(told, 1, true)
         end)
         assert.equal(200, (ask(old)))
         set("new")
@@ -435,7 +440,8 @@ print((t("none") + b".").decode())]]):format(path)))
 
     it("has every validator of the documentation, each with its opt_ twin", function()
         local names = { "check", "equals", "matches", "any_of", "equals_any_of", "matches_any_of", "contains_any_of",
-            "greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal", "is_not_before", "is_not_expired",
+            "greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal", "is_not_before",
+                "is_not_expired",
             "is_at" }
         local missing, verdicts = eval([[
             local missing = {}
@@ -452,7 +458,8 @@ print((t("none") + b".").decode())]]):format(path)))
             local verdicts = {
                 holds(v.opt_equals(1), nil), holds(v.equals(1), nil), holds(v.equals(1), 1), holds(v.equals(1), "1"),
                 holds(v.matches_any_of { "^a", "b$" }, "xb"), holds(v.contains_any_of { "x" }, { "y", "x" }),
-                holds(v.contains_any_of { "x" }, { "y" }), holds(v.greater_than(1), 1), holds(v.greater_than_or_equal(1), 1),
+                holds(v.contains_any_of { "x" }, { "y" }), holds(v.greater_than(1), 1),
+                    holds(v.greater_than_or_equal(1), 1),
                 holds(v.less_than(1), 0), holds(v.less_than_or_equal(1), 2), holds(v.is_not_before(), 105),
                 holds(v.is_not_before(), 106), holds(v.is_not_expired(), 96), holds(v.is_not_expired(), 95),
                 holds(v.is_at(), 95), holds(v.is_at(), 94), holds(v.chain(v.required(), v.equals(2)), 2),
@@ -465,7 +472,8 @@ print((t("none") + b".").decode())]]):format(path)))
             return setmetatable(missing, require("cjson").array_mt), verdicts
         ]], names)
         assert.same({}, missing)
-        assert.same({ true, false, true, false, true, true, false, false, true, true, false, true, false, true, false, true,
+        assert.same({ true, false, true, false, true, true, false, false, true, true, false, true, false, true,
+            false, true,
             false, true, false, true, true }, verdicts)
     end)
 
@@ -483,9 +491,11 @@ print((t("none") + b".").decode())]]):format(path)))
 cd %s/keys
 for ca in trusted rogue; do
   openssl req -x509 -newkey rsa:2048 -nodes -keyout $ca.key -out $ca.crt -subj /CN=$ca -days 2 2>/dev/null
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $ca.leaf.key -out $ca.csr -subj /CN=leaf 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+    -keyout $ca.leaf.key -out $ca.csr -subj /CN=leaf 2>/dev/null
   printf 'basicConstraints=CA:FALSE\n' > $ca.ext
-  openssl x509 -req -in $ca.csr -CA $ca.crt -CAkey $ca.key -CAcreateserial -days 2 -extfile $ca.ext -out $ca.leaf.crt 2>/dev/null
+  openssl x509 -req -in $ca.csr -CA $ca.crt -CAkey $ca.key -CAcreateserial -days 2 \
+    -extfile $ca.ext -out $ca.leaf.crt 2>/dev/null
 done]]):format(directory)
         local output, status = process.run(commands)
         assert.equal(0, status, output)
@@ -518,7 +528,8 @@ done]]):format(directory)
             }
         ]], directory)
         assert.same({ "valid", "Cert used to sign the JWT isn't trusted", "Verification failed",
-            "Cert used to sign the JWT isn't trusted", "Malformed x5c header", "Unable to extract signing cert from JWT",
+            "Cert used to sign the JWT isn't trusted", "Malformed x5c header",
+            "Unable to extract signing cert from JWT",
             "Unsupported RS256 key model" }, verdicts)
     end)
 
@@ -526,15 +537,18 @@ done]]):format(directory)
         for enc, size in pairs { A128GCM = 16, A256GCM = 32, ["A128CBC-HS256"] = 32, ["A256CBC-HS512"] = 64 } do
             local good, touched, other = eval([[
                 local secret, wrong = ("k"):rep(a[2]), ("w"):rep(a[2])
-                local sealed = resty:sign(secret, { header = { typ = "JWE", alg = "dir", enc = a[1] }, payload = { foo = "bar" } })
+                local sealed = resty:sign(secret, { header = { typ = "JWE", alg = "dir", enc = a[1] },
+                    payload = { foo = "bar" } })
                 local cut = sealed:gsub("%.[^.]*$", "." .. ("A"):rep(22))
                 return resty:verify(secret, sealed), resty:verify(secret, cut).valid, resty:verify(wrong, sealed)
             ]], enc, size)
             assert.same({ true, true, "bar", "everything is awesome~ :p" },
                 { good.valid, good.verified, good.payload.foo, good.reason }, enc)
-            assert.same({ false, false, "failed to decrypt payload: bad decrypt" }, { touched, other.valid, other.reason }, enc)
+            assert.same({ false, false, "failed to decrypt payload: bad decrypt" }, { touched, other.valid,
+                other.reason }, enc)
             local sealed, valid, stranger = eval([[
-                local sealed = resty:sign(a[2], { header = { alg = "RSA-OAEP-256", enc = a[1] }, payload = { foo = "bar" } })
+                local sealed = resty:sign(a[2], { header = { alg = "RSA-OAEP-256", enc = a[1] },
+                    payload = { foo = "bar" } })
                 return sealed, resty:verify(a[3], sealed).valid, resty:verify(a[4], sealed).valid
             ]], enc, key_of("RSA"), process.read(path_of("RSA")), process.read(path_of("RSA", "other")))
             assert.same({ true, false }, { valid, stranger }, enc)
@@ -544,7 +558,8 @@ done]]):format(directory)
             assert.equal('{"foo":"bar"}\n', output, enc)
         end
         local _, why = eval([[
-            local header = resty:jwt_encode { alg = "PBES2-HS256+A128KW", enc = "A128GCM", p2c = 1000000000, p2s = "AAAA" }
+            local header = resty:jwt_encode { alg = "PBES2-HS256+A128KW", enc = "A128GCM", p2c = 1000000000,
+                p2s = "AAAA" }
             local obj = resty:verify("password", header .. ".AAAA.AAAA.AAAA.AAAA")
             return obj.valid, obj.reason
         ]])

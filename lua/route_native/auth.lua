@@ -3,7 +3,8 @@
 --     access_by_lua_block  { require("route_native.auth").check(guard) }      -- 401, 403, or on with the request
 --     content_by_lua_block { require("route_native.auth").login(entrance) }   -- credentials in, {"token": …} out
 --
--- A configuration is a table that is read once: build it in init_by_lua or in a module of your own, and do not change it
+-- A configuration is a table that is read once: build it in init_by_lua or in a module of your own, and do not
+-- change it
 -- afterwards. prepare_check() and prepare_login() read it there and then, so that nginx does not start with a mistake.
 -- The fields are documented in auth_check.lua and auth_login.lua.
 

@@ -4,7 +4,8 @@
 --   policy        what route_native.jwt's policy() takes, or what it returns; default {}
 --   token         where the token is: "header" (Authorization), "header:NAME", "cookie:NAME", "query:NAME", or a list;
 --                 default "header"
---   require       claims that must have a value: { role = "admin" }, { role = { "admin", "owner" } }, { role = function }
+--   require       claims that must have a value: { role = "admin" }, { role = { "admin", "owner" } }, { role =
+--                 function }
 --   scope         scopes that the token must have, all of them
 --   headers       claims for the upstream: { ["X-Claim-Sub"] = "sub" }; the client's own are always removed
 --   strip_token   whether the upstream is not to see the token; default false. A token in the query is never passed on

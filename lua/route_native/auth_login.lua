@@ -6,9 +6,11 @@
 --   lifetime      seconds until `exp`; default 3600
 --   algorithm     default: the key's first
 --   user_field    what the body calls the user; default "username"
---   rate_limit    false, or { dict = "route_native_login", per_user = 10, per_address = 50, window = 60 }: failed attempts
+--   rate_limit    false, or { dict = "route_native_login", per_user = 10, per_address = 50, window = 60 }: failed
+--                 attempts
 --   max_body      bytes of the request's body, and of the backend's; default 65536
---   cookie        { name =, path = "/", domain =, same_site = "Lax", secure = true }: the token also as an HttpOnly cookie
+--   cookie        { name =, path = "/", domain =, same_site = "Lax", secure = true }: the token also as an HttpOnly
+--                 cookie
 --
 -- | status  | when                                                                       |
 -- |---------|----------------------------------------------------------------------------|

@@ -140,7 +140,8 @@ function _M.find(sources, headers)
     return token, from, trouble
 end
 
--- What the access log may show, where the configuration declares its variables: why a token was refused, and what stands
+-- What the access log may show, where the configuration declares its variables: why a token was refused, and what
+-- stands
 -- for the token.
 function _M.note_reason(name)
     request.set(request.current(), "route_reason", name, #name)

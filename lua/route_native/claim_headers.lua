@@ -1,4 +1,5 @@
--- Claims as headers for the upstream, so that nothing can be injected: visible ASCII stays, everything else, `%` and `,`
+-- Claims as headers for the upstream, so that nothing can be injected: visible ASCII stays, everything else, `%` and
+-- `,`
 -- become %XX; the items of a list are joined with commas; an object is its JSON, encoded likewise.
 
 local cjson = require("cjson.safe").new()

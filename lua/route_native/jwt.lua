@@ -173,7 +173,8 @@ function _M.sign(claims, key, options)
         error("route_native.jwt: sign() takes claims as a table or as JSON text", 2)
     end
     local keys = keyring.of(key, 2)
-    local status = library.rn_jwt_sign(keys:current(), json, #json, claims, #claims, now_of(clock), buffer, BUFFER_BYTES,
+    local status = library.rn_jwt_sign(keys:current(), json, #json, claims, #claims, now_of(clock), buffer,
+        BUFFER_BYTES,
         length)
     if status == OK then
         return ffi_string(buffer, length[0])

@@ -105,7 +105,8 @@ local function open(form, path, name)
     return files[id]
 end
 
--- The keys of a file: PEM, a JWK or a JWK Set. The same path gives the same keys, which are read again when they change:
+-- The keys of a file: PEM, a JWK or a JWK Set. The same path gives the same keys, which are read again when they
+-- change:
 -- call it in init_by_lua, while the master may still read what the workers may not.
 function _M.key_file(path)
     return open(KEY, path, "key_file()")
@@ -149,7 +150,8 @@ end
 
 local strings, count = {}, 0
 
--- The keys that a string stands for when it is read in one form; parsed once. Returns nil and a sentence when it is none.
+-- The keys that a string stands for when it is read in one form; parsed once. Returns nil and a sentence when it is
+-- none.
 function _M.of_text(form, text)
     local id = form .. text
     local known = strings[id]
@@ -172,22 +174,24 @@ function _M.of(value, level)
     if getmetatable(value) == keys then
         return value
     elseif type(value) ~= "string" then
-        error("route_native.jwt: a key is a string, or what key(), secret(), keys(), key_file() or secret_file() returns",
-            (level or 1) + 1)
+        error("route_native.jwt: a key is a string, or what key(), secret(), keys(), key_file() or secret_file() "
+            .. "returns", (level or 1) + 1)
     end
     local item = guessed(value)
     local known, message = _M.of_text(item.form, value)
     return known or error("route_native.jwt: " .. message, (level or 1) + 1)
 end
 
--- Keys made of a certificate that one of those in `trusted` vouches for. Returns nil, a sentence and the status otherwise.
+-- Keys made of a certificate that one of those in `trusted` vouches for. Returns nil, a sentence and the status
+-- otherwise.
 function _M.of_chain(trusted, chain)
     local array = ffi.new("rn_key_text[?]", #chain)
     for i, text in ipairs(chain) do
         array[i - 1] = { 0, text, #text }
     end
     local handle = ffi.new("rn_keys *[1]")
-    local status = library.rn_keys_from_chain(trusted, #trusted, array, #chain, time(), handle, sentence, SENTENCE_BYTES,
+    local status = library.rn_keys_from_chain(trusted, #trusted, array, #chain, time(), handle, sentence,
+        SENTENCE_BYTES,
         length)
     if status ~= OK then
         return nil, ffi.string(sentence, length[0]), status

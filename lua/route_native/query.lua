@@ -13,7 +13,8 @@ local ARGUMENT = "jwt_token"
 
 local _M = {}
 
--- Whether an argument's name is the wanted one. As in nginx's own $arg_jwt_token case does not matter, and a name that is
+-- Whether an argument's name is the wanted one. As in nginx's own $arg_jwt_token case does not matter, and a name
+-- that is
 -- spelt with percent signs is the same name (RFC 3986 §2.3): a token under it must not slip past.
 local function is_named(name, wanted)
     return name == wanted or unescape(name):lower() == wanted

@@ -47,7 +47,8 @@ local function keys_of(user)
     return keys
 end
 
--- Counts an attempt before it is made, so that many at once do not pass together. Returns a ticket for forgive(), or nil
+-- Counts an attempt before it is made, so that many at once do not pass together. Returns a ticket for forgive(), or
+-- nil
 -- and the seconds to wait.
 function limit:count(user)
     local keys = keys_of(user)

@@ -186,7 +186,8 @@ local function hmac_keys(secret, header)
     end
     if #text < 32 and not warned then
         warned = true
-        ngx.log(ngx.WARN, "route_native.resty_jwt: an HMAC secret is shorter than 32 bytes and can be guessed from a token")
+        ngx.log(ngx.WARN, "route_native.resty_jwt: an HMAC secret is shorter than 32 bytes, and can be guessed from a "
+            .. "token")
     end
     return keys
 end
@@ -207,7 +208,8 @@ local function keys_of(self, secret, obj)
     end
     local keys = (text:find("-----BEGIN ", 1, true) or text:match("^%s*{")) and keyring.of_text(keyring.KEY, text)
     if not keys then
-        return nil, EDDSA[alg] and "Failed to load EdDSA public key: not a key" or "Decode secret is not a valid cert/public key"
+        return nil, EDDSA[alg] and "Failed to load EdDSA public key: not a key"
+            or "Decode secret is not a valid cert/public key"
     end
     return keys
 end

@@ -6,7 +6,8 @@ local validators = require "route_native.resty_jwt_validators"
 local format, gsub = string.format, string.gsub
 
 local WHOLE = "__jwt"
-local OPTIONS = { valid_issuers = true, lifetime_grace_period = true, require_nbf_claim = true, require_exp_claim = true }
+local OPTIONS = { valid_issuers = true, lifetime_grace_period = true, require_nbf_claim = true,
+    require_exp_claim = true }
 
 local _M = {}
 
@@ -37,7 +38,7 @@ local function spec_of(options)
         spec.iss = validators.equals_any_of(options.valid_issuers)
     end
     local grace = options.lifetime_grace_period
-    if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0)) then
+    if grace ~= nil and (type(grace) ~= "number" or grace < 0) then
         error("leeway must be a non-negative number", 0)
     end
     local nbf, exp = flag(options, "require_nbf_claim"), flag(options, "require_exp_claim")

@@ -1,7 +1,9 @@
 -- The validators of lua-resty-jwt's documented API (resty.jwt-validators), for claim specs.
 --
--- A validator is function(value, claim, jwt_json): true or nothing when the claim is as it must be, false when it is not;
--- it may raise a message, which becomes the reason. Each of most has a twin named opt_…, which lets an absent claim pass.
+-- A validator is function(value, claim, jwt_json): true or nothing when the claim is as it must be, false when it is
+-- not;
+-- it may raise a message, which becomes the reason. Each of most has a twin named opt_…, which lets an absent claim
+-- pass.
 
 local ngx = ngx
 local format = string.format
@@ -176,7 +178,7 @@ end
 local leeway, clock = 0, ngx.now
 
 local function non_negative(value, message)
-    if type(value) ~= "number" or not (value >= 0) then
+    if type(value) ~= "number" or value < 0 then
         error(message, 0)
     end
     return value

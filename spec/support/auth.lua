@@ -1,4 +1,5 @@
--- What the specs of tokens and logins share: a gateway that serves a site of the spec's own, with a demo backend behind it.
+-- What the specs of tokens and logins share: a gateway that serves a site of the spec's own, with a demo backend
+-- behind it.
 
 local gateway = require "support.gateway"
 local http = require "support.http"

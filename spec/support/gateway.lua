@@ -75,7 +75,8 @@ local function start_nginx(self)
     return self
 end
 
--- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2), directory (the
+-- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2),
+-- directory (the
 -- run directory, when there are files in it already).
 -- Returns it, or nil and what nginx said when it refused to start.
 function _M.start(options)
