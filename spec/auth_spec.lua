@@ -66,7 +66,7 @@ server {
     location = /backend/large { internal; content_by_lua_block { ngx.print('{"a":"', ("x"):rep(70000), '"}') } }
     location = /backend/teapot {
         internal;
-        content_by_lua_block { 
+        content_by_lua_block {
             ngx.status = 418
             ngx.header["WWW-Authenticate"] = "Basic"
             ngx.print("short and stout")
