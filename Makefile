@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL
 .DEFAULT_GOAL := help
-.PHONY: help run test test-image lint lib install package abi clean
+.PHONY: help run test bench test-image lint lib install package abi clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -18,6 +18,9 @@ test: ## Install what the tests need, then run the lints, the Rust tests and the
 
 test-image: ## Build Dockerfile.jammy on a stand-in base and send a token through its result (root, Debian or Ubuntu)
 	@exec scripts/test-image.sh
+
+bench: ## Measure what each part costs, against its peers where they are (PEER_LUA_PATH)
+	@scripts/setup.sh bench && for bench in scripts/bench/*.sh; do "$$bench" || exit 1; done
 
 lint: ## Formatting, clippy and luacheck, with warnings as errors
 	@exec scripts/lint.sh

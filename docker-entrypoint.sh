@@ -43,19 +43,28 @@ lay_out() {
 
 # One sentence for what `nginx -t` said: the library's own, or nginx's with the variable that it is about.
 explain() {
-    own=$(printf '%s\n' "$1" | sed -n 's/.*\(route_native: .*\)/\1/p' | head -n 1)
+    # The first line each time, read by a program that reads to the end: with SIGPIPE ignored, printf would complain.
+    own=$(printf '%s\n' "$1" | sed -n 's/.*\(route_native: .*\)/\1/p' | sed -n 1p)
     [ -z "$own" ] || fail "${own#route_native: }"
     # Without the file of runtime/ that it happened in: nobody has written that by hand.
     message=$(printf '%s\n' "$1" \
-        | sed -n '/.*\[emerg\] / { s///; s/^[0-9]*#[0-9]*: //; s| in [^ ]*/runtime/[a-z.]*:[0-9]*$||; p; q; }')
+        | sed -n '/.*\[emerg\] / { s///; s/^[0-9]*#[0-9]*: //; s| in [^ ]*/runtime/[a-z.]*:[0-9]*$||; p; }' | sed -n 1p)
     name=$(env | grep -E '^(ROUTE|PYOS|NAMESERVER|NODE)_[A-Z_]*=...' | while IFS='=' read -r name value; do
         case $message in *"$value"*) printf '%s\n' "$name" ;; esac
-    done | head -n 1)
+    done | sed -n 1p)
     case $message in
         *'bind() to'*) name=${name:-ROUTE_LISTEN} ;;
         *getpwnam* | *getgrnam*) name=${name:-ROUTE_USER} ;;
     esac
     fail "${name:+$name is wrong: }nginx refuses its configuration: ${message:-$1}"
+}
+
+# A key of the wrong kind, said before nginx says it in several lines. A key that is not there yet is no mistake: the
+# gateway answers 503 until it is reloaded with one.
+check_keys() {
+    command -v route-token > /dev/null || return 0
+    [ -r "${JWT_DESKTOP_SIGNING_PUBLIC_KEY:-}" ] && [ -r "${JWT_DESKTOP_PAYLOAD_PRIVATE_KEY:-}" ] || return 0
+    said=$(route-token check-keys 2>&1) || fail "${said#route-token: }"
 }
 
 # The first SIGTERM. Without nginx there is nothing to drain; $! is for a signal between its start and the next line.
@@ -78,6 +87,7 @@ esac
 # shellcheck source=scripts/nginx.sh
 . "$here/scripts/nginx.sh"
 lay_out
+check_keys
 set -- -e stderr -p "$etc" -c "$etc/nginx.conf"
 said=$("$NGINX_BINARY" "$@" -t -q 2>&1) || explain "$said"
 

@@ -24,6 +24,9 @@ local MISTAKES = {
     { "ROUTE_CONF_DIR must hold nginx.conf", { ROUTE_CONF_DIR = "/proc" } },
     { "NAMESERVER_RESOLVER has a port that is none", { NAMESERVER_RESOLVER = "[::1]:99999" } },
     { "NAMESERVER_RESOLVER must be", { NAMESERVER_RESOLVER = "10.0.0.1; error_log /dev/null" } },
+    { "JWT_DESKTOP_SIGNING_PUBLIC_KEY: the key file", { PATH = "$tools", JWT_DESKTOP_SIGNING_PUBLIC_KEY = "$key" } },
+    { "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY: the key file",
+        { PATH = "$tools", JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = "$public_key" } },
     { "PYOS_FQDN must be", { PYOS_FQDN = "pyos/x" } },
     { "PYOS_SERVICE_PORT must be", { PYOS_SERVICE_PORT = "0" } },
     { "NODE_NAME must be", { NODE_NAME = 'a"; return 200 "' } },
@@ -106,7 +109,8 @@ describe("the entrypoint", function()
         local output, status = process.run("chmod 755 " .. tree .. " && make -s install DESTDIR=" .. tree)
         assert(status == 0, output)
         files = { certificate = tree .. "/cert.pem", key = running.keys.signing_private,
-            other_key = running.keys.other_private }
+            other_key = running.keys.other_private, public_key = running.keys.signing_public,
+            tools = process.run("cd target/release && pwd"):gsub("%s+$", "") .. ":" .. os.getenv("PATH") }
         output, status = process.run(("openssl req -x509 -key %s -subj /CN=gateway.test -days 1 -out %s")
             :format(files.key, files.certificate))
         assert(status == 0, output)

@@ -57,6 +57,14 @@ describe("the rock", function()
         assert.same(expected, environment.build.install.lua)
     end)
 
+    it("is built without what the tunnel and the tools depend on", function()
+        local needed = run("cargo tree --locked --edges normal,build --prefix none --format '{lib}'")
+        assert.truthy(needed:find("jsonwebtoken", 1, true))
+        for _, name in ipairs { "tokio", "hyper", "clap", "tokio_tungstenite" } do
+            assert.is_nil(needed:find("%f[%w_]" .. name .. "%f[^%w_]"), name)
+        end
+    end)
+
     it("says in one sentence that cargo is missing", function()
         local tools = directory .. "/tools"
         run(("mkdir %s && cp -s /usr/bin/* /bin/* %s 2>/dev/null; rm -f %s/cargo %s/rustup")

@@ -18,6 +18,9 @@
 //! | [`gateway`]    | the three above put together from one set of options                 |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
+//! With the feature `tunnel` there are also `mux`, the tunnel's multiplexer, and `tunnel`, its server and client: they
+//! run as processes of their own, never inside nginx.
+//!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 
 pub mod cache;
@@ -26,6 +29,10 @@ pub mod error;
 pub mod ffi;
 pub mod gateway;
 pub mod jwt;
+#[cfg(feature = "tunnel")]
+pub mod mux;
 pub mod payload;
 pub mod resolve;
 pub mod target;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;

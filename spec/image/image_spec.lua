@@ -32,9 +32,9 @@ local CONTAINER = [[unshare --mount --propagation private sh -ec '
 ' container ]]
 
 describe("the image", function()
-    local running, token, directory, pid, port, output
+    local running, token, directory, pid, port, tls_port, output
 
-    local function environment()
+    local function environment(signing_key)
         local all = { "env -i" }
         for _, pair in ipairs(CONFIG.Env) do
             all[#all + 1] = process.quoted(pair)
@@ -44,10 +44,23 @@ describe("the image", function()
                 all[#all + 1] = name .. "=" .. process.quoted(value)
             end
         end
-        all[#all + 1] = "JWT_DESKTOP_SIGNING_PUBLIC_KEY=/run/secrets/signing_public.pem"
+        all[#all + 1] = "JWT_DESKTOP_SIGNING_PUBLIC_KEY=/run/secrets/" .. signing_key
         all[#all + 1] = "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY=/run/secrets/payload_private.pem"
         all[#all + 1] = "ROUTE_WORKERS=2 NODE_NAME=node-7 ROUTE_DRAIN_SECONDS=9999 ROUTE_LISTEN=127.0.0.1:" .. port
+        all[#all + 1] = "ROUTE_TLS_CERTIFICATE=/run/secrets/certificate.pem"
+        all[#all + 1] = "ROUTE_TLS_CERTIFICATE_KEY=/run/secrets/payload_private.pem"
+        all[#all + 1] = "ROUTE_TLS_LISTEN=127.0.0.1:" .. tls_port
         return table.concat(all, " ")
+    end
+
+    -- The command that starts the image with its entrypoint.
+    local function container(signing_key)
+        local command = { environment(signing_key) }
+        for _, word in ipairs(CONFIG.Entrypoint) do
+            command[#command + 1] = process.quoted(word)
+        end
+        return ("env CAPABILITIES=%s %s %s %s %s")
+            :format(CAPABILITIES, CONTAINER, ROOT, directory, table.concat(command, " "))
     end
 
     setup(function()
@@ -55,15 +68,13 @@ describe("the image", function()
         token = running:mint("127.0.0.1")
         directory = process.temporary_directory()
         output = directory .. "/output"
-        port = process.free_port()
+        port, tls_port = process.free_port(), process.free_port()
         process.write(directory .. "/resolv.conf", "search desktop.svc\nnameserver fd00::53\nnameserver 10.0.0.1\n")
         process.run(("cp %s %s %s"):format(running.keys.signing_public, running.keys.payload_private, directory))
-        local command = { environment() }
-        for _, word in ipairs(CONFIG.Entrypoint) do
-            command[#command + 1] = process.quoted(word)
-        end
-        pid = process.start(("env CAPABILITIES=%s %s %s %s %s")
-            :format(CAPABILITIES, CONTAINER, ROOT, directory, table.concat(command, " ")), output)
+        local said, status = process.run(("openssl req -x509 -key %s -subj /CN=gateway.test -days 1 -out %s")
+            :format(running.keys.payload_private, directory .. "/certificate.pem"))
+        assert(status == 0, said)
+        pid = process.start(container("signing_public.pem"), output)
         process.wait_until("the image's gateway answered", function()
             local connected, response = pcall(http.request, port, { path = "/healthz" })
             return connected and response or not process.alive(pid)
@@ -104,6 +115,14 @@ describe("the image", function()
         assert.equal("node-7\n", http.request(port, { path = "/node" }).body)
     end)
 
+    it("speaks HTTP/2 over TLS, in words that its nginx does not call deprecated", function()
+        local answer = process.run(("curl -sS --http2 -o /dev/null -w '%%{http_version} %%{http_code}' --cacert %s "
+            .. "--resolve gateway.test:%d:127.0.0.1 -H 'Authorization: Bearer %s' https://gateway.test:%d/filer/x")
+            :format(directory .. "/certificate.pem", tls_port, token, tls_port))
+        assert.equal("2 200", answer)
+        assert.is_nil(process.read(output):find("deprecated", 1, true))
+    end)
+
     it("logs to its standard output, in JSON", function()
         local logged = process.wait_until("the request was logged", function()
             return process.read(output):match('\n(%b{})')
@@ -139,6 +158,12 @@ describe("the image", function()
         assert.equal(0, status)
         _, status = process.run(check:format(process.free_port()))
         assert.is_not.equal(0, status)
+    end)
+
+    it("says in one sentence which key is of the wrong kind", function()
+        local said, status = process.run(container("payload_private.pem"))
+        assert.equal(1, status)
+        assert.truthy(said:find("^route_native: JWT_DESKTOP_SIGNING_PUBLIC_KEY: the key file [^\n]+\n$"), said)
     end)
 
     it("brings route-token", function()
