@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+cargo build --quiet --release
 cargo run --quiet --release --example jwt_bench
 echo
 
@@ -12,7 +13,7 @@ echo
 . scripts/nginx.sh
 run_dir=$(mktemp -d)
 nginx=
-trap '[ -z "$nginx" ] || kill "$nginx"; wait; rm -rf "$run_dir"' EXIT
+trap '[ -z "$nginx" ] || kill "$nginx" 2> /dev/null; wait; rm -rf "$run_dir"' EXIT
 
 for kind in RSA P-256 P-384 P-521 secp256k1 ED25519; do
     case $kind in
@@ -27,6 +28,7 @@ cat > "$run_dir/site.conf" <<EOF
 server {
     listen unix:$run_dir/socket;
     access_log off;
+    set \$endpoint ""; set \$route_uri ""; set \$route_cache ""; set \$route_token ""; set \$route_reason "";
     location / {
         default_type text/plain;
         content_by_lua_block { assert(loadfile("$PWD/scripts/bench/jwt.lua"))("$run_dir") }
