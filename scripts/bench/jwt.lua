@@ -67,7 +67,7 @@ local function row(alg, private, public)
         has_peer and cost(sign_with(peer), private, alg) or "-"))
 end
 
-ngx.say(("microseconds a call, in Lua; lua-resty-jwt %s"):format(has_peer and peer._VERSION or "is not on PEER_LUA_PATH"))
+ngx.say(("microseconds a call, in Lua; lua-resty-jwt %s"):format(has_peer and peer._VERSION or "cannot be loaded: " .. tostring(peer):match("^[^\n]*")))
 ngx.say("         verify: jwt resty_jwt lua-resty       sign: jwt resty_jwt lua-resty")
 local secret = ("s"):rep(64)
 for _, alg in ipairs { "HS256", "HS384", "HS512" } do row(alg, secret, secret) end
