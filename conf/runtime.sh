@@ -120,6 +120,8 @@ http_conf() {
     variable console_upstream console host_and_port ROUTE_CONSOLE_UPSTREAM
     variable website_upstream website host_and_port ROUTE_WEBSITE_UPSTREAM
     variable speedtest_upstream speedtest host_and_port ROUTE_SPEEDTEST_UPSTREAM
+    variable auth_backend login host_and_port ROUTE_AUTH_BACKEND
+    variable auth_upstream upstream host_and_port ROUTE_AUTH_UPSTREAM
 
     variable ws_tcp_bridge_tcp_port 6081 port WS_TCP_BRIDGE_TCP_PORT
     variable xterm_tcp_port 29781 port XTERM_TCP_PORT

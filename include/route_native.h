@@ -18,6 +18,48 @@
 // The size of [`rn_answer::tag`].
 #define RN_TAG_BYTES 16
 
+// The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
+#define MAX_TOKEN_BYTES (16 * 1024)
+
+// The most certificates that a chain may have.
+#define MAX_CHAIN 8
+
+// The most keys that a set may hold: each may cost a signature check.
+#define KeySet_MAX_KEYS 64
+
+// The largest key file that is read, in bytes.
+#define MAX_KEY_FILE_BYTES (256 * 1024)
+
+// The default of [`Policy::leeway`], in seconds.
+#define Policy_DEFAULT_LEEWAY 5
+
+// The largest leeway that is accepted as a setting, in seconds.
+#define Policy_MAX_LEEWAY 300
+
+// Characters of a session id.
+#define ID_BYTES 76
+
+// Characters of a digest: what stands for an id in the store.
+#define DIGEST_BYTES 64
+
+// A ring of two keys is never longer than this.
+#define MAX_RING_BYTES 160
+
+// The longest token that is read or made; a buffer of this size holds any answer about one.
+#define RN_TOKEN_BYTES 16384
+
+// A text that is PEM, a JWK or a JWK Set.
+#define RN_KEY_FORM_KEY 0
+
+// A text that is one HMAC secret of 32 bytes or more.
+#define RN_KEY_FORM_SECRET 1
+
+// A text of HMAC secrets, one a line: the first signs, each verifies.
+#define RN_KEY_FORM_SECRETS 2
+
+// A text that is one HMAC secret of any length but 0: for programs that have always used a short one.
+#define RN_KEY_FORM_SHORT_SECRET 3
+
 // One reason, with its stable number.
 enum rn_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -58,6 +100,26 @@ enum rn_reason
     RN_REASON_CLAIM_MISSING = 111,
     // The `hash` claim does not decrypt to an allowed target; deliberately not said why.
     RN_REASON_PAYLOAD_INVALID = 120,
+    // `iss` is not one that the policy names.
+    RN_REASON_ISSUER_NOT_ALLOWED = 130,
+    // `aud` names none of the policy's audiences.
+    RN_REASON_AUDIENCE_NOT_ALLOWED = 131,
+    // `exp` lies further behind `iat` than the policy allows.
+    RN_REASON_LIFETIME_TOO_LONG = 132,
+    // `iat` lies further back than the policy allows.
+    RN_REASON_TOKEN_TOO_OLD = 133,
+    // The header's `typ` is not the one that the policy names.
+    RN_REASON_TYPE_NOT_ALLOWED = 134,
+    // An encrypted token does not decrypt; deliberately not said why.
+    RN_REASON_DECRYPTION_FAILED = 135,
+    // No certificate authority that is trusted vouches for the token's `x5c`.
+    RN_REASON_CERTIFICATE_NOT_TRUSTED = 136,
+    // A session id is malformed, or no key in force has signed it.
+    RN_REASON_SESSION_INVALID = 140,
+    // A session has reached its absolute lifetime.
+    RN_REASON_SESSION_EXPIRED = 141,
+    // A path does not lead to the same origin.
+    RN_REASON_PATH_REFUSED = 142,
     // A key file is not named or cannot be read.
     RN_REASON_KEY_UNREADABLE = 200,
     // A key is not of a kind that can be used here.
@@ -66,6 +128,10 @@ enum rn_reason
     RN_REASON_KEY_TOO_WEAK = 202,
     // A setting has a value outside its range.
     RN_REASON_SETTING_INVALID = 203,
+    // A key that cannot sign, or not with that algorithm, was asked to.
+    RN_REASON_KEY_CANNOT_SIGN = 204,
+    // The session keys in the store are not what this version has written.
+    RN_REASON_SESSION_KEYS_INVALID = 240,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -75,8 +141,17 @@ typedef int32_t rn_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// A signature algorithm, under its registered name.
+typedef struct Algorithm Algorithm;
+
 // A gateway's keys, settings and cache.
 typedef struct rn_gateway rn_gateway;
+
+// Keys that verify or sign, parsed once.
+typedef struct rn_keys rn_keys;
+
+// What a token must satisfy besides its signature, read once.
+typedef struct rn_policy rn_policy;
 
 // What [`rn_gateway_new`] reads. Texts are pointer and length; an absent text has length 0.
 typedef struct {
@@ -138,6 +213,26 @@ typedef struct {
     // The target, not terminated.
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
+
+// One text that holds keys.
+typedef struct {
+    // One of the `RN_KEY_FORM`s.
+    uint32_t form;
+    // The text.
+    const uint8_t *data;
+    // Its length.
+    size_t length;
+} rn_key_text;
+
+// The lengths of the two texts that a token holds: the header comes first, the claims follow it.
+typedef struct {
+    // Length of the header's JSON.
+    uint32_t header_length;
+    // Length of the claims' JSON.
+    uint32_t claims_length;
+} rn_token_texts;
+
+
 
 #ifdef __cplusplus
 extern "C" {
@@ -291,6 +386,268 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
 // # Safety
 // `gateway` must be null or a live handle.
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+
+// Makes keys from texts. The first that can sign signs; all of them verify.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `texts` must be an array of `count` texts, each readable for its length; `keys` and `error_length` writable for one
+// value, `error` for `error_capacity` bytes. Release with [`rn_keys_free`].
+int32_t rn_keys_new(const rn_key_text *texts,
+                    size_t count,
+                    rn_keys **keys,
+                    uint8_t *error,
+                    size_t error_capacity,
+                    size_t *error_length);
+
+// Makes keys from a file that [`rn_keys_refresh`] reads again.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `path` must be readable for `path_length` bytes; the rest as [`rn_keys_new`].
+int32_t rn_keys_open(uint32_t form,
+                     const uint8_t *path,
+                     size_t path_length,
+                     rn_keys **keys,
+                     uint8_t *error,
+                     size_t error_capacity,
+                     size_t *error_length);
+
+// Reads the keys' file again and takes what is in it when it has changed. On an error the old keys stay.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `keys` must be a live handle, `changed` and `error_length` writable for one value, `error` for `error_capacity`
+// bytes.
+int32_t rn_keys_refresh(const rn_keys *keys,
+                        uint32_t *changed,
+                        uint8_t *error,
+                        size_t error_capacity,
+                        size_t *error_length);
+
+// Releases keys; null is allowed.
+//
+// # Safety
+// `keys` must come from [`rn_keys_new`] or [`rn_keys_open`], be released once, and not be in use.
+void rn_keys_free(rn_keys *keys);
+
+// Makes a policy from its JSON: an object with any of `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`,
+// `required`, `max_lifetime`, `max_age` and `type`.
+//
+// Errors: `SettingInvalid`, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `json` must be readable for `json_length` bytes, `policy` and `error_length` writable for one value, `error` for
+// `error_capacity` bytes. Release with [`rn_policy_free`].
+int32_t rn_policy_new(const uint8_t *json,
+                      size_t json_length,
+                      rn_policy **policy,
+                      uint8_t *error,
+                      size_t error_capacity,
+                      size_t *error_length);
+
+// Releases a policy; null is allowed.
+//
+// # Safety
+// `policy` must come from [`rn_policy_new`], be released once, and not be in use.
+void rn_policy_free(rn_policy *policy);
+
+// Verifies a token and writes its header and its claims, as the JSON that was signed, one after the other.
+//
+// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies; `BufferTooSmall` ([`RN_TOKEN_BYTES`] always do).
+//
+// # Safety
+// `keys` and `policy` must be live handles, `token` readable for `token_length` bytes, `buffer` writable for
+// `capacity`, `texts` for one value.
+int32_t rn_jwt_verify(const rn_keys *keys,
+                      const rn_policy *policy,
+                      const uint8_t *token,
+                      size_t token_length,
+                      int64_t now,
+                      uint8_t *buffer,
+                      size_t capacity,
+                      rn_token_texts *texts);
+
+// Checks a token's signature and nothing else: the payload may be any bytes, and is not written.
+//
+// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies.
+//
+// # Safety
+// `keys` and `policy` must be live handles, `token` readable for `token_length` bytes.
+int32_t rn_jws_verify(const rn_keys *keys, const rn_policy *policy, const uint8_t *token, size_t token_length);
+
+// Writes a token's header and payload, one after the other, **without verifying anything**.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`; `BufferTooSmall`.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `buffer` writable for `capacity`, `texts` for one value.
+int32_t rn_jwt_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+// Signs claims, given as the JSON of one object, and writes the token. `options` is the JSON of an object with any of
+// `algorithm`, `kid`, `typ`, `header`, `issuer`, `lifetime` and `jti`.
+//
+// Errors: `SettingInvalid` with a sentence in `buffer`; `ClaimMalformed` when the claims are no JSON object;
+// `KeyCannotSign`; `TokenTooLarge`; `BufferTooSmall` ([`RN_TOKEN_BYTES`] always do).
+//
+// # Safety
+// `keys` must be a live handle, `options` and `claims` readable for their lengths, `buffer` writable for `capacity`,
+// `length` for one value.
+int32_t rn_jwt_sign(const rn_keys *keys,
+                    const uint8_t *options,
+                    size_t options_length,
+                    const uint8_t *claims,
+                    size_t claims_length,
+                    int64_t now,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+// Signs a payload of any bytes under a header as it is, a JSON object whose `alg` says how, and writes the token.
+//
+// Errors: `TokenMalformed` when the header is no JSON object with an `alg`, `HeaderUnsupported`, `KeyCannotSign`,
+// `TokenTooLarge`, `BufferTooSmall`.
+//
+// # Safety
+// `keys` must be a live handle, `header` and `payload` readable for their lengths, `buffer` writable for `capacity`,
+// `length` for one value.
+int32_t rn_jws_sign(const rn_keys *keys,
+                    const uint8_t *header,
+                    size_t header_length,
+                    const uint8_t *payload,
+                    size_t payload_length,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+// Whether a text is one JSON object that names no member twice, at any depth: 0 or `ClaimMalformed`.
+//
+// # Safety
+// `json` must be readable for `json_length` bytes.
+int32_t rn_json_check(const uint8_t *json, size_t json_length);
+
+// Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
+// the shared secret itself, or an RSA private key in PEM.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
+// `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
+//
+// # Safety
+// `key` and `token` must be readable for their lengths, `buffer` writable for `capacity`, `texts` for one value.
+int32_t rn_jwe_decrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *token,
+                       size_t token_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       rn_token_texts *texts);
+
+// Encrypts a plaintext under a header as it is, a JSON object whose `alg` and `enc` say how, and writes the token. `key`
+// is the shared secret itself, or an RSA public key or certificate in PEM.
+//
+// Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
+// `BufferTooSmall`.
+//
+// # Safety
+// `key`, `header` and `plaintext` must be readable for their lengths, `buffer` writable for `capacity`, `length` for one
+// value.
+int32_t rn_jwe_encrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+// Writes a token's header, a JSON object, and its payload, any bytes, **without verifying anything**.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`; `BufferTooSmall`.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `buffer` writable for `capacity`, `texts` for one value.
+int32_t rn_jws_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+// Makes a key of the first certificate of a chain, when one of the certificates in the PEM text `trusted` vouches for
+// it at `now`. The certificates of the chain are in DER or PEM; their `form` is not looked at.
+//
+// Errors: `KeyUnsupported`, `TokenMalformed` and `CertificateNotTrusted`, each with a sentence in `error`, cut to its
+// capacity.
+//
+// # Safety
+// `trusted` must be readable for `trusted_length` bytes, `chain` an array of `count` texts, each readable for its length,
+// `keys` and `error_length` writable for one value, `error` for `error_capacity` bytes. Release with `rn_keys_free`.
+int32_t rn_keys_from_chain(const uint8_t *trusted,
+                           size_t trusted_length,
+                           const rn_key_text *chain,
+                           size_t count,
+                           int64_t now,
+                           rn_keys **keys,
+                           uint8_t *error,
+                           size_t error_capacity,
+                           size_t *error_length);
+
+// Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
+// has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
+//
+// Errors: `SessionKeysInvalid`, `BufferTooSmall` (160 bytes are always enough).
+//
+// # Safety
+// `ring` must be readable for `ring_length` bytes, `next` writable for `capacity`, `length` for one value.
+int32_t rn_session_ring_next(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             uint32_t period,
+                             uint32_t notice,
+                             uint8_t *next,
+                             size_t capacity,
+                             size_t *length);
+
+// Makes the id of a session that begins at `now`: 76 characters.
+//
+// Errors: `SessionKeysInvalid`.
+//
+// # Safety
+// `ring` must be readable for `ring_length` bytes, `id` writable for 76.
+int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
+
+// Checks a session id and writes the session's age in seconds.
+//
+// Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
+//
+// # Safety
+// `ring` and `id` must be readable for their lengths, `age` writable for one value.
+int32_t rn_session_id_check(const uint8_t *ring,
+                            size_t ring_length,
+                            const uint8_t *id,
+                            size_t id_length,
+                            int64_t now,
+                            uint32_t lifetime,
+                            uint32_t *age);
+
+// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
+//
+// # Safety
+// `text` must be readable for `text_length` bytes, `digest` writable for 64.
+int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
+
+// Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
+//
+// # Safety
+// `path` must be readable for `path_length` bytes.
+int32_t rn_path_check(const uint8_t *path, size_t path_length);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -44,6 +44,20 @@ pub enum Reason {
     /// The `hash` claim does not decrypt to an allowed target; deliberately not said why.
     PayloadInvalid = 120,
 
+    /// `iss` is not one that the policy names.
+    IssuerNotAllowed = 130,
+    /// `aud` names none of the policy's audiences.
+    AudienceNotAllowed = 131,
+    /// `exp` lies further behind `iat` than the policy allows.
+    LifetimeTooLong = 132,
+    /// `iat` lies further back than the policy allows.
+    TokenTooOld = 133,
+    /// The header's `typ` is not the one that the policy names.
+    TypeNotAllowed = 134,
+    /// An encrypted token does not decrypt; deliberately not said why.
+    DecryptionFailed = 135,
+    /// No certificate authority that is trusted vouches for the token's `x5c`.
+    CertificateNotTrusted = 136,
     /// A session id is malformed, or no key in force has signed it.
     SessionInvalid = 140,
     /// A session has reached its absolute lifetime.
@@ -59,6 +73,8 @@ pub enum Reason {
     KeyTooWeak = 202,
     /// A setting has a value outside its range.
     SettingInvalid = 203,
+    /// A key that cannot sign, or not with that algorithm, was asked to.
+    KeyCannotSign = 204,
     /// The session keys in the store are not what this version has written.
     SessionKeysInvalid = 240,
 }
@@ -83,6 +99,13 @@ impl Reason {
         Reason::TokenNotYetValid,
         Reason::ClaimMissing,
         Reason::PayloadInvalid,
+        Reason::IssuerNotAllowed,
+        Reason::AudienceNotAllowed,
+        Reason::LifetimeTooLong,
+        Reason::TokenTooOld,
+        Reason::TypeNotAllowed,
+        Reason::DecryptionFailed,
+        Reason::CertificateNotTrusted,
         Reason::SessionInvalid,
         Reason::SessionExpired,
         Reason::PathRefused,
@@ -90,6 +113,7 @@ impl Reason {
         Reason::KeyUnsupported,
         Reason::KeyTooWeak,
         Reason::SettingInvalid,
+        Reason::KeyCannotSign,
         Reason::SessionKeysInvalid,
     ];
 
@@ -123,6 +147,13 @@ impl Reason {
             Reason::TokenNotYetValid => "token_not_yet_valid",
             Reason::ClaimMissing => "claim_missing",
             Reason::PayloadInvalid => "payload_invalid",
+            Reason::IssuerNotAllowed => "issuer_not_allowed",
+            Reason::AudienceNotAllowed => "audience_not_allowed",
+            Reason::LifetimeTooLong => "lifetime_too_long",
+            Reason::TokenTooOld => "token_too_old",
+            Reason::TypeNotAllowed => "type_not_allowed",
+            Reason::DecryptionFailed => "decryption_failed",
+            Reason::CertificateNotTrusted => "certificate_not_trusted",
             Reason::SessionInvalid => "session_invalid",
             Reason::SessionExpired => "session_expired",
             Reason::PathRefused => "path_refused",
@@ -130,6 +161,7 @@ impl Reason {
             Reason::KeyUnsupported => "key_unsupported",
             Reason::KeyTooWeak => "key_too_weak",
             Reason::SettingInvalid => "setting_invalid",
+            Reason::KeyCannotSign => "key_cannot_sign",
             Reason::SessionKeysInvalid => "session_keys_invalid",
         }
     }

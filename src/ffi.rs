@@ -11,8 +11,12 @@
 //! - No panic leaves the library: it becomes [`Reason::Internal`].
 //! - A gateway may be used by several threads at once; `_free` needs it to itself.
 
+mod jwe;
+mod jwt;
 mod session;
 
+pub use jwe::*;
+pub use jwt::*;
 pub use session::*;
 
 use std::ffi::OsStr;

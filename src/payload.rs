@@ -109,3 +109,15 @@ fn from_pkcs1(der: &[u8]) -> Option<PrivateDecryptingKey> {
     let pkcs8 = KeyPair::from_der(der).ok()?.as_der().ok()?;
     PrivateDecryptingKey::from_pkcs8(pkcs8.as_ref()).ok()
 }
+
+/// The PKCS#8 DER of an RSA private key in PEM, whichever of the two forms it has.
+pub(crate) fn rsa_pkcs8(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let block = pem::parse(text).ok()?;
+    let is_pkcs1 = block.tag() == "RSA PRIVATE KEY";
+    let der = Zeroizing::new(block.into_contents());
+    if !is_pkcs1 {
+        return Some(der);
+    }
+    let pkcs8 = KeyPair::from_der(&der).ok()?.as_der().ok()?;
+    Some(Zeroizing::new(pkcs8.as_ref().to_vec()))
+}

@@ -38,6 +38,8 @@ fn bindings(change: impl FnOnce(&mut cbindgen::Config)) -> String {
     let bindings = cbindgen::Builder::new()
         .with_config(config)
         .with_src(root().join("src/ffi.rs"))
+        .with_src(root().join("src/ffi/jwt.rs"))
+        .with_src(root().join("src/ffi/jwe.rs"))
         .with_src(root().join("src/ffi/session.rs"))
         .with_src(root().join("src/error.rs"))
         .generate()
@@ -136,9 +138,10 @@ fn a_c_compiler_accepts_the_header() {
 #[test]
 fn the_header_declares_every_export_and_hides_what_a_handle_is() {
     let header = header();
-    let source = fs::read_to_string(root().join("src/ffi.rs")).expect("the source");
+    let read = |file| fs::read_to_string(root().join(file)).expect("the source");
+    let source = ["src/ffi.rs", "src/ffi/jwt.rs", "src/ffi/jwe.rs"].map(read).concat();
     let exports: Vec<_> = source.split("extern \"C\" fn ").skip(1).filter_map(|rest| rest.split('(').next()).collect();
-    assert!(exports.len() >= 12, "{exports:?}");
+    assert!(exports.len() >= 28, "{exports:?}");
     for export in exports {
         assert!(header.contains(&format!(" {export}(")), "{export}");
     }

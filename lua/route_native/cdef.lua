@@ -15,6 +15,34 @@ static const int RN_FINGERPRINT_BYTES = 12;
 
 static const int RN_TAG_BYTES = 16;
 
+static const int MAX_TOKEN_BYTES = (16 * 1024);
+
+static const int MAX_CHAIN = 8;
+
+static const int KeySet_MAX_KEYS = 64;
+
+static const int MAX_KEY_FILE_BYTES = (256 * 1024);
+
+static const int Policy_DEFAULT_LEEWAY = 5;
+
+static const int Policy_MAX_LEEWAY = 300;
+
+static const int ID_BYTES = 76;
+
+static const int DIGEST_BYTES = 64;
+
+static const int MAX_RING_BYTES = 160;
+
+static const int RN_TOKEN_BYTES = 16384;
+
+static const int RN_KEY_FORM_KEY = 0;
+
+static const int RN_KEY_FORM_SECRET = 1;
+
+static const int RN_KEY_FORM_SECRETS = 2;
+
+static const int RN_KEY_FORM_SHORT_SECRET = 3;
+
 enum rn_reason
  {
     RN_REASON_BUFFER_TOO_SMALL = 1,
@@ -34,14 +62,32 @@ enum rn_reason
     RN_REASON_TOKEN_NOT_YET_VALID = 110,
     RN_REASON_CLAIM_MISSING = 111,
     RN_REASON_PAYLOAD_INVALID = 120,
+    RN_REASON_ISSUER_NOT_ALLOWED = 130,
+    RN_REASON_AUDIENCE_NOT_ALLOWED = 131,
+    RN_REASON_LIFETIME_TOO_LONG = 132,
+    RN_REASON_TOKEN_TOO_OLD = 133,
+    RN_REASON_TYPE_NOT_ALLOWED = 134,
+    RN_REASON_DECRYPTION_FAILED = 135,
+    RN_REASON_CERTIFICATE_NOT_TRUSTED = 136,
+    RN_REASON_SESSION_INVALID = 140,
+    RN_REASON_SESSION_EXPIRED = 141,
+    RN_REASON_PATH_REFUSED = 142,
     RN_REASON_KEY_UNREADABLE = 200,
     RN_REASON_KEY_UNSUPPORTED = 201,
     RN_REASON_KEY_TOO_WEAK = 202,
     RN_REASON_SETTING_INVALID = 203,
+    RN_REASON_KEY_CANNOT_SIGN = 204,
+    RN_REASON_SESSION_KEYS_INVALID = 240,
 };
 typedef int32_t rn_reason;
 
+typedef struct Algorithm Algorithm;
+
 typedef struct rn_gateway rn_gateway;
+
+typedef struct rn_keys rn_keys;
+
+typedef struct rn_policy rn_policy;
 
 typedef struct {
     const uint8_t *signing_key;
@@ -76,6 +122,19 @@ typedef struct {
     uint8_t tag[RN_TAG_BYTES];
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
+
+typedef struct {
+    uint32_t form;
+    const uint8_t *data;
+    size_t length;
+} rn_key_text;
+
+typedef struct {
+    uint32_t header_length;
+    uint32_t claims_length;
+} rn_token_texts;
+
+
 
 uint32_t rn_abi_version(void);
 
@@ -142,6 +201,133 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            size_t *length);
 
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+
+int32_t rn_keys_new(const rn_key_text *texts,
+                    size_t count,
+                    rn_keys **keys,
+                    uint8_t *error,
+                    size_t error_capacity,
+                    size_t *error_length);
+
+int32_t rn_keys_open(uint32_t form,
+                     const uint8_t *path,
+                     size_t path_length,
+                     rn_keys **keys,
+                     uint8_t *error,
+                     size_t error_capacity,
+                     size_t *error_length);
+
+int32_t rn_keys_refresh(const rn_keys *keys,
+                        uint32_t *changed,
+                        uint8_t *error,
+                        size_t error_capacity,
+                        size_t *error_length);
+
+void rn_keys_free(rn_keys *keys);
+
+int32_t rn_policy_new(const uint8_t *json,
+                      size_t json_length,
+                      rn_policy **policy,
+                      uint8_t *error,
+                      size_t error_capacity,
+                      size_t *error_length);
+
+void rn_policy_free(rn_policy *policy);
+
+int32_t rn_jwt_verify(const rn_keys *keys,
+                      const rn_policy *policy,
+                      const uint8_t *token,
+                      size_t token_length,
+                      int64_t now,
+                      uint8_t *buffer,
+                      size_t capacity,
+                      rn_token_texts *texts);
+
+int32_t rn_jws_verify(const rn_keys *keys, const rn_policy *policy, const uint8_t *token, size_t token_length);
+
+int32_t rn_jwt_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+int32_t rn_jwt_sign(const rn_keys *keys,
+                    const uint8_t *options,
+                    size_t options_length,
+                    const uint8_t *claims,
+                    size_t claims_length,
+                    int64_t now,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+int32_t rn_jws_sign(const rn_keys *keys,
+                    const uint8_t *header,
+                    size_t header_length,
+                    const uint8_t *payload,
+                    size_t payload_length,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+int32_t rn_json_check(const uint8_t *json, size_t json_length);
+
+int32_t rn_jwe_decrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *token,
+                       size_t token_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       rn_token_texts *texts);
+
+int32_t rn_jwe_encrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+int32_t rn_jws_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+int32_t rn_keys_from_chain(const uint8_t *trusted,
+                           size_t trusted_length,
+                           const rn_key_text *chain,
+                           size_t count,
+                           int64_t now,
+                           rn_keys **keys,
+                           uint8_t *error,
+                           size_t error_capacity,
+                           size_t *error_length);
+
+int32_t rn_session_ring_next(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             uint32_t period,
+                             uint32_t notice,
+                             uint8_t *next,
+                             size_t capacity,
+                             size_t *length);
+
+int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
+
+int32_t rn_session_id_check(const uint8_t *ring,
+                            size_t ring_length,
+                            const uint8_t *id,
+                            size_t id_length,
+                            int64_t now,
+                            uint32_t lifetime,
+                            uint32_t *age);
+
+int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
+
+int32_t rn_path_check(const uint8_t *path, size_t path_length);
 ]]
 
 return true

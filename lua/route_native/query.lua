@@ -13,21 +13,22 @@ local ARGUMENT = "jwt_token"
 
 local _M = {}
 
--- Whether an argument's name is ours. As in nginx's own $arg_jwt_token case does not matter, and a name that is spelt
--- with percent signs is the same name (RFC 3986 §2.3): a token under it must not slip past.
-local function is_token(name)
-    return name == ARGUMENT or unescape(name):lower() == ARGUMENT
+-- Whether an argument's name is the wanted one. As in nginx's own $arg_jwt_token case does not matter, and a name
+-- that is
+-- spelt with percent signs is the same name (RFC 3986 §2.3): a token under it must not slip past.
+local function is_named(name, wanted)
+    return name == wanted or unescape(name):lower() == wanted
 end
 
--- Splits a query into the arguments to pass on and the values of `jwt_token`.
-local function split(query)
+-- Splits a query into the arguments to pass on and the values of the one that is wanted, a name in lower case.
+local function split(query, wanted)
     local kept, tokens = {}, {}
     local from = 1
     while from <= #query + 1 do
         local to = (find(query, "&", from, true) or #query + 1) - 1
         local argument = sub(query, from, to)
         local equals = find(argument, "=", 1, true)
-        if equals and is_token(sub(argument, 1, equals - 1)) then
+        if equals and is_named(sub(argument, 1, equals - 1), wanted) then
             tokens[#tokens + 1] = sub(argument, equals + 1)
         else
             kept[#kept + 1] = argument
@@ -87,7 +88,7 @@ function _M.take()
     if var.token_is_query == "1" and not find(query, "=", 1, true) and find(query, ".", 1, true) then
         kept, tokens = {}, { query }
     else
-        kept, tokens = split(query)
+        kept, tokens = split(query, ARGUMENT)
     end
     if #tokens == 0 then
         return nil
@@ -105,5 +106,7 @@ function _M.take()
     end
     return concat(tokens, ",")
 end
+
+_M.split, _M.scrub = split, scrub
 
 return _M

@@ -9,7 +9,14 @@ local _M = {
     OK = 0,
     NOT_CACHED = 4,
     TOKEN_MISSING = 100,
+    TOKEN_MALFORMED = 103,
+    HEADER_UNSUPPORTED = 104,
+    ALGORITHM_NOT_ALLOWED = 105,
+    DECRYPTION_FAILED = 135,
     KEY_UNREADABLE = 200,
+    KEY_UNSUPPORTED = 201,
+    SETTING_INVALID = 203,
+    KEY_CANNOT_SIGN = 204,
 }
 
 -- Whether a status is about the token (HTTP 401) rather than about us (HTTP 503): the 100s of src/error.rs.

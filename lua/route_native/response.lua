@@ -17,6 +17,8 @@ local function finish(status, body)
     return ngx.exit(status)
 end
 
+_M.finish = finish
+
 -- The request carries no credential: no error code then (RFC 6750 §3.1).
 function _M.token_missing()
     ngx.header["WWW-Authenticate"] = "Bearer"

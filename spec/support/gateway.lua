@@ -75,12 +75,13 @@ local function start_nginx(self)
     return self
 end
 
--- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2), and
--- prepare, which is called with the gateway before nginx starts: its directory is there.
+-- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2), directory
+-- (the run directory, when there are files in it already), and prepare, which is called with the gateway before nginx
+-- starts: its directory is there.
 -- Returns it, or nil and what nginx said when it refused to start.
 function _M.start(options)
     options = options or {}
-    local self = setmetatable({ directory = process.temporary_directory() }, gateway)
+    local self = setmetatable({ directory = options.directory or process.temporary_directory() }, gateway)
     self.keys = options.keys or token.keys(self.directory)
     self.environment = {}
     if options.demo ~= false then

@@ -1,4 +1,4 @@
-//! The signature algorithms of RFC 7518 §3.1 and RFC 8037.
+//! The signature algorithms of RFC 7518 §3.1, RFC 8037 and RFC 8812.
 
 use std::fmt;
 
@@ -14,6 +14,9 @@ pub enum Algorithm {
     PS512,
     ES256,
     ES384,
+    ES512,
+    /// RFC 8812 §3.2.
+    ES256K,
     EdDSA,
     HS256,
     HS384,
@@ -22,7 +25,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm that can be verified. `none` is not one.
-    pub const ALL: [Algorithm; 12] = [
+    pub const ALL: [Algorithm; 14] = [
         Algorithm::RS256,
         Algorithm::RS384,
         Algorithm::RS512,
@@ -31,6 +34,8 @@ impl Algorithm {
         Algorithm::PS512,
         Algorithm::ES256,
         Algorithm::ES384,
+        Algorithm::ES512,
+        Algorithm::ES256K,
         Algorithm::EdDSA,
         Algorithm::HS256,
         Algorithm::HS384,
@@ -53,6 +58,8 @@ impl Algorithm {
             Algorithm::PS512 => "PS512",
             Algorithm::ES256 => "ES256",
             Algorithm::ES384 => "ES384",
+            Algorithm::ES512 => "ES512",
+            Algorithm::ES256K => "ES256K",
             Algorithm::EdDSA => "EdDSA",
             Algorithm::HS256 => "HS256",
             Algorithm::HS384 => "HS384",

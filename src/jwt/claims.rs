@@ -26,6 +26,19 @@ impl Claims {
         }
     }
 
+    /// A claim that must be a string or a list of strings, as `aud` is. `Ok(None)` when it is absent.
+    pub fn strings(&self, name: &str) -> Result<Option<Vec<&str>>, Reason> {
+        match self.members.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(vec![text])),
+            Some(Value::Array(items)) => {
+                let texts: Option<Vec<_>> = items.iter().map(Value::as_str).collect();
+                texts.map(Some).ok_or(Reason::ClaimMalformed)
+            }
+            Some(_) => Err(Reason::ClaimMalformed),
+        }
+    }
+
     /// A NumericDate: seconds since the epoch, a fraction allowed, neither negative nor past the year 9999. `null`,
     /// strings and booleans are malformed, never taken as absent (CVE-2026-25537). `Ok(None)` when it is absent.
     pub fn numeric_date(&self, name: &str) -> Result<Option<f64>, Reason> {

@@ -26,6 +26,10 @@ pub struct Header {
     pub algorithm: Option<Algorithm>,
     /// The header's `kid`.
     pub key_id: Option<String>,
+    /// The header's `typ`, when it is a string.
+    pub token_type: Option<String>,
+    /// The header as it was sent.
+    pub json: Vec<u8>,
 }
 
 /// A token taken apart; nothing in it is verified yet.
@@ -61,10 +65,18 @@ impl<'a> Parts<'a> {
         })
     }
 
+    /// The header, a JSON object whatever it says, and the payload, any bytes: for looking at, nothing is verified.
+    pub fn unverified(&self) -> Result<(Vec<u8>, Vec<u8>), Reason> {
+        let header = decode(self.header)?;
+        parse_object(&header).ok_or(Reason::TokenMalformed)?;
+        Ok((header, decode(self.payload)?))
+    }
+
     /// Reads the header: `TokenMalformed` when it is no JSON object with an `alg`, `HeaderUnsupported` when it asks
     /// for something that is refused.
     pub fn header(&self) -> Result<Header, Reason> {
-        let header = parse_object(&decode(self.header)?).ok_or(Reason::TokenMalformed)?;
+        let json = decode(self.header)?;
+        let header = parse_object(&json).ok_or(Reason::TokenMalformed)?;
         if REFUSED_HEADERS.iter().any(|name| header.contains_key(*name)) {
             return Err(Reason::HeaderUnsupported);
         }
@@ -77,7 +89,8 @@ impl<'a> Parts<'a> {
             Some(Value::String(kid)) => Some(kid.clone()),
             Some(_) => return Err(Reason::TokenMalformed),
         };
-        Ok(Header { algorithm, key_id })
+        let token_type = header.get("typ").and_then(Value::as_str).map(str::to_owned);
+        Ok(Header { algorithm, key_id, token_type, json })
     }
 }
 

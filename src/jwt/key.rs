@@ -4,11 +4,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKey;
-use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{DecodingKey, DecodingKeyKind};
+use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
 
 use super::Algorithm;
+use super::jwk::Jwk;
 use super::pem_key::{self, looks_like_pem, unsupported};
 use crate::error::{ConfigError, Reason};
 
@@ -22,10 +21,18 @@ const RSA: [(Algorithm, &RsaParameters); 6] = [
 ];
 
 /// The sizes of an RSA modulus that are accepted.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+pub(super) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// The curves, under the algorithm that each is for. A compressed or foreign point is refused.
+const CURVES: [(Algorithm, &EcdsaVerificationAlgorithm); 4] = [
+    (Algorithm::ES256, &signature::ECDSA_P256_SHA256_FIXED),
+    (Algorithm::ES384, &signature::ECDSA_P384_SHA384_FIXED),
+    (Algorithm::ES512, &signature::ECDSA_P521_SHA512_FIXED),
+    (Algorithm::ES256K, &signature::ECDSA_P256K1_SHA256_FIXED),
+];
 
 /// The HMAC algorithms with the shortest secret that each allows, in bytes (RFC 7518 §3.2).
-const HMAC: [(Algorithm, hmac::Algorithm, usize); 3] = [
+pub(super) const HMAC: [(Algorithm, hmac::Algorithm, usize); 3] = [
     (Algorithm::HS256, hmac::HMAC_SHA256, 32),
     (Algorithm::HS384, hmac::HMAC_SHA384, 48),
     (Algorithm::HS512, hmac::HMAC_SHA512, 64),
@@ -50,8 +57,11 @@ impl Key {
         if text.trim_ascii_start().first() != Some(&b'{') {
             return pem_key::parse(text);
         }
-        let jwk: Jwk = serde_json::from_slice(text).map_err(|_| unsupported("is not a JWK that can be read"))?;
-        Key::from_jwk(&jwk)
+        let jwks = Jwk::all(text).unwrap_or_default();
+        match jwks.as_slice() {
+            [jwk] if !Jwk::is_set(text) => jwk.verifying_key(),
+            _ => Err(unsupported("is not a JWK that can be read")),
+        }
     }
 
     /// A shared secret for HS256, HS384 and HS512, each as far as the secret is long enough for it.
@@ -59,41 +69,37 @@ impl Key {
         if looks_like_pem(secret) {
             return Err(unsupported("is a PEM key used as an HMAC secret"));
         }
-        let uses: Vec<_> = HMAC
-            .iter()
-            .filter(|(_, _, shortest)| secret.len() >= *shortest)
-            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(Box::new(hmac::Key::new(*hash, secret)))))
-            .collect();
-        if uses.is_empty() {
+        if secret.len() < 32 {
             return Err(ConfigError::new(Reason::KeyTooWeak, "is an HMAC secret of fewer than 32 bytes"));
         }
-        Ok(Key { id: None, uses, identity: identity(b"secret", secret) })
+        Ok(Self::secret(secret, |shortest| secret.len() >= shortest))
     }
 
-    fn from_jwk(jwk: &Jwk) -> Result<Key, ConfigError> {
-        if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
-            return Err(unsupported("is a JWK whose use is not sig"));
+    /// A secret of any length but 0 for HS256, HS384 and HS512: for programs that have always used a short one. A
+    /// secret shorter than the hash can be guessed from one token (RFC 7518 §3.2).
+    pub fn from_short_secret(secret: &[u8]) -> Result<Key, ConfigError> {
+        match secret {
+            [] => Err(ConfigError::new(Reason::KeyTooWeak, "is an empty HMAC secret")),
+            secret if looks_like_pem(secret) => Err(unsupported("is a PEM key used as an HMAC secret")),
+            secret => Ok(Self::secret(secret, |_| true)),
         }
-        let parsed = DecodingKey::from_jwk(jwk).map_err(|_| unsupported("is a JWK of an unknown kind"))?;
-        let mut key = match (&jwk.algorithm, parsed.kind()) {
-            (AlgorithmParameters::RSA(_), DecodingKeyKind::RsaModulusExponent { n, e }) => rsa_key_from_numbers(n, e)?,
-            (AlgorithmParameters::OctetKey(_), DecodingKeyKind::SecretOrDer(secret)) => Key::from_secret(secret)?,
-            (AlgorithmParameters::EllipticCurve(_), DecodingKeyKind::SecretOrDer(point)) => ec_key(point)?,
-            (AlgorithmParameters::OctetKeyPair(pair), DecodingKeyKind::SecretOrDer(point))
-                if pair.curve == EllipticCurve::Ed25519 =>
-            {
-                ed25519_key(point)?
-            }
-            _ => return Err(unsupported("is a JWK of an unknown kind")),
-        };
-        if let Some(name) = jwk.common.key_algorithm {
-            key.uses.retain(|(algorithm, _)| algorithm.name() == name.to_string());
-        }
-        if key.uses.is_empty() {
-            return Err(unsupported("is a JWK whose alg does not fit its key"));
-        }
-        key.id = jwk.common.key_id.clone();
-        Ok(key)
+    }
+
+    fn secret(secret: &[u8], wanted: impl Fn(usize) -> bool) -> Key {
+        let uses = HMAC
+            .iter()
+            .filter(|(_, _, shortest)| wanted(*shortest))
+            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(Box::new(hmac::Key::new(*hash, secret)))))
+            .collect();
+        Key { id: None, uses, identity: identity(b"secret", secret) }
+    }
+
+    pub(super) fn set_id(&mut self, id: Option<&str>) {
+        self.id = id.map(str::to_owned);
+    }
+
+    pub(super) fn narrow(&mut self, to: Algorithm) {
+        self.uses.retain(|(algorithm, _)| *algorithm == to);
     }
 
     /// The key's `kid`, when it came as a JWK that has one.
@@ -150,10 +156,11 @@ impl KeySet {
     /// Reads whatever a key file may hold: a public key or certificate in PEM, a JWK, or a JWK Set (RFC 7517 §5).
     /// Keys of a set that are of other kinds are passed over, as the RFC asks.
     pub fn parse(text: &[u8]) -> Result<KeySet, ConfigError> {
-        match serde_json::from_slice::<JwkSet>(text) {
-            Ok(set) => KeySet::new(set.keys.iter().filter_map(|jwk| Key::from_jwk(jwk).ok()).collect()),
-            Err(_) => Key::parse(text).map(KeySet::from),
+        if !Jwk::is_set(text) {
+            return Key::parse(text).map(KeySet::from);
         }
+        let jwks = Jwk::all(text).ok_or_else(|| unsupported("is a JWK Set whose keys are no list"))?;
+        KeySet::new(jwks.iter().filter_map(|jwk| jwk.verifying_key().ok()).collect())
     }
 
     /// The keys, in their order.
@@ -202,7 +209,7 @@ pub(super) fn rsa_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
     rsa_key(RSA.iter().map(|(algorithm, parameters)| (*algorithm, ParsedPublicKey::new(*parameters, der).ok())), der)
 }
 
-fn rsa_key_from_numbers(n: &[u8], e: &[u8]) -> Result<Key, ConfigError> {
+pub(super) fn rsa_key_from_numbers(n: &[u8], e: &[u8]) -> Result<Key, ConfigError> {
     let components = RsaPublicKeyComponents { n, e };
     let parsed =
         RSA.iter().map(|(algorithm, parameters)| (*algorithm, components.to_parsed_public_key(parameters).ok()));
@@ -226,13 +233,15 @@ fn rsa_bits(key: &ParsedPublicKey) -> Option<usize> {
     Some(modulus.len() * 8 - modulus.first()?.leading_zeros() as usize)
 }
 
-/// A P-256 or P-384 key from its uncompressed point; the curve is the one that the point lies on.
-pub(super) fn ec_key(point: &[u8]) -> Result<Key, ConfigError> {
-    let curves: [(Algorithm, &'static dyn VerificationAlgorithm); 2] = [
-        (Algorithm::ES256, &signature::ECDSA_P256_SHA256_FIXED),
-        (Algorithm::ES384, &signature::ECDSA_P384_SHA384_FIXED),
-    ];
-    public_key(curves.into_iter().map(|(algorithm, curve)| (algorithm, ParsedPublicKey::new(curve, point).ok())), point)
+/// The key of one curve, named by its algorithm, from an uncompressed point or SPKI DER.
+pub(super) fn ec_key(curve: Algorithm, point: &[u8]) -> Result<Key, ConfigError> {
+    let wanted = CURVES.iter().filter(|(algorithm, _)| *algorithm == curve);
+    public_key(wanted.map(|(algorithm, curve)| (*algorithm, ParsedPublicKey::new(*curve, point).ok())), point)
+}
+
+/// An ECDSA key on whichever curve the point lies on, from an uncompressed point or SPKI DER.
+pub(super) fn ec_key_of_any_curve(point: &[u8]) -> Result<Key, ConfigError> {
+    public_key(CURVES.iter().map(|(algorithm, curve)| (*algorithm, ParsedPublicKey::new(*curve, point).ok())), point)
 }
 
 /// An Ed25519 key from its 32 bytes.
@@ -246,7 +255,7 @@ fn public_key(
 ) -> Result<Key, ConfigError> {
     let uses: Vec<_> = parsed.filter_map(|(algorithm, key)| Some((algorithm, Verifier::Public(key?)))).collect();
     if uses.is_empty() {
-        let what = "is a public key that is refused: RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519 is needed";
+        let what = "is a public key that is refused: RSA of 2048 to 8192 bits, P-256, P-384, P-521, secp256k1 or Ed25519 is needed";
         return Err(ConfigError::new(Reason::KeyTooWeak, what));
     }
     Ok(Key { id: None, uses, identity: identity(b"public", bytes) })

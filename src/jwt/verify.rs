@@ -1,7 +1,10 @@
 //! Verification: signature first, then the claims that have to do with time.
 
+use serde_json::Value;
+
+use super::settings::Settings;
 use super::{Algorithm, Claims, Compact, KeySet};
-use crate::error::Reason;
+use crate::error::{ConfigError, Reason};
 
 /// What a token must satisfy besides its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +15,18 @@ pub struct Policy {
     pub leeway: u32,
     /// Whether a token without `exp` is refused. Default: true.
     pub require_exp: bool,
+    /// When set, `iss` must be one of these. Default: `None`.
+    pub issuers: Option<Vec<String>>,
+    /// When set, `aud` must name one of these. Default: `None`, `aud` is not looked at.
+    pub audiences: Option<Vec<String>>,
+    /// Claims that must be there and not be null. Default: none.
+    pub required: Vec<String>,
+    /// When set, `exp` may lie at most so many seconds behind `iat`, and both must be there. Default: `None`.
+    pub max_lifetime: Option<u32>,
+    /// When set, `iat` must be there and lie at most so many seconds back, nor in the future. Default: `None`.
+    pub max_age: Option<u32>,
+    /// When set, the header's `typ` must be this one (RFC 8725 §3.11). Default: `None`.
+    pub token_type: Option<String>,
 }
 
 impl Policy {
@@ -19,11 +34,45 @@ impl Policy {
     pub const DEFAULT_LEEWAY: u32 = 5;
     /// The largest leeway that is accepted as a setting, in seconds.
     pub const MAX_LEEWAY: u32 = 300;
+
+    /// Reads a policy's JSON: `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`, `required`, `max_lifetime`,
+    /// `max_age`, `type`. A member that is none of them is an error.
+    pub fn from_json(text: &[u8]) -> Result<Policy, ConfigError> {
+        let mut given = Settings::parse(text, "policy field")?;
+        let names = given.texts("algorithms")?;
+        let algorithms = names.map(|names| names.iter().map(|name| given.algorithm(name)).collect()).transpose()?;
+        let policy = Policy {
+            algorithms,
+            leeway: given.seconds("leeway", 0)?.unwrap_or(Self::DEFAULT_LEEWAY),
+            require_exp: given.flag("require_exp")?.unwrap_or(true),
+            issuers: given.texts("issuer")?,
+            audiences: given.texts("audience")?,
+            required: given.texts("required")?.unwrap_or_default(),
+            max_lifetime: given.seconds("max_lifetime", 1)?,
+            max_age: given.seconds("max_age", 1)?,
+            token_type: given.text("type")?,
+        };
+        if policy.leeway > Self::MAX_LEEWAY {
+            return Err(given.invalid(&format!("the leeway must be 0 to {} seconds", Self::MAX_LEEWAY)));
+        }
+        given.finish()?;
+        Ok(policy)
+    }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy { algorithms: None, leeway: Self::DEFAULT_LEEWAY, require_exp: true }
+        Policy {
+            algorithms: None,
+            leeway: Self::DEFAULT_LEEWAY,
+            require_exp: true,
+            issuers: None,
+            audiences: None,
+            required: Vec::new(),
+            max_lifetime: None,
+            max_age: None,
+            token_type: None,
+        }
     }
 }
 
@@ -32,10 +81,16 @@ impl Default for Policy {
 /// The claims are parsed only once the signature holds, so that an unauthenticated sender reaches no more of the
 /// code than the header's parser and the signature check.
 pub fn verify(token: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Result<Claims, Reason> {
-    let compact = Compact::parse(token)?;
-    check_signature(&compact, keys, policy)?;
+    verify_compact(&Compact::parse(token)?, keys, policy, now)
+}
+
+/// [`verify`] for a token that has been taken apart already.
+pub fn verify_compact(compact: &Compact, keys: &KeySet, policy: &Policy, now: i64) -> Result<Claims, Reason> {
+    check_signature(compact, keys, policy)?;
     let claims = compact.unverified_claims()?;
     check_times(&claims, policy, now)?;
+    check_type(compact, policy)?;
+    check_demands(&claims, policy, now)?;
     Ok(claims)
 }
 
@@ -74,6 +129,51 @@ pub fn check_not_before(claims: &Claims, policy: &Policy, now: i64) -> Result<()
 /// Checks that `iat` is a time, when it is there: `ClaimMalformed` otherwise. When it was is nobody's business.
 pub fn check_issued_at(claims: &Claims) -> Result<(), Reason> {
     claims.numeric_date("iat").map(|_| ())
+}
+
+/// Checks the header's `typ`, in any case and with or without `application/` (RFC 7515 §4.1.9).
+fn check_type(compact: &Compact, policy: &Policy) -> Result<(), Reason> {
+    let Some(wanted) = &policy.token_type else { return Ok(()) };
+    let short = |name: &str| name.to_ascii_lowercase().trim_start_matches("application/").to_owned();
+    match &compact.header.token_type {
+        Some(found) if short(found) == short(wanted) => Ok(()),
+        _ => Err(Reason::TypeNotAllowed),
+    }
+}
+
+/// Checks what a policy may ask for beyond the times: issuer, audience, required claims, lifetime and age.
+fn check_demands(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
+    if let Some(issuers) = &policy.issuers {
+        let issuer = claims.string("iss")?.ok_or(Reason::ClaimMissing)?;
+        issuers.iter().any(|allowed| allowed == issuer).then_some(()).ok_or(Reason::IssuerNotAllowed)?;
+    }
+    if let Some(audiences) = &policy.audiences {
+        let named = claims.strings("aud")?.ok_or(Reason::ClaimMissing)?;
+        let ours = named.iter().any(|name| audiences.iter().any(|audience| audience == name));
+        ours.then_some(()).ok_or(Reason::AudienceNotAllowed)?;
+    }
+    if policy.required.iter().any(|name| claims.members.get(name).is_none_or(Value::is_null)) {
+        return Err(Reason::ClaimMissing);
+    }
+    if policy.max_lifetime.is_none() && policy.max_age.is_none() {
+        return Ok(());
+    }
+    let issued_at = claims.numeric_date("iat")?.ok_or(Reason::ClaimMissing)?;
+    let leeway = f64::from(policy.leeway);
+    if let Some(most) = policy.max_lifetime {
+        let expires_at = claims.numeric_date("exp")?.ok_or(Reason::ClaimMissing)?;
+        if expires_at - issued_at > f64::from(most) {
+            return Err(Reason::LifetimeTooLong);
+        }
+    }
+    // A token from the future would be young forever.
+    if issued_at > now as f64 + leeway {
+        return Err(Reason::TokenNotYetValid);
+    }
+    match policy.max_age {
+        Some(most) if now as f64 - issued_at > f64::from(most) + leeway => Err(Reason::TokenTooOld),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,13 @@
 //! - a WebSocket (RFC 6455, version 13, no extensions) gets that same JSON as its first text message, and
 //!   from then on every message back as it was sent.
 //!
+//! With `--login` it also is a login backend that knows `demo` with the password `demo` (login.rs).
+//!
 //! Its answers repeat the headers that it was sent, tokens included: it refuses to listen anywhere but on
 //! the loopback interface, and has no other use than demonstrations and tests.
 
 mod http;
+mod login;
 mod websocket;
 
 use std::collections::BTreeSet;
@@ -39,7 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 #[command(override_usage = "demo-desktop --ports PORT,... [OPTIONS]")]
 struct Cli {
     /// Ports to listen on, on every address
-    #[arg(long, value_name = "PORT,...", value_delimiter = ',', required_unless_present = "only_first")]
+    #[arg(long, value_name = "PORT,...", value_delimiter = ',', required_unless_present_any = ["only_first", "login"])]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     ports: Vec<u16>,
 
@@ -47,6 +50,10 @@ struct Cli {
     #[arg(long, value_name = "PORT,...", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     only_first: Vec<u16>,
+
+    /// Port on which to be a login backend instead, on the first address only
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    login: Option<u16>,
 
     /// Loopback addresses to listen on, 127.x.x.x or [::1]. Default: 127.0.0.1 to 127.0.0.9
     #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',', value_parser = loopback, hide_default_value = true)]
@@ -61,8 +68,11 @@ impl Cli {
     /// Every socket to listen on, once: two services may share a port.
     fn sockets(&self) -> BTreeSet<SocketAddr> {
         let everywhere = self.addresses.iter().flat_map(|&ip| self.ports.iter().map(move |&port| (ip, port)));
-        let on_first =
-            self.addresses.iter().take(1).flat_map(|&ip| self.only_first.iter().map(move |&port| (ip, port)));
+        let on_first = self
+            .addresses
+            .iter()
+            .take(1)
+            .flat_map(|&ip| self.only_first.iter().chain(&self.login).map(move |&port| (ip, port)));
         everywhere.chain(on_first).map(SocketAddr::from).collect()
     }
 }
@@ -107,7 +117,7 @@ async fn run(cli: &Cli) -> Result<(), String> {
     }
     announce(listeners.len());
     for (listener, socket) in listeners {
-        tokio::spawn(accept(listener, socket));
+        tokio::spawn(accept(listener, socket, cli.login));
     }
 
     tokio::select! {
@@ -124,11 +134,15 @@ fn announce(count: usize) {
 }
 
 /// Accepts connections for ever.
-async fn accept(listener: TcpListener, socket: SocketAddr) {
+async fn accept(listener: TcpListener, socket: SocketAddr, login: Option<u16>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(http::serve(stream, socket.port()));
+                if login == Some(socket.port()) {
+                    tokio::spawn(login::serve(stream));
+                } else {
+                    tokio::spawn(http::serve(stream, socket.port()));
+                }
             }
             // The client left while it waited: its affair.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
@@ -162,6 +176,7 @@ mod tests {
         );
         assert_eq!(sockets("--ports 8001").len(), 9);
         assert_eq!(sockets("--only-first 8001"), ["127.0.0.1:8001"]);
+        assert_eq!(sockets("--only-first 8001 --login 8002"), ["127.0.0.1:8001", "127.0.0.1:8002"]);
     }
 
     #[test]

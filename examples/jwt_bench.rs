@@ -1,0 +1,138 @@
+//! What a verification and a signature cost, for each algorithm, against the cryptographic library's own primitives on the
+//! same message: the difference is what reading and checking a token adds.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{self as raw, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RsaKeyPair};
+use pem::Pem;
+use route_native::jwt::{Algorithm, Form, Issue, Keyring, Policy, sign, verify};
+
+const NOW: i64 = 1_700_000_000;
+const CLAIMS: &[u8] =
+    br#"{"sub":"ada","aud":"api","iss":"https://id.example","scope":"read write","name":"Ada Lovelace"}"#;
+const SPELL: Duration = Duration::from_millis(200);
+
+type Operation = Box<dyn Fn(&[u8], &[u8])>;
+
+/// A key as text, and the library's own verification and signature with it.
+struct Bench {
+    form: Form,
+    key: Vec<u8>,
+    verify: Operation,
+    sign: Operation,
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    pem::encode(&Pem::new("PRIVATE KEY", der)).into_bytes()
+}
+
+fn public(key: ParsedPublicKey) -> Operation {
+    Box::new(move |message, signature| key.verify_sig(message, signature).expect("a good signature"))
+}
+
+fn rsa(algorithm: &'static raw::RsaParameters, encoding: &'static dyn raw::RsaEncoding) -> Bench {
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let parsed = ParsedPublicKey::new(algorithm, pair.public_key().as_ref()).expect("its public half");
+    let key = pem(AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair).expect("its text").as_ref());
+    let sign = move |message: &[u8], _: &[u8]| {
+        let mut signature = [0; 256];
+        pair.sign(encoding, &SystemRandom::new(), message, &mut signature).expect("a signature");
+        black_box(signature);
+    };
+    Bench { form: Form::Key, key, verify: public(parsed), sign: Box::new(sign) }
+}
+
+fn ecdsa(algorithm: &'static raw::EcdsaVerificationAlgorithm, signing: &'static raw::EcdsaSigningAlgorithm) -> Bench {
+    let pair = EcdsaKeyPair::generate(signing).expect("a key");
+    let parsed = ParsedPublicKey::new(algorithm, pair.public_key().as_ref()).expect("its public half");
+    let key = pem(pair.to_pkcs8v1().expect("its text").as_ref());
+    let sign = move |message: &[u8], _: &[u8]| {
+        black_box(pair.sign(&SystemRandom::new(), message).expect("a signature"));
+    };
+    Bench { form: Form::Key, key, verify: public(parsed), sign: Box::new(sign) }
+}
+
+fn ed25519() -> Bench {
+    let pair = Ed25519KeyPair::generate().expect("a key");
+    let parsed = ParsedPublicKey::new(&raw::ED25519, pair.public_key().as_ref()).expect("its public half");
+    let key = pem(pair.to_pkcs8().expect("its text").as_ref());
+    let sign = move |message: &[u8], _: &[u8]| {
+        black_box(pair.sign(message));
+    };
+    Bench { form: Form::Key, key, verify: public(parsed), sign: Box::new(sign) }
+}
+
+fn secret(algorithm: hmac::Algorithm) -> Bench {
+    let key = vec![7; 64];
+    let (verifying, signing) = (hmac::Key::new(algorithm, &key), hmac::Key::new(algorithm, &key));
+    let verify =
+        move |message: &[u8], signature: &[u8]| hmac::verify(&verifying, message, signature).expect("a good tag");
+    let sign = move |message: &[u8], _: &[u8]| {
+        black_box(hmac::sign(&signing, message));
+    };
+    Bench { form: Form::Secret, key, verify: Box::new(verify), sign: Box::new(sign) }
+}
+
+fn bench_of(algorithm: Algorithm) -> Bench {
+    match algorithm {
+        Algorithm::RS256 => rsa(&raw::RSA_PKCS1_2048_8192_SHA256, &raw::RSA_PKCS1_SHA256),
+        Algorithm::RS384 => rsa(&raw::RSA_PKCS1_2048_8192_SHA384, &raw::RSA_PKCS1_SHA384),
+        Algorithm::RS512 => rsa(&raw::RSA_PKCS1_2048_8192_SHA512, &raw::RSA_PKCS1_SHA512),
+        Algorithm::PS256 => rsa(&raw::RSA_PSS_2048_8192_SHA256, &raw::RSA_PSS_SHA256),
+        Algorithm::PS384 => rsa(&raw::RSA_PSS_2048_8192_SHA384, &raw::RSA_PSS_SHA384),
+        Algorithm::PS512 => rsa(&raw::RSA_PSS_2048_8192_SHA512, &raw::RSA_PSS_SHA512),
+        Algorithm::ES256 => ecdsa(&raw::ECDSA_P256_SHA256_FIXED, &raw::ECDSA_P256_SHA256_FIXED_SIGNING),
+        Algorithm::ES384 => ecdsa(&raw::ECDSA_P384_SHA384_FIXED, &raw::ECDSA_P384_SHA384_FIXED_SIGNING),
+        Algorithm::ES512 => ecdsa(&raw::ECDSA_P521_SHA512_FIXED, &raw::ECDSA_P521_SHA512_FIXED_SIGNING),
+        Algorithm::ES256K => ecdsa(&raw::ECDSA_P256K1_SHA256_FIXED, &raw::ECDSA_P256K1_SHA256_FIXED_SIGNING),
+        Algorithm::EdDSA => ed25519(),
+        Algorithm::HS256 => secret(hmac::HMAC_SHA256),
+        Algorithm::HS384 => secret(hmac::HMAC_SHA384),
+        Algorithm::HS512 => secret(hmac::HMAC_SHA512),
+    }
+}
+
+/// Microseconds of one call: the best of five spells, for the machine has other things to do.
+fn cost(call: impl Fn()) -> f64 {
+    let spell = || {
+        let (start, mut calls) = (Instant::now(), 0u32);
+        while start.elapsed() < SPELL / 5 {
+            call();
+            calls += 1;
+        }
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+    };
+    (0..5).map(|_| spell()).fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    println!("microseconds a call   verify: primitive  here      sign: primitive  here");
+    for algorithm in Algorithm::ALL {
+        let bench = bench_of(algorithm);
+        let keyring = Keyring::from_texts(&[(bench.form, &bench.key)]).expect("a key");
+        let ring = keyring.ring();
+        let (keys, key) = (ring.verifying.as_ref().expect("verifies"), ring.signing.as_ref().expect("signs"));
+        let issue = Issue { algorithm: Some(algorithm), lifetime: Some(600), ..Issue::default() };
+        let token = sign(CLAIMS, key, &issue, NOW).expect("a token");
+        let (message, signature) = token.rsplit_once('.').expect("three parts");
+        let signature = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature);
+        let (message, signature) = (message.as_bytes(), signature.expect("base64url"));
+        let policy = Policy { audiences: Some(vec!["api".into()]), ..Policy::default() };
+        println!(
+            "{algorithm:<22} {:>17.2} {:>5.2} {:>20.2} {:>5.2}",
+            cost(|| (bench.verify)(message, &signature)),
+            cost(|| {
+                black_box(verify(token.as_bytes(), keys, &policy, NOW).expect("a good token"));
+            }),
+            cost(|| (bench.sign)(message, &signature)),
+            cost(|| {
+                black_box(sign(CLAIMS, key, &issue, NOW).expect("a token"));
+            }),
+        );
+    }
+}

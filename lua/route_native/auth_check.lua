@@ -1,0 +1,123 @@
+-- check(): only requests with a valid token that is allowed here go on.
+--
+--   key, key_file, secret_file  one of them: see auth_keys.lua
+--   policy        what route_native.jwt's policy() takes, or what it returns; default {}
+--   token         where the token is: "header" (Authorization), "header:NAME", "cookie:NAME", "query:NAME", or a list;
+--                 default "header"
+--   require       claims that must have a value: { role = "admin" }, { role = { "admin", "owner" } }, { role =
+--                 function }
+--   scope         scopes that the token must have, all of them
+--   headers       claims for the upstream: { ["X-Claim-Sub"] = "sub" }; the client's own are always removed
+--   strip_token   whether the upstream is not to see the token; default false. A token in the query is never passed on
+--   cors_preflight  whether a CORS preflight, which never carries a token, goes on without one; default false
+--   realm         what WWW-Authenticate names; default: none
+--
+-- | status | when                                                                  |
+-- |--------|-----------------------------------------------------------------------|
+-- | 401    | no token, or one that is not valid; WWW-Authenticate as in RFC 6750 §3 |
+-- | 403    | the token is valid, and a rule or a scope does not allow the request  |
+-- | 503    | the keys cannot be read                                               |
+
+local auth_keys = require "route_native.auth_keys"
+local auth_token = require "route_native.auth_token"
+local claim_headers = require "route_native.claim_headers"
+local claim_rules = require "route_native.claim_rules"
+local fields_of = require("route_native.fields").of
+local jwt = require "route_native.jwt"
+local response = require "route_native.response"
+
+local ngx = ngx
+
+local RETRY_AFTER = 5
+local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
+local FORBIDDEN = '{"code":"forbidden","message":"The access token does not allow this"}\n'
+
+local _M = {}
+
+function _M.read(config)
+    local fields = fields_of(config, "route_native.auth: check()")
+    local self = {
+        keys = auth_keys.read(fields),
+        sources = auth_token.read(fields),
+        rules = claim_rules.read(fields),
+        headers = claim_headers.read(fields),
+        strip = fields:take("strip_token", "boolean", false),
+        preflight = fields:take("cors_preflight", "boolean", false),
+    }
+    local realm = fields:text("realm", '^[^"\\]+$', "a text without quotes and backslashes")
+    self.challenge = realm and ('Bearer realm="%s"'):format(realm) or "Bearer"
+    local policy = fields:take("policy", "table", {})
+    fields:finish()
+    if policy.handle then
+        self.policy = policy
+    else
+        local ok, made = pcall(jwt.policy, policy)
+        if not ok then
+            fields:fail((tostring(made):gsub("^.*route_native%.jwt: ", "")))
+        end
+        self.policy = made
+    end
+    return self
+end
+
+local function challenge(self, attributes)
+    local separator = self.challenge == "Bearer" and " " or ", "
+    return attributes and self.challenge .. separator .. attributes or self.challenge
+end
+
+local function refuse(self, status, body, reason, attributes)
+    auth_token.note_reason(reason)
+    ngx.header["WWW-Authenticate"] = challenge(self, attributes)
+    return response.finish(status, body)
+end
+
+-- The Fetch standard's preflight: OPTIONS with both of these headers.
+local function is_preflight(headers)
+    return ngx.req.get_method() == "OPTIONS" and headers.origin and headers["access-control-request-method"]
+end
+
+function _M.run(self)
+    local headers = ngx.req.get_headers(0)
+    claim_headers.clear(self.headers, headers)
+    local token, source, trouble = auth_token.find(self.sources, headers)
+    if self.preflight and is_preflight(headers) then
+        return nil
+    end
+    local keys, why = self.keys()
+    if not keys then
+        ngx.log(ngx.ERR, "route_native.auth: ", why)
+        return response.unavailable(RETRY_AFTER)
+    end
+    if not token and not trouble then
+        return refuse(self, ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED, "token_missing")
+    end
+    local claims, header
+    if not trouble then
+        auth_token.note_token(token)
+        claims, header = jwt.verify(token, keys, self.policy)
+        trouble = not claims and header
+    end
+    if trouble then
+        -- An empty token was sent, so it is not missing.
+        trouble = trouble == "token_missing" and "token_malformed" or trouble
+        return refuse(self, ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED, trouble, 'error="invalid_token"')
+    end
+    local allowed, lacks_scope = claim_rules.allow(self.rules, claims)
+    if not allowed then
+        local attributes = 'error="insufficient_scope"'
+        if lacks_scope then
+            attributes = ('%s, scope="%s"'):format(attributes, self.rules.scope)
+        end
+        return refuse(self, ngx.HTTP_FORBIDDEN, FORBIDDEN, lacks_scope and "scope_missing" or "claim_not_allowed",
+            attributes)
+    end
+    if not claim_headers.set(self.headers, claims) then
+        return refuse(self, ngx.HTTP_FORBIDDEN, FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
+    end
+    if self.strip then
+        source.remove(headers)
+    end
+    return claims, header
+end
+
+return _M

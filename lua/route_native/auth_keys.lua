@@ -1,0 +1,42 @@
+-- The keys of a check or a login: given as such, or as a file that may not be there yet.
+
+local keyring = require "route_native.keyring"
+
+local _M = {}
+
+-- Takes exactly one of `key`, `key_file` and `secret_file`. Returns a function that returns the keys, or nil and why
+-- not.
+-- `key` is a handle of route_native.jwt, a string, or a list of strings of which the first signs and each is accepted.
+function _M.read(fields)
+    local key = fields:take("key", "string or table")
+    local key_file = fields:text("key_file", ".", "a path")
+    local secret_file = fields:text("secret_file", ".", "a path")
+    if (key and 1 or 0) + (key_file and 1 or 0) + (secret_file and 1 or 0) ~= 1 then
+        fields:fail('exactly one of "key", "key_file" and "secret_file" is needed')
+    end
+    if key then
+        local is_list = type(key) == "table" and not keyring.is(key)
+        local ok, keys = pcall(is_list and keyring.keys or keyring.of, key)
+        if not ok then
+            fields:fail((tostring(keys):gsub("^.*route_native%.jwt: ", "")))
+        end
+        return function() return keys end
+    end
+    local open = key_file and keyring.key_file or keyring.secret_file
+    local keys, trouble
+    local function get()
+        if not keys then
+            local ok, found = pcall(open, key_file or secret_file)
+            if ok then
+                keys = found
+            else
+                trouble = tostring(found):gsub("^.*route_native%.jwt: ", "")
+            end
+        end
+        return keys, trouble
+    end
+    get() -- now, while the master may still read what the workers may not
+    return get
+end
+
+return _M

@@ -1,0 +1,247 @@
+-- login(): hands the request to an internal location that knows the users, and signs what it says of them.
+--
+--   backend       the internal location, such as "/authenticate"; it gets the request's body by POST
+--   key, key_file, secret_file  one of them: see auth_keys.lua; the first key that can sign signs
+--   issuer        `iss`
+--   lifetime      seconds until `exp`; default 3600
+--   algorithm     default: the key's first
+--   user_field    what the body calls the user; default "username"
+--   rate_limit    false, or { dict = "route_native_login", per_user = 10, per_address = 50, window = 60 }: failed
+--                 attempts
+--   max_body      bytes of the request's body, and of the backend's; default 65536
+--   cookie        { name =, path = "/", domain =, same_site = "Lax", secure = true }: the token also as an HttpOnly
+--                 cookie
+--
+-- | status  | when                                                                       |
+-- |---------|----------------------------------------------------------------------------|
+-- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
+-- | 400     | the body is a JSON object that names a member twice, or no JSON after a `{` |
+-- | 405     | not a POST                                                                 |
+-- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
+-- | 429     | too many failed attempts; Retry-After says when to come back                |
+-- | 502     | the backend's 200 is no JSON object, or too large                          |
+-- | 503     | the keys cannot be read                                                    |
+-- | 505     | HTTP/2, on a lua-nginx-module before 0.10.28, which cannot do subrequests there |
+-- | other   | the backend's own, with its body                                           |
+
+local auth_keys = require "route_native.auth_keys"
+local cjson = require "cjson.safe"
+local fields_of = require("route_native.fields").of
+local jwt = require "route_native.jwt"
+local library = require "route_native.library"
+local rate_limit = require "route_native.rate_limit"
+local response = require "route_native.response"
+
+local ngx = ngx
+
+local RETRY_AFTER = 5
+-- The first lua-nginx-module whose subrequests work over HTTP/2.
+local SUBREQUESTS_OVER_HTTP2 = 10028
+local MESSAGES = {
+    [400] = '{"code":"bad_request","message":"The body is not a JSON object"}\n',
+    [405] = '{"code":"method_not_allowed","message":"Log in with POST"}\n',
+    [411] = '{"code":"length_required","message":"The length of the body is not known"}\n',
+    [413] = '{"code":"body_too_large","message":"The body is too large"}\n',
+    [429] = '{"code":"too_many_attempts","message":"Too many attempts, try again later"}\n',
+    [502] = '{"code":"bad_gateway","message":"The login service gave no answer that can be used"}\n',
+    [505] = '{"code":"http_version_not_supported","message":"Log in over HTTP/1.1"}\n',
+}
+-- What of the backend's answer reaches the client when it is no 200.
+local PASSED_ON = { "Content-Type", "WWW-Authenticate", "Retry-After", "Location" }
+-- What of the client's request would make the backend's answer something else than its JSON.
+local NOT_FOR_THE_BACKEND = { "Accept-Encoding", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
+    "If-Unmodified-Since" }
+
+local _M = {}
+
+local function cookie_of(fields)
+    local given = fields:take("cookie", "table")
+    if not given then
+        return nil
+    end
+    local nested = fields_of(given, fields.owner .. ": cookie")
+    local cookie = {
+        name = nested:text("name", "^[%w_-]+$", "letters, digits, _ and -", "token"),
+        path = nested:text("path", "^/[^;,%s]*$", "a path", "/"),
+        domain = nested:text("domain", "^[%w.-]+$", "a host name"),
+        same_site = nested:text("same_site", "^%a+$", "Strict, Lax or None", "Lax"),
+        secure = nested:take("secure", "boolean", true),
+    }
+    nested:finish()
+    if not ({ Strict = true, Lax = true, None = true })[cookie.same_site] then
+        nested:fail('the field "same_site" must be Strict, Lax or None')
+    elseif cookie.same_site == "None" and not cookie.secure then
+        nested:fail('a cookie with "same_site" None must be secure')
+    end
+    return cookie
+end
+
+function _M.read(config)
+    local fields = fields_of(config, "route_native.auth: login()")
+    local self = {
+        keys = auth_keys.read(fields),
+        backend = fields:text("backend", "^/%S*$", "an internal location that begins with /")
+            or fields:fail('the field "backend" is needed'),
+        user_field = fields:text("user_field", ".", "a name", "username"),
+        max_body = fields:number("max_body", 1, 1048576, 65536),
+        limit = rate_limit.read(fields),
+        cookie = cookie_of(fields),
+    }
+    self.issue = {
+        issuer = fields:text("issuer", ".", "a text") or fields:fail('the field "issuer" is needed'),
+        lifetime = fields:number("lifetime", 1, 366 * 86400, 3600),
+        algorithm = fields:text("algorithm", "^%w+$", "the name of an algorithm"),
+        jti = true,
+    }
+    fields:finish()
+    local keys = self.keys()
+    if keys then
+        -- A key that cannot sign, or not so, is found now and not at the first login.
+        local ok, message = pcall(jwt.sign, {}, keys, self.issue)
+        if not ok then
+            fields:fail((tostring(message):gsub("^.*route_native%.jwt: ", "")))
+        end
+    end
+    return self
+end
+
+local function refuse(status)
+    return response.finish(status, MESSAGES[status])
+end
+
+-- The request's body, or nil and a status.
+local function body_of(self)
+    local announced = tonumber(ngx.var.http_content_length)
+    if announced and announced > self.max_body then
+        return nil, 413
+    end
+    -- Raises over HTTP/2 when the client did not say how long the body is.
+    if not pcall(ngx.req.read_body) then
+        return nil, 411
+    end
+    local body = ngx.req.get_body_data()
+    if not body and ngx.req.get_body_file() then
+        -- Larger than nginx keeps in memory (client_body_buffer_size): it is still bounded by client_max_body_size.
+        local file = io.open(ngx.req.get_body_file(), "rb")
+        body = file and file:read(self.max_body + 1) or ""
+        if file then
+            file:close()
+        end
+    end
+    if body and #body > self.max_body then
+        return nil, 413
+    end
+    return body or ""
+end
+
+-- Whom the body names, for the rate limit alone: nil when it names nobody. A JSON object that could be read in two ways
+-- is refused, because the backend might read the other one: nil and 400.
+local function user_of(self, body)
+    local user
+    if body:match("^%s*{") then
+        if library.rn_json_check(body, #body) ~= 0 then
+            return nil, 400
+        end
+        user = cjson.decode(body)[self.user_field]
+    else
+        user = ngx.decode_args(body, 100)[self.user_field]
+        if type(user) == "table" then
+            return nil, 400
+        end
+    end
+    return type(user) == "string" and user or nil
+end
+
+local function ask_backend(self, body)
+    for _, name in ipairs(NOT_FOR_THE_BACKEND) do
+        ngx.req.clear_header(name)
+    end
+    return ngx.location.capture(self.backend, { method = ngx.HTTP_POST, body = body })
+end
+
+local function pass_on(self, result)
+    local status = result.status
+    if status < 200 or #result.body > self.max_body or result.truncated then
+        return refuse(502)
+    end
+    for _, name in ipairs(PASSED_ON) do
+        ngx.header[name] = result.header[name]
+    end
+    ngx.header["Cache-Control"] = "no-store"
+    ngx.status = status
+    ngx.print(result.body)
+    return ngx.exit(status)
+end
+
+local function set_cookie(self, token)
+    local cookie = self.cookie
+    local parts = { cookie.name .. "=" .. token, "Path=" .. cookie.path, "Max-Age=" .. self.issue.lifetime, "HttpOnly",
+        "SameSite=" .. cookie.same_site }
+    if cookie.secure then
+        parts[#parts + 1] = "Secure"
+    end
+    if cookie.domain then
+        parts[#parts + 1] = "Domain=" .. cookie.domain
+    end
+    ngx.header["Set-Cookie"] = table.concat(parts, "; ")
+end
+
+local function grant(self, keys, result)
+    local token, reason
+    if #result.body <= self.max_body and not result.truncated then
+        token, reason = jwt.sign(result.body, keys, self.issue)
+    end
+    if not token then
+        ngx.log(ngx.ERR, "route_native.auth: the login service's answer cannot be signed: ", reason or "too large")
+        return refuse(502)
+    end
+    if self.cookie then
+        set_cookie(self, token)
+    end
+    return response.finish(ngx.HTTP_OK, ('{"token":"%s"}\n'):format(token))
+end
+
+function _M.run(self)
+    if ngx.req.get_method() ~= "POST" then
+        ngx.header["Allow"] = "POST"
+        return refuse(405)
+    end
+    if ngx.req.http_version() >= 2 and ngx.config.ngx_lua_version < SUBREQUESTS_OVER_HTTP2 then
+        -- Left unread, the body would end the stream before some clients have seen the answer.
+        pcall(ngx.req.read_body)
+        ngx.log(ngx.ERR, "route_native.auth: login() over HTTP/2 needs lua-nginx-module 0.10.28 (OpenResty 1.27.1.2)")
+        return refuse(505)
+    end
+    local keys, why = self.keys()
+    if not keys then
+        ngx.log(ngx.ERR, "route_native.auth: ", why)
+        return response.unavailable(RETRY_AFTER)
+    end
+    local body, status = body_of(self)
+    if not body then
+        return refuse(status)
+    end
+    local user
+    user, status = user_of(self, body)
+    if status then
+        return refuse(status)
+    end
+    local ticket, wait
+    if self.limit then
+        ticket, wait = self.limit:count(user)
+        if not ticket then
+            ngx.header["Retry-After"] = wait
+            return refuse(429)
+        end
+    end
+    local result = ask_backend(self, body)
+    if ticket and (result.status == ngx.HTTP_OK or result.status >= 500) then
+        self.limit:forgive(ticket)
+    end
+    if result.status == ngx.HTTP_OK then
+        return grant(self, keys, result)
+    end
+    return pass_on(self, result)
+end
+
+return _M

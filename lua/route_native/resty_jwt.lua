@@ -1,0 +1,378 @@
+-- route_native.resty_jwt: the documented API of lua-resty-jwt, so that a program changes one `require`.
+--
+--     local jwt = require "route_native.resty_jwt"
+--     local obj = jwt:verify(secret, token)          -- obj.valid and obj.verified: only for a token that is both
+--
+-- What differs, and why:
+-- - After verify(), `valid` is true only when the signature and the claims hold. lua-resty-jwt says true for a forgery.
+-- - A public key or certificate is never an HMAC secret, and a key's type fixes the algorithms.
+-- - The signature is checked before the claims, so that validators see only what the issuer said.
+-- - Tokens are read strictly, at most 16 KB of them: three canonical parts, no duplicate members, no `crit`.
+-- - A secret shorter than 32 bytes is accepted, as programs have always used them, and the log says so once.
+-- - Encrypted tokens: `dir` and `RSA-OAEP-256` with A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM. No PBES2.
+-- - `lifetime_grace_period` holds for the call that it is given to.
+
+local cjson = require("cjson.safe").new()
+local claims_spec = require "route_native.resty_jwt_claims"
+local ffi = require "ffi"
+local keyring = require "route_native.keyring"
+local library = require "route_native.library"
+local native = require "route_native.jwt"
+local reason = require "route_native.reason"
+local trust = require "route_native.resty_jwt_trust"
+
+local ffi_string, format = ffi.string, string.format
+local ngx = ngx
+local OK = reason.OK
+
+local BUFFER_BYTES = 16384
+local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
+local texts = ffi.new("rn_token_texts")
+local length = ffi.new("size_t[1]")
+local any_algorithm = native.policy {}
+
+local INVALID = "invalid jwt string"
+local VERIFIED = "everything is awesome~ :p"
+local HMAC = { HS256 = true, HS384 = true, HS512 = true }
+local EDDSA = { EdDSA = true }
+-- The public-key algorithms that x5c is for, with the size of an ECDSA signature.
+local CERTIFIED = {
+    RS256 = 0, RS384 = 0, RS512 = 0, PS256 = 0, PS384 = 0, PS512 = 0, ES256 = 64, ES384 = 96, ES512 = 132, ES256K = 64,
+}
+
+local _M = { _VERSION = "0.1.0" }
+local mt = { __index = _M }
+
+-- Encrypted tokens that were decrypted here, and with it authenticated.
+local decrypted = setmetatable({}, { __mode = "k" })
+
+function _M.new()
+    return setmetatable({}, mt)
+end
+
+-- Raises what lua-resty-jwt's sign() raises.
+local function refuse(...)
+    error({ reason = format(...) }, 0)
+end
+
+-- Base64url without padding; a table becomes JSON first.
+function _M.jwt_encode(self, value, is_payload)
+    if type(value) == "table" then
+        value = (is_payload and self.payload_encoder or cjson.encode)(value)
+    end
+    return (ngx.encode_base64(value, true):gsub("[+/]", { ["+"] = "-", ["/"] = "_" }))
+end
+
+-- The reverse; nil when it is no base64url. With `json`, what the JSON says.
+function _M.jwt_decode(self, text, json, is_payload)
+    text = text:gsub("[-_]", { ["-"] = "+", ["_"] = "/" })
+    local data = ngx.decode_base64(text .. ("="):rep(-#text % 4))
+    if data and json then
+        return (is_payload and self.payload_decoder or cjson.decode)(data)
+    end
+    return data
+end
+
+-- A payload as the program sees it: what its JSON says, or the text itself where it is none. JSON objects are read
+-- strictly: nil for one that names a member twice.
+local function payload_of(self, text)
+    if text:match("^%s*{") and library.rn_json_check(text, #text) ~= OK then
+        return nil
+    end
+    local value = (self.payload_decoder or cjson.decode)(text)
+    return value == nil and text or value
+end
+
+local function invalid(message, ...)
+    return { valid = false, verified = false, reason = select("#", ...) > 0 and format(message, ...) or message }
+end
+
+local function written()
+    return ffi_string(buffer, texts.header_length), ffi_string(buffer + texts.header_length, texts.claims_length)
+end
+
+local function load_signed(self, token, raw_header, raw_payload, signature)
+    local status = library.rn_jws_decode_unverified(token, #token, buffer, BUFFER_BYTES, texts)
+    if status ~= OK then
+        if status ~= reason.TOKEN_MALFORMED then
+            return invalid(INVALID)
+        end
+        -- Which of the two it is: the header alone is a token with an empty payload.
+        local alone = raw_header .. ".."
+        status = library.rn_jws_decode_unverified(alone, #alone, buffer, BUFFER_BYTES, texts)
+        return status ~= OK and invalid("invalid header: %s", raw_header) or invalid("invalid payload: %s", raw_payload)
+    end
+    local header, payload = written()
+    payload = payload_of(self, payload)
+    if payload == nil then
+        return invalid("invalid payload: %s", raw_payload)
+    end
+    return {
+        typ = "JWT", valid = true, verified = false, raw_header = raw_header, raw_payload = raw_payload,
+        header = cjson.decode(header), payload = payload, signature = signature,
+    }
+end
+
+local JWE_REASONS = {
+    [reason.TOKEN_MALFORMED] = INVALID,
+    [reason.ALGORITHM_NOT_ALLOWED] = "invalid algorithm: only dir and RSA-OAEP-256, with A128CBC-HS256, A256CBC-HS512, "
+        .. "A128GCM or A256GCM",
+    [reason.HEADER_UNSUPPORTED] = "invalid header: crit and zip are not supported",
+    [reason.KEY_UNSUPPORTED] = "invalid pre-shared key",
+    [reason.DECRYPTION_FAILED] = "failed to decrypt payload: bad decrypt",
+}
+
+local function load_encrypted(self, token, secret)
+    if type(secret) ~= "string" then
+        return invalid(secret == nil and "preshared key must not be null" or "invalid secret type (must be string)")
+    end
+    local status = library.rn_jwe_decrypt(secret, #secret, token, #token, buffer, BUFFER_BYTES, texts)
+    if status ~= OK then
+        return invalid(JWE_REASONS[status] or INVALID)
+    end
+    local header, payload = written()
+    payload = payload_of(self, payload)
+    if payload == nil then
+        return invalid("failed to decrypt payload: it names a member twice")
+    end
+    local obj = { typ = "JWE", valid = true, verified = false, header = cjson.decode(header), payload = payload }
+    decrypted[obj] = true
+    return obj
+end
+
+-- Takes a token apart. `valid` says that it could be, and nothing of who signed it: verify_jwt_obj() does.
+-- `secret` is needed for an encrypted token.
+function _M.load_jwt(self, token, secret)
+    if type(token) ~= "string" or #token > BUFFER_BYTES then
+        return invalid(INVALID)
+    end
+    local raw_header, raw_payload, signature = token:match("^([^.]+)%.([^.]*)%.([^.]*)$")
+    if raw_header then
+        return load_signed(self, token, raw_header, raw_payload, signature)
+    elseif token:match("^[^.]+%.[^.]*%.[^.]+%.[^.]*%.[^.]+$") then
+        return load_encrypted(self, token, secret)
+    end
+    return invalid(INVALID)
+end
+
+-- The secret itself: a string, or what a function says for the token's `kid`. Returns nil and a reason otherwise.
+local function secret_of(secret, header)
+    if type(secret) == "string" then
+        return secret
+    elseif type(secret) ~= "function" then
+        return nil, "invalid secret type (must be string or function)"
+    elseif not HMAC[header.alg] then
+        return nil, "secret function can only be used with hmac alg: " .. tostring(header.alg)
+    elseif header.kid == nil then
+        return nil, "secret function specified without kid in header"
+    end
+    local found = secret(header.kid)
+    if type(found) ~= "string" then
+        return nil, "function returned nil for kid: " .. tostring(header.kid)
+    end
+    return found
+end
+
+local warned = false
+
+local function hmac_keys(secret, header)
+    local text, why = secret_of(secret, header)
+    if not text then
+        return nil, why
+    end
+    local keys = keyring.of_text(keyring.SHORT_SECRET, text)
+    if not keys then
+        return nil, "the secret is empty or a PEM key, and hmac needs a secret"
+    end
+    if #text < 32 and not warned then
+        warned = true
+        ngx.log(ngx.WARN, "route_native.resty_jwt: an HMAC secret is shorter than 32 bytes, and can be guessed from a "
+            .. "token")
+    end
+    return keys
+end
+
+-- The keys that may have signed a token. Returns nil and a reason when there are none.
+local function keys_of(self, secret, obj)
+    local alg = obj.header.alg
+    if HMAC[alg] then
+        return hmac_keys(secret, obj.header)
+    elseif CERTIFIED[alg] and self.trusted_certs_file then
+        return trust.keys_of(self, obj)
+    elseif secret == nil then
+        return nil, CERTIFIED[alg] and "No trusted certs loaded" or "Failed to load EdDSA public key: no key provided"
+    end
+    local text, why = secret_of(secret, obj.header)
+    if not text then
+        return nil, why
+    end
+    local keys = (text:find("-----BEGIN ", 1, true) or text:match("^%s*{")) and keyring.of_text(keyring.KEY, text)
+    if not keys then
+        return nil, EDDSA[alg] and "Failed to load EdDSA public key: not a key"
+            or "Decode secret is not a valid cert/public key"
+    end
+    return keys
+end
+
+local function mismatch(self, obj, status)
+    local alg = obj.header.alg
+    if status == reason.HEADER_UNSUPPORTED then
+        return "invalid header: crit, b64, zip and enc are not supported"
+    elseif HMAC[alg] then
+        return "signature mismatch: " .. obj.signature
+    elseif status == reason.TOKEN_MALFORMED then
+        return "Wrongly encoded signature"
+    elseif EDDSA[alg] then
+        return "EdDSA signature verification failed"
+    elseif CERTIFIED[alg] > 0 and #(self:jwt_decode(obj.signature) or "") ~= CERTIFIED[alg] then
+        return "signature length != 2 * order length"
+    end
+    return "Verification failed"
+end
+
+-- Why the signature does not hold; nil when it does.
+local function signature_trouble(self, secret, obj)
+    local alg = obj.header.alg
+    if alg == nil then
+        return "No algorithm supplied"
+    elseif self.alg_whitelist and self.alg_whitelist[alg] == nil then
+        return "whitelist unsupported alg: " .. tostring(alg)
+    elseif obj.typ == "JWE" then
+        return not decrypted[obj] and "signature mismatch: the token was not decrypted here" or nil
+    elseif not (HMAC[alg] or EDDSA[alg] or CERTIFIED[alg]) then
+        return "Unsupported algorithm " .. tostring(alg)
+    end
+    local keys, why = keys_of(self, secret, obj)
+    if not keys then
+        return why
+    end
+    local token = format("%s.%s.%s", obj.raw_header, obj.raw_payload, obj.signature)
+    local status = library.rn_jws_verify(keys:current(), any_algorithm.handle, token, #token)
+    return status ~= OK and mismatch(self, obj, status) or nil
+end
+
+-- Verifies what load_jwt() returned: the signature, then the claims. Sets `verified`, `valid` and `reason`.
+function _M.verify_jwt_obj(self, secret, obj, ...)
+    if not obj.valid then
+        return obj
+    end
+    local trouble = obj.reason or signature_trouble(self, secret, obj) or claims_spec.trouble(obj, ...)
+    obj.verified = not trouble
+    obj.valid = not trouble
+    obj.reason = trouble or VERIFIED
+    return obj
+end
+
+-- load_jwt() and verify_jwt_obj() in one.
+function _M.verify(self, secret, token, ...)
+    return self:verify_jwt_obj(secret, self:load_jwt(token, secret), ...)
+end
+
+local function raw_part(self, obj, name)
+    local raw = obj["raw_" .. name]
+    if raw then
+        return self:jwt_decode(raw) or refuse("invalid %s: %s", name, raw)
+    end
+    local part = obj[name]
+    if part == nil then
+        refuse("missing part %s", name)
+    elseif type(part) ~= "table" then
+        return tostring(part)
+    end
+    local text, message = (name == "payload" and self.payload_encoder or cjson.encode)(part)
+    return text or refuse("invalid %s: %s", name, tostring(message))
+end
+
+local SIGN_JWE_REASONS = {
+    [reason.ALGORITHM_NOT_ALLOWED] = "unsupported payload encryption algorithm :%s with %s",
+    [reason.KEY_UNSUPPORTED] = "Decode secret is not a valid cert/public key: invalid pre-shared key",
+}
+
+local function sign_encrypted(self, secret, obj)
+    if type(secret) ~= "string" then
+        refuse("invalid secret type (must be string)")
+    end
+    local header = {}
+    for name, value in pairs(obj.header) do
+        header[name] = value
+    end
+    header.typ = nil
+    local json = cjson.encode(header)
+    local payload = raw_part(self, { payload = obj.payload }, "payload")
+    local status = library.rn_jwe_encrypt(secret, #secret, json, #json, payload, #payload, buffer, BUFFER_BYTES, length)
+    if status ~= OK then
+        refuse(SIGN_JWE_REASONS[status] or reason.name(status), tostring(header.enc), tostring(header.alg))
+    end
+    return ffi_string(buffer, length[0])
+end
+
+-- Signs { header, payload }, and returns the token. Raises { reason = … } as lua-resty-jwt does.
+function _M.sign(self, secret, obj)
+    local header = type(obj) == "table" and obj.header
+    if type(header) ~= "table" then
+        refuse("missing part header")
+    end
+    local typ, alg = header.typ, header.alg
+    if typ ~= nil and typ ~= "JWT" and typ ~= "JWE" then
+        refuse("invalid typ: %s", tostring(typ))
+    elseif obj.typ == "JWE" or (obj.typ == nil and (typ == "JWE" or header.enc)) then
+        return sign_encrypted(self, secret, obj)
+    end
+    local json, payload = raw_part(self, obj, "header"), raw_part(self, obj, "payload")
+    local keys, why
+    if HMAC[alg] then
+        keys, why = hmac_keys(secret, header)
+    elseif EDDSA[alg] or CERTIFIED[alg] then
+        keys, why = keyring.of_text(keyring.KEY, tostring(secret))
+        why = why and "signer error: " .. why
+    else
+        refuse("unsupported alg: %s", tostring(alg))
+    end
+    if not keys then
+        refuse("%s", why)
+    end
+    local status = library.rn_jws_sign(keys:current(), json, #json, payload, #payload, buffer, BUFFER_BYTES, length)
+    if status ~= OK then
+        refuse("signer error: %s", reason.name(status))
+    end
+    return ffi_string(buffer, length[0])
+end
+
+-- Only these algorithms are accepted: a table with their names as keys; nil for all.
+function _M.set_alg_whitelist(self, algorithms)
+    self.alg_whitelist = algorithms
+end
+
+-- Tokens bring their certificate (x5c), and one of those in this PEM file must vouch for it.
+function _M.set_trusted_certs_file(self, filename)
+    self.trusted_certs_file = filename
+end
+
+-- A function (url, iss, kid) that returns the certificate behind an x5u.
+function _M.set_x5u_content_retriever(self, retriever)
+    if type(retriever) ~= "function" then
+        error("'retriever_function' is expected to be a function", 0)
+    end
+    self.x5u_content_retriever = retriever
+end
+
+function _M.set_payload_encoder(self, encoder)
+    if type(encoder) ~= "function" then
+        refuse("payload encoder must be function")
+    end
+    self.payload_encoder = encoder
+end
+
+function _M.set_payload_decoder(self, decoder)
+    if type(decoder) ~= "function" then
+        refuse("payload decoder must be function")
+    end
+    self.payload_decoder = decoder
+end
+
+-- The validation that a call without claim specs does.
+function _M.get_default_validation_options(_, obj)
+    return claims_spec.defaults(obj)
+end
+
+return _M

@@ -1,0 +1,103 @@
+-- Claim specs and the older timeframe options of lua-resty-jwt's documented API.
+
+local cjson = require("cjson.safe").new()
+local validators = require "route_native.resty_jwt_validators"
+
+local format, gsub = string.format, string.gsub
+
+local WHOLE = "__jwt"
+local OPTIONS = { valid_issuers = true, lifetime_grace_period = true, require_nbf_claim = true,
+    require_exp_claim = true }
+
+local _M = {}
+
+-- Whether a table holds timeframe options and nothing else.
+local function is_options(spec)
+    if type(spec) ~= "table" or next(spec) == nil then
+        return false
+    end
+    for name in pairs(spec) do
+        if not OPTIONS[name] then
+            return false
+        end
+    end
+    return true
+end
+
+local function flag(options, name)
+    local value = options[name]
+    if value ~= nil and type(value) ~= "boolean" then
+        error(format("'%s' validation option is expected to be a boolean.", name), 0)
+    end
+    return value
+end
+
+local function spec_of(options)
+    local spec = {}
+    if options.valid_issuers ~= nil then
+        spec.iss = validators.equals_any_of(options.valid_issuers)
+    end
+    local grace = options.lifetime_grace_period
+    if grace ~= nil and (type(grace) ~= "number" or grace < 0) then
+        error("leeway must be a non-negative number", 0)
+    end
+    local nbf, exp = flag(options, "require_nbf_claim"), flag(options, "require_exp_claim")
+    if grace == nil and nbf == nil and exp == nil then
+        return spec
+    end
+    if grace and not nbf and not exp then
+        spec[WHOLE] = validators.require_one_of { "nbf", "exp" }
+    end
+    spec.nbf = (nbf and validators.is_not_before or validators.opt_is_not_before)(grace)
+    spec.exp = (exp and validators.is_not_expired or validators.opt_is_not_expired)(grace)
+    return spec
+end
+
+-- Without specs, the times that the claims have are checked.
+function _M.defaults(obj)
+    local payload = type(obj.payload) == "table" and obj.payload or {}
+    return { require_exp_claim = payload.exp ~= nil, require_nbf_claim = payload.nbf ~= nil }
+end
+
+-- Why one spec does not hold; nil when it does.
+local function spec_trouble(obj, spec, json)
+    for claim, validator in pairs(spec) do
+        if type(validator) ~= "function" then
+            error("Claim spec value must be a function - see jwt-validators.lua for helper functions", 0)
+        end
+        local value
+        if claim == WHOLE then
+            value = cjson.decode(json())
+        elseif type(obj.payload) == "table" then
+            value = obj.payload[claim]
+        end
+        local ok, result = pcall(validator, value, claim, json())
+        if not ok then
+            return type(result) == "table" and result.reason or (gsub(tostring(result), "^.-:%d-: ", ""))
+        elseif result == false then
+            return format("Claim '%s' ('%s') returned failure", claim, tostring(value))
+        end
+    end
+end
+
+-- Why the claims do not hold; nil when they do. A spec that is itself wrong is an error.
+function _M.trouble(obj, ...)
+    local specs = { ... }
+    if #specs == 0 then
+        specs[1] = _M.defaults(obj)
+    end
+    local encoded
+    -- Validators get the whole object as JSON. It is written once, and before any of them could change the object.
+    local function json()
+        encoded = encoded or cjson.encode(obj) or "{}"
+        return encoded
+    end
+    for _, spec in ipairs(specs) do
+        local trouble = spec_trouble(obj, is_options(spec) and spec_of(spec) or spec, json)
+        if trouble then
+            return trouble
+        end
+    end
+end
+
+return _M

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Verify and sign for each algorithm: against the cryptographic library's own primitives, and from Lua inside nginx against
+# lua-resty-jwt, when PEER_LUA_PATH says where that and what it needs are (as LUA_PATH does: "/a/lib/?.lua;/b/lib/?.lua").
+
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+cargo build --quiet --release
+cargo run --quiet --release --example jwt_bench
+echo
+
+# shellcheck source=scripts/nginx.sh
+. scripts/nginx.sh
+run_dir=$(mktemp -d)
+nginx=
+trap '[ -z "$nginx" ] || kill "$nginx" 2> /dev/null; wait; rm -rf "$run_dir"' EXIT
+
+for kind in RSA P-256 P-384 P-521 secp256k1 ED25519; do
+    case $kind in
+        RSA) options=(RSA -pkeyopt rsa_keygen_bits:2048) ;;
+        ED25519) options=(ED25519) ;;
+        *) options=(EC -pkeyopt "ec_paramgen_curve:$kind") ;;
+    esac
+    openssl genpkey -algorithm "${options[@]}" -out "$run_dir/$kind.pem" 2> /dev/null
+    openssl pkey -in "$run_dir/$kind.pem" -pubout -out "$run_dir/$kind.pub"
+done
+cat > "$run_dir/site.conf" <<EOF
+server {
+    listen unix:$run_dir/socket;
+    access_log off;
+    set \$endpoint ""; set \$route_uri ""; set \$route_cache ""; set \$route_token ""; set \$route_reason "";
+    location / {
+        default_type text/plain;
+        content_by_lua_block { assert(loadfile("$PWD/scripts/bench/jwt.lua"))("$run_dir") }
+    }
+}
+EOF
+export SITE=$run_dir/site.conf ROUTE_WORKERS=1
+[ -z "${PEER_LUA_PATH:-}" ] || export ROUTE_LUA_PATH="$PWD/lua/?.lua;$PEER_LUA_PATH"
+scripts/lay-out.sh "$run_dir"
+"$NGINX_BINARY" -e stderr -p "$run_dir/etc" -c "$run_dir/etc/nginx.conf" &
+nginx=$!
+until [ -S "$run_dir/socket" ]; do
+    kill -0 "$nginx" || exit 1
+    sleep 0.05
+done
+curl --silent --show-error --fail --unix-socket "$run_dir/socket" http://localhost/

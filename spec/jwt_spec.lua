@@ -1,0 +1,568 @@
+-- route_native.jwt and route_native.resty_jwt inside a real nginx: every algorithm with every forgery, key files that
+-- change under load, and what programs written for lua-resty-jwt find.
+
+local auth = require "support.auth"
+local cjson = require "cjson"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local process = require "support.process"
+local token = require "support.token"
+
+-- /eval runs the Lua that it is sent and answers with what it returned, as JSON.
+local SITE = [[
+init_by_lua_block {
+    jwt = require "route_native.jwt"
+    resty = require "route_native.resty_jwt"
+    validators = require "route_native.resty_jwt_validators"
+    keys = jwt.key_file(ngx.config.prefix() .. "../keys/rotating.jwks")
+}
+server {
+    include runtime/listen.conf;
+    set $endpoint ""; set $route_uri ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+    location = /eval {
+        client_body_buffer_size 1m;
+        content_by_lua_block {
+            ngx.req.read_body()
+            local chunk = assert(loadstring(ngx.req.get_body_data()))
+            local results = { pcall(chunk) }
+            for i = 1, 5 do results[i] = results[i] == nil and ngx.null or results[i] end
+            ngx.print(require("cjson").encode(results))
+        }
+    }
+    location = /rotating {
+        access_by_lua_block {
+            local claims, why = jwt.verify(ngx.var.http_authorization, keys)
+            if not claims then
+                ngx.header["X-Why"] = why
+                return ngx.exit(401)
+            end
+        }
+        content_by_lua_block { ngx.print("ok") }
+    }
+}
+]]
+
+local ALGORITHMS = {
+    { "HS256", "hmac" }, { "HS384", "hmac" }, { "HS512", "hmac" },
+    { "RS256", "RSA" }, { "RS384", "RSA" }, { "RS512", "RSA" }, { "PS256", "RSA" }, { "PS384", "RSA" }, { "PS512",
+    "RSA" },
+    { "ES256", "P-256" }, { "ES384", "P-384" }, { "ES512", "P-521" }, { "ES256K", "secp256k1" }, { "EdDSA", "ED25519" },
+}
+
+describe("tokens in nginx", function()
+    local running, directory
+
+    -- Runs Lua in nginx; returns what it returned.
+    local function eval(lua, ...)
+        local arguments = cjson.encode({ ... })
+        local body = ("local a = require('cjson').decode(%q)\n%s"):format(arguments, lua)
+        local response = http.request(running.port, { method = "POST", path = "/eval", body = body })
+        assert.equal(200, response.status, response.body)
+        local results = cjson.decode(response.body)
+        assert.is_true(results[1], tostring(results[2]))
+        for i = 2, 5 do
+            if results[i] == cjson.null then results[i] = nil end
+        end
+        return unpack(results, 2, 5)
+    end
+
+    -- Two keys of each kind: keys[kind] = { private, public, other, other_public }, all texts.
+    local function make_keys()
+        local commands = {}
+        for _, kind in ipairs { "RSA", "P-256", "P-384", "P-521", "secp256k1", "ED25519" } do
+            local options = kind == "RSA" and "RSA -pkeyopt rsa_keygen_bits:2048" or kind == "ED25519" and kind
+                or "EC -pkeyopt ec_paramgen_curve:" .. kind
+            for _, name in ipairs { "own", "other" } do
+                local path = ("%s/keys/%s_%s"):format(directory, kind, name)
+                commands[#commands + 1] = ("openssl genpkey -algorithm %s -out %s.pem 2>/dev/null"):format(options,
+                    path)
+                commands[#commands + 1] = ("openssl pkey -in %s.pem -pubout -out %s.pub"):format(path, path)
+            end
+        end
+        local output, status = process.run("set -e\n" .. table.concat(commands, "\n"))
+        assert(status == 0, output)
+        for _, name in ipairs { "own", "other" } do
+            process.write(("%s/keys/hmac_%s.pem"):format(directory, name), name .. ("s"):rep(70))
+        end
+    end
+
+    local function path_of(kind, name)
+        return ("%s/keys/%s_%s.pem"):format(directory, kind, name or "own")
+    end
+
+    local function key_of(kind, name)
+        local path = path_of(kind, name)
+        return process.read(kind == "hmac" and path or (path:gsub("pem$", "pub")))
+    end
+
+    -- PyJWT signs; a list of { claims, alg, kind, name }.
+    local function mint(list)
+        local requests = {}
+        for i, item in ipairs(list) do
+            requests[i] = { claims = item.claims, alg = item.alg, key = path_of(item.kind, item.name),
+                header = item.header }
+        end
+        return token.mint_all({}, requests)
+    end
+
+    setup(function()
+        directory = auth.directory()
+        make_keys()
+        process.write(directory .. "/keys/rotating.jwks", '{"keys":[{"kty":"oct","kid":"old","k":"'
+            .. ("QUFB"):rep(11) .. '"}]}')
+        running = assert(gateway.start { directory = directory, demo = false,
+            keys = { signing_public = "/none", payload_private = "/none" },
+            env = { SITE = (function()
+                process.write(directory .. "/site.conf", SITE)
+                return directory .. "/site.conf"
+            end)() } })
+    end)
+    teardown(function() running:stop() end)
+
+    it("accepts what PyJWT signs with each algorithm, and refuses every forgery of it, with both faces", function()
+        local now = os.time()
+        local good = { sub = "ada", aud = "api", iat = now, exp = now + 300 }
+        local function with(changes)
+            local claims = {}
+            for name, value in pairs(good) do claims[name] = value end
+            for name, value in pairs(changes) do claims[name] = value end
+            return claims
+        end
+        local list = {}
+        for _, algorithm in ipairs(ALGORITHMS) do
+            for _, item in ipairs {
+                { claims = good }, { claims = good, name = "other" }, { claims = with { exp = now - 60 } },
+                { claims = with { aud = "other" } }, { claims = with { exp = "never" } },
+                { claims = with { exp = true } },
+            } do
+                item.alg, item.kind = algorithm[1], algorithm[2]
+                list[#list + 1] = item
+            end
+        end
+        local tokens = mint(list)
+        local expected = { "ada", "signature_invalid", "token_expired", "audience_not_allowed", "claim_malformed",
+            "claim_malformed" }
+        for i, algorithm in ipairs(ALGORITHMS) do
+            local key = key_of(algorithm[2])
+            local these = { unpack(tokens, (i - 1) * 6 + 1, i * 6) }
+            -- And the payload of another token under this one's signature.
+            these[7] = these[4]:match("^[^.]+%.[^.]+") .. these[1]:match("%.[^.]+$")
+            expected[7] = "signature_invalid"
+            local verdicts, resty_verdicts = eval([[
+                local verdicts, resty_verdicts = {}, {}
+                for i, token in ipairs(a[1]) do
+                    local claims, why = jwt.verify(token, a[2], { audience = "api", algorithms = a[3] })
+                    verdicts[i] = claims and claims.sub or why
+                    local obj = resty:verify(a[2], token, { aud = validators.equals("api") })
+                    resty_verdicts[i] = obj.valid == obj.verified and obj.valid
+                end
+                return verdicts, resty_verdicts
+            ]], these, key, algorithm[1])
+            assert.same(expected, verdicts, algorithm[1])
+            -- With claim specs of its own the older face looks at no times, as documented there.
+            assert.same({ true, false, true, false, true, true, false }, resty_verdicts, algorithm[1])
+            local plain = eval([[
+                local plain = {}
+                for i, token in ipairs(a[1]) do plain[i] = resty:verify(a[2], token).valid end
+                return plain
+            ]], these, key)
+            assert.same({ true, false, false, true, false, false, false }, plain, algorithm[1])
+        end
+    end)
+
+    it("signs with each algorithm what PyJWT accepts", function()
+        local lines = {}
+        for i, algorithm in ipairs(ALGORITHMS) do
+            local private = path_of(algorithm[2])
+            lines[i] = cjson.encode {
+                key = algorithm[2] == "hmac" and private or (private:gsub("pem$", "pub")), alg = algorithm[1],
+                token = eval("return jwt.sign({ sub = 'ada' }, a[1], { algorithm = a[2], lifetime = 60 })",
+                    process.read(private), algorithm[1]),
+            }
+        end
+        process.write(directory .. "/signed", table.concat(lines, "\n"))
+        local output = process.run("/usr/bin/python3 -c " .. process.quoted(([=[
+import json, jwt
+for line in open(%q):
+    item = json.loads(line)
+    claims = jwt.decode(item["token"], open(item["key"]).read(), algorithms=[item["alg"]])
+    assert claims["sub"] == "ada" and claims["exp"] - claims["iat"] == 60
+    print(item["alg"])]=]):format(directory .. "/signed")))
+        local accepted = {}
+        for i, algorithm in ipairs(ALGORITHMS) do
+            accepted[i] = algorithm[1] .. "\n"
+        end
+        assert.equal(table.concat(accepted), output)
+    end)
+
+    it("refuses alg none and a public key as an HMAC secret, with both faces", function()
+        local public = key_of("RSA")
+        local path = directory .. "/confused"
+        process.write(path, public)
+        local output = process.run("/usr/bin/python3 -c " .. process.quoted(([[
+import base64, hashlib, hmac, json
+def b(x): return base64.urlsafe_b64encode(x).rstrip(b"=")
+def t(alg):
+    return b(json.dumps({"alg": alg}).encode()) + b"." + b(json.dumps({"sub": "root", "exp": 4000000000}).encode())
+key = open(%q, "rb").read()
+message = t("HS256")
+print((message + b"." + b(hmac.new(key, message, hashlib.sha256).digest())).decode())
+print((t("none") + b".").decode())]]):format(path)))
+        for forged in output:gmatch("%S+") do
+            local claims, why, valid = eval([[
+                local claims, why = jwt.verify(a[1], a[2])
+                return claims, why, resty:verify(a[2], a[1]).valid
+            ]], forged, public)
+            assert.same({ nil, "algorithm_not_allowed", false }, { claims, why, valid })
+        end
+        local _, message = eval("return 1, select(2, pcall(jwt.secret, a[1]))", public)
+        assert.is_truthy(message:find("is a PEM key used as an HMAC secret", 1, true))
+    end)
+
+    it("explains a wrong key, policy or option in one sentence", function()
+        local calls = {
+            ['jwt.verify("a.b.c", ("k"):rep(31))'] = "is an HMAC secret of fewer than 32 bytes",
+            ['jwt.policy { issuers = "x" }'] = 'there is no policy field "issuers"',
+            ['jwt.policy { leeway = -1 }'] = '"leeway" must be a whole number of seconds',
+            ['jwt.policy { leeway = 301 }'] = "the leeway must be 0 to 300 seconds",
+            ['jwt.policy { audience = {} }'] = '"audience" must be a string or a list of strings',
+            ['jwt.policy { algorithms = "none" }'] = '"none" is no algorithm',
+            ['jwt.policy { clock = 1 }'] = '"clock" must be a function',
+            ['jwt.key("x")'] = "is neither PEM nor a JWK",
+            ['jwt.key_file("/absent")'] = "the key file /absent cannot be read",
+            ['jwt.key_file("/dev/null")'] = "is not a file",
+            ['jwt.sign({}, ("k"):rep(32), { exp = 1 })'] = 'there is no sign option "exp"',
+            ['jwt.sign({}, ("k"):rep(32), { header = { alg = "none" } })'] = "the header's alg is set by an option",
+            ['jwt.sign(nil, ("k"):rep(32))'] = "claims as a table or as JSON text",
+            ['jwt.verify("a.b.c", {})'] = "a key is a string, or what",
+        }
+        for call, sentence in pairs(calls) do
+            local ok, message = eval("return pcall(function() return " .. call .. " end)")
+            assert.is_false(ok, call)
+            assert.is_truthy(message:find(sentence, 1, true), message)
+        end
+    end)
+
+    it("looks at a clock, required claims, lifetimes, ages and types when the policy does", function()
+        local verdicts = eval([[
+            local secret = jwt.secret(("k"):rep(32))
+            local signed = jwt.sign({ sub = "x", n = 1 }, secret, { lifetime = 100, typ = "at+jwt", clock = function()
+                return 1000 end })
+            local function at(now, policy)
+                policy.clock = function() return now end
+                local claims, why = jwt.verify(signed, secret, policy)
+                return claims and "ok" or why
+            end
+            return {
+                at(1000, {}), at(1104, {}), at(1105, {}), at(1100, { leeway = 0 }), at(1000, { required = { "sub",
+                    "n" } }),
+                at(1000, { required = "aud" }), at(1000, { max_lifetime = 100 }), at(1000, { max_lifetime = 99 }),
+                at(1055, { max_age = 50 }), at(1056, { max_age = 50 }), at(994, { max_age = 50 }),
+                at(1000, { type = "application/AT+JWT" }), at(1000, { type = "JWT" }), at(1000, { issuer = "x" }),
+            }
+        ]])
+        assert.same({ "ok", "ok", "token_expired", "token_expired", "ok", "claim_missing", "ok", "lifetime_too_long",
+            "ok",
+            "token_too_old", "token_not_yet_valid", "ok", "type_not_allowed", "claim_missing" }, verdicts)
+    end)
+
+    it("shows what a token says without believing it", function()
+        local claims, header = eval("return jwt.decode_unverified(a[1])", mint {
+            { claims = { sub = "ada" }, alg = "HS256", kind = "hmac", header = { kid = "k" } } }[1])
+        assert.same({ "ada", "k" }, { claims.sub, header.kid })
+        assert.same({ nil, "token_malformed" }, { eval("return jwt.decode_unverified('a.b')") })
+    end)
+
+    it("takes keys of a changed JWK Set while requests run, none of which fails", function()
+        local path = directory .. "/keys/rotating.jwks"
+        local function set(...)
+            local jwks = {}
+            for i, kid in ipairs { ... } do
+                jwks[i] = ('{"kty":"oct","kid":"%s","k":"%s"}'):format(kid, (kid == "old" and "QUFB" or "QkJC"):rep(11))
+            end
+            process.write(path .. ".new", '{"keys":[' .. table.concat(jwks, ",") .. "]}")
+            process.run("mv " .. path .. ".new " .. path)
+        end
+        local function signed(kid)
+            return (eval("return jwt.sign({}, a[1], { lifetime = 300 })",
+                ('{"kty":"oct","kid":"%s","k":"%s"}'):format(kid, (kid == "old" and "QUFB" or "QkJC"):rep(11))))
+        end
+        local old, new = signed "old", signed "new"
+        local connection = http.connect(running.port)
+        local statuses = {}
+        local function ask(bearer)
+            http.send(connection, { path = "/rotating", headers = { { "Authorization", bearer } } })
+            local response = http.read_response(connection)
+            if response.headers.connection == "close" then -- nginx ends a connection after some thousand requests
+                connection = http.connect(running.port)
+            end
+            statuses[response.status] = (statuses[response.status] or 0) + 1
+            return response.status, response.headers["x-why"]
+        end
+        -- As long as a set holds the old key, tokens that it signed pass, whatever else happens to the file.
+        local function until_new_is(status)
+            process.wait_until("the new key was answered with " .. status, function()
+                for _ = 1, 50 do
+                    assert.equal(200, (ask(old)))
+                end
+                return http.request(running.port, { path = "/rotating", headers = { { "Authorization", new } } }).status
+                    == status
+            end)
+        end
+        until_new_is(401)
+        set("old", "new")
+        until_new_is(200)
+        process.write(path, '{"keys":[{"kty":') -- half written
+        process.wait_until("the log told of it", function()
+            assert.equal(200, (ask(old)))
+            local told = "rotating.jwks is not a JWK that can be read; the keys read before stay in use"
+            return running:error_log():find(told, 1, true)
+        end)
+        assert.equal(200, (ask(old)))
+        set("new")
+        process.wait_until("the old key was gone", function()
+            return select(2, ask(old)) == "key_not_found"
+        end)
+        assert.is_true(statuses[200] > 100)
+        connection:close()
+    end)
+
+    it("runs the reference's two programs unchanged but for the require", function()
+        -- What the reference's /check does, for a good and for a forged token.
+        local check = [[
+            local jwt = require "route_native.resty_jwt"
+            return jwt:verify(a[1], a[2]).valid ~= true
+        ]]
+        local good = eval([[
+            local jwt = require "route_native.resty_jwt"
+            return jwt:sign(a[1], { header = { typ = "JWT", alg = "HS256" }, payload = { sub = "ada" } })
+        ]], "a secret of the reference")
+        assert.is_false((eval(check, "a secret of the reference", good)))
+        assert.is_true((eval(check, "another secret", good)))
+        assert.is_true((eval(check, "a secret of the reference", good:sub(1, -2))))
+        assert.is_true((eval(check, "a secret of the reference", cjson.null)))
+    end)
+
+    it("answers as lua-resty-jwt's documentation says, but for valid", function()
+        local synopsis = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJmb28iOiJiYXIifQ"
+        local obj = eval("return resty:verify(a[1], a[2])", "lua-resty-jwt",
+            synopsis .. ".VAoRL1IU0nOguxURF2ZcKR0SGKE1gCbqwyh8u2MLAyY")
+        assert.same({ typ = "JWT", valid = true, verified = true, reason = "everything is awesome~ :p",
+            raw_header = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9", raw_payload = "eyJmb28iOiJiYXIifQ",
+            signature = "VAoRL1IU0nOguxURF2ZcKR0SGKE1gCbqwyh8u2MLAyY", header = { typ = "JWT", alg = "HS256" },
+            payload = { foo = "bar" } }, obj)
+        local forged = eval("return resty:verify(a[1], a[2])", "lua-resty-jwt", synopsis .. ".wrong-signature")
+        assert.same({ false, false, "signature mismatch: wrong-signature", { foo = "bar" } },
+            { forged.valid, forged.verified, forged.reason, forged.payload })
+        local loaded = eval("return resty:load_jwt(a[1])", synopsis .. ".wrong-signature")
+        assert.same({ true, false }, { loaded.valid, loaded.verified })
+        assert.same({ valid = false, verified = false, reason = "invalid jwt string" },
+            eval("return resty:load_jwt('a.b')"))
+    end)
+
+    it("gives the reasons that programs match on", function()
+        local reasons = eval([[
+            local secret = ("s"):rep(32)
+            local function sign(payload, header)
+                header = header or { alg = "HS256" }
+                return resty:sign(secret, { header = header, payload = payload })
+            end
+            local function why(key, token, ...)
+                local obj = resty:verify(key, token, ...)
+                assert(obj.valid == false and obj.verified == false)
+                return obj.reason
+            end
+            local function of_kid() return nil end
+            local plain = sign { foo = 1 }
+            local reasons = {
+                why(secret, sign { exp = 0 }),
+                why(secret, sign { nbf = 9999999999 }),
+                why(secret, sign { exp = "x" }),
+                why(secret, plain, { require_exp_claim = true }),
+                why(secret, plain, { lifetime_grace_period = 10 }),
+                why(secret, sign { iss = "me" }, { valid_issuers = { "you" } }),
+                why(secret, plain, { foo = validators.equals(2) }),
+                why(secret, plain, { bar = validators.required() }),
+                why(secret, plain, { foo = validators.matches("x") }),
+                why(secret, plain, { __jwt = validators.require_one_of { "a", "b" } }),
+                why(secret, plain, { foo = function() error("my words") end }),
+                why(of_kid, plain),
+                why(of_kid, sign({}, { alg = "HS256", kid = "k" })),
+                why(7, plain),
+                why("x", (plain:gsub("^[^.]+", resty:jwt_encode { alg = "RS256" }))),
+                why("x", (plain:gsub("^[^.]+", resty:jwt_encode { alg = "none" }))),
+                why("x", (plain:gsub("^[^.]+", resty:jwt_encode { typ = "JWT" }))),
+            }
+            resty:set_alg_whitelist { RS256 = 1 }
+            reasons[#reasons + 1] = why(secret, plain)
+            resty:set_alg_whitelist(nil)
+            return reasons
+        ]])
+        assert.same({
+            "'exp' claim expired at Thu, 01 Jan 1970 00:00:00 GMT",
+            "'nbf' claim not valid until Sat, 20 Nov 2286 17:46:39 GMT",
+            "'exp' is malformed.  Expected to be a positive numeric value.",
+            "'exp' claim is required.",
+            "Missing one of claims - [ nbf, exp ].",
+            "Claim 'iss' ('me') returned failure",
+            "Claim 'foo' ('1') returned failure",
+            "'bar' claim is required.",
+            "'foo' is malformed.  Expected to be a string.",
+            "Missing one of claims - [ a, b ].",
+            "my words",
+            "secret function specified without kid in header",
+            "function returned nil for kid: k",
+            "invalid secret type (must be string or function)",
+            "Decode secret is not a valid cert/public key",
+            "Unsupported algorithm none",
+            "No algorithm supplied",
+            "whitelist unsupported alg: HS256",
+        }, reasons)
+    end)
+
+    it("raises from sign() what lua-resty-jwt raises", function()
+        local reasons = eval([[
+            local function why(...)
+                local ok, problem = pcall(resty.sign, resty, ...)
+                assert(not ok)
+                return problem.reason
+            end
+            return {
+                why("s", { header = { typ = "X", alg = "HS256" }, payload = {} }),
+                why("s", { header = { alg = "HS1" }, payload = {} }),
+                why("s", { header = { alg = "HS256" } }),
+                why("s", { header = { typ = "JWE", alg = "PBES2-HS256+A128KW", enc = "A128GCM" }, payload = {} }),
+            }
+        ]])
+        assert.same({ "invalid typ: X", "unsupported alg: HS1", "missing part payload",
+            "unsupported payload encryption algorithm :A128GCM with PBES2-HS256+A128KW" }, reasons)
+    end)
+
+    it("has every validator of the documentation, each with its opt_ twin", function()
+        local names = { "check", "equals", "matches", "any_of", "equals_any_of", "matches_any_of", "contains_any_of",
+            "greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal", "is_not_before",
+                "is_not_expired",
+            "is_at" }
+        local missing, verdicts = eval([[
+            local missing = {}
+            for _, name in ipairs(a[1]) do
+                if not (validators[name] and validators["opt_" .. name]) then missing[#missing + 1] = name end
+            end
+            local v = validators
+            v.set_system_clock(function() return 100 end)
+            v.set_system_leeway(5)
+            local function holds(validator, value)
+                local ok, result = pcall(validator, value, "c", "{}")
+                return ok and result ~= false
+            end
+            local verdicts = {
+                holds(v.opt_equals(1), nil), holds(v.equals(1), nil), holds(v.equals(1), 1), holds(v.equals(1), "1"),
+                holds(v.matches_any_of { "^a", "b$" }, "xb"), holds(v.contains_any_of { "x" }, { "y", "x" }),
+                holds(v.contains_any_of { "x" }, { "y" }), holds(v.greater_than(1), 1),
+                    holds(v.greater_than_or_equal(1), 1),
+                holds(v.less_than(1), 0), holds(v.less_than_or_equal(1), 2), holds(v.is_not_before(), 105),
+                holds(v.is_not_before(), 106), holds(v.is_not_expired(), 96), holds(v.is_not_expired(), 95),
+                holds(v.is_at(), 95), holds(v.is_at(), 94), holds(v.chain(v.required(), v.equals(2)), 2),
+                holds(v.required(v.equals(2)), 3),
+                holds(v.check(2, function(value, wanted) return value == 2 * wanted end), 4),
+                holds(v.any_of({ 1, 2 }, function(value, wanted) return value == wanted + 1 end), 3),
+            }
+            v.set_system_clock(ngx.now)
+            v.set_system_leeway(0)
+            return setmetatable(missing, require("cjson").array_mt), verdicts
+        ]], names)
+        assert.same({}, missing)
+        assert.same({ true, false, true, false, true, true, false, false, true, true, false, true, false, true,
+            false, true,
+            false, true, false, true, true }, verdicts)
+    end)
+
+    it("keeps a grace period to the call that it was given to", function()
+        local late, later = eval([[
+            local secret = ("s"):rep(32)
+            local late = resty:sign(secret, { header = { alg = "HS256" }, payload = { exp = ngx.time() - 30 } })
+            return resty:verify(secret, late, { lifetime_grace_period = 60 }).valid, resty:verify(secret, late).valid
+        ]])
+        assert.same({ true, false }, { late, later })
+    end)
+
+    it("trusts an x5c that a trusted certificate vouches for, and no other", function()
+        local commands = ([[set -e
+cd %s/keys
+for ca in trusted rogue; do
+  openssl req -x509 -newkey rsa:2048 -nodes -keyout $ca.key -out $ca.crt -subj /CN=$ca -days 2 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+    -keyout $ca.leaf.key -out $ca.csr -subj /CN=leaf 2>/dev/null
+  printf 'basicConstraints=CA:FALSE\n' > $ca.ext
+  openssl x509 -req -in $ca.csr -CA $ca.crt -CAkey $ca.key -CAcreateserial -days 2 \
+    -extfile $ca.ext -out $ca.leaf.crt 2>/dev/null
+done]]):format(directory)
+        local output, status = process.run(commands)
+        assert.equal(0, status, output)
+        local verdicts = eval([[
+            local dir = a[1]
+            local function read(name)
+                local file = assert(io.open(dir .. "/keys/" .. name))
+                local text = file:read("*a")
+                file:close()
+                return text
+            end
+            local function der(name)
+                return (read(name):gsub("%-%-%-%-%-[^\n]+", ""):gsub("%s", ""))
+            end
+            local own = resty.new()
+            own:set_trusted_certs_file(dir .. "/keys/trusted.crt")
+            local function verdict(key, x5c)
+                local token = own:sign(read(key), { header = { alg = "ES256", x5c = x5c }, payload = { sub = "ada" } })
+                local obj = own:verify(nil, token)
+                return obj.valid and "valid" or (obj.reason:gsub(": .*", ""))
+            end
+            return {
+                verdict("trusted.leaf.key", { der "trusted.leaf.crt" }),
+                verdict("rogue.leaf.key", { der "rogue.leaf.crt" }),
+                verdict("rogue.leaf.key", { der "trusted.leaf.crt" }),
+                verdict("rogue.leaf.key", { der "rogue.leaf.crt", der "trusted.crt" }),
+                verdict("trusted.leaf.key", { "not a certificate" }),
+                verdict("trusted.leaf.key", { "AAAA" }),
+                verdict("trusted.leaf.key", nil),
+            }
+        ]], directory)
+        assert.same({ "valid", "Cert used to sign the JWT isn't trusted", "Verification failed",
+            "Cert used to sign the JWT isn't trusted", "Malformed x5c header",
+            "Unable to extract signing cert from JWT",
+            "Unsupported RS256 key model" }, verdicts)
+    end)
+
+    it("encrypts and decrypts with dir and RSA-OAEP-256, with every content encryption", function()
+        for enc, size in pairs { A128GCM = 16, A256GCM = 32, ["A128CBC-HS256"] = 32, ["A256CBC-HS512"] = 64 } do
+            local good, touched, other = eval([[
+                local secret, wrong = ("k"):rep(a[2]), ("w"):rep(a[2])
+                local sealed = resty:sign(secret, { header = { typ = "JWE", alg = "dir", enc = a[1] },
+                    payload = { foo = "bar" } })
+                local cut = sealed:gsub("%.[^.]*$", "." .. ("A"):rep(22))
+                return resty:verify(secret, sealed), resty:verify(secret, cut).valid, resty:verify(wrong, sealed)
+            ]], enc, size)
+            assert.same({ true, true, "bar", "everything is awesome~ :p" },
+                { good.valid, good.verified, good.payload.foo, good.reason }, enc)
+            assert.same({ false, false, "failed to decrypt payload: bad decrypt" }, { touched, other.valid,
+                other.reason }, enc)
+            local sealed, valid, stranger = eval([[
+                local sealed = resty:sign(a[2], { header = { alg = "RSA-OAEP-256", enc = a[1] },
+                    payload = { foo = "bar" } })
+                return sealed, resty:verify(a[3], sealed).valid, resty:verify(a[4], sealed).valid
+            ]], enc, key_of("RSA"), process.read(path_of("RSA")), process.read(path_of("RSA", "other")))
+            assert.same({ true, false }, { valid, stranger }, enc)
+            -- Opened by python's cryptography, an implementation of its own.
+            local output = process.run("/usr/bin/python3 " .. gateway.ROOT .. "/spec/support/open_jwe.py "
+                .. path_of("RSA") .. " " .. sealed)
+            assert.equal('{"foo":"bar"}\n', output, enc)
+        end
+        local _, why = eval([[
+            local header = resty:jwt_encode { alg = "PBES2-HS256+A128KW", enc = "A128GCM", p2c = 1000000000,
+                p2s = "AAAA" }
+            local obj = resty:verify("password", header .. ".AAAA.AAAA.AAAA.AAAA")
+            return obj.valid, obj.reason
+        ]])
+        assert.is_truthy(why:find("^invalid algorithm: "))
+    end)
+end)

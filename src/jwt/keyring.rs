@@ -1,0 +1,189 @@
+//! Keys as a program holds them: what verifies and what signs, from texts or from a file that may change.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+use super::jwk::Jwk;
+use super::pem_key::{looks_like_pem, unsupported};
+use super::{Key, KeySet, SigningKey};
+use crate::error::{ConfigError, Reason};
+
+/// The largest key file that is read, in bytes.
+pub const MAX_KEY_FILE_BYTES: u64 = 256 * 1024;
+
+/// How a text is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// PEM, a JWK or a JWK Set.
+    Key,
+    /// One HMAC secret, every byte of it.
+    Secret,
+    /// HMAC secrets, one a line: the first signs, every one verifies.
+    Secrets,
+    /// One HMAC secret of any length. See [`Key::from_short_secret`].
+    ShortSecret,
+}
+
+/// What verifies and what signs. One or the other may be missing, never both.
+#[derive(Default)]
+struct Keys {
+    verifying: Vec<Key>,
+    signing: Option<SigningKey>,
+}
+
+/// The keys of one moment.
+pub struct Ring {
+    /// What verifies; `None` when there is nothing that does.
+    pub verifying: Option<KeySet>,
+    /// What signs: the first key that can.
+    pub signing: Option<SigningKey>,
+}
+
+/// Keys that are parsed once. Those from a file can be read again while others use the old ones.
+pub struct Keyring {
+    source: Option<(PathBuf, Form)>,
+    digest: Mutex<[u8; 32]>,
+    ring: RwLock<Arc<Ring>>,
+}
+
+impl Keyring {
+    /// Keys from texts, in their order.
+    pub fn from_texts(texts: &[(Form, &[u8])]) -> Result<Keyring, ConfigError> {
+        let mut all = Keys::default();
+        for (form, text) in texts {
+            all.append(read(*form, text)?);
+        }
+        Ok(Keyring { source: None, digest: Mutex::default(), ring: RwLock::new(Arc::new(all.ring()?)) })
+    }
+
+    /// Keys that verify only.
+    pub fn from_set(set: KeySet) -> Keyring {
+        let ring = Ring { verifying: Some(set), signing: None };
+        Keyring { source: None, digest: Mutex::default(), ring: RwLock::new(Arc::new(ring)) }
+    }
+
+    /// Keys from a file, at most [`MAX_KEY_FILE_BYTES`] large. The sentence of an error names the file.
+    pub fn from_file(path: &Path, form: Form) -> Result<Keyring, ConfigError> {
+        let text = load(path)?;
+        let ring = parse(path, form, &text)?;
+        Ok(Keyring {
+            source: Some((path.to_owned(), form)),
+            digest: Mutex::new(digest_of(&text)),
+            ring: RwLock::new(Arc::new(ring)),
+        })
+    }
+
+    /// Reads the file again and takes its keys when its content has changed. On an error the old keys stay, and the
+    /// next call looks again. Returns whether the keys changed.
+    pub fn refresh(&self) -> Result<bool, ConfigError> {
+        let Some((path, form)) = &self.source else { return Ok(false) };
+        let text = load(path)?;
+        let found = digest_of(&text);
+        let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == found {
+            return Ok(false);
+        }
+        let ring = parse(path, *form, &text)?;
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        *known = found;
+        Ok(true)
+    }
+
+    /// The keys as they are now; a refresh does not change what was handed out.
+    pub fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Keys {
+    fn append(&mut self, other: Keys) {
+        self.verifying.extend(other.verifying);
+        self.signing = self.signing.take().or(other.signing);
+    }
+
+    fn ring(self) -> Result<Ring, ConfigError> {
+        let verifying = if self.verifying.is_empty() { None } else { Some(KeySet::new(self.verifying)?) };
+        if verifying.is_none() && self.signing.is_none() {
+            return Err(unsupported("holds no key that can verify or sign"));
+        }
+        Ok(Ring { verifying, signing: self.signing })
+    }
+}
+
+fn parse(path: &Path, form: Form, text: &[u8]) -> Result<Ring, ConfigError> {
+    read(form, text)
+        .and_then(Keys::ring)
+        .map_err(|error| ConfigError::new(error.reason, format!("{} {}", path.display(), error.sentence)))
+}
+
+fn read(form: Form, text: &[u8]) -> Result<Keys, ConfigError> {
+    match form {
+        Form::Key => read_keys(text),
+        Form::Secret => {
+            Ok(Keys { verifying: vec![Key::from_secret(text)?], signing: Some(SigningKey::from_secret(text)?) })
+        }
+        Form::ShortSecret => Ok(Keys {
+            verifying: vec![Key::from_short_secret(text)?],
+            signing: Some(SigningKey::from_short_secret(text)?),
+        }),
+        Form::Secrets if looks_like_pem(text) => Err(unsupported("is a PEM key used as an HMAC secret")),
+        Form::Secrets => {
+            let mut all = Keys::default();
+            let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+            for line in lines.filter(|line| !line.is_empty()) {
+                all.append(read(Form::Secret, line)?);
+            }
+            Ok(all)
+        }
+    }
+}
+
+fn read_keys(text: &[u8]) -> Result<Keys, ConfigError> {
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Ok(match SigningKey::from_pem(text)? {
+            Some(signing) => Keys { verifying: signing.verifying_key()?.into_iter().collect(), signing: Some(signing) },
+            None => Keys { verifying: vec![Key::parse(text)?], signing: None },
+        });
+    }
+    let jwks = Jwk::all(text).ok_or_else(|| unsupported("is not a JWK that can be read"))?;
+    let is_set = Jwk::is_set(text);
+    let mut all = Keys::default();
+    for jwk in jwks {
+        match (jwk.verifying_key(), jwk.signing_key()) {
+            (Ok(key), Ok(signing)) => all.append(Keys { verifying: vec![key], signing }),
+            // Keys of a set that are of other kinds are passed over, as RFC 7517 §5 asks.
+            (Err(_), _) | (_, Err(_)) if is_set => {}
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+/// Reads a file that holds keys. The sentence says what is wrong with it and where it is.
+fn load(path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let unreadable =
+        |why: String| ConfigError::new(Reason::KeyUnreadable, format!("the key file {} {why}", path.display()));
+    let mut text = Zeroizing::new(Vec::new());
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    if path.metadata().is_ok_and(|about| !about.is_file()) {
+        return Err(unreadable("is not a file".into()));
+    }
+    let file = File::open(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    let read = file.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut text);
+    read.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    if text.len() as u64 > MAX_KEY_FILE_BYTES {
+        return Err(unreadable(format!("is larger than {MAX_KEY_FILE_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+fn digest_of(text: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, text).as_ref());
+    out
+}

@@ -1,0 +1,107 @@
+//! Settings as Lua hands them over: one JSON object, each of whose members must be known and of its type.
+
+use serde_json::{Map, Value};
+
+use super::Algorithm;
+use super::json::parse_object;
+use crate::error::{ConfigError, Reason};
+
+/// The largest number of seconds that a setting may have: a hundred years.
+const MAX_SECONDS: u64 = 100 * 366 * 86_400;
+
+/// The members that are not read yet.
+pub(super) struct Settings {
+    what: &'static str,
+    members: Map<String, Value>,
+}
+
+impl Settings {
+    /// `what` names one setting in sentences, such as "policy field".
+    pub fn parse(text: &[u8], what: &'static str) -> Result<Settings, ConfigError> {
+        // An empty Lua table is written as an empty list by some encoders.
+        let members = if text == b"[]" { Some(Map::new()) } else { parse_object(text) };
+        let members = members.ok_or_else(|| {
+            ConfigError::new(Reason::SettingInvalid, format!("each {what} must have a name: a table is needed"))
+        })?;
+        Ok(Settings { what, members })
+    }
+
+    /// A mistake of one sentence.
+    pub fn invalid(&self, sentence: &str) -> ConfigError {
+        ConfigError::new(Reason::SettingInvalid, sentence)
+    }
+
+    fn wrong(&self, name: &str, must: &str) -> ConfigError {
+        self.invalid(&format!("the {} \"{name}\" must be {must}", self.what))
+    }
+
+    /// A string that is not empty.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>, ConfigError> {
+        match self.members.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+            Some(_) => Err(self.wrong(name, "a string that is not empty")),
+        }
+    }
+
+    /// One string, or a list of them that is not empty.
+    pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ConfigError> {
+        let must = "a string or a list of strings, none of them empty";
+        let items = match self.members.remove(name) {
+            None => return Ok(None),
+            Some(Value::Array(items)) => items,
+            Some(item) => vec![item],
+        };
+        let texts: Option<Vec<_>> = items
+            .into_iter()
+            .map(|item| match item {
+                Value::String(text) if !text.is_empty() => Some(text),
+                _ => None,
+            })
+            .collect();
+        texts.filter(|texts| !texts.is_empty()).map(Some).ok_or_else(|| self.wrong(name, must))
+    }
+
+    /// A whole number of seconds, `least` or more.
+    pub fn seconds(&mut self, name: &str, least: u64) -> Result<Option<u32>, ConfigError> {
+        let Some(value) = self.members.remove(name) else { return Ok(None) };
+        let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
+        let seconds = value.as_u64().or_else(|| value.as_f64().and_then(whole));
+        match seconds.filter(|seconds| (least..=MAX_SECONDS).contains(seconds)) {
+            Some(seconds) => Ok(Some(seconds as u32)), // at most MAX_SECONDS
+            None => Err(self.wrong(name, &format!("a whole number of seconds, {least} or more"))),
+        }
+    }
+
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, ConfigError> {
+        match self.members.remove(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(self.wrong(name, "true or false")),
+        }
+    }
+
+    pub fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, ConfigError> {
+        match self.members.remove(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(Value::Array(items)) if items.is_empty() => Ok(None),
+            Some(_) => Err(self.wrong(name, "a table")),
+        }
+    }
+
+    pub fn algorithm(&self, name: &str) -> Result<Algorithm, ConfigError> {
+        Algorithm::from_name(name).ok_or_else(|| {
+            let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+            self.invalid(&format!("\"{name}\" is no algorithm; there are {}", known.join(", ")))
+        })
+    }
+
+    /// Refuses what was not asked for: a typo must not pass as a setting that is absent.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        match self.members.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(self.invalid(&format!("there is no {} \"{name}\"", self.what))),
+        }
+    }
+}

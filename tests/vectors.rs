@@ -1,0 +1,97 @@
+//! The examples that the RFCs publish: 7515 (JWS), 7518 and 7519 by reference, 7520 (cookbook) and 8037 (Ed25519).
+//!
+//! tests/data/rfc_examples.json holds their keys and tokens as they are printed there.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use route_native::error::Reason;
+use route_native::jwt::{Compact, Form, Keyring, Parts, Policy, check_signature, jwe, sign_parts, verify};
+use serde_json::Value;
+
+fn examples(kind: &str) -> Vec<Value> {
+    let path = format!("{}/tests/data/rfc_examples.json", env!("CARGO_MANIFEST_DIR"));
+    let all: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    all[kind].as_array().unwrap().clone()
+}
+
+fn text<'a>(example: &'a Value, name: &str) -> &'a str {
+    example[name].as_str().unwrap()
+}
+
+fn keyring(example: &Value) -> Keyring {
+    let key = example["key"].to_string();
+    Keyring::from_texts(&[(Form::Key, key.as_bytes())]).unwrap_or_else(|error| panic!("{}: {error}", example["source"]))
+}
+
+fn signature_of(token: &str, keys: &Keyring) -> Result<(), Reason> {
+    let ring = keys.ring();
+    check_signature(&Compact::parse(token.as_bytes())?, ring.verifying.as_ref().unwrap(), &Policy::default())
+}
+
+#[test]
+fn published_signatures_hold_and_touched_ones_do_not() {
+    let examples = examples("signed");
+    assert_eq!(examples.len(), 9);
+    for example in &examples {
+        let (source, token) = (text(example, "source"), text(example, "token"));
+        let keys = keyring(example);
+        assert_eq!(signature_of(token, &keys), Ok(()), "{source}");
+        let algorithm = Compact::parse(token.as_bytes()).unwrap().header.algorithm.unwrap();
+        assert_eq!(algorithm.name(), text(example, "algorithm"), "{source}");
+
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            bytes[at] ^= 1;
+            let touched = format!("{message}.{}", URL_SAFE_NO_PAD.encode(&bytes));
+            assert_eq!(signature_of(&touched, &keys), Err(Reason::SignatureInvalid), "{source} {at}");
+            bytes[at] ^= 1;
+        }
+        let shorter = format!("{message}.{}", URL_SAFE_NO_PAD.encode(&bytes[1..]));
+        assert_eq!(signature_of(&shorter, &keys), Err(Reason::SignatureInvalid), "{source}");
+    }
+}
+
+/// HMAC, PKCS#1 v1.5 and Ed25519 signatures have one value each; the others must at least hold.
+#[test]
+fn the_published_keys_sign_what_was_published() {
+    let (mut signed, mut repeated) = (0, 0);
+    for example in &examples("signed") {
+        let (source, token) = (text(example, "source"), text(example, "token"));
+        let keys = keyring(example);
+        let ring = keys.ring();
+        let Some(key) = &ring.signing else { continue };
+        let (header, payload) = Parts::split(token.as_bytes()).and_then(|parts| parts.unverified()).unwrap();
+        let again = sign_parts(&header, &payload, key).unwrap();
+        assert_eq!(signature_of(&again, &keys), Ok(()), "{source}");
+        signed += 1;
+        if !["PS384", "ES256", "ES512"].contains(&text(example, "algorithm")) {
+            assert_eq!(again, token, "{source}");
+            repeated += 1;
+        }
+    }
+    assert_eq!((signed, repeated), (8, 4));
+}
+
+/// The claims of RFC 7519 §3.1, within their lifetime and after it.
+#[test]
+fn the_published_claims_are_read() {
+    let example = &examples("signed")[0];
+    let keys = keyring(example);
+    let ring = keys.ring();
+    let (token, set) = (text(example, "token").as_bytes(), ring.verifying.as_ref().unwrap());
+    let claims = verify(token, set, &Policy::default(), 1_300_819_380).unwrap();
+    assert_eq!(claims.string("iss"), Ok(Some("joe")));
+    assert_eq!(verify(token, set, &Policy::default(), 1_300_819_385), Err(Reason::TokenExpired));
+}
+
+#[test]
+fn published_encryption_is_opened() {
+    for example in &examples("encrypted") {
+        let secret = URL_SAFE_NO_PAD.decode(text(example, "secret")).unwrap();
+        let (_, plaintext) = jwe::decrypt(text(example, "token").as_bytes(), &secret).unwrap();
+        assert_eq!(String::from_utf8(plaintext).unwrap(), text(example, "plaintext"), "{}", example["source"]);
+    }
+}
