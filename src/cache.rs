@@ -67,7 +67,7 @@ impl Cache {
         if self.capacity == 0 || ttl == 0 {
             return;
         }
-        let expires_at = now + i64::from(ttl);
+        let expires_at = now.saturating_add(ttl.into());
         // A poisoned lock only means that a panic was caught between two consistent states.
         let mut arrivals = self.arrivals.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         while let Some((oldest, expiry)) = arrivals.front().copied() {

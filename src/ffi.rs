@@ -23,7 +23,7 @@ use crate::error::{ConfigError, Reason};
 use crate::gateway::{Gateway, Options};
 use crate::jwt::Policy;
 use crate::payload::Padding;
-use crate::target::{MAX_HOST_BYTES, Suffix};
+use crate::target::{self, MAX_HOST_BYTES, Suffix};
 
 /// The version of this ABI. Lua refuses a library whose version is another.
 pub const RN_ABI_VERSION: u32 = 1;
@@ -31,6 +31,10 @@ pub const RN_ABI_VERSION: u32 = 1;
 /// The size of [`rn_answer::target`].
 pub const RN_TARGET_BYTES: usize = 256;
 const _: () = assert!(MAX_HOST_BYTES <= RN_TARGET_BYTES);
+
+/// The size of [`rn_answer::fingerprint`].
+pub const RN_FINGERPRINT_BYTES: usize = 12;
+const _: () = assert!(FINGERPRINT_BYTES == RN_FINGERPRINT_BYTES);
 
 /// Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
 #[repr(C)]
@@ -92,7 +96,7 @@ pub struct rn_answer {
     /// Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
     pub ttl: u32,
     /// What stands for the token in logs.
-    pub fingerprint: [u8; FINGERPRINT_BYTES],
+    pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
     /// The target, not terminated.
     pub target: [u8; RN_TARGET_BYTES],
 }
@@ -256,6 +260,8 @@ pub unsafe extern "C" fn rn_gateway_resolve(
 
 /// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
 ///
+/// Errors: `InvalidArgument` for a target that is no host.
+///
 /// # Safety
 /// `token` and `target` must be readable for their lengths.
 #[unsafe(no_mangle)]
@@ -272,8 +278,8 @@ pub unsafe extern "C" fn rn_gateway_remember(
         // SAFETY: the caller's promise.
         let (gateway, token, target) =
             unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, bytes(target, target_length)?) };
-        let target = std::str::from_utf8(target).ok().filter(|target| target.len() <= MAX_HOST_BYTES);
-        gateway.remember(token, target.ok_or(Reason::InvalidArgument)?, now, ttl);
+        let target = std::str::from_utf8(target).ok().and_then(target::normalise).ok_or(Reason::InvalidArgument)?;
+        gateway.remember(token, &target, now, ttl);
         Ok(())
     })
 }
@@ -449,11 +455,15 @@ unsafe fn out<'a, T>(pointer: *mut T) -> Result<&'a mut T, Reason> {
 /// # Safety
 /// `data` must be null or readable for `length` values.
 unsafe fn array<'a, T>(data: *const T, length: usize) -> Result<&'a [T], Reason> {
+    // No memory is longer than isize::MAX bytes, and no slice may be: a negative length that became a size.
+    let possible = length.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok());
     match (data.is_null(), length) {
         (_, 0) => Ok(&[]),
-        (true, _) => Err(Reason::InvalidArgument),
-        // SAFETY: the caller's promise, for a pointer that is not null.
-        (false, length) => Ok(unsafe { slice::from_raw_parts(data, length) }),
+        (false, length) if possible => {
+            // SAFETY: the caller's promise, for a pointer that is not null.
+            Ok(unsafe { slice::from_raw_parts(data, length) })
+        }
+        _ => Err(Reason::InvalidArgument),
     }
 }
 
@@ -487,4 +497,15 @@ unsafe fn write_bytes(bytes: &[u8], out: *mut u8, capacity: usize, length: *mut 
     // SAFETY: the caller's promise; the source is ours, so the two cannot overlap.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), out, bytes.len()) };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Unguarded, it would abort the whole nginx worker.
+    #[test]
+    fn a_panic_becomes_a_status() {
+        assert_eq!(guard(|| panic!("made by a test")), Reason::Internal.code());
+    }
 }

@@ -64,12 +64,16 @@ impl PayloadKey {
     pub fn parse(text: &[u8], padding: Padding) -> Result<PayloadKey, ConfigError> {
         let unsupported = |what: &str| ConfigError::new(Reason::KeyUnsupported, what);
         let block = pem::parse(text).map_err(|_| unsupported("is not PEM"))?;
+        // OpenSSL's older tools mark a PKCS#1 key that has a passphrase by a header only (RFC 1421 §4.6.1.1).
+        let encrypted = block.headers().get("DEK-Info").is_some();
         let tag = block.tag().to_owned();
         let der = Zeroizing::new(block.into_contents());
         let key = match tag.as_str() {
+            _ if encrypted || tag == "ENCRYPTED PRIVATE KEY" => {
+                return Err(unsupported("is encrypted with a passphrase; store it without one"));
+            }
             "PRIVATE KEY" => PrivateDecryptingKey::from_pkcs8(&der).ok(),
             "RSA PRIVATE KEY" => from_pkcs1(&der),
-            "ENCRYPTED PRIVATE KEY" => return Err(unsupported("is encrypted with a passphrase; store it without one")),
             _ => return Err(unsupported("does not hold a private key")),
         };
         let key = key.ok_or_else(|| unsupported("is not an RSA private key of 2048 to 8192 bits"))?;

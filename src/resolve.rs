@@ -47,22 +47,32 @@ impl Resolver {
 
     /// Decrypts and checks the target that verified claims carry.
     pub fn open(&self, claims: &Claims) -> Result<String, Reason> {
-        let hash = claims.string(HASH_CLAIM)?.ok_or(Reason::ClaimMissing)?;
-        self.decrypt_target(hash.as_bytes())
+        self.decrypt_target(hash_of(claims)?.as_bytes())
     }
 
     /// Decrypts the base64 text of a `hash` claim to an allowed target.
     pub fn decrypt_target(&self, hash: &[u8]) -> Result<String, Reason> {
-        let plaintext = self.payload_key.decrypt(hash)?;
-        std::str::from_utf8(&plaintext)
-            .ok()
-            .and_then(target::normalise)
-            .filter(|host| self.suffix.as_ref().is_none_or(|suffix| suffix.allows(host)))
-            .ok_or(Reason::PayloadInvalid)
+        decrypt_target(&self.payload_key, self.suffix.as_ref(), hash)
     }
 }
 
-fn ttl(claims: &Claims, now: i64) -> Result<u32, Reason> {
+/// The `hash` claim of verified claims: `ClaimMissing` or `ClaimMalformed` without one.
+pub fn hash_of(claims: &Claims) -> Result<&str, Reason> {
+    claims.string(HASH_CLAIM)?.ok_or(Reason::ClaimMissing)
+}
+
+/// Decrypts the base64 text of a `hash` claim to an allowed target. `PayloadInvalid`, whatever is wrong with it.
+pub fn decrypt_target(key: &PayloadKey, suffix: Option<&Suffix>, hash: &[u8]) -> Result<String, Reason> {
+    let plaintext = key.decrypt(hash)?;
+    std::str::from_utf8(&plaintext)
+        .ok()
+        .and_then(target::normalise)
+        .filter(|host| suffix.is_none_or(|suffix| suffix.allows(host)))
+        .ok_or(Reason::PayloadInvalid)
+}
+
+/// Seconds that an answer may be kept: min(exp − now, [`MAX_TTL`]), and 0 when 1 or less would be left.
+pub fn ttl(claims: &Claims, now: i64) -> Result<u32, Reason> {
     let left = claims.expires_at()?.map_or(0, |at| at.saturating_sub(now));
     Ok(if left <= 1 { 0 } else { left.min(i64::from(MAX_TTL)) as u32 })
 }

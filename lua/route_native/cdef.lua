@@ -1,33 +1,136 @@
+-- route_native's C ABI. Written by `make abi` from src/ffi.rs: change that file, not this one.
 local ffi = require "ffi"
-if not pcall(ffi.typeof, "rn_gateway") then
-    ffi.cdef [[
+
+-- Declared before, by an earlier load of this file: LuaJIT refuses a second time.
+if pcall(ffi.typeof, "rn_gateway") then
+    return true
+end
+
+ffi.cdef [[
+static const int RN_ABI_VERSION = 1;
+
+static const int RN_TARGET_BYTES = 256;
+
+static const int RN_FINGERPRINT_BYTES = 12;
+
+enum rn_reason
+ {
+    RN_REASON_BUFFER_TOO_SMALL = 1,
+    RN_REASON_INVALID_ARGUMENT = 2,
+    RN_REASON_INTERNAL = 3,
+    RN_REASON_NOT_CACHED = 4,
+    RN_REASON_TOKEN_MISSING = 100,
+    RN_REASON_TOKEN_AMBIGUOUS = 101,
+    RN_REASON_TOKEN_TOO_LARGE = 102,
+    RN_REASON_TOKEN_MALFORMED = 103,
+    RN_REASON_HEADER_UNSUPPORTED = 104,
+    RN_REASON_ALGORITHM_NOT_ALLOWED = 105,
+    RN_REASON_KEY_NOT_FOUND = 106,
+    RN_REASON_SIGNATURE_INVALID = 107,
+    RN_REASON_CLAIM_MALFORMED = 108,
+    RN_REASON_TOKEN_EXPIRED = 109,
+    RN_REASON_TOKEN_NOT_YET_VALID = 110,
+    RN_REASON_CLAIM_MISSING = 111,
+    RN_REASON_PAYLOAD_INVALID = 120,
+    RN_REASON_KEY_UNREADABLE = 200,
+    RN_REASON_KEY_UNSUPPORTED = 201,
+    RN_REASON_KEY_TOO_WEAK = 202,
+    RN_REASON_SETTING_INVALID = 203,
+};
+typedef int32_t rn_reason;
+
 typedef struct rn_gateway rn_gateway;
-typedef struct rn_string { int32_t length; const uint8_t *data; } rn_string;
-typedef struct rn_header { rn_string name; rn_string value; } rn_header;
-typedef struct rn_gateway_options {
-  const uint8_t *signing_key; size_t signing_key_length;
-  const uint8_t *payload_key; size_t payload_key_length;
-  const uint8_t *padding; size_t padding_length;
-  const uint8_t *suffix; size_t suffix_length;
-  uint32_t leeway; uint32_t cache_entries;
+
+typedef struct {
+    const uint8_t *signing_key;
+    size_t signing_key_length;
+    const uint8_t *payload_key;
+    size_t payload_key_length;
+    const uint8_t *padding;
+    size_t padding_length;
+    const uint8_t *suffix;
+    size_t suffix_length;
+    uint32_t leeway;
+    uint32_t cache_entries;
 } rn_gateway_options;
-typedef struct rn_answer {
-  const uint8_t *token; uint32_t token_length; uint32_t target_length; uint32_t ttl;
-  uint8_t fingerprint[12]; uint8_t target[256];
+
+typedef struct {
+    int32_t length;
+    const uint8_t *data;
+} rn_string;
+
+typedef struct {
+    rn_string name;
+    rn_string value;
+} rn_header;
+
+typedef struct {
+    const uint8_t *token;
+    size_t token_length;
+    size_t target_length;
+    uint32_t ttl;
+    uint8_t fingerprint[RN_FINGERPRINT_BYTES];
+    uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
+
 uint32_t rn_abi_version(void);
+
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
-int32_t rn_gateway_new(const rn_gateway_options *options, rn_gateway **gateway, uint8_t *error, size_t error_capacity, size_t *error_length);
+
+int32_t rn_gateway_new(const rn_gateway_options *options,
+                       rn_gateway **gateway,
+                       uint8_t *error,
+                       size_t error_capacity,
+                       size_t *error_length);
+
 void rn_gateway_free(rn_gateway *gateway);
-int32_t rn_gateway_lookup(const rn_gateway *gateway, const rn_header *headers, size_t count, int64_t now, rn_answer *answer);
-int32_t rn_gateway_lookup_token(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now, rn_answer *answer);
-int32_t rn_gateway_resolve(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now, rn_answer *answer);
-int32_t rn_gateway_remember(const rn_gateway *gateway, const uint8_t *token, size_t token_length, const uint8_t *target, size_t target_length, int64_t now, uint32_t ttl);
+
+int32_t rn_gateway_lookup(const rn_gateway *gateway,
+                          const rn_header *headers,
+                          size_t count,
+                          int64_t now,
+                          rn_answer *answer);
+
+int32_t rn_gateway_lookup_token(const rn_gateway *gateway,
+                                const uint8_t *token,
+                                size_t token_length,
+                                int64_t now,
+                                rn_answer *answer);
+
+int32_t rn_gateway_resolve(const rn_gateway *gateway,
+                           const uint8_t *token,
+                           size_t token_length,
+                           int64_t now,
+                           rn_answer *answer);
+
+int32_t rn_gateway_remember(const rn_gateway *gateway,
+                            const uint8_t *token,
+                            size_t token_length,
+                            const uint8_t *target,
+                            size_t target_length,
+                            int64_t now,
+                            uint32_t ttl);
+
 int32_t rn_gateway_shared_key(const rn_gateway *gateway, const uint8_t *token, size_t token_length, uint8_t *key);
+
 int32_t rn_token_fingerprint(const uint8_t *token, size_t token_length, uint8_t *out);
-int32_t rn_gateway_verify(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now, uint8_t *claims, size_t capacity, size_t *length);
-int32_t rn_gateway_decrypt(const rn_gateway *gateway, const uint8_t *hash, size_t hash_length, uint8_t *target, size_t capacity, size_t *length);
+
+int32_t rn_gateway_verify(const rn_gateway *gateway,
+                          const uint8_t *token,
+                          size_t token_length,
+                          int64_t now,
+                          uint8_t *claims,
+                          size_t capacity,
+                          size_t *length);
+
+int32_t rn_gateway_decrypt(const rn_gateway *gateway,
+                           const uint8_t *hash,
+                           size_t hash_length,
+                           uint8_t *target,
+                           size_t capacity,
+                           size_t *length);
+
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
 ]]
-end
+
 return true

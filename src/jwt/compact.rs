@@ -12,23 +12,37 @@ use crate::error::Reason;
 /// be understood (`crit`, with it `b64` of RFC 7797), compression and encryption.
 const REFUSED_HEADERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// A token taken apart; nothing in it is verified yet.
-pub struct Compact<'a> {
-    /// What the signature covers: the first two parts with the dot between them.
-    pub signing_input: &'a [u8],
+/// The three parts of a token as they came, nothing decoded.
+pub struct Parts<'a> {
+    signing_input: &'a [u8],
+    header: &'a [u8],
+    payload: &'a [u8],
+    signature: &'a [u8],
+}
+
+/// What a token's header says, as far as it counts.
+pub struct Header {
     /// The header's `alg`; `None` for a name that is not in [`Algorithm::ALL`], `none` among them.
     pub algorithm: Option<Algorithm>,
     /// The header's `kid`.
     pub key_id: Option<String>,
+}
+
+/// A token taken apart; nothing in it is verified yet.
+pub struct Compact<'a> {
+    /// What the signature covers: the first two parts with the dot between them.
+    pub signing_input: &'a [u8],
+    /// What the header says.
+    pub header: Header,
     /// The signature, decoded.
     pub signature: Vec<u8>,
     payload: &'a [u8],
 }
 
-impl<'a> Compact<'a> {
-    /// Takes `token` apart: exactly three parts in canonical base64url (no padding, no stray trailing bits), the
-    /// first a JSON object.
-    pub fn parse(token: &'a [u8]) -> Result<Self, Reason> {
+impl<'a> Parts<'a> {
+    /// Finds the parts. Each refusal has its own reason: `TokenMissing` when `token` is empty, `TokenTooLarge`, and
+    /// `TokenMalformed` when there are fewer or more than three parts.
+    pub fn split(token: &'a [u8]) -> Result<Self, Reason> {
         if token.is_empty() {
             return Err(Reason::TokenMissing);
         }
@@ -39,7 +53,18 @@ impl<'a> Compact<'a> {
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(Reason::TokenMalformed);
         };
-        let header = parse_object(&decode(&token[..first])?).ok_or(Reason::TokenMalformed)?;
+        Ok(Parts {
+            signing_input: &token[..second],
+            header: &token[..first],
+            payload: &token[first + 1..second],
+            signature: &token[second + 1..],
+        })
+    }
+
+    /// Reads the header: `TokenMalformed` when it is no JSON object with an `alg`, `HeaderUnsupported` when it asks
+    /// for something that is refused.
+    pub fn header(&self) -> Result<Header, Reason> {
+        let header = parse_object(&decode(self.header)?).ok_or(Reason::TokenMalformed)?;
         if REFUSED_HEADERS.iter().any(|name| header.contains_key(*name)) {
             return Err(Reason::HeaderUnsupported);
         }
@@ -52,12 +77,20 @@ impl<'a> Compact<'a> {
             Some(Value::String(kid)) => Some(kid.clone()),
             Some(_) => return Err(Reason::TokenMalformed),
         };
+        Ok(Header { algorithm, key_id })
+    }
+}
+
+impl<'a> Compact<'a> {
+    /// Takes `token` apart: exactly three parts in canonical base64url (no padding, no stray trailing bits), the
+    /// first a JSON object.
+    pub fn parse(token: &'a [u8]) -> Result<Self, Reason> {
+        let parts = Parts::split(token)?;
         Ok(Compact {
-            signing_input: &token[..second],
-            algorithm,
-            key_id,
-            signature: decode(&token[second + 1..])?,
-            payload: &token[first + 1..second],
+            signing_input: parts.signing_input,
+            header: parts.header()?,
+            signature: decode(parts.signature)?,
+            payload: parts.payload,
         })
     }
 

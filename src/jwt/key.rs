@@ -1,7 +1,9 @@
 //! Verification keys: parsed once, bound to the algorithms that they may be used with.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{DecodingKey, DecodingKeyKind};
@@ -18,6 +20,9 @@ const RSA: [(Algorithm, &RsaParameters); 6] = [
     (Algorithm::PS384, &signature::RSA_PSS_2048_8192_SHA384),
     (Algorithm::PS512, &signature::RSA_PSS_2048_8192_SHA512),
 ];
+
+/// The sizes of an RSA modulus that are accepted.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// The HMAC algorithms with the shortest secret that each allows, in bytes (RFC 7518 §3.2).
 const HMAC: [(Algorithm, hmac::Algorithm, usize); 3] = [
@@ -36,7 +41,7 @@ pub struct Key {
 
 enum Verifier {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl Key {
@@ -57,7 +62,7 @@ impl Key {
         let uses: Vec<_> = HMAC
             .iter()
             .filter(|(_, _, shortest)| secret.len() >= *shortest)
-            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(hmac::Key::new(*hash, secret))))
+            .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(Box::new(hmac::Key::new(*hash, secret)))))
             .collect();
         if uses.is_empty() {
             return Err(ConfigError::new(Reason::KeyTooWeak, "is an HMAC secret of fewer than 32 bytes"));
@@ -99,6 +104,13 @@ impl Key {
     /// The algorithms that this key verifies.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + '_ {
         self.uses.iter().map(|(algorithm, _)| *algorithm)
+    }
+
+    /// Names the key together with what it may be used for, and under which id.
+    fn described(&self) -> [u8; 32] {
+        let id = self.id.as_ref().map_or_else(String::new, |id| format!(" kid {id}"));
+        let names: Vec<_> = self.algorithms().map(Algorithm::name).collect();
+        identity(b"described", &[&self.identity, names.join(",").as_bytes(), id.as_bytes()].concat())
     }
 
     /// `None` when the key does not do `algorithm`; else whether the signature is its own.
@@ -149,9 +161,10 @@ impl KeySet {
         &self.keys
     }
 
-    /// A digest that names the set: two sets with other keys have other identities.
+    /// A digest that names the set: two sets with other keys have other identities, also when only a key's id or
+    /// algorithms differ, for they too decide what a token is worth.
     pub fn identity(&self) -> [u8; 32] {
-        let all: Vec<u8> = self.keys.iter().flat_map(|key| key.identity).collect();
+        let all: Vec<u8> = self.keys.iter().flat_map(Key::described).collect();
         identity(b"set", &all)
     }
 
@@ -186,14 +199,31 @@ impl KeySet {
 
 /// An RSA key from PKCS#1 or SPKI DER.
 pub(super) fn rsa_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
-    public_key(RSA.iter().map(|(algorithm, parameters)| (*algorithm, ParsedPublicKey::new(*parameters, der).ok())), der)
+    rsa_key(RSA.iter().map(|(algorithm, parameters)| (*algorithm, ParsedPublicKey::new(*parameters, der).ok())), der)
 }
 
 fn rsa_key_from_numbers(n: &[u8], e: &[u8]) -> Result<Key, ConfigError> {
     let components = RsaPublicKeyComponents { n, e };
     let parsed =
         RSA.iter().map(|(algorithm, parameters)| (*algorithm, components.to_parsed_public_key(parameters).ok()));
-    public_key(parsed, &[n, b"/", e].concat())
+    rsa_key(parsed, &[n, b"/", e].concat())
+}
+
+/// aws-lc-rs looks at the size of an RSA key only when it verifies, which would make a weak key's tokens bad (401)
+/// where the configuration is (503).
+fn rsa_key(
+    parsed: impl Iterator<Item = (Algorithm, Option<ParsedPublicKey>)>,
+    bytes: &[u8],
+) -> Result<Key, ConfigError> {
+    let strong = |key: &ParsedPublicKey| rsa_bits(key).is_some_and(|bits| RSA_BITS.contains(&bits));
+    public_key(parsed.map(|(algorithm, key)| (algorithm, key.filter(strong))), bytes)
+}
+
+fn rsa_bits(key: &ParsedPublicKey) -> Option<usize> {
+    let der = key.as_der().ok()?;
+    let key = PublicKey::from_der(der.as_ref()).ok()?;
+    let modulus = key.modulus().big_endian_without_leading_zero();
+    Some(modulus.len() * 8 - modulus.first()?.leading_zeros() as usize)
 }
 
 /// A P-256 or P-384 key from its uncompressed point; the curve is the one that the point lies on.

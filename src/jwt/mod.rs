@@ -17,9 +17,9 @@ mod verify;
 
 pub use algorithm::Algorithm;
 pub use claims::Claims;
-pub use compact::Compact;
+pub use compact::{Compact, Header, Parts};
 pub use key::{Key, KeySet};
-pub use verify::{Policy, verify};
+pub use verify::{Policy, check_expiry, check_issued_at, check_not_before, check_signature, verify};
 
 /// The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

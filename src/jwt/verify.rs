@@ -39,28 +39,41 @@ pub fn verify(token: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Result<
     Ok(claims)
 }
 
-fn check_signature(compact: &Compact, keys: &KeySet, policy: &Policy) -> Result<(), Reason> {
-    let algorithm = compact.algorithm.ok_or(Reason::AlgorithmNotAllowed)?;
+/// Checks the signature: `AlgorithmNotAllowed`, `KeyNotFound` or `SignatureInvalid` when it does not hold.
+pub fn check_signature(compact: &Compact, keys: &KeySet, policy: &Policy) -> Result<(), Reason> {
+    let algorithm = compact.header.algorithm.ok_or(Reason::AlgorithmNotAllowed)?;
     if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.contains(&algorithm)) {
         return Err(Reason::AlgorithmNotAllowed);
     }
-    keys.verify(algorithm, compact.key_id.as_deref(), compact.signing_input, &compact.signature)
+    keys.verify(algorithm, compact.header.key_id.as_deref(), compact.signing_input, &compact.signature)
 }
 
-/// Checks `exp`, `nbf` and the type of `iat` against `now`.
-pub(super) fn check_times(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
-    let leeway = i64::from(policy.leeway);
-    let (expires, not_before) = (claims.expires_at()?, claims.not_before()?);
-    claims.numeric_date("iat")?;
-    match expires {
-        None if policy.require_exp => return Err(Reason::ClaimMissing),
-        Some(at) if now >= at + leeway => return Err(Reason::TokenExpired),
-        _ => {}
-    }
-    match not_before {
-        Some(at) if now + leeway < at => Err(Reason::TokenNotYetValid),
+fn check_times(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
+    check_expiry(claims, policy, now)?;
+    check_not_before(claims, policy, now)?;
+    check_issued_at(claims)
+}
+
+/// Checks `exp`: `ClaimMissing`, `ClaimMalformed` or `TokenExpired` when it does not hold.
+pub fn check_expiry(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
+    match claims.expires_at()? {
+        None if policy.require_exp => Err(Reason::ClaimMissing),
+        Some(at) if now >= at.saturating_add(policy.leeway.into()) => Err(Reason::TokenExpired),
         _ => Ok(()),
     }
+}
+
+/// Checks `nbf`: `ClaimMalformed` or `TokenNotYetValid` when it does not hold.
+pub fn check_not_before(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
+    match claims.not_before()? {
+        Some(at) if now.saturating_add(policy.leeway.into()) < at => Err(Reason::TokenNotYetValid),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that `iat` is a time, when it is there: `ClaimMalformed` otherwise. When it was is nobody's business.
+pub fn check_issued_at(claims: &Claims) -> Result<(), Reason> {
+    claims.numeric_date("iat").map(|_| ())
 }
 
 #[cfg(test)]

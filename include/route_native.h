@@ -1,0 +1,271 @@
+// route_native's C ABI. Written by `make abi` from src/ffi.rs: change that file, not this one.
+
+#ifndef ROUTE_NATIVE_H
+#define ROUTE_NATIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The version of this ABI. Lua refuses a library whose version is another.
+#define RN_ABI_VERSION 1
+
+// The size of [`rn_answer::target`].
+#define RN_TARGET_BYTES 256
+
+// The size of [`rn_answer::fingerprint`].
+#define RN_FINGERPRINT_BYTES 12
+
+// One reason, with its stable number.
+enum rn_reason
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The caller's buffer is smaller than the answer; the length out says what is needed.
+    RN_REASON_BUFFER_TOO_SMALL = 1,
+    // A null pointer, a negative length or a value outside its range.
+    RN_REASON_INVALID_ARGUMENT = 2,
+    // A fault of this library (a caught panic).
+    RN_REASON_INTERNAL = 3,
+    // Nothing is known under that key, or it has expired.
+    RN_REASON_NOT_CACHED = 4,
+    // The request carries no token.
+    RN_REASON_TOKEN_MISSING = 100,
+    // The request carries more than one token in the same place.
+    RN_REASON_TOKEN_AMBIGUOUS = 101,
+    // The token is longer than [`crate::jwt::MAX_TOKEN_BYTES`].
+    RN_REASON_TOKEN_TOO_LARGE = 102,
+    // Not three canonical base64url parts holding two JSON objects without duplicate members.
+    RN_REASON_TOKEN_MALFORMED = 103,
+    // The header asks for something that is refused: `crit`, `zip`, `enc`, `b64`.
+    RN_REASON_HEADER_UNSUPPORTED = 104,
+    // The token's `alg` is not one that the key and the policy allow.
+    RN_REASON_ALGORITHM_NOT_ALLOWED = 105,
+    // No key of the set bears the token's `kid`.
+    RN_REASON_KEY_NOT_FOUND = 106,
+    // The signature does not match.
+    RN_REASON_SIGNATURE_INVALID = 107,
+    // A registered claim has the wrong type or range.
+    RN_REASON_CLAIM_MALFORMED = 108,
+    // `exp` has passed.
+    RN_REASON_TOKEN_EXPIRED = 109,
+    // `nbf` has not come yet.
+    RN_REASON_TOKEN_NOT_YET_VALID = 110,
+    // A claim that the policy requires is absent.
+    RN_REASON_CLAIM_MISSING = 111,
+    // The `hash` claim does not decrypt to an allowed target; deliberately not said why.
+    RN_REASON_PAYLOAD_INVALID = 120,
+    // A key file is not named or cannot be read.
+    RN_REASON_KEY_UNREADABLE = 200,
+    // A key is not of a kind that can be used here.
+    RN_REASON_KEY_UNSUPPORTED = 201,
+    // A key or secret is too short for its algorithm.
+    RN_REASON_KEY_TOO_WEAK = 202,
+    // A setting has a value outside its range.
+    RN_REASON_SETTING_INVALID = 203,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rn_reason rn_reason;
+#else
+typedef int32_t rn_reason;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A gateway's keys, settings and cache.
+typedef struct rn_gateway rn_gateway;
+
+// What [`rn_gateway_new`] reads. Texts are pointer and length; an absent text has length 0.
+typedef struct {
+    // Path of the file with the key or keys that sign tokens.
+    const uint8_t *signing_key;
+    // Its length.
+    size_t signing_key_length;
+    // Path of the file with the private key that opens the `hash` claim.
+    const uint8_t *payload_key;
+    // Its length.
+    size_t payload_key_length;
+    // `pkcs1v15` (also when absent), `oaep-sha1` or `oaep-sha256`.
+    const uint8_t *padding;
+    // Its length.
+    size_t padding_length;
+    // The suffix that targets must have; absent: any target.
+    const uint8_t *suffix;
+    // Its length.
+    size_t suffix_length;
+    // Clock skew that is forgiven, in seconds.
+    uint32_t leeway;
+    // The most answers that a process keeps for itself.
+    uint32_t cache_entries;
+} rn_gateway_options;
+
+// Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
+typedef struct {
+    // Length in bytes; negative lengths are refused.
+    int32_t length;
+    // The bytes.
+    const uint8_t *data;
+} rn_string;
+
+// A request's header, laid out as lua-nginx-module's `ngx_http_lua_ffi_table_elt_t`, so that the array which
+// nginx fills is read where it lies.
+typedef struct {
+    // The name as received.
+    rn_string name;
+    // The value as received.
+    rn_string value;
+} rn_header;
+
+// An answer, written into memory of the caller.
+typedef struct {
+    // Where the token lies within the request's headers; as long-lived as they are.
+    const uint8_t *token;
+    // The token's length.
+    size_t token_length;
+    // The target's length.
+    size_t target_length;
+    // Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
+    uint32_t ttl;
+    // What stands for the token in logs.
+    uint8_t fingerprint[RN_FINGERPRINT_BYTES];
+    // The target, not terminated.
+    uint8_t target[RN_TARGET_BYTES];
+} rn_answer;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The version of the ABI that this library has: [`RN_ABI_VERSION`].
+uint32_t rn_abi_version(void);
+
+// Writes the name of a status, such as `token_expired`.
+//
+// Errors: `InvalidArgument` for a number that is no reason, `BufferTooSmall`.
+//
+// # Safety
+// `out` must be writable for `capacity` bytes and `length` for one value.
+int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
+
+// Makes a gateway: reads and parses its keys.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `options` must point to a whole struct whose texts are readable for their lengths, `gateway` and
+// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
+// [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
+int32_t rn_gateway_new(const rn_gateway_options *options,
+                       rn_gateway **gateway,
+                       uint8_t *error,
+                       size_t error_capacity,
+                       size_t *error_length);
+
+// Releases a gateway; null is allowed.
+//
+// # Safety
+// `gateway` must come from [`rn_gateway_new`], be released once, and not be in use.
+void rn_gateway_free(rn_gateway *gateway);
+
+// Finds the token among a request's headers and looks it up in this process's cache: the hot path, one call.
+//
+// 0: `answer` holds the target, the fingerprint and the token's place. `NotCached`: it holds the token's place.
+// `TokenMissing`: neither header is there. Other errors: `TokenAmbiguous`, `TokenTooLarge`; an empty header is
+// `TokenMalformed`.
+//
+// # Safety
+// `headers` must be an array of `count` headers, each readable for its lengths; `answer` writable.
+int32_t rn_gateway_lookup(const rn_gateway *gateway,
+                          const rn_header *headers,
+                          size_t count,
+                          int64_t now,
+                          rn_answer *answer);
+
+// Looks a token up in this process's cache, wherever it was found.
+//
+// 0: `answer` holds target and fingerprint. Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` when empty.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `answer` writable.
+int32_t rn_gateway_lookup_token(const rn_gateway *gateway,
+                                const uint8_t *token,
+                                size_t token_length,
+                                int64_t now,
+                                rn_answer *answer);
+
+// Resolves a token: verifies it, decrypts its target, and keeps the answer in this process's cache.
+//
+// 0: `answer` holds target, seconds and fingerprint. On an error of the 100s it still holds the fingerprint.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `answer` writable.
+int32_t rn_gateway_resolve(const rn_gateway *gateway,
+                           const uint8_t *token,
+                           size_t token_length,
+                           int64_t now,
+                           rn_answer *answer);
+
+// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
+//
+// Errors: `InvalidArgument` for a target that is no host.
+//
+// # Safety
+// `token` and `target` must be readable for their lengths.
+int32_t rn_gateway_remember(const rn_gateway *gateway,
+                            const uint8_t *token,
+                            size_t token_length,
+                            const uint8_t *target,
+                            size_t target_length,
+                            int64_t now,
+                            uint32_t ttl);
+
+// Writes the 32 bytes that name a token in a cache which all workers share.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `key` writable for 32.
+int32_t rn_gateway_shared_key(const rn_gateway *gateway, const uint8_t *token, size_t token_length, uint8_t *key);
+
+// Writes the fingerprint that stands for a token in logs: 12 bytes.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `out` writable for 12.
+int32_t rn_token_fingerprint(const uint8_t *token, size_t token_length, uint8_t *out);
+
+// Verifies a token and writes its claims, as the JSON that was signed.
+//
+// Errors: the 100s; `BufferTooSmall` with the size needed in `length` (never more than the token's length).
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `claims` writable for `capacity`, `length` for one value.
+int32_t rn_gateway_verify(const rn_gateway *gateway,
+                          const uint8_t *token,
+                          size_t token_length,
+                          int64_t now,
+                          uint8_t *claims,
+                          size_t capacity,
+                          size_t *length);
+
+// Decrypts the base64 text of a `hash` claim and writes the target in it.
+//
+// Errors: `PayloadInvalid`, for whatever reason; `BufferTooSmall`.
+//
+// # Safety
+// `hash` must be readable for `hash_length` bytes, `target` writable for `capacity`, `length` for one value.
+int32_t rn_gateway_decrypt(const rn_gateway *gateway,
+                           const uint8_t *hash,
+                           size_t hash_length,
+                           uint8_t *target,
+                           size_t capacity,
+                           size_t *length);
+
+// The number of answers in this process's cache; 0 for a null handle.
+//
+// # Safety
+// `gateway` must be null or a live handle.
+size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ROUTE_NATIVE_H */

@@ -1,0 +1,169 @@
+//! The declarations that C and LuaJIT read are those of src/ffi.rs, and both compilers accept them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use mlua::Lua;
+
+const HEADER: &str = "include/route_native.h";
+const CDEF: &str = "lua/route_native/cdef.lua";
+
+/// What surrounds the declarations in the Lua file. LuaJIT's declarations are global to the process's Lua state and
+/// cannot be repeated, while `package.loaded` can be emptied (lua_code_cache off, busted): hence the question first.
+const LUA_HEAD: &str = "\
+-- route_native's C ABI. Written by `make abi` from src/ffi.rs: change that file, not this one.
+local ffi = require \"ffi\"
+
+-- Declared before, by an earlier load of this file: LuaJIT refuses a second time.
+if pcall(ffi.typeof, \"rn_gateway\") then
+    return true
+end
+
+ffi.cdef [[
+";
+const LUA_TAIL: &str = "]]
+
+return true
+";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn bindings(change: impl FnOnce(&mut cbindgen::Config)) -> String {
+    let mut config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
+    change(&mut config);
+    let bindings = cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(root().join("src/ffi.rs"))
+        .with_src(root().join("src/error.rs"))
+        .generate()
+        .expect("cbindgen reads the ABI");
+    let mut text = Vec::new();
+    bindings.write(&mut text);
+    String::from_utf8(text).expect("cbindgen writes UTF-8")
+}
+
+fn header() -> String {
+    bindings(|_| {})
+}
+
+/// The header's declarations as LuaJIT reads them.
+fn cdef() -> String {
+    let declarations = bindings(|config| {
+        config.documentation = false;
+        config.cpp_compat = false;
+        config.include_guard = None;
+        config.sys_includes.clear();
+        config.header = None;
+    });
+    format!("{LUA_HEAD}{}{LUA_TAIL}", preprocessed(declarations.trim()))
+}
+
+/// LuaJIT has no preprocessor. What cbindgen writes for one is constants, which become `static const`, and questions
+/// after C23, which LuaJIT is not.
+fn preprocessed(declarations: &str) -> String {
+    let (mut text, mut wanted) = (String::new(), true);
+    for line in declarations.lines() {
+        if let Some(rest) = line.strip_prefix("#define ") {
+            let (name, value) = rest.split_once(' ').expect("a constant has a value");
+            text.push_str(&format!("static const int {name} = {value};\n"));
+        } else if let Some(directive) = line.strip_prefix('#') {
+            assert!(
+                ["else", "endif // __STDC_V", "if __STDC_V"].iter().any(|known| directive.starts_with(known)),
+                "{line}"
+            );
+            wanted = !directive.starts_with("if");
+        } else if wanted {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Holds a checked-in file against what it should be, or writes it when `UPDATE_ABI` is set.
+fn up_to_date(file: &str, expected: &str) {
+    let path = root().join(file);
+    if env::var_os("UPDATE_ABI").is_some() {
+        fs::create_dir_all(path.parent().expect("a file in a directory")).expect("the directory can be made");
+        fs::write(&path, expected).expect("the file can be written");
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{file} does not match src/ffi.rs: run `make abi` and commit what it changes");
+}
+
+/// The library that this test was built with: it lies beside the test's own program.
+fn library() -> PathBuf {
+    let program = env::current_exe().expect("a running program has a path");
+    program.with_file_name(format!("{}route_native{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX))
+}
+
+fn luajit() -> Lua {
+    // SAFETY: the unsafe part is the ffi library, which is what this file is about.
+    unsafe { Lua::unsafe_new() }
+}
+
+#[test]
+fn the_checked_in_header_is_that_of_the_source() {
+    up_to_date(HEADER, &header());
+}
+
+#[test]
+fn the_checked_in_lua_declarations_are_those_of_the_source() {
+    up_to_date(CDEF, &cdef());
+}
+
+#[test]
+fn a_c_compiler_accepts_the_header() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("route_native.h");
+    fs::write(&path, header()).expect("the header can be written");
+    for arguments in [["-x", "c", "-std=c99"], ["-x", "c", "-std=c17"]] {
+        let output = Command::new("cc")
+            .args(arguments)
+            .args(["-fsyntax-only", "-Wall", "-Wextra", "-Werror"])
+            .arg(&path)
+            .output()
+            .expect("cc is there: aws-lc is built with it");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_header_declares_every_export_and_hides_what_a_handle_is() {
+    let header = header();
+    let source = fs::read_to_string(root().join("src/ffi.rs")).expect("the source");
+    let exports: Vec<_> = source.split("extern \"C\" fn ").skip(1).filter_map(|rest| rest.split('(').next()).collect();
+    assert!(exports.len() >= 12, "{exports:?}");
+    for export in exports {
+        assert!(header.contains(&format!(" {export}(")), "{export}");
+    }
+    assert!(header.contains("typedef struct rn_gateway rn_gateway;"));
+}
+
+#[test]
+fn luajit_loads_the_declarations_once_and_again_and_calls_the_library() {
+    let lua = luajit();
+    for _ in 0..2 {
+        assert!(lua.load(cdef()).eval::<bool>().expect("LuaJIT reads the declarations"));
+    }
+    lua.load(
+        r#"
+        local ffi, path = require "ffi", ...
+        local C = ffi.load(path)
+        assert(C.rn_abi_version() == C.RN_ABI_VERSION)
+        assert(ffi.sizeof("rn_answer") == 8 * 3 + 4 + C.RN_FINGERPRINT_BYTES + C.RN_TARGET_BYTES)
+        assert(C.RN_REASON_TOKEN_EXPIRED == 109)
+
+        local buffer, length = ffi.new("uint8_t[32]"), ffi.new("size_t[1]")
+        assert(C.rn_reason_name(C.RN_REASON_TOKEN_EXPIRED, buffer, 32, length) == 0)
+        assert(ffi.string(buffer, length[0]) == "token_expired")
+        assert(C.rn_token_fingerprint("abc", 3, buffer) == 0)
+        assert(ffi.string(buffer, 12) == "ba7816bf8f01")
+        "#,
+    )
+    .call::<()>(library())
+    .expect("LuaJIT calls the library through the declarations");
+}

@@ -1,0 +1,335 @@
+//! Null pointers and absurd values at the C ABI are a status, never a crash.
+
+mod support;
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::ptr::{null, null_mut};
+use std::{fs, mem, slice};
+
+use route_native::error::Reason;
+use route_native::ffi::*;
+use serde_json::json;
+use support::*;
+
+const INVALID: i32 = Reason::InvalidArgument as i32;
+
+/// A live handle, released at the end.
+struct Handle(*mut rn_gateway);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: made by `rn_gateway_new`, released here alone.
+        unsafe { rn_gateway_free(self.0) }
+    }
+}
+
+/// No text, no key, no cache: every pointer null, every number 0.
+fn empty_options() -> rn_gateway_options {
+    rn_gateway_options {
+        signing_key: null(),
+        signing_key_length: 0,
+        payload_key: null(),
+        payload_key_length: 0,
+        padding: null(),
+        padding_length: 0,
+        suffix: null(),
+        suffix_length: 0,
+        leeway: 0,
+        cache_entries: 0,
+    }
+}
+
+fn empty_answer() -> rn_answer {
+    rn_answer {
+        token: null(),
+        token_length: 0,
+        target_length: 0,
+        ttl: 0,
+        fingerprint: [0; RN_FINGERPRINT_BYTES],
+        target: [0; RN_TARGET_BYTES],
+    }
+}
+
+fn open(options: &rn_gateway_options) -> Result<Handle, (i32, String)> {
+    let (mut made, mut error, mut length) = (null_mut(), [0u8; 512], 0);
+    // SAFETY: the options' texts outlive the call, and so do the places for what comes out.
+    let status = unsafe { rn_gateway_new(options, &mut made, error.as_mut_ptr(), error.len(), &mut length) };
+    if status == 0 {
+        return Ok(Handle(made));
+    }
+    assert!(made.is_null());
+    Err((status, String::from_utf8_lossy(&error[..length]).into_owned()))
+}
+
+fn gateway() -> Handle {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (signing, payload) = (directory.path().join("signing"), directory.path().join("payload"));
+    fs::write(&signing, &signer().public_pem).expect("the key can be written");
+    fs::write(&payload, &stranger().private_pem).expect("the key can be written");
+    let (signing, payload) = (signing.as_os_str().as_bytes(), payload.as_os_str().as_bytes());
+    let options = rn_gateway_options {
+        signing_key: signing.as_ptr(),
+        signing_key_length: signing.len(),
+        payload_key: payload.as_ptr(),
+        payload_key_length: payload.len(),
+        cache_entries: 10,
+        ..empty_options()
+    };
+    open(&options).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+fn good_token() -> String {
+    let hash = stranger().encrypt("pkcs1v15", b"pod");
+    signer().token("RS256", &merged(claims(), json!({ "hash": hash })))
+}
+
+fn lookup(gateway: &Handle, headers: &[rn_header], answer: &mut rn_answer) -> i32 {
+    // SAFETY: a live handle, headers that outlive the call, a writable answer.
+    unsafe { rn_gateway_lookup(gateway.0, headers.as_ptr(), headers.len(), NOW, answer) }
+}
+
+fn header(name: &str, data: *const u8, length: i32) -> rn_header {
+    let name_length = i32::try_from(name.len()).expect("a short name");
+    rn_header { name: rn_string { length: name_length, data: name.as_ptr() }, value: rn_string { length, data } }
+}
+
+#[test]
+fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
+    let gateway = gateway();
+    let (g, n, t) = (gateway.0.cast_const(), 0usize, b"t".as_ptr());
+    let (mut answer, mut bytes, mut length) = (empty_answer(), [0u8; 64], 0usize);
+    let (a, b, l) = (&raw mut answer, bytes.as_mut_ptr(), &raw mut length);
+    // SAFETY: what is not null is live and as long as it says; that null is refused is what is tested.
+    let statuses = unsafe {
+        [
+            rn_reason_name(100, b, 64, null_mut()),
+            rn_reason_name(100, null_mut(), 64, l),
+            rn_gateway_new(null(), &mut null_mut(), b, 64, l),
+            rn_gateway_new(&empty_options(), null_mut(), b, 64, l),
+            rn_gateway_new(&empty_options(), &mut null_mut(), b, 64, null_mut()),
+            rn_gateway_new(&empty_options(), &mut null_mut(), null_mut(), 64, l),
+            rn_gateway_lookup(null(), null(), n, NOW, a),
+            rn_gateway_lookup(g, null(), 1, NOW, a),
+            rn_gateway_lookup(g, null(), n, NOW, null_mut()),
+            rn_gateway_lookup_token(null(), t, 1, NOW, a),
+            rn_gateway_lookup_token(g, null(), 1, NOW, a),
+            rn_gateway_lookup_token(g, t, 1, NOW, null_mut()),
+            rn_gateway_resolve(null(), t, 1, NOW, a),
+            rn_gateway_resolve(g, null(), 1, NOW, a),
+            rn_gateway_resolve(g, t, 1, NOW, null_mut()),
+            rn_gateway_remember(null(), t, 1, t, 1, NOW, 1),
+            rn_gateway_remember(g, null(), 1, t, 1, NOW, 1),
+            rn_gateway_remember(g, t, 1, null(), 1, NOW, 1),
+            rn_gateway_shared_key(null(), t, 1, b),
+            rn_gateway_shared_key(g, null(), 1, b),
+            rn_gateway_shared_key(g, t, 1, null_mut()),
+            rn_token_fingerprint(null(), 1, b),
+            rn_token_fingerprint(t, 1, null_mut()),
+            rn_gateway_verify(null(), t, 1, NOW, b, 64, l),
+            rn_gateway_verify(g, null(), 1, NOW, b, 64, l),
+            rn_gateway_decrypt(null(), t, 1, b, 64, l),
+            rn_gateway_decrypt(g, null(), 1, b, 64, l),
+        ]
+    };
+    for (at, status) in statuses.into_iter().enumerate() {
+        assert_eq!(status, INVALID, "call {at}");
+    }
+}
+
+#[test]
+fn null_is_released_and_counted_as_nothing() {
+    // SAFETY: null is allowed here.
+    unsafe {
+        rn_gateway_free(null_mut());
+        assert_eq!(rn_gateway_cached_entries(null()), 0);
+    }
+}
+
+/// A length that no memory has must be refused before a slice is made of it: making it is undefined behaviour.
+#[test]
+fn an_absurd_length_is_an_invalid_argument() {
+    let gateway = gateway();
+    let (g, t) = (gateway.0.cast_const(), b"t".as_ptr());
+    let (mut answer, mut bytes) = (empty_answer(), [0u8; 64]);
+    for length in [usize::MAX, isize::MAX as usize + 1] {
+        // SAFETY: the length is a lie, which is what is tested; nothing of that length may be read.
+        let statuses = unsafe {
+            [
+                rn_gateway_lookup_token(g, t, length, NOW, &mut answer),
+                rn_gateway_resolve(g, t, length, NOW, &mut answer),
+                rn_gateway_lookup(g, null::<rn_header>().wrapping_add(1), length / 16, NOW, &mut answer),
+                rn_token_fingerprint(t, length, bytes.as_mut_ptr()),
+                rn_gateway_decrypt(g, t, length, bytes.as_mut_ptr(), 64, &mut 0),
+            ]
+        };
+        assert_eq!(statuses, [INVALID; 5], "{length}");
+    }
+}
+
+#[test]
+fn a_header_with_a_negative_length_or_no_bytes_reads_as_empty() {
+    let gateway = gateway();
+    for (data, length) in [(null(), 5), (b"x".as_ptr(), -1), (b"x".as_ptr(), i32::MIN), (null(), 0)] {
+        let status = lookup(&gateway, &[header("Authorization", data, length)], &mut empty_answer());
+        assert_eq!(status, Reason::TokenMalformed.code(), "{length}");
+    }
+    let nameless = rn_header {
+        name: rn_string { length: i32::MIN, data: null() },
+        value: rn_string { length: 1, data: b"x".as_ptr() },
+    };
+    assert_eq!(lookup(&gateway, &[nameless], &mut empty_answer()), Reason::TokenMissing.code());
+    assert_eq!(lookup(&gateway, &[], &mut empty_answer()), Reason::TokenMissing.code());
+}
+
+#[test]
+fn the_clock_may_say_anything() {
+    let gateway = gateway();
+    let token = good_token();
+    for now in [i64::MIN, -1, 0, i64::MAX] {
+        let mut answer = empty_answer();
+        // SAFETY: a live handle, a token of that length, a writable answer.
+        let (resolved, remembered, found) = unsafe {
+            (
+                rn_gateway_resolve(gateway.0, token.as_ptr(), token.len(), now, &mut answer),
+                rn_gateway_remember(gateway.0, b"t".as_ptr(), 1, b"pod".as_ptr(), 3, now, u32::MAX),
+                rn_gateway_lookup_token(gateway.0, token.as_ptr(), token.len(), now, &mut answer),
+            )
+        };
+        let expected = if now == i64::MAX { Reason::TokenExpired } else { Reason::TokenNotYetValid };
+        assert_eq!((resolved, remembered, found), (expected.code(), 0, Reason::NotCached.code()), "{now}");
+    }
+}
+
+#[test]
+fn a_target_that_is_no_host_name_is_not_remembered() {
+    let gateway = gateway();
+    let long = [b'a'; 254];
+    for target in [&long[..], b"caf\xe9", b"127.0.0.1:22", b"a/../b", b"a\r\nb", b""] {
+        // SAFETY: a live handle and texts of these lengths.
+        let status =
+            unsafe { rn_gateway_remember(gateway.0, b"t".as_ptr(), 1, target.as_ptr(), target.len(), NOW, 60) };
+        assert_eq!(status, INVALID, "{:?}", String::from_utf8_lossy(target));
+    }
+    // SAFETY: a live handle.
+    assert_eq!(unsafe { rn_gateway_cached_entries(gateway.0) }, 0);
+}
+
+#[test]
+fn a_buffer_that_is_too_small_is_told_the_size_it_needs_and_not_written_to() {
+    let gateway = gateway();
+    let token = signer().token("RS256", &claims());
+    let hash = stranger().encrypt("pkcs1v15", b"pod.example");
+    let (g, claims) = (gateway.0.cast_const(), claims().to_string());
+    for (expected, call) in [
+        (
+            claims.as_str(),
+            // SAFETY: the caller hands a buffer of that capacity.
+            &(|out, capacity, length: &mut usize| unsafe {
+                rn_gateway_verify(g, token.as_ptr(), token.len(), NOW, out, capacity, length)
+            }) as &dyn Fn(*mut u8, usize, &mut usize) -> i32,
+        ),
+        (
+            "pod.example",
+            // SAFETY: the caller hands a buffer of that capacity.
+            &|out, capacity, length: &mut usize| unsafe {
+                rn_gateway_decrypt(g, hash.as_ptr(), hash.len(), out, capacity, length)
+            },
+        ),
+        (
+            "token_expired",
+            // SAFETY: the caller hands a buffer of that capacity.
+            &|out, capacity, length: &mut usize| unsafe { rn_reason_name(109, out, capacity, length) },
+        ),
+    ] {
+        let mut length = 0;
+        assert_eq!(call(null_mut(), 0, &mut length), Reason::BufferTooSmall.code());
+        assert_eq!(length, expected.len());
+        let mut buffer = vec![0x55u8; length];
+        assert_eq!(call(buffer.as_mut_ptr(), length - 1, &mut length), Reason::BufferTooSmall.code());
+        assert!(buffer.iter().all(|byte| *byte == 0x55));
+        assert_eq!(call(buffer.as_mut_ptr(), buffer.len(), &mut length), 0);
+        assert_eq!(buffer, expected.as_bytes());
+    }
+}
+
+#[test]
+fn a_number_that_is_no_status_has_no_name() {
+    for status in [0, -1, 5, 99, i32::MIN, i32::MAX] {
+        // SAFETY: a buffer of that capacity.
+        assert_eq!(unsafe { rn_reason_name(status, [0u8; 64].as_mut_ptr(), 64, &mut 0) }, INVALID, "{status}");
+    }
+}
+
+#[test]
+fn bad_options_are_one_sentence() {
+    let file = b"/nonexistent/key";
+    let named = || rn_gateway_options { signing_key: file.as_ptr(), signing_key_length: file.len(), ..empty_options() };
+    let bad = b"caf\xe9";
+    for (options, reason, sentence) in [
+        (empty_options(), Reason::KeyUnreadable, "the key file  cannot be read"),
+        (named(), Reason::KeyUnreadable, "the key file /nonexistent/key cannot be read"),
+        (
+            rn_gateway_options { signing_key_length: 7, ..empty_options() },
+            Reason::SettingInvalid,
+            "a text of the options is null",
+        ),
+        (
+            rn_gateway_options { padding: bad.as_ptr(), padding_length: bad.len(), ..named() },
+            Reason::SettingInvalid,
+            "a text of the options is not UTF-8",
+        ),
+        (
+            rn_gateway_options { padding: file.as_ptr(), padding_length: file.len(), ..named() },
+            Reason::SettingInvalid,
+            "the padding must be pkcs1v15, oaep-sha1 or oaep-sha256",
+        ),
+        (
+            rn_gateway_options { suffix: file.as_ptr(), suffix_length: file.len(), ..named() },
+            Reason::SettingInvalid,
+            "the target suffix must be a host name",
+        ),
+        (rn_gateway_options { leeway: 301, ..named() }, Reason::SettingInvalid, "the leeway must be 0 to 300 seconds"),
+    ] {
+        let (status, told) = open(&options).err().expect("the options are refused");
+        assert_eq!(status, reason.code(), "{told}");
+        assert!(told.starts_with(sentence), "{told}");
+    }
+}
+
+#[test]
+fn a_sentence_is_cut_to_the_room_there_is() {
+    let (mut made, mut error, mut length) = (null_mut(), [0x55u8; 16], 0);
+    // SAFETY: the places for what comes out are as long as is said.
+    let status = unsafe { rn_gateway_new(&empty_options(), &mut made, error.as_mut_ptr(), 8, &mut length) };
+    assert_eq!((status, length), (Reason::KeyUnreadable.code(), 8));
+    assert_eq!(&error[..9], b"the key \x55");
+}
+
+#[test]
+fn the_answer_of_a_hit_is_that_of_the_resolution() {
+    let gateway = gateway();
+    let token = good_token();
+    let headers = [header("authorization", token.as_ptr(), i32::try_from(token.len()).expect("a short token"))];
+    let (mut miss, mut resolved, mut hit) = (empty_answer(), empty_answer(), empty_answer());
+    assert_eq!(lookup(&gateway, &headers, &mut miss), Reason::NotCached.code());
+    // SAFETY: on NotCached the answer says where the token lies within the headers.
+    let place = unsafe { slice::from_raw_parts(miss.token, miss.token_length) };
+    assert_eq!(place, token.as_bytes());
+    // SAFETY: a live handle, a token of that length, a writable answer.
+    let status = unsafe { rn_gateway_resolve(gateway.0, miss.token, miss.token_length, NOW, &mut resolved) };
+    assert_eq!((status, resolved.ttl), (0, 600));
+    assert_eq!(lookup(&gateway, &headers, &mut hit), 0);
+    for answer in [&resolved, &hit] {
+        assert_eq!(&answer.target[..answer.target_length], b"pod");
+        assert_eq!(answer.fingerprint, route_native::credential::fingerprint(token.as_bytes()));
+    }
+}
+
+/// What Lua and C read by offset.
+#[test]
+fn the_structs_are_laid_out_as_nginx_and_the_declarations_say() {
+    assert_eq!(mem::size_of::<rn_string>(), 16);
+    assert_eq!(mem::offset_of!(rn_string, data), 8);
+    assert_eq!(mem::size_of::<rn_header>(), 32);
+    assert_eq!(mem::offset_of!(rn_header, value), 16);
+}

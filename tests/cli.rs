@@ -1,0 +1,505 @@
+//! The program `route-token`, as a person runs it.
+
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::UNIX_EPOCH;
+
+use route_native::error::Reason;
+use route_native::gateway::{Gateway, Options};
+use route_native::jwt::Policy;
+use route_native::payload::Padding;
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
+use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
+use rsa::traits::PublicKeyParts as _;
+use rsa::{RsaPrivateKey, RsaPublicKey};
+use serde_json::{Value, json};
+use support::*;
+use tempfile::TempDir;
+
+/// A directory with the keys that `keygen` made.
+struct Keys(TempDir);
+
+impl Keys {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn arg(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Runs `mint` with more arguments.
+    fn mint(&self, more: &[&str]) -> Run {
+        let (key, payload_key) = (self.arg("signing_private.pem"), self.arg("payload_public.pem"));
+        run(&[&["mint", "--key", &key, "--payload-key", &payload_key], more].concat(), "")
+    }
+
+    /// A token that `mint` made.
+    fn token(&self, more: &[&str]) -> String {
+        self.mint(more).succeeds()
+    }
+
+    /// Runs `explain` on its standard input.
+    fn explain(&self, token: &str, more: &[&str]) -> Run {
+        let (key, payload_key) = (self.arg("signing_public.pem"), self.arg("payload_private.pem"));
+        run(&[&["explain", "--key", &key, "--payload-key", &payload_key], more].concat(), token)
+    }
+
+    fn gateway(&self) -> Gateway {
+        Gateway::new(Options {
+            signing_key: &self.path("signing_public.pem"),
+            payload_key: &self.path("payload_private.pem"),
+            padding: Padding::default(),
+            policy: Policy::default(),
+            suffix: None,
+            cache_entries: 0,
+        })
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let keys = Keys(TempDir::new().expect("a temporary directory"));
+        assert_eq!(run(&["keygen", &keys.0.path().display().to_string()], "").succeeds(), "");
+        keys
+    })
+}
+
+/// What a run of the program left.
+struct Run {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn succeeds(self) -> String {
+        assert_eq!((self.status, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        self.stdout.trim_end_matches('\n').to_owned()
+    }
+
+    /// Holds when the program stopped with the status and one sentence on standard error, and said nothing else.
+    fn fails(self, status: i32) -> String {
+        assert_eq!((self.status, self.stdout.as_str()), (status, ""), "{}", self.stderr);
+        assert_eq!(self.stderr.matches('\n').count(), 1, "{}", self.stderr);
+        self.stderr.trim_end().strip_prefix("route-token: ").expect("the program's name").to_owned()
+    }
+
+    /// The line of a check.
+    fn line(&self, check: &str) -> &str {
+        let of_check = |line: &&str| line.split_whitespace().nth(1) == Some(check);
+        self.stdout.lines().find(of_check).unwrap_or_else(|| panic!("no line of {check}:\n{}", self.stdout))
+    }
+}
+
+fn run(arguments: &[&str], input: &str) -> Run {
+    run_with(Command::new(env!("CARGO_BIN_EXE_route-token")).args(arguments), input)
+}
+
+/// Runs the program with nothing in the environment but what the command sets.
+fn run_with(command: &mut Command, input: &str) -> Run {
+    for variable in ["JWT_DESKTOP_SIGNING_PUBLIC_KEY", "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY"] {
+        if !command.get_envs().any(|(name, _)| name == variable) {
+            command.env_remove(variable);
+        }
+    }
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // A program that does not read its input closes it, which is its right.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
+    Run {
+        status: status.code().expect("no signal"),
+        stdout: String::from_utf8(stdout).expect("UTF-8"),
+        stderr: String::from_utf8(stderr).expect("UTF-8"),
+    }
+}
+
+fn now() -> i64 {
+    UNIX_EPOCH.elapsed().expect("after 1970").as_secs().try_into().expect("before the year 292e9")
+}
+
+fn claims_of(token: &str) -> Value {
+    let members = route_native::jwt::Compact::parse(token.as_bytes()).and_then(|compact| compact.unverified_claims());
+    Value::Object(members.expect("a token").members)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("the file is there").permissions().mode() & 0o777
+}
+
+#[test]
+fn keygen_makes_two_pairs_that_another_implementation_reads() {
+    let mut moduli = Vec::new();
+    for name in ["signing", "payload"] {
+        let private = keys().text(&format!("{name}_private.pem"));
+        let private = RsaPrivateKey::from_pkcs8_pem(&private).expect("PKCS#8");
+        let public = RsaPublicKey::from_public_key_pem(&keys().text(&format!("{name}_public.pem"))).expect("SPKI");
+        assert_eq!(RsaPublicKey::from(&private), public);
+        assert_eq!(public.n().bits(), 2048);
+        moduli.push(public);
+    }
+    assert_ne!(moduli[0], moduli[1]);
+}
+
+#[test]
+fn only_the_owner_may_read_what_keygen_keeps_private() {
+    for name in ["signing", "payload"] {
+        assert_eq!(mode(&keys().path(&format!("{name}_private.pem"))), 0o600);
+        assert_eq!(mode(&keys().path(&format!("{name}_public.pem"))) & 0o444, 0o444);
+    }
+}
+
+#[test]
+fn keygen_replaces_keys_only_when_it_is_forced_to_and_makes_them_private() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let (path, file) = (directory.path().display().to_string(), directory.path().join("payload_private.pem"));
+    fs::write(&file, "precious").expect("the file can be written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("our own file");
+
+    let sentence = run(&["keygen", &path], "").fails(1);
+    assert_eq!(sentence, format!("{} is there already; --force replaces it", file.display()));
+    assert_eq!(fs::read_to_string(&file).expect("the file is there"), "precious");
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
+
+    run(&["keygen", &path, "--force"], "").succeeds();
+    assert!(fs::read_to_string(&file).expect("the file is there").starts_with("-----BEGIN PRIVATE KEY-----"));
+    assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn keygen_takes_the_sizes_that_it_lists() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("made/by/keygen");
+    run(&["keygen", &path.display().to_string(), "--bits", "3072"], "").succeeds();
+    let public = fs::read_to_string(path.join("signing_public.pem")).expect("the file is there");
+    assert_eq!(RsaPublicKey::from_public_key_pem(&public).expect("SPKI").n().bits(), 3072);
+    assert_eq!(run(&["keygen", &path.display().to_string(), "--bits", "1024"], "").status, 2);
+}
+
+#[test]
+fn a_minted_token_is_let_in_to_its_target() {
+    let token = keys().token(&["--target", "Pod.Example", "--kid", "k1"]);
+    assert_eq!(token.lines().count(), 1);
+    let resolution = keys().gateway().resolve(token.as_bytes(), now()).expect("the gateway lets it in");
+    assert_eq!(resolution.target, "pod.example");
+    for input in [token.clone(), format!("Bearer {token}"), format!("bearer {token}\r\n")] {
+        let run = keys().explain(&input, &[]);
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{}", run.stdout);
+        assert!(run.stdout.ends_with("\nThe gateway lets this token in, to pod.example\n"), "{}", run.stdout);
+        assert!(run.stdout.lines().filter(|line| !line.is_empty()).rev().skip(1).all(|line| line.starts_with("ok ")));
+    }
+}
+
+#[test]
+fn mint_sets_the_times_and_takes_claims_as_json_or_text() {
+    let more = ["--claim", "sub=ada", "--claim", "roles=[\"a\"]", "--claim", "n=1", "--claim", "text=a=b"];
+    let claims = claims_of(&keys().token(&[&["--target", "pod", "--ttl", "90"], &more[..]].concat()));
+    for (name, value) in [("sub", json!("ada")), ("roles", json!(["a"])), ("n", json!(1)), ("text", json!("a=b"))] {
+        assert_eq!(claims[name], value, "{name}");
+    }
+    let issued = claims["iat"].as_i64().expect("a time");
+    assert!((now() - 60..=now()).contains(&issued));
+    assert_eq!((&claims["nbf"], &claims["exp"]), (&json!(issued), &json!(issued + 90)));
+}
+
+#[test]
+fn a_claim_is_replaced_and_never_there_twice() {
+    let token = keys().token(&["--target", "pod", "--claim", "exp=never", "--without", "nbf"]);
+    assert_eq!(claims_of(&token)["exp"], "never");
+    assert_eq!(claims_of(&token).get("nbf"), None);
+    let sentence = keys().mint(&["--target", "pod", "--claim", "a=1", "--claim", "a=2"]).fails(2);
+    assert_eq!(sentence, "--claim names a claim twice");
+    let run = keys().mint(&["--target", "pod", "--claim", "hash=x"]);
+    assert_eq!(run.stderr, "route-token: note: --claim hash takes the place of the encrypted target\n");
+    assert_eq!(claims_of(run.stdout.trim_end())["hash"], "x");
+}
+
+#[test]
+fn mint_refuses_a_target_that_the_gateway_would_refuse() {
+    for target in ["127.0.0.1:22", "a/../b", "a b", "", "http://a"] {
+        let sentence = keys().mint(&["--target", target]).fails(2);
+        assert!(sentence.starts_with("--target must be a host name"), "{sentence}");
+        let attack = keys().token(&["--unchecked-target", "--target", target]);
+        assert_eq!(keys().gateway().resolve(attack.as_bytes(), now()), Err(Reason::PayloadInvalid), "{target}");
+    }
+    let long = "a".repeat(300);
+    let sentence = keys().mint(&["--unchecked-target", "--target", &long]).fails(1);
+    assert_eq!(sentence, "the target is too long for the payload key");
+}
+
+#[test]
+fn mint_signs_with_every_kind_of_key_and_explain_reads_them() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).expect("the key can be written");
+        path.display().to_string()
+    };
+    let payload = keys().arg("payload_private.pem");
+    let curves = [("ES256", p256()), ("ES384", p384()), ("EdDSA", ed25519())];
+    let mut pairs: Vec<_> =
+        curves.iter().map(|(name, key)| (*name, key.private_pem.as_str(), key.public_pem.as_str())).collect();
+    pairs.push(("RS256", &signer().private_pem, &signer().public_pem));
+    pairs.push(("RS256", &signer().private_pkcs1_pem, &signer().public_pkcs1_pem));
+    for (algorithm, private, public) in pairs {
+        let (private, public) = (file("private", private), file("public", public));
+        let token = run(&["mint", "--key", &private, "--payload-key", &payload, "--target", "pod"], "").succeeds();
+        let explained = run(&["explain", "--key", &public, "--payload-key", &payload], &token);
+        assert_eq!(explained.status, 0, "{algorithm}: {}", explained.stdout);
+        assert_eq!(explained.line("algorithm"), format!("ok       algorithm        {algorithm}, no kid"));
+    }
+}
+
+#[test]
+fn mint_encrypts_with_every_spelling_of_the_payload_key_and_every_padding() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("key");
+    let signing = keys().arg("signing_private.pem");
+    let key = stranger();
+    for text in [&key.private_pem, &key.private_pkcs1_pem, &key.public_pem, &key.public_pkcs1_pem] {
+        fs::write(&path, text).expect("the key can be written");
+        for padding in ["pkcs1v15", "oaep-sha1", "oaep-sha256"] {
+            let arguments = ["mint", "--key", &signing, "--payload-key", &path.display().to_string()];
+            let token = run(&[&arguments[..], &["--target", "pod", "--padding", padding]].concat(), "").succeeds();
+            let hash = claims_of(&token)["hash"].as_str().expect("a string").to_owned();
+            assert_eq!(decrypted(&key.private_pkcs1_pem, padding, &hash), b"pod");
+        }
+    }
+}
+
+/// Decrypts with the `rsa` crate.
+fn decrypted(private_pkcs1_pem: &str, padding: &str, hash: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    let key = RsaPrivateKey::from_pkcs1_pem(private_pkcs1_pem).expect("PKCS#1");
+    let ciphertext = base64::engine::general_purpose::STANDARD.decode(hash).expect("base64");
+    let text = match padding {
+        "pkcs1v15" => key.decrypt(rsa::Pkcs1v15Encrypt, &ciphertext),
+        "oaep-sha1" => key.decrypt(rsa::Oaep::new::<sha1::Sha1>(), &ciphertext),
+        _ => key.decrypt(rsa::Oaep::new::<rsa::sha2::Sha256>(), &ciphertext),
+    };
+    text.expect("the rsa crate decrypts it")
+}
+
+#[test]
+fn an_algorithm_that_the_key_cannot_do_is_refused() {
+    assert_eq!(keys().explain(&keys().token(&["--target", "pod", "--alg", "PS384"]), &[]).status, 0);
+    for algorithm in ["HS256", "ES256", "none", "EdDSA", ""] {
+        let sentence = keys().mint(&["--target", "pod", "--alg", algorithm]).fails(2);
+        assert!(sentence.starts_with("--alg must be one that the key can sign with: [RS256, "), "{sentence}");
+    }
+}
+
+/// `explain` walks through the gateway's checks itself, so it has to stop where the gateway does.
+#[test]
+fn explain_fails_with_the_reason_of_the_gateway() {
+    let minted = |more: &[&str]| keys().token(&[&["--target", "pod"], more].concat());
+    let raw = |header: &str, claims: &str| raw_token(header, claims, |_| vec![1; 256]);
+    let good = minted(&[]);
+    let (rest, _) = good.rsplit_once('.').expect("three parts");
+    let corpus = [
+        ("token", String::new()),
+        ("size", "a".repeat(16 * 1024 + 1)),
+        ("size", "a".repeat(1 << 20)),
+        ("three", "x".into()),
+        ("three", format!("{good}.x")),
+        ("header", "a.b.c".into()),
+        ("header", raw("{}", "{}")),
+        ("header", raw(r#"{"alg":"RS256","alg":"RS256"}"#, "{}")),
+        ("extensions", raw(r#"{"alg":"RS256","crit":["exp"]}"#, "{}")),
+        ("encoding", format!("{good}=")),
+        ("algorithm", raw(r#"{"alg":"none"}"#, "{}")),
+        ("key", raw(r#"{"alg":"HS256"}"#, "{}")),
+        ("signature", raw(r#"{"alg":"RS256"}"#, "{}")),
+        ("signature", format!("{rest}.")),
+        ("exp", minted(&["--ttl=-180"])),
+        ("exp", minted(&["--claim", "exp=never"])),
+        ("exp", minted(&["--claim", "exp=null"])),
+        ("exp", minted(&["--without", "exp"])),
+        ("nbf", minted(&["--claim", "nbf=9999999999"])),
+        ("nbf", minted(&["--claim", "nbf=soon"])),
+        ("iat", minted(&["--claim", "iat=true"])),
+        ("hash", minted(&["--without", "hash"])),
+        ("hash", keys().mint(&["--target", "pod", "--claim", "hash=[]"]).stdout.trim_end().to_owned()),
+        ("target", keys().mint(&["--target", "pod", "--claim", "hash=AAAA"]).stdout.trim_end().to_owned()),
+        ("target", minted(&["--padding", "oaep-sha1"])),
+        ("target", keys().token(&["--target", "127.0.0.1:22", "--unchecked-target"])),
+    ];
+    let gateway = keys().gateway();
+    for (check, token) in corpus {
+        let run = keys().explain(&token, &[]);
+        let reason = gateway.resolve(token.as_bytes(), now()).expect_err("the gateway refuses it");
+        assert_eq!(run.status, 1, "{check}: {}", run.stdout);
+        let line = run.line(check);
+        assert!(line.starts_with("FAILED ") && line.ends_with(&format!(" ({reason})")), "{check}: {line}");
+        assert!(run.stdout.ends_with(&format!("{line}\n\nThe gateway refuses this token.\n")), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn explain_says_which_key_id_is_missing() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("keys.json");
+    let set = json!({ "keys": [signer().jwk(json!({ "kid": "a" })), stranger().jwk(json!({ "kid": "b" }))] });
+    fs::write(&path, set.to_string()).expect("the set can be written");
+    let with = |kid: &str| token(&json!({ "alg": "RS256", "kid": kid }), &claims(), |m| signer().sign("RS256", m));
+    let run = |kid: &str| run(&["explain", "--key", &path.display().to_string()], &with(kid));
+    assert!(run("c").stdout.contains("FAILED   kid              none of the keys has the token's kid (key_not_found)"));
+    assert!(run("b").line("signature").starts_with("FAILED "));
+    assert!(run("a").line("signature").starts_with("ok "));
+}
+
+#[test]
+fn explain_tells_times_as_people_do() {
+    let at = |ttl: &str, more: &[&str]| keys().explain(&keys().token(&["--target", "pod", ttl]), more);
+    assert!(at("--ttl=-180", &[]).line("exp").starts_with("FAILED   exp              expired 3 min "));
+    assert!(at("--ttl=7260", &[]).line("exp").starts_with("ok       exp              expires in 2 h"));
+    assert!(at("--ttl=-100", &["--leeway", "300"]).line("exp").contains(", which the leeway of 300 s forgives"));
+    assert!(at("--ttl=7260", &[]).line("cache").ends_with("the answer is kept for 10 min"));
+    assert!(at("--ttl=0", &[]).line("cache").ends_with("the answer is not kept: 1 s or less is left"));
+}
+
+#[test]
+fn explain_uses_the_settings_of_the_gateway() {
+    let token = keys().token(&["--target", "pod.svc"]);
+    assert_eq!(keys().explain(&token, &["--suffix", "svc"]).status, 0);
+    let refused = keys().explain(&token, &["--suffix", "other"]);
+    assert!(refused.status == 1 && refused.line("target").starts_with("FAILED "), "{}", refused.stdout);
+    let oaep = keys().token(&["--target", "pod", "--padding", "oaep-sha256"]);
+    assert_eq!(keys().explain(&oaep, &["--padding", "oaep-sha256"]).status, 0);
+    for wrong in [["--suffix", "a b"], ["--leeway", "301"], ["--padding", "none"]] {
+        assert_eq!(keys().explain(&token, &wrong).status, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn checks_without_their_key_are_skipped_and_the_target_is_not_told() {
+    let token = keys().token(&["--target", "secret-pod"]);
+    let (key, payload_key) = (keys().arg("signing_public.pem"), keys().arg("payload_private.pem"));
+    for (arguments, skipped) in [
+        (&["explain"][..], &["key", "signature", "target"][..]),
+        (&["explain", "--key", &key], &["target"]),
+        (&["explain", "--payload-key", &payload_key], &["key", "signature"]),
+    ] {
+        let run = run(arguments, &token);
+        assert_eq!(run.status, 3, "{}", run.stdout);
+        for check in ["key", "signature", "target"] {
+            assert_eq!(run.line(check).starts_with("skipped "), skipped.contains(&check), "{}", run.stdout);
+        }
+        assert!(!run.stdout.contains("secret-pod"), "{}", run.stdout);
+    }
+    assert_eq!(run(&["explain"], &keys().token(&["--target", "pod", "--ttl=-60"])).status, 1);
+}
+
+#[test]
+fn explain_takes_a_token_a_file_or_standard_input() {
+    let token = keys().token(&["--target", "pod"]);
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("token");
+    fs::write(&file, format!("{token}\n")).expect("the token can be written");
+    for (argument, input) in [(token.as_str(), ""), (&file.display().to_string(), ""), ("-", token.as_str())] {
+        assert_eq!(keys().explain(input, &[argument]).status, 0);
+    }
+    let sentence = keys().explain("", &[&directory.path().display().to_string()]).fails(2);
+    assert!(sentence.contains("cannot be read"), "{sentence}");
+}
+
+/// What is printed ends up in tickets and chats.
+#[test]
+fn nothing_that_explain_prints_lets_anybody_use_the_token() {
+    let good = keys().token(&["--target", "pod", "--claim", "secret=swordfish"]);
+    let refused = keys().token(&["--target", "pod", "--claim", "secret=swordfish", "--ttl=-60"]);
+    for token in [good, refused, keys().token(&["--target", "inner-host:22", "--unchecked-target"])] {
+        let run = keys().explain(&token, &[]);
+        let hash = claims_of(&token)["hash"].as_str().expect("a string").to_owned();
+        let private = keys().text("payload_private.pem");
+        let lines = private.lines().chain(token.split('.')).chain([hash.as_str(), "swordfish", "inner-host"]);
+        for secret in lines.filter(|line| !line.starts_with("-----")) {
+            assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret), "{}", run.stdout);
+            // Nor a piece of it.
+            let piece = &secret[..secret.len().min(16)];
+            assert!(!run.stdout.contains(piece), "{}", run.stdout);
+        }
+    }
+}
+
+/// Runs a command with the two variables of the gateway.
+fn with_environment(command: &str, signing: &str, payload: &str, input: &str) -> Run {
+    run_with(
+        Command::new(env!("CARGO_BIN_EXE_route-token"))
+            .arg(command)
+            .env("JWT_DESKTOP_SIGNING_PUBLIC_KEY", signing)
+            .env("JWT_DESKTOP_PAYLOAD_PRIVATE_KEY", payload),
+        input,
+    )
+}
+
+#[test]
+fn the_keys_are_found_by_the_variables_of_the_gateway() {
+    let (signing, payload) = (keys().arg("signing_public.pem"), keys().arg("payload_private.pem"));
+    assert_eq!(with_environment("check-keys", &signing, &payload, "").succeeds(), "");
+    let token = keys().token(&["--target", "pod"]);
+    assert_eq!(with_environment("explain", &signing, &payload, &token).status, 0);
+    assert_eq!(with_environment("explain", "", "", &token).status, 3);
+    assert_eq!(with_environment("explain", "/nonexistent", "", &token).status, 2);
+    let swapped = ["check-keys", "--key", &signing, "--payload-key", &payload];
+    assert_eq!(run(&swapped, "").succeeds(), "");
+}
+
+#[test]
+fn check_keys_names_the_variable_and_the_file_that_is_wrong() {
+    let (signing, payload) = (keys().arg("signing_public.pem"), keys().arg("payload_private.pem"));
+    for (signing_key, payload_key, sentence) in [
+        ("", payload.as_str(), "JWT_DESKTOP_SIGNING_PUBLIC_KEY is not set".to_owned()),
+        (signing.as_str(), "", "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY is not set".to_owned()),
+        (
+            "/nonexistent",
+            &payload,
+            "JWT_DESKTOP_SIGNING_PUBLIC_KEY: the key file /nonexistent cannot be read".to_owned(),
+        ),
+        (
+            &payload,
+            &payload,
+            format!("JWT_DESKTOP_SIGNING_PUBLIC_KEY: the key file {payload} holds a private key where a public"),
+        ),
+        (
+            &signing,
+            &signing,
+            format!("JWT_DESKTOP_PAYLOAD_PRIVATE_KEY: the key file {signing} does not hold a private key"),
+        ),
+    ] {
+        let told = with_environment("check-keys", signing_key, payload_key, "").fails(1);
+        assert!(told.starts_with(&sentence), "{told}");
+    }
+    let told = run(&["check-keys", "--key", "/nonexistent", "--payload-key", &payload], "").fails(1);
+    assert!(told.starts_with("--key: the key file /nonexistent cannot be read"), "{told}");
+}
+
+#[test]
+fn every_command_has_help_with_an_example_that_fits_a_terminal() {
+    for command in ["keygen", "mint", "explain", "check-keys"] {
+        let help = run(&[command, "--help"], "").succeeds();
+        assert!(help.contains("Example") && help.contains(&format!("\n  route-token {command} ")), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+    assert!(run(&["--help"], "").succeeds().contains("\n  route-token keygen keys\n"));
+    for wrong in [&[][..], &["unheard-of"], &["mint"], &["explain", "a", "b"]] {
+        assert_eq!(run(wrong, "").status, 2, "{wrong:?}");
+    }
+}

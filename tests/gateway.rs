@@ -1,0 +1,240 @@
+//! The engine as a whole: token to target, what is kept and for how long, and the sentences of bad configurations.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use route_native::error::{ConfigError, Reason};
+use route_native::gateway::{Gateway, Options};
+use route_native::jwt::{Algorithm, MAX_TOKEN_BYTES, Policy};
+use route_native::payload::Padding;
+use route_native::target::Suffix;
+use serde_json::{Value, json};
+use support::*;
+use tempfile::TempDir;
+
+/// A directory with the two key files.
+struct Keys(TempDir);
+
+impl Keys {
+    fn new() -> Keys {
+        let keys = Keys(TempDir::new().expect("a temporary directory"));
+        keys.write("signing", &signer().public_pem);
+        keys.write("payload", &stranger().private_pem);
+        keys
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("the key file can be written");
+    }
+
+    fn open(&self, change: impl FnOnce(&mut Options)) -> Result<Gateway, ConfigError> {
+        let (signing_key, payload_key) = (&self.path("signing"), &self.path("payload"));
+        let mut options = Options {
+            signing_key,
+            payload_key,
+            padding: Padding::default(),
+            policy: Policy::default(),
+            suffix: None,
+            cache_entries: 100,
+        };
+        change(&mut options);
+        Gateway::new(options)
+    }
+
+    fn gateway(&self) -> Gateway {
+        self.open(|_| {}).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn refusal(&self, change: impl FnOnce(&mut Options)) -> ConfigError {
+        self.open(change).err().expect("the configuration is refused")
+    }
+}
+
+fn token_for(target: &str, more: Value) -> String {
+    let hash = stranger().encrypt("pkcs1v15", target.as_bytes());
+    signer().token("RS256", &merged(merged(claims(), json!({ "hash": hash })), more))
+}
+
+fn cached(gateway: &Gateway, token: &str, now: i64) -> Option<String> {
+    gateway.cached(token.as_bytes(), now, |target, _| target.to_owned())
+}
+
+#[test]
+fn a_token_becomes_a_target_and_the_seconds_it_may_be_kept() {
+    let gateway = Keys::new().gateway();
+    for (exp, ttl) in [(NOW + 90, 90), (NOW + 9999, 600), (NOW + 1, 0), (NOW - 3, 0)] {
+        let token = token_for("Pod.Example", json!({ "exp": exp }));
+        let resolution = gateway.resolve(token.as_bytes(), NOW).expect("the token holds");
+        assert_eq!((resolution.target.as_str(), resolution.ttl), ("pod.example", ttl), "exp {exp}");
+    }
+}
+
+#[test]
+fn every_refusal_has_its_reason_and_leaves_nothing_in_the_cache() {
+    let gateway = Keys::new().gateway();
+    let forged = stranger().token("RS256", &claims());
+    for (token, reason) in [
+        (String::new(), Reason::TokenMissing),
+        ("x".into(), Reason::TokenMalformed),
+        (forged, Reason::SignatureInvalid),
+        (token_for("a", json!({ "exp": NOW - 5 })), Reason::TokenExpired),
+        (token_for("a", json!({ "nbf": NOW + 6 })), Reason::TokenNotYetValid),
+        (signer().token("RS256", &claims()), Reason::ClaimMissing),
+        (token_for("a", json!({ "hash": null })), Reason::ClaimMalformed),
+        (token_for("a", json!({ "hash": ["a"] })), Reason::ClaimMalformed),
+        (token_for("a", json!({ "hash": "" })), Reason::PayloadInvalid),
+        (token_for("127.0.0.1:22", json!({})), Reason::PayloadInvalid),
+    ] {
+        assert_eq!(gateway.resolve(token.as_bytes(), NOW), Err(reason));
+        assert_eq!(cached(&gateway, &token, NOW), None, "{reason}");
+    }
+    assert_eq!(gateway.cached_entries(), 0);
+}
+
+#[test]
+fn the_cache_answers_without_the_keys_and_not_past_exp() {
+    let gateway = Keys::new().gateway();
+    let token = token_for("pod", json!({ "exp": NOW + 90 }));
+    assert_eq!(cached(&gateway, &token, NOW), None);
+    gateway.resolve(token.as_bytes(), NOW).expect("the token holds");
+    assert_eq!(gateway.cached_entries(), 1);
+    assert_eq!(cached(&gateway, &token, NOW).as_deref(), Some("pod"));
+    assert_eq!(cached(&gateway, &token, NOW + 89).as_deref(), Some("pod"));
+    assert_eq!(cached(&gateway, &token, NOW + 90), None);
+    assert_eq!(gateway.cached_entries(), 1);
+}
+
+/// Leeway forgives a clock, it does not lengthen what is kept.
+#[test]
+fn a_token_in_its_last_second_or_its_leeway_is_not_cached() {
+    let gateway = Keys::new().gateway();
+    for exp in [NOW + 1, NOW, NOW - 4] {
+        let token = token_for("pod", json!({ "exp": exp }));
+        assert_eq!(gateway.resolve(token.as_bytes(), NOW).map(|resolution| resolution.ttl), Ok(0));
+        assert_eq!(cached(&gateway, &token, NOW), None);
+    }
+    assert_eq!(gateway.cached_entries(), 0);
+}
+
+#[test]
+fn what_another_worker_resolved_can_be_remembered() {
+    let gateway = Keys::new().gateway();
+    gateway.remember(b"token", "pod", NOW, 30);
+    assert_eq!(cached(&gateway, "token", NOW + 29).as_deref(), Some("pod"));
+    assert_eq!(cached(&gateway, "token", NOW + 30), None);
+    assert_eq!(cached(&gateway, "tokem", NOW), None);
+    gateway.remember(&vec![b'a'; MAX_TOKEN_BYTES + 1], "pod", NOW, 30);
+    assert_eq!(gateway.cached_entries(), 1);
+}
+
+#[test]
+fn the_cache_is_bounded_by_its_setting() {
+    let gateway = Keys::new().open(|options| options.cache_entries = 2).expect("a gateway");
+    for at in 0..9 {
+        gateway.remember(format!("token {at}").as_bytes(), "pod", NOW, 30);
+    }
+    assert_eq!(gateway.cached_entries(), 2);
+}
+
+#[test]
+fn a_hash_can_be_opened_alone_and_only_to_an_allowed_target() {
+    let keys = Keys::new();
+    let hash = |text: &str| stranger().encrypt("pkcs1v15", text.as_bytes());
+    assert_eq!(keys.gateway().decrypt(hash("Pod.example").as_bytes()).as_deref(), Ok("pod.example"));
+    for bad in ["127.0.0.1:22", "a/../b", "a\r\nb", "a\0", ""] {
+        assert_eq!(keys.gateway().decrypt(hash(bad).as_bytes()), Err(Reason::PayloadInvalid), "{bad:?}");
+    }
+    let below = keys.open(|options| options.suffix = Suffix::parse("svc")).expect("a gateway");
+    assert_eq!(below.decrypt(hash("pod.svc").as_bytes()).as_deref(), Ok("pod.svc"));
+    assert_eq!(below.decrypt(hash("pod.example").as_bytes()), Err(Reason::PayloadInvalid));
+}
+
+#[test]
+fn a_token_can_be_verified_alone() {
+    let gateway = Keys::new().gateway();
+    let verified = gateway.verify(signer().token("PS512", &claims()).as_bytes(), NOW).expect("the token holds");
+    assert_eq!(Value::Object(verified.members), claims());
+}
+
+/// The dictionary that it names entries of outlives a reload, so what was decided under other keys or settings must
+/// not be found any more; and it must be found by every worker and after a reload without changes.
+#[test]
+fn shared_keys_are_the_same_for_the_same_configuration_only() {
+    let keys = Keys::new();
+    let mut seen = vec![keys.gateway().shared_key(b"token")];
+    assert_eq!(keys.gateway().shared_key(b"token"), seen[0]);
+    assert_ne!(keys.gateway().shared_key(b"tokem"), seen[0]);
+    let mut another = |what: &str, gateway: Result<Gateway, ConfigError>| {
+        let key = gateway.unwrap_or_else(|error| panic!("{error}")).shared_key(b"token");
+        assert!(!seen.contains(&key), "another {what}");
+        seen.push(key);
+    };
+    another("padding", keys.open(|options| options.padding = Padding::OaepSha1));
+    another("leeway", keys.open(|options| options.policy.leeway = 6));
+    another("policy", keys.open(|options| options.policy.algorithms = Some(vec![Algorithm::RS256])));
+    another("suffix", keys.open(|options| options.suffix = Suffix::parse("svc")));
+    keys.write("payload", &signer().private_pem);
+    another("payload key", keys.open(|_| {}));
+    keys.write("signing", &stranger().public_pem);
+    another("signing key", keys.open(|_| {}));
+    for jwk in [json!({}), json!({ "alg": "RS256" }), json!({ "alg": "PS256" }), json!({ "kid": "a" })] {
+        keys.write("signing", &signer().jwk(jwk.clone()).to_string());
+        another(&format!("JWK {jwk}"), keys.open(|_| {}));
+    }
+}
+
+#[test]
+fn the_leeway_has_a_limit() {
+    let keys = Keys::new();
+    assert!(keys.open(|options| options.policy.leeway = Policy::MAX_LEEWAY).is_ok());
+    let error = keys.refusal(|options| options.policy.leeway = Policy::MAX_LEEWAY + 1);
+    assert_eq!(error, ConfigError::new(Reason::SettingInvalid, "the leeway must be 0 to 300 seconds"));
+}
+
+/// Opens the configuration after a change to its files, and returns its error: one sentence with the file's name and
+/// nothing of any key.
+fn mistake(file: &str, text: &str) -> (Reason, String) {
+    let keys = Keys::new();
+    keys.write(file, text);
+    let error = keys.refusal(|_| {});
+    let path = keys.path(file).display().to_string();
+    assert!(error.sentence.starts_with(&format!("the key file {path} ")), "{}", error.sentence);
+    assert!(!error.sentence.contains('\n'), "{}", error.sentence);
+    assert!(text.lines().all(|line| line.len() < 16 || !error.sentence.contains(line)), "{}", error.sentence);
+    (error.reason, error.sentence[path.len() + "the key file  ".len()..].to_owned())
+}
+
+#[test]
+fn a_key_of_the_wrong_kind_is_one_sentence_that_names_the_file() {
+    let cases = [
+        ("signing", signer().private_pem.clone(), "holds a private key where a public key or certificate belongs"),
+        ("signing", "hush, a secret of forty-two characters".into(), "is neither PEM nor a JWK"),
+        ("signing", String::new(), "is neither PEM nor a JWK"),
+        ("payload", signer().public_pem.clone(), "does not hold a private key"),
+        ("payload", p256().private_pem, "is not an RSA private key of 2048 to 8192 bits"),
+        ("payload", "hush, a secret of forty-two characters".into(), "is not PEM"),
+    ];
+    for (file, text, sentence) in cases {
+        assert_eq!(mistake(file, &text), (Reason::KeyUnsupported, sentence.to_owned()));
+    }
+    assert_eq!(mistake("signing", &RsaKey::generate(1024).public_pem).0, Reason::KeyTooWeak);
+}
+
+#[test]
+fn a_key_file_that_cannot_be_read_is_one_sentence_that_names_it() {
+    let large = "x".repeat(256 * 1024 + 1);
+    let (reason, sentence) = mistake("signing", &large);
+    assert_eq!((reason, sentence.as_str()), (Reason::KeyUnreadable, "is not a file of at most 256 KiB"));
+    let keys = Keys::new();
+    for path in ["/nonexistent/key", "/", "/dev/zero"] {
+        let error = keys.refusal(|options| options.payload_key = Path::new(path));
+        assert_eq!(error.reason, Reason::KeyUnreadable);
+        assert!(error.sentence.starts_with(&format!("the key file {path} ")), "{}", error.sentence);
+    }
+}

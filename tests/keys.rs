@@ -1,0 +1,274 @@
+//! Which files are keys, what each key may be used for, and how a token finds its key among several.
+
+mod support;
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use route_native::error::Reason;
+use route_native::jwt::{Algorithm, Key, KeySet, Policy, verify};
+use serde_json::{Value, json};
+use support::*;
+
+fn keys(text: impl AsRef<[u8]>) -> KeySet {
+    KeySet::parse(text.as_ref()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn jwks(keys: &[Value]) -> KeySet {
+    self::keys(json!({ "keys": keys }).to_string())
+}
+
+fn refusal(token: &str, keys: &KeySet) -> Option<Reason> {
+    verify(token.as_bytes(), keys, &Policy::default(), NOW).err()
+}
+
+/// Why a key file is refused.
+fn key_refusal(text: impl AsRef<[u8]>) -> (Reason, String) {
+    let error = KeySet::parse(text.as_ref()).err().expect("the key is refused");
+    (error.reason, error.sentence)
+}
+
+fn algorithms(keys: &KeySet) -> Vec<&'static str> {
+    keys.keys().iter().flat_map(Key::algorithms).map(Algorithm::name).collect()
+}
+
+fn coordinates(point: &[u8]) -> (String, String) {
+    let half = (point.len() - 1) / 2;
+    (URL_SAFE_NO_PAD.encode(&point[1..=half]), URL_SAFE_NO_PAD.encode(&point[half + 1..]))
+}
+
+fn ec_jwk(curve: &str, point: &[u8], more: Value) -> Value {
+    let (x, y) = coordinates(point);
+    merged(json!({ "kty": "EC", "crv": curve, "x": x, "y": y }), more)
+}
+
+fn okp_jwk(curve: &str, point: &[u8]) -> Value {
+    json!({ "kty": "OKP", "crv": curve, "x": URL_SAFE_NO_PAD.encode(point) })
+}
+
+fn oct_jwk(secret: &[u8]) -> Value {
+    json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode(secret) })
+}
+
+fn with_kid(kid: &str, signer: &RsaKey) -> String {
+    token(&json!({ "alg": "RS256", "kid": kid }), &claims(), |message| signer.sign("RS256", message))
+}
+
+#[test]
+fn the_type_of_a_key_fixes_its_algorithms() {
+    let rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+    assert_eq!(algorithms(&keys(&signer().public_pem)), rsa);
+    assert_eq!(algorithms(&keys(&signer().public_pkcs1_pem)), rsa);
+    assert_eq!(algorithms(&keys(signer().jwk(json!({})).to_string())), rsa);
+    assert_eq!(algorithms(&keys(p256().public_pem)), ["ES256"]);
+    assert_eq!(algorithms(&keys(p384().public_pem)), ["ES384"]);
+    assert_eq!(algorithms(&keys(ed25519().public_pem)), ["EdDSA"]);
+    assert_eq!(algorithms(&keys(oct_jwk(&[7; 64]).to_string())), ["HS256", "HS384", "HS512"]);
+    assert_eq!(algorithms(&keys(oct_jwk(&[7; 48]).to_string())), ["HS256", "HS384"]);
+    assert_eq!(algorithms(&keys(oct_jwk(&[7; 32]).to_string())), ["HS256"]);
+}
+
+#[test]
+fn a_certificate_stands_for_its_key() {
+    for (name, algorithm) in [("rsa", "RS256"), ("ec", "ES256")] {
+        let read = |extension| {
+            let path = format!("{}/tests/data/certificate_{name}.{extension}", env!("CARGO_MANIFEST_DIR"));
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+        };
+        let keys = keys(read("pem"));
+        assert!(algorithms(&keys).contains(&algorithm), "{name}");
+        let token = read("jwt");
+        assert_eq!(refusal(token.trim_end(), &keys), None, "{name}");
+        let claims = token.split('.').nth(1).expect("three parts");
+        let forged = token.replace(claims, &URL_SAFE_NO_PAD.encode(r#"{"sub":"eve","exp":253402300799}"#));
+        assert_eq!(refusal(forged.trim_end(), &keys), Some(Reason::SignatureInvalid), "{name}");
+    }
+}
+
+#[test]
+fn each_kind_of_jwk_verifies_what_its_key_signed() {
+    let (p256, p384, ed25519) = (p256(), p384(), ed25519());
+    let secret = EncodingKey::from_secret(&[7; 32]);
+    for (algorithm, jwk, key) in [
+        ("ES256", ec_jwk("P-256", &p256.point, json!({})), &p256.encoding),
+        ("ES384", ec_jwk("P-384", &p384.point, json!({ "alg": "ES384", "use": "sig" })), &p384.encoding),
+        ("EdDSA", okp_jwk("Ed25519", &ed25519.point), &ed25519.encoding),
+        ("HS256", oct_jwk(&[7; 32]), &secret),
+    ] {
+        let header = Header::new(algorithm.parse().expect("a registered name"));
+        let token = encode(&header, &claims(), key).expect("jsonwebtoken signs");
+        assert_eq!(refusal(&token, &keys(jwk.to_string())), None, "{algorithm}");
+    }
+    assert_eq!(refusal(&signer().token("PS384", &claims()), &keys(signer().jwk(json!({})).to_string())), None);
+}
+
+#[test]
+fn the_alg_of_a_jwk_narrows_its_key_to_one_algorithm() {
+    let keys = keys(signer().jwk(json!({ "alg": "PS256" })).to_string());
+    assert_eq!(refusal(&signer().token("PS256", &claims()), &keys), None);
+    for algorithm in ["RS256", "PS384", "PS512"] {
+        let verdict = refusal(&signer().token(algorithm, &claims()), &keys);
+        assert_eq!(verdict, Some(Reason::AlgorithmNotAllowed), "{algorithm}");
+    }
+}
+
+#[test]
+fn a_jwk_that_cannot_verify_a_signature_is_refused() {
+    let point = p256().point;
+    for jwk in [
+        signer().jwk(json!({ "use": "enc" })),
+        signer().jwk(json!({ "alg": "HS256" })),
+        signer().jwk(json!({ "alg": "RSA-OAEP" })),
+        ec_jwk("P-256", &point, json!({ "alg": "ES384" })),
+        okp_jwk("X25519", &ed25519().point),
+        okp_jwk("Ed448", &[7; 57]),
+        json!({ "kty": "RSA", "n": "AQAB" }),
+        json!({ "kty": "unheard of" }),
+        json!({}),
+    ] {
+        assert_eq!(key_refusal(jwk.to_string()).0, Reason::KeyUnsupported, "{jwk}");
+    }
+}
+
+/// An attacker who may choose the point chooses the group (invalid curve attacks), so it has to lie on the curve.
+#[test]
+fn a_point_that_is_not_on_its_curve_is_refused() {
+    let mut point = p256().point;
+    point[64] ^= 1;
+    assert_eq!(key_refusal(ec_jwk("P-256", &point, json!({})).to_string()).0, Reason::KeyTooWeak);
+}
+
+#[test]
+fn weak_keys_are_refused() {
+    let weak = RsaKey::generate(1024);
+    for text in [weak.public_pem.clone(), weak.public_pkcs1_pem.clone(), weak.jwk(json!({})).to_string()] {
+        assert_eq!(key_refusal(text).0, Reason::KeyTooWeak);
+    }
+    let mut exponent_one = signer().jwk(json!({ "e": "AQ" }));
+    assert_eq!(key_refusal(exponent_one.to_string()).0, Reason::KeyTooWeak);
+    exponent_one["e"] = json!("Ag");
+    assert_eq!(key_refusal(exponent_one.to_string()).0, Reason::KeyTooWeak);
+    for length in [0, 1, 31] {
+        assert_eq!(key_refusal(oct_jwk(&vec![7; length]).to_string()).0, Reason::KeyTooWeak, "{length}");
+    }
+}
+
+#[test]
+fn a_private_key_is_no_verification_key_and_the_sentence_says_so() {
+    for pem in [
+        signer().private_pem.clone(),
+        signer().private_pkcs1_pem.clone(),
+        p256().private_pem,
+        pem("EC PRIVATE KEY", b"x"),
+        pem("ENCRYPTED PRIVATE KEY", b"x"),
+    ] {
+        let (reason, sentence) = key_refusal(pem);
+        assert_eq!(reason, Reason::KeyUnsupported);
+        assert_eq!(sentence, "holds a private key where a public key or certificate belongs");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_key_is_refused() {
+    for text in [
+        String::new(),
+        "{".into(),
+        "[]".into(),
+        "secret".into(),
+        "\0".into(),
+        r#"{"keys":[]}"#.into(),
+        pem("CERTIFICATE REQUEST", b"x"),
+        pem("PUBLIC KEY", b"x"),
+        pem("PUBLIC KEY", b""),
+        pem("CERTIFICATE", b"\x30\x00"),
+        "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n".into(),
+        signer().public_pem.replace("-----END", "----END"),
+    ] {
+        assert_eq!(key_refusal(&text).0, Reason::KeyUnsupported, "{text}");
+    }
+}
+
+#[test]
+fn a_kid_selects_its_key_from_a_set() {
+    let set = jwks(&[signer().jwk(json!({ "kid": "old" })), stranger().jwk(json!({ "kid": "new" }))]);
+    assert_eq!(refusal(&with_kid("old", signer()), &set), None);
+    assert_eq!(refusal(&with_kid("new", stranger()), &set), None);
+    assert_eq!(refusal(&with_kid("new", signer()), &set), Some(Reason::SignatureInvalid));
+    assert_eq!(refusal(&with_kid("NEW", stranger()), &set), Some(Reason::KeyNotFound));
+    assert_eq!(refusal(&with_kid("", stranger()), &set), Some(Reason::KeyNotFound));
+    // Without a kid every key may answer.
+    assert_eq!(refusal(&stranger().token("RS256", &claims()), &set), None);
+    assert_eq!(refusal(&RsaKey::generate(2048).token("RS256", &claims()), &set), Some(Reason::SignatureInvalid));
+}
+
+#[test]
+fn a_kid_selects_nothing_when_no_key_has_one() {
+    assert_eq!(refusal(&with_kid("any", signer()), &keys(&signer().public_pem)), None);
+    let set = jwks(&[stranger().jwk(json!({})), signer().jwk(json!({}))]);
+    assert_eq!(refusal(&with_kid("any", signer()), &set), None);
+}
+
+#[test]
+fn a_kid_does_not_lend_a_key_another_algorithm() {
+    let set = jwks(&[signer().jwk(json!({ "kid": "a", "alg": "PS256" })), stranger().jwk(json!({ "kid": "b" }))]);
+    assert_eq!(refusal(&with_kid("a", signer()), &set), Some(Reason::AlgorithmNotAllowed));
+}
+
+#[test]
+fn keys_of_a_set_that_are_of_unknown_kinds_are_passed_over() {
+    let others = [
+        json!({ "kty": "unheard of", "kid": "x" }),
+        json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" }),
+        okp_jwk("X25519", &ed25519().point),
+        signer().jwk(json!({ "use": "enc", "kid": "enc" })),
+        signer().jwk(json!({ "kid": "enc2", "alg": "RSA-OAEP-256" })),
+        ec_jwk("secp256k1", &p256().point, json!({})),
+    ];
+    for other in &others {
+        let set = jwks(&[other.clone(), signer().jwk(json!({ "kid": "a" }))]);
+        assert_eq!(set.keys().len(), 1, "{other}");
+        assert_eq!(refusal(&with_kid("a", signer()), &set), None, "{other}");
+    }
+    assert_eq!(key_refusal(json!({ "keys": others }).to_string()).0, Reason::KeyUnsupported);
+}
+
+#[test]
+fn a_set_is_bounded() {
+    let key = |at: usize| signer().jwk(json!({ "kid": at.to_string() }));
+    assert_eq!(jwks(&(0..64).map(key).collect::<Vec<_>>()).keys().len(), 64);
+    let too_many = json!({ "keys": (0..65).map(key).collect::<Vec<_>>() });
+    assert_eq!(key_refusal(too_many.to_string()), (Reason::KeyUnsupported, "holds more than 64 keys".into()));
+}
+
+/// Caches are named by it: a verdict under one key must not be found under another.
+#[test]
+fn sets_of_other_keys_have_other_identities() {
+    let ed25519 = ed25519();
+    let sets = [
+        keys(&signer().public_pem),
+        keys(&stranger().public_pem),
+        keys(signer().jwk(json!({ "alg": "PS256" })).to_string()),
+        jwks(&[signer().jwk(json!({})), stranger().jwk(json!({}))]),
+        jwks(&[stranger().jwk(json!({})), signer().jwk(json!({}))]),
+        keys(&ed25519.public_pem),
+        keys(oct_jwk(&ed25519.point).to_string()),
+    ];
+    for (at, one) in sets.iter().enumerate() {
+        for other in &sets[at + 1..] {
+            assert_ne!(one.identity(), other.identity(), "set {at}");
+        }
+    }
+    assert_eq!(keys(&signer().public_pem).identity(), keys(&signer().public_pem).identity());
+}
+
+/// The same key with another `alg` allows other tokens, and the same keys under other ids find other tokens.
+#[test]
+fn what_a_jwk_says_about_its_key_is_part_of_its_identity() {
+    let of = |more| keys(signer().jwk(more).to_string()).identity();
+    assert_ne!(of(json!({})), of(json!({ "alg": "PS256" })));
+    assert_ne!(of(json!({ "alg": "RS256" })), of(json!({ "alg": "PS256" })));
+    assert_ne!(of(json!({ "kid": "a" })), of(json!({ "kid": "b" })));
+    assert_ne!(of(json!({})), of(json!({ "kid": "a" })));
+}
