@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test lint abi clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -17,6 +17,9 @@ test: ## Install what the tests need, then run the lints, the Rust tests and the
 
 lint: ## Formatting, clippy and luacheck, with warnings as errors
 	@exec scripts/lint.sh
+
+abi: ## Write include/route_native.h and lua/route_native/cdef.lua anew from src/ffi.rs
+	@UPDATE_ABI=1 cargo test --quiet --release --test abi
 
 clean: ## Remove what was built and run
 	rm -rf target .run

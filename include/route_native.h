@@ -116,14 +116,14 @@ typedef struct {
     rn_string value;
 } rn_header;
 
-// An answer, written into memory of the caller.
+// An answer, written into memory of the caller. Its lengths have 32 bits because LuaJIT boxes 64-bit numbers.
 typedef struct {
     // Where the token lies within the request's headers; as long-lived as they are.
     const uint8_t *token;
     // The token's length.
-    size_t token_length;
+    uint32_t token_length;
     // The target's length.
-    size_t target_length;
+    uint32_t target_length;
     // Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
     uint32_t ttl;
     // What stands for the token in logs.

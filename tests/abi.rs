@@ -154,7 +154,7 @@ fn luajit_loads_the_declarations_once_and_again_and_calls_the_library() {
         local ffi, path = require "ffi", ...
         local C = ffi.load(path)
         assert(C.rn_abi_version() == C.RN_ABI_VERSION)
-        assert(ffi.sizeof("rn_answer") == 8 * 3 + 4 + C.RN_FINGERPRINT_BYTES + C.RN_TARGET_BYTES)
+        assert(ffi.sizeof("rn_answer") == 8 + 4 * 3 + C.RN_FINGERPRINT_BYTES + C.RN_TARGET_BYTES)
         assert(C.RN_REASON_TOKEN_EXPIRED == 109)
 
         local buffer, length = ffi.new("uint8_t[32]"), ffi.new("size_t[1]")

@@ -313,14 +313,14 @@ fn the_answer_of_a_hit_is_that_of_the_resolution() {
     let (mut miss, mut resolved, mut hit) = (empty_answer(), empty_answer(), empty_answer());
     assert_eq!(lookup(&gateway, &headers, &mut miss), Reason::NotCached.code());
     // SAFETY: on NotCached the answer says where the token lies within the headers.
-    let place = unsafe { slice::from_raw_parts(miss.token, miss.token_length) };
+    let place = unsafe { slice::from_raw_parts(miss.token, miss.token_length as usize) };
     assert_eq!(place, token.as_bytes());
     // SAFETY: a live handle, a token of that length, a writable answer.
-    let status = unsafe { rn_gateway_resolve(gateway.0, miss.token, miss.token_length, NOW, &mut resolved) };
+    let status = unsafe { rn_gateway_resolve(gateway.0, place.as_ptr(), place.len(), NOW, &mut resolved) };
     assert_eq!((status, resolved.ttl), (0, 600));
     assert_eq!(lookup(&gateway, &headers, &mut hit), 0);
     for answer in [&resolved, &hit] {
-        assert_eq!(&answer.target[..answer.target_length], b"pod");
+        assert_eq!(&answer.target[..answer.target_length as usize], b"pod");
         assert_eq!(answer.fingerprint, route_native::credential::fingerprint(token.as_bytes()));
     }
 }

@@ -66,8 +66,8 @@ typedef struct {
 
 typedef struct {
     const uint8_t *token;
-    size_t token_length;
-    size_t target_length;
+    uint32_t token_length;
+    uint32_t target_length;
     uint32_t ttl;
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     uint8_t target[RN_TARGET_BYTES];
