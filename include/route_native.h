@@ -15,6 +15,15 @@
 // The size of [`rn_answer::fingerprint`].
 #define RN_FINGERPRINT_BYTES 12
 
+// The longest JWT that is taken from an authorization server, in bytes.
+#define MAX_JWT_BYTES (32 * 1024)
+
+// The longest answer that is read, in bytes: a JWT of [`MAX_JWT_BYTES`] and some.
+#define MAX_ANSWER_BYTES (64 * 1024)
+
+// The size of [`rn_bearer::key`].
+#define RN_CACHE_KEY_BYTES 32
+
 // One reason, with its stable number.
 enum rn_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -55,6 +64,10 @@ enum rn_reason
     RN_REASON_CLAIM_MISSING = 111,
     // The `hash` claim does not decrypt to an allowed target; deliberately not said why.
     RN_REASON_PAYLOAD_INVALID = 120,
+    // The authorization server says that the token is not active.
+    RN_REASON_TOKEN_INACTIVE = 130,
+    // The token lacks a scope that is required (HTTP 403).
+    RN_REASON_SCOPE_INSUFFICIENT = 131,
     // A key file is not named or cannot be read.
     RN_REASON_KEY_UNREADABLE = 200,
     // A key is not of a kind that can be used here.
@@ -63,6 +76,12 @@ enum rn_reason
     RN_REASON_KEY_TOO_WEAK = 202,
     // A setting has a value outside its range.
     RN_REASON_SETTING_INVALID = 203,
+    // Another server cannot be reached, or does not answer in time.
+    RN_REASON_SERVER_UNREACHABLE = 300,
+    // Another server answers with a status that says nothing about the token.
+    RN_REASON_SERVER_FAILED = 301,
+    // Another server's answer cannot be understood, or is not signed as it must be.
+    RN_REASON_SERVER_ANSWER_INVALID = 302,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -74,6 +93,9 @@ typedef int32_t rn_reason;
 
 // A gateway's keys, settings and cache.
 typedef struct rn_gateway rn_gateway;
+
+// How the answers of one authorization server are read.
+typedef struct rn_introspector rn_introspector;
 
 // What [`rn_gateway_new`] reads. Texts are pointer and length; an absent text has length 0.
 typedef struct {
@@ -131,6 +153,54 @@ typedef struct {
     // The target, not terminated.
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
+
+// What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
+typedef struct {
+    // What names the configuration in caches, besides its keys.
+    const uint8_t *identity;
+    // Its length.
+    size_t identity_length;
+    // Path of the file with the key or keys that the server's JWTs are signed with; absent: they are not verified.
+    const uint8_t *verify_key;
+    // Its length.
+    size_t verify_key_length;
+    // Path of the file with the private key that signs what the API receives; absent: nothing is signed.
+    const uint8_t *signing_key;
+    // Its length.
+    size_t signing_key_length;
+    // The `kid` of what is signed.
+    const uint8_t *signing_key_id;
+    // Its length.
+    size_t signing_key_id_length;
+    // Lines of `Header: claim`.
+    const uint8_t *claim_headers;
+    // Its length.
+    size_t claim_headers_length;
+    // How long a signed JWT lives when the server says no `exp`, in seconds.
+    uint32_t lifetime;
+} rn_introspector_options;
+
+// The token of a request, written into memory of the caller.
+typedef struct {
+    // Where the token lies within the request's headers; as long-lived as they are.
+    const uint8_t *token;
+    // The token's length.
+    uint32_t token_length;
+    // The token's name in a cache: a digest of the configuration and the token.
+    uint8_t key[RN_CACHE_KEY_BYTES];
+    // What stands for the token in logs.
+    uint8_t fingerprint[RN_FINGERPRINT_BYTES];
+} rn_bearer;
+
+// What a server says of an active token. Its two texts lie one after the other in the caller's buffer.
+typedef struct {
+    // Seconds since the epoch; 0 when the server names no end.
+    int64_t expires_at;
+    // Length of the first text: the scopes, separated by blanks.
+    uint32_t scope_length;
+    // Length of the second text: what the API receives.
+    uint32_t forward_length;
+} rn_verdict;
 
 #ifdef __cplusplus
 extern "C" {
@@ -263,6 +333,57 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
 // # Safety
 // `gateway` must be null or a live handle.
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+
+// Makes an introspector: reads and parses its keys.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `options` must point to a whole struct whose texts are readable for their lengths, `introspector` and
+// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
+// [`rn_introspector_free`].
+int32_t rn_introspector_new(const rn_introspector_options *options,
+                            rn_introspector **introspector,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+// Releases an introspector; null is allowed.
+//
+// # Safety
+// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
+void rn_introspector_free(rn_introspector *introspector);
+
+// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
+//
+// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
+//
+// # Safety
+// `headers` must be an array of `count` headers, each readable for its lengths; `bearer` writable.
+int32_t rn_introspector_find(const rn_introspector *introspector,
+                             const rn_header *headers,
+                             size_t count,
+                             rn_bearer *bearer);
+
+// Reads a server's answer of status 200.
+//
+// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
+// `TokenExpired`, `TokenNotYetValid`: it is not to be accepted. `ServerAnswerInvalid`: nothing is known about it.
+// `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
+// lengths in `verdict` say what is needed.
+//
+// # Safety
+// `content_type` and `body` must be readable for their lengths, `verdict` writable for one value, `text` for
+// `capacity` bytes.
+int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const uint8_t *content_type,
+                             size_t content_type_length,
+                             const uint8_t *body,
+                             size_t body_length,
+                             int64_t now,
+                             rn_verdict *verdict,
+                             uint8_t *text,
+                             size_t capacity);
 
 #ifdef __cplusplus
 }  // extern "C"

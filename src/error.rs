@@ -1,7 +1,8 @@
 //! Why something was refused: one fixed list, shared by the C ABI, the logs and the metrics.
 //!
 //! A number never changes its meaning; new reasons get new numbers. The hundreds tell whose fault it is:
-//! 1–99 the caller of the C ABI, 100–199 the token (HTTP 401), 200–299 the configuration (HTTP 503).
+//! 1–99 the caller of the C ABI, 100–199 the token (HTTP 401), 200–299 the configuration (HTTP 503),
+//! 300–399 another server that is asked about the token (HTTP 503).
 
 /// One reason, with its stable number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -43,6 +44,10 @@ pub enum Reason {
     ClaimMissing = 111,
     /// The `hash` claim does not decrypt to an allowed target; deliberately not said why.
     PayloadInvalid = 120,
+    /// The authorization server says that the token is not active.
+    TokenInactive = 130,
+    /// The token lacks a scope that is required (HTTP 403).
+    ScopeInsufficient = 131,
 
     /// A key file is not named or cannot be read.
     KeyUnreadable = 200,
@@ -52,6 +57,13 @@ pub enum Reason {
     KeyTooWeak = 202,
     /// A setting has a value outside its range.
     SettingInvalid = 203,
+
+    /// Another server cannot be reached, or does not answer in time.
+    ServerUnreachable = 300,
+    /// Another server answers with a status that says nothing about the token.
+    ServerFailed = 301,
+    /// Another server's answer cannot be understood, or is not signed as it must be.
+    ServerAnswerInvalid = 302,
 }
 
 impl Reason {
@@ -74,10 +86,15 @@ impl Reason {
         Reason::TokenNotYetValid,
         Reason::ClaimMissing,
         Reason::PayloadInvalid,
+        Reason::TokenInactive,
+        Reason::ScopeInsufficient,
         Reason::KeyUnreadable,
         Reason::KeyUnsupported,
         Reason::KeyTooWeak,
         Reason::SettingInvalid,
+        Reason::ServerUnreachable,
+        Reason::ServerFailed,
+        Reason::ServerAnswerInvalid,
     ];
 
     /// The stable number.
@@ -110,10 +127,15 @@ impl Reason {
             Reason::TokenNotYetValid => "token_not_yet_valid",
             Reason::ClaimMissing => "claim_missing",
             Reason::PayloadInvalid => "payload_invalid",
+            Reason::TokenInactive => "token_inactive",
+            Reason::ScopeInsufficient => "scope_insufficient",
             Reason::KeyUnreadable => "key_unreadable",
             Reason::KeyUnsupported => "key_unsupported",
             Reason::KeyTooWeak => "key_too_weak",
             Reason::SettingInvalid => "setting_invalid",
+            Reason::ServerUnreachable => "server_unreachable",
+            Reason::ServerFailed => "server_failed",
+            Reason::ServerAnswerInvalid => "server_answer_invalid",
         }
     }
 }

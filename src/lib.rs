@@ -16,6 +16,7 @@
 //! | [`resolve`]    | token to target, with the seconds that the answer may be kept        |
 //! | [`cache`]      | the worker's own bounded cache of answers                            |
 //! | [`gateway`]    | the three above put together from one set of options                 |
+//! | [`introspection`] | what an authorization server says of an opaque token, and what is passed on |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
@@ -25,6 +26,7 @@ pub mod credential;
 pub mod error;
 pub mod ffi;
 pub mod gateway;
+pub mod introspection;
 pub mod jwt;
 pub mod payload;
 pub mod resolve;

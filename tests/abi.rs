@@ -37,6 +37,7 @@ fn bindings(change: impl FnOnce(&mut cbindgen::Config)) -> String {
     let bindings = cbindgen::Builder::new()
         .with_config(config)
         .with_src(root().join("src/ffi.rs"))
+        .with_src(root().join("src/ffi/introspection.rs"))
         .with_src(root().join("src/error.rs"))
         .generate()
         .expect("cbindgen reads the ABI");

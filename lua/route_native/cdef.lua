@@ -13,6 +13,12 @@ static const int RN_TARGET_BYTES = 256;
 
 static const int RN_FINGERPRINT_BYTES = 12;
 
+static const int MAX_JWT_BYTES = (32 * 1024);
+
+static const int MAX_ANSWER_BYTES = (64 * 1024);
+
+static const int RN_CACHE_KEY_BYTES = 32;
+
 enum rn_reason
  {
     RN_REASON_BUFFER_TOO_SMALL = 1,
@@ -32,14 +38,21 @@ enum rn_reason
     RN_REASON_TOKEN_NOT_YET_VALID = 110,
     RN_REASON_CLAIM_MISSING = 111,
     RN_REASON_PAYLOAD_INVALID = 120,
+    RN_REASON_TOKEN_INACTIVE = 130,
+    RN_REASON_SCOPE_INSUFFICIENT = 131,
     RN_REASON_KEY_UNREADABLE = 200,
     RN_REASON_KEY_UNSUPPORTED = 201,
     RN_REASON_KEY_TOO_WEAK = 202,
     RN_REASON_SETTING_INVALID = 203,
+    RN_REASON_SERVER_UNREACHABLE = 300,
+    RN_REASON_SERVER_FAILED = 301,
+    RN_REASON_SERVER_ANSWER_INVALID = 302,
 };
 typedef int32_t rn_reason;
 
 typedef struct rn_gateway rn_gateway;
+
+typedef struct rn_introspector rn_introspector;
 
 typedef struct {
     const uint8_t *signing_key;
@@ -72,6 +85,33 @@ typedef struct {
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
+
+typedef struct {
+    const uint8_t *identity;
+    size_t identity_length;
+    const uint8_t *verify_key;
+    size_t verify_key_length;
+    const uint8_t *signing_key;
+    size_t signing_key_length;
+    const uint8_t *signing_key_id;
+    size_t signing_key_id_length;
+    const uint8_t *claim_headers;
+    size_t claim_headers_length;
+    uint32_t lifetime;
+} rn_introspector_options;
+
+typedef struct {
+    const uint8_t *token;
+    uint32_t token_length;
+    uint8_t key[RN_CACHE_KEY_BYTES];
+    uint8_t fingerprint[RN_FINGERPRINT_BYTES];
+} rn_bearer;
+
+typedef struct {
+    int64_t expires_at;
+    uint32_t scope_length;
+    uint32_t forward_length;
+} rn_verdict;
 
 uint32_t rn_abi_version(void);
 
@@ -131,6 +171,29 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            size_t *length);
 
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+
+int32_t rn_introspector_new(const rn_introspector_options *options,
+                            rn_introspector **introspector,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+void rn_introspector_free(rn_introspector *introspector);
+
+int32_t rn_introspector_find(const rn_introspector *introspector,
+                             const rn_header *headers,
+                             size_t count,
+                             rn_bearer *bearer);
+
+int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const uint8_t *content_type,
+                             size_t content_type_length,
+                             const uint8_t *body,
+                             size_t body_length,
+                             int64_t now,
+                             rn_verdict *verdict,
+                             uint8_t *text,
+                             size_t capacity);
 ]]
 
 return true

@@ -26,6 +26,8 @@ pub struct Header {
     pub algorithm: Option<Algorithm>,
     /// The header's `kid`.
     pub key_id: Option<String>,
+    /// The header's `typ`, lower-case and without `application/` (RFC 7515 §4.1.9, RFC 8725 §3.11).
+    pub typ: Option<String>,
 }
 
 /// A token taken apart; nothing in it is verified yet.
@@ -43,10 +45,15 @@ impl<'a> Parts<'a> {
     /// Finds the parts. Each refusal has its own reason: `TokenMissing` when `token` is empty, `TokenTooLarge`, and
     /// `TokenMalformed` when there are fewer or more than three parts.
     pub fn split(token: &'a [u8]) -> Result<Self, Reason> {
+        Parts::split_within(token, MAX_TOKEN_BYTES)
+    }
+
+    /// As [`Parts::split`], with another bound: for tokens that come from a server and not from a client.
+    pub fn split_within(token: &'a [u8], max_bytes: usize) -> Result<Self, Reason> {
         if token.is_empty() {
             return Err(Reason::TokenMissing);
         }
-        if token.len() > MAX_TOKEN_BYTES {
+        if token.len() > max_bytes {
             return Err(Reason::TokenTooLarge);
         }
         let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
@@ -72,12 +79,16 @@ impl<'a> Parts<'a> {
             Some(Value::String(name)) => Algorithm::from_name(name),
             _ => return Err(Reason::TokenMalformed),
         };
-        let key_id = match header.get("kid") {
-            None => None,
-            Some(Value::String(kid)) => Some(kid.clone()),
-            Some(_) => return Err(Reason::TokenMalformed),
+        let text = |name| match header.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(Reason::TokenMalformed),
         };
-        Ok(Header { algorithm, key_id })
+        let typ = text("typ")?.map(|typ| {
+            let typ = typ.to_ascii_lowercase();
+            typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ)
+        });
+        Ok(Header { algorithm, key_id: text("kid")?, typ })
     }
 }
 
@@ -85,7 +96,12 @@ impl<'a> Compact<'a> {
     /// Takes `token` apart: exactly three parts in canonical base64url (no padding, no stray trailing bits), the
     /// first a JSON object.
     pub fn parse(token: &'a [u8]) -> Result<Self, Reason> {
-        let parts = Parts::split(token)?;
+        Compact::parse_within(token, MAX_TOKEN_BYTES)
+    }
+
+    /// As [`Compact::parse`], with another bound on the token's length.
+    pub fn parse_within(token: &'a [u8], max_bytes: usize) -> Result<Self, Reason> {
+        let parts = Parts::split_within(token, max_bytes)?;
         Ok(Compact {
             signing_input: parts.signing_input,
             header: parts.header()?,

@@ -18,6 +18,7 @@ mod verify;
 pub use algorithm::Algorithm;
 pub use claims::Claims;
 pub use compact::{Compact, Header, Parts};
+pub(crate) use json::parse_object;
 pub use key::{Key, KeySet};
 pub use verify::{Policy, check_expiry, check_issued_at, check_not_before, check_signature, verify};
 

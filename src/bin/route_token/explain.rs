@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_the_sender_calls_its_key_cannot_reach_the_terminal() {
-        let of = |id: &str| describe(&Header { algorithm: None, key_id: Some(id.to_owned()) });
+        let of = |id: &str| describe(&Header { algorithm: None, key_id: Some(id.to_owned()), typ: None });
         assert_eq!(of("\x1b[2J\n"), ", kid \"\\u{1b}[2J\\n\"");
         assert!(of(&"a".repeat(9999)).len() < 100);
     }
