@@ -51,7 +51,12 @@ main_conf() {
     log_level=${ROUTE_LOG_LEVEL:-notice}
     check ROUTE_LOG_LEVEL "$log_level" 'debug|info|notice|warn|error|crit|alert|emerg' 'a log level of nginx'
 
+    # Each worker's threads for new tokens (lua/route_native/cold.lua); 0: the event loop does their RSA itself.
+    threads=${ROUTE_RSA_THREADS:-1}
+    check ROUTE_RSA_THREADS "$threads" '[0-9]{1,2}' 'a number up to 99'
+
     echo "worker_processes $workers;"
+    [ "$threads" = 0 ] || echo "thread_pool route_native threads=$threads max_queue=65536;"
     echo "pid $run_dir/nginx.pid;"
     echo "error_log $error_log $log_level;"
     if [ "$(id -u)" = 0 ]; then

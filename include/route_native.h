@@ -148,6 +148,8 @@ typedef struct {
     uint32_t target_length;
     // Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
     uint32_t ttl;
+    // 1 when the target is a host name, 0 when it is an address and needs no resolver.
+    uint32_t is_name;
     // What stands for the token in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     // The target, not terminated.
@@ -288,6 +290,18 @@ int32_t rn_gateway_remember(const rn_gateway *gateway,
                             size_t target_length,
                             int64_t now,
                             uint32_t ttl);
+
+// Writes an answer that came from elsewhere, such as the cache that all workers share, as a lookup would have.
+//
+// Errors: `InvalidArgument` for a target that is no host.
+//
+// # Safety
+// `token` and `target` must be readable for their lengths, `answer` writable.
+int32_t rn_answer_write(rn_answer *answer,
+                        const uint8_t *token,
+                        size_t token_length,
+                        const uint8_t *target,
+                        size_t target_length);
 
 // Writes the 32 bytes that name a token in a cache which all workers share.
 //

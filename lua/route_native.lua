@@ -36,7 +36,10 @@ function _M.setup(options)
         sentence = "route_native: " .. sentence .. "; desktop endpoints answer 503"
     end
     if ngx then
-        require("route_native.gateway").start(made, sentence)
+        local requests = require "route_native.gateway"
+        requests.start(made, sentence)
+        -- Bound here rather than looked up on every request.
+        _M.resolve = requests.resolve
     end
     return made ~= nil, sentence
 end
@@ -44,7 +47,7 @@ end
 -- Resolves the request's token: sets $target and returns, or ends the request with 401 or 503.
 -- For the rewrite and access phases.
 function _M.resolve()
-    return require("route_native.gateway").resolve()
+    error("route_native: call setup() in init_by_lua before resolve()", 2)
 end
 
 -- Verifies a token with the signing keys. Returns its claims as a table, or nil and the reason's name.

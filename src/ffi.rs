@@ -99,6 +99,8 @@ pub struct rn_answer {
     pub target_length: u32,
     /// Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
     pub ttl: u32,
+    /// 1 when the target is a host name, 0 when it is an address and needs no resolver.
+    pub is_name: u32,
     /// What stands for the token in logs.
     pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
     /// The target, not terminated.
@@ -283,6 +285,31 @@ pub unsafe extern "C" fn rn_gateway_remember(
     })
 }
 
+/// Writes an answer that came from elsewhere, such as the cache that all workers share, as a lookup would have.
+///
+/// Errors: `InvalidArgument` for a target that is no host.
+///
+/// # Safety
+/// `token` and `target` must be readable for their lengths, `answer` writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_answer_write(
+    answer: *mut rn_answer,
+    token: *const u8,
+    token_length: usize,
+    target: *const u8,
+    target_length: usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (answer, token, target) =
+            unsafe { (out(answer)?, bytes(token, token_length)?, bytes(target, target_length)?) };
+        let target = std::str::from_utf8(target).ok().and_then(target::normalise).ok_or(Reason::InvalidArgument)?;
+        answer.fingerprint = fingerprint(token);
+        write_target(answer, &target);
+        Ok(())
+    })
+}
+
 /// Writes the 32 bytes that name a token in a cache which all workers share.
 ///
 /// # Safety
@@ -404,6 +431,7 @@ fn place_token(answer: &mut rn_answer, token: &[u8]) {
 fn write_target(answer: &mut rn_answer, target: &str) {
     answer.target[..target.len()].copy_from_slice(target.as_bytes());
     answer.target_length = target.len() as u32; // at most MAX_HOST_BYTES
+    answer.is_name = u32::from(!target::is_address(target));
 }
 
 /// # Safety

@@ -20,6 +20,12 @@ pub fn normalise(host: &str) -> Option<String> {
     valid.then(|| host.to_ascii_lowercase())
 }
 
+/// Whether a normalised host is an address rather than a name: it needs no resolver.
+pub fn is_address(host: &str) -> bool {
+    // Names that end in a number are refused above, so what consists of digits and dots is IPv4.
+    host.starts_with('[') || host.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
 /// A suffix that targets must have, such as `desktop.abcdesktop.svc.cluster.local`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suffix(String);
@@ -124,6 +130,16 @@ mod tests {
         }
         assert_eq!(normalise(&"a".repeat(300)), None);
         assert_eq!(normalise(&"a".repeat(64)), None);
+    }
+
+    #[test]
+    fn an_address_needs_no_resolver() {
+        for host in ["127.0.0.1", "[::1]"] {
+            assert!(is_address(host), "{host}");
+        }
+        for host in ["desktop", "1a", "10.0.0.1.example", "host1", "1.2.3.a4"] {
+            assert!(normalise(host).is_some() && !is_address(host), "{host}");
+        }
     }
 
     #[test]

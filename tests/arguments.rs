@@ -45,6 +45,7 @@ fn empty_answer() -> rn_answer {
         token_length: 0,
         target_length: 0,
         ttl: 0,
+        is_name: 0,
         fingerprint: [0; RN_FINGERPRINT_BYTES],
         target: [0; RN_TARGET_BYTES],
     }
@@ -120,6 +121,9 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
             rn_gateway_remember(null(), t, 1, t, 1, NOW, 1),
             rn_gateway_remember(g, null(), 1, t, 1, NOW, 1),
             rn_gateway_remember(g, t, 1, null(), 1, NOW, 1),
+            rn_answer_write(null_mut(), t, 1, t, 1),
+            rn_answer_write(a, null(), 1, t, 1),
+            rn_answer_write(a, t, 1, null(), 1),
             rn_gateway_shared_key(null(), t, 1, b),
             rn_gateway_shared_key(g, null(), 1, b),
             rn_gateway_shared_key(g, t, 1, null_mut()),

@@ -82,6 +82,7 @@ typedef struct {
     uint32_t token_length;
     uint32_t target_length;
     uint32_t ttl;
+    uint32_t is_name;
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
@@ -150,6 +151,12 @@ int32_t rn_gateway_remember(const rn_gateway *gateway,
                             size_t target_length,
                             int64_t now,
                             uint32_t ttl);
+
+int32_t rn_answer_write(rn_answer *answer,
+                        const uint8_t *token,
+                        size_t token_length,
+                        const uint8_t *target,
+                        size_t target_length);
 
 int32_t rn_gateway_shared_key(const rn_gateway *gateway, const uint8_t *token, size_t token_length, uint8_t *key);
 

@@ -1,18 +1,19 @@
 -- resolve(): from a request to $target, through two caches.
 --
---     headers ── this worker's cache ── ngx.shared.targetmap ── verify and decrypt ──► $target
+--     headers ── this worker's cache ── ngx.shared.targetmap ── cold.lua ──► $target
 --
 -- A hit in the first cache is one call into the library and makes no Lua string; everything else is in functions of
 -- its own, off that path.
 
 local ffi = require "ffi"
+local cold = require "route_native.cold"
 local library = require "route_native.library"
 local query = require "route_native.query"
 local reason = require "route_native.reason"
 local request = require "route_native.request"
 local response = require "route_native.response"
 
-local copy, ffi_string = ffi.copy, ffi.string
+local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
 local ngx = ngx
 local time = ngx.time
@@ -21,8 +22,10 @@ local OK, NOT_CACHED, TOKEN_MISSING = reason.OK, reason.NOT_CACHED, reason.TOKEN
 local FINGERPRINT_BYTES, KEY_BYTES = 12, 32
 -- What a client is told to wait while keys or the dictionary are missing, in seconds.
 local RETRY_AFTER = 5
+-- The same while too many new tokens wait for their turn.
+local BUSY_RETRY_AFTER = 1
 
--- One of each is enough: they are written and read within one call into the library, and Lua does not yield between.
+-- One of each is enough: they are written and read without a yield in between.
 local answer = ffi.new("rn_answer")
 local shared_key = ffi.new("uint8_t[?]", KEY_BYTES)
 
@@ -34,6 +37,8 @@ local _M = {}
 function _M.start(handle, sentence)
     gateway, trouble = handle, sentence
     targets = ngx.shared.targetmap
+    -- Loaded while the master may still read the files; workers may not.
+    require "route_native.balancer"
     if gateway and not targets then
         gateway, trouble = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end
@@ -50,52 +55,77 @@ end
 local function refuse(r, status)
     local name = reason.name(status)
     set(r, "route_reason", name, #name)
+    set(r, "route_cache", "", 0)
     if status == TOKEN_MISSING then
         return response.token_missing()
     end
     return response.invalid_token()
 end
 
--- Hands the answer to nginx. `cache` says where it came from: for the access log.
-local function accept(r, cache)
+-- $desktop is what proxy_pass goes to. The configuration presets it to the upstream that keeps connections alive, which
+-- takes addresses (balancer.lua); a name goes to nginx's own resolver, which keeps to the TTL of its records.
+local function pass_by_name(r)
+    local port = ngx.var.desktop_port
+    if port then
+        local desktop = ffi_string(answer.target, answer.target_length) .. ":" .. port
+        set(r, "desktop", desktop, #desktop)
+    end
+end
+
+-- Hands the answer to nginx.
+local function accept(r)
     if not set(r, "target", answer.target, answer.target_length) then
         error("route_native: the configuration declares no $target; add: set $target '';", 3)
     end
-    set(r, "route_cache", cache, #cache)
     set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
+    if answer.is_name ~= 0 then
+        pass_by_name(r)
+    end
 end
 
--- Looks in the dictionary that all workers share. Returns true when the answer was there.
-local function find_shared(token, length, now)
-    library.rn_gateway_shared_key(gateway, token, length, shared_key)
-    local key = ffi_string(shared_key, KEY_BYTES)
+-- The same for an answer that this worker did not have; `cache` says where it came from. The configuration presets
+-- $route_cache to "hit", so that a hit has one variable less to write.
+local function accept_from(r, cache)
+    set(r, "route_cache", cache, #cache)
+    return accept(r)
+end
+
+-- Looks in the dictionary that all workers share. Returns the target or nil.
+local function find_shared(key, token, now)
     local target, expires_at = targets:get(key)
-    -- The dictionary counts in milliseconds from when it was told; the entry's own second is what counts.
+    -- The dictionary counts from when it was told; the entry's own second is what counts.
     if not target or expires_at <= now then
-        return false, key
+        return nil
     end
-    library.rn_gateway_remember(gateway, token, length, target, #target, now, expires_at - now)
-    copy(answer.target, target, #target)
-    answer.target_length = #target
-    library.rn_token_fingerprint(token, length, answer.fingerprint)
-    return true, key
+    library.rn_gateway_remember(gateway, token, #token, target, #target, now, expires_at - now)
+    return target
 end
 
-local function resolve_token(r, token, length, now)
-    local found, key = find_shared(token, length, now)
-    if found then
-        return accept(r, "shared")
-    end
-    local status = library.rn_gateway_resolve(gateway, token, length, now, answer)
-    if status ~= OK then
+local function resolve_cold(r, key, token, now)
+    local status, target, ttl, mine = cold.resolve(gateway, key, token, now)
+    if not status then
+        return response.unavailable(BUSY_RETRY_AFTER)
+    elseif status ~= OK then
+        library.rn_token_fingerprint(token, #token, answer.fingerprint)
         set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
         return refuse(r, status)
     end
-    if answer.ttl > 0 then
-        local target = ffi_string(answer.target, answer.target_length)
-        targets:set(key, target, answer.ttl, now + answer.ttl)
+    if mine and ttl > 0 then
+        targets:set(key, target, ttl, now + ttl)
     end
-    return accept(r, "miss")
+    library.rn_answer_write(answer, token, #token, target, #target)
+    return accept_from(r, "miss")
+end
+
+local function resolve_token(r, token, now)
+    library.rn_gateway_shared_key(gateway, token, #token, shared_key)
+    local key = ffi_string(shared_key, KEY_BYTES)
+    local target = find_shared(key, token, now)
+    if target then
+        library.rn_answer_write(answer, token, #token, target, #target)
+        return accept_from(r, "shared")
+    end
+    return resolve_cold(r, key, token, now)
 end
 
 local function resolve_from_query(r, now)
@@ -108,11 +138,11 @@ local function resolve_from_query(r, now)
     end
     local status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)
     if status == OK then
-        return accept(r, "hit")
+        return accept(r)
     elseif status ~= NOT_CACHED then
         return refuse(r, status)
     end
-    return resolve_token(r, token, #token, now)
+    return resolve_token(r, token, now)
 end
 
 -- Sets $target, or ends the request with 401 (the token) or 503 (keys or dictionary).
@@ -125,9 +155,9 @@ function _M.resolve()
     local now = time()
     local status = library.rn_gateway_lookup(gateway, headers, count, now, answer)
     if status == OK then
-        return accept(r, "hit")
+        return accept(r)
     elseif status == NOT_CACHED then
-        return resolve_token(r, answer.token, answer.token_length, now)
+        return resolve_token(r, ffi_string(answer.token, answer.token_length), now)
     elseif status == TOKEN_MISSING then
         return resolve_from_query(r, now)
     end

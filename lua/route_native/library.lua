@@ -30,7 +30,11 @@ end
 local function load()
     for _, path in ipairs(candidates()) do
         if exists(path) then
-            return ffi.load(path), path
+            local loaded, library = pcall(ffi.load, path)
+            if not loaded then
+                error("route_native: " .. path .. " cannot be loaded: " .. tostring(library), 0)
+            end
+            return library, path
         end
     end
     local ok, library = pcall(ffi.load, "route_native")

@@ -6,36 +6,54 @@
 local request = require "route_native.request"
 
 local find, sub, concat = string.find, string.sub, table.concat
+local unescape = ngx.unescape_uri
 local var = ngx.var
 
-local ARGUMENT = "jwt_token="
+local ARGUMENT = "jwt_token"
 
 local _M = {}
 
--- Splits a query into the arguments to pass on and the values of `jwt_token`, with their offsets.
+-- Whether an argument's name is ours. As in nginx's own $arg_jwt_token case does not matter, and a name that is spelt
+-- with percent signs is the same name (RFC 3986 §2.3): a token under it must not slip past.
+local function is_token(name)
+    return name == ARGUMENT or unescape(name):lower() == ARGUMENT
+end
+
+-- Splits a query into the arguments to pass on and the values of `jwt_token`.
 local function split(query)
     local kept, tokens = {}, {}
     local from = 1
     while from <= #query + 1 do
         local to = (find(query, "&", from, true) or #query + 1) - 1
-        if sub(query, from, from + #ARGUMENT - 1) == ARGUMENT then
-            tokens[#tokens + 1] = { text = sub(query, from + #ARGUMENT, to), offset = from + #ARGUMENT - 1 }
+        local argument = sub(query, from, to)
+        local equals = find(argument, "=", 1, true)
+        if equals and is_token(sub(argument, 1, equals - 1)) then
+            tokens[#tokens + 1] = sub(argument, equals + 1)
         else
-            kept[#kept + 1] = sub(query, from, to)
+            kept[#kept + 1] = argument
         end
         from = to + 2
     end
     return kept, tokens
 end
 
+-- Overwrites a token wherever it stands in the query that a variable holds from `start` on. Never in the path: nginx
+-- chooses the location by the same memory.
+local function scrub_variable(r, name, text, start, token)
+    local at = start and find(text, token, start, true)
+    while at do
+        request.scrub(r, name, at - 1, #token)
+        at = find(text, token, at + #token, true)
+    end
+end
+
 local function scrub(token)
     local r = request.current()
-    local line, uri = var.request, var.request_uri
-    local in_line, in_uri = find(line, token, 1, true), find(uri, token, 1, true)
-    request.scrub(r, "args", find(var.args, token, 1, true) - 1, #token)
+    local args, line, uri = var.args, var.request, var.request_uri
+    scrub_variable(r, "args", args, 1, token)
     -- Over HTTP/1 these are the same bytes, over HTTP/2 they are copies.
-    if in_line then request.scrub(r, "request", in_line - 1, #token) end
-    if in_uri then request.scrub(r, "request_uri", in_uri - 1, #token) end
+    scrub_variable(r, "request", line, find(line, "?", 1, true), token)
+    scrub_variable(r, "request_uri", uri, find(uri, "?", 1, true), token)
 end
 
 -- The path and query that the upstream is to receive: the path as the client sent it, the query without tokens.
@@ -56,7 +74,7 @@ function _M.take()
     end
     local kept, tokens
     if var.token_is_query == "1" and not find(query, "=", 1, true) then
-        kept, tokens = {}, { { text = query } }
+        kept, tokens = {}, { query }
     else
         kept, tokens = split(query)
     end
@@ -64,13 +82,11 @@ function _M.take()
         return nil
     end
     local uri = uri_with(kept)
-    local texts = {}
-    for i, token in ipairs(tokens) do
-        texts[i] = token.text
-        if token.text ~= "" then scrub(token.text) end
+    for _, token in ipairs(tokens) do
+        if token ~= "" then scrub(token) end
     end
     request.set(request.current(), "route_uri", uri, #uri)
-    return concat(texts, ",")
+    return concat(tokens, ",")
 end
 
 return _M

@@ -28,6 +28,15 @@ function _M.invalid_token()
     return finish(ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED)
 end
 
+-- For the requests that nginx itself refuses with 400. It does so for two Authorization headers too: those are two
+-- credentials, and end like any other doubtful one.
+function _M.bad_request()
+    if type(ngx.req.get_headers(0).authorization) == "table" then
+        return _M.invalid_token()
+    end
+    return ngx.exit(ngx.HTTP_BAD_REQUEST)
+end
+
 -- `retry_after` is in seconds.
 function _M.unavailable(retry_after)
     ngx.header["Retry-After"] = retry_after

@@ -1,5 +1,6 @@
 -- Starts the shipped conf/ and lua/ under a real nginx on free ports, with a demo desktop behind it.
 
+local cjson = require "cjson.safe"
 local process = require "support.process"
 local http = require "support.http"
 local token = require "support.token"
@@ -112,6 +113,18 @@ end
 
 function gateway:error_log()
     return process.read(self.directory .. "/logs/error.log")
+end
+
+-- The access log's entry for a path, as a table: waits until it is written, and takes the newest.
+function gateway:logged(path)
+    return process.wait_until("the access log named " .. path, function()
+        local found
+        for line in self:access_log():gmatch("[^\n]+") do
+            local entry = cjson.decode(line)
+            found = entry and entry.path == path and entry or found
+        end
+        return found
+    end)
 end
 
 -- The process ids of the workers.

@@ -2,16 +2,21 @@
 
 Reads one JSON request from standard input for each line, until the end of input, and answers each with one line:
   {"claims": {...}, "header": {...}, "alg": "RS256", "key": PATH, "target": TEXT, "padding": "pkcs1v15", "payload_key": PATH}
+
+What no library would sign is built by hand from JSON texts, where HASH stands for the encrypted target:
+  {"raw_header": TEXT, "raw_payload": TEXT, "alg": "RS256" | "HS256" | "none", "key": PATH, …}
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import sys
 
 import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 
 def oaep(algorithm):
@@ -25,18 +30,42 @@ PADDINGS = {
 }
 
 
+def encrypted(request):
+    with open(request["payload_key"], "rb") as file:
+        key = load_pem_public_key(file.read())
+    text = request["target"].encode("utf-8", "surrogateescape")
+    ciphertext = key.encrypt(text, PADDINGS[request.get("padding", "pkcs1v15")])
+    return base64.b64encode(ciphertext).decode()
+
+
+def signature(algorithm, secret, message):
+    if algorithm == "RS256":
+        return load_pem_private_key(secret, None).sign(message, padding.PKCS1v15(), hashes.SHA256())
+    if algorithm == "HS256":
+        return hmac.new(secret, message, hashlib.sha256).digest()
+    return b""
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
 def mint(request):
-    claims = request["claims"]
-    if "target" in request:
-        with open(request["payload_key"], "rb") as file:
-            key = load_pem_public_key(file.read())
-        text = request["target"].encode("latin-1")
-        ciphertext = key.encrypt(text, PADDINGS[request.get("padding", "pkcs1v15")])
-        claims["hash"] = base64.b64encode(ciphertext).decode()
     with open(request["key"], "rb") as file:
         secret = file.read()
+    if "raw_header" in request:
+        payload = request["raw_payload"]
+        if "target" in request:
+            payload = payload.replace("HASH", encrypted(request))
+        message = base64url(request["raw_header"].encode()) + b"." + base64url(payload.encode())
+        return (message + b"." + base64url(signature(request.get("alg", "RS256"), secret, message))).decode()
+    claims = request["claims"]
+    if "target" in request:
+        claims["hash"] = encrypted(request)
     return jwt.encode(claims, secret, algorithm=request.get("alg", "RS256"), headers=request.get("header"))
 
 
+# Targets may hold any bytes.
+sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
 for line in sys.stdin:
     print(mint(json.loads(line)), flush=True)

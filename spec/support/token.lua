@@ -42,7 +42,7 @@ function _M.mint_all(keys, requests)
     process.write(path, table.concat(lines, "\n") .. "\n")
     local output, status = process.run(MINT .. " < " .. path)
     os.remove(path)
-    assert(status == 0, output)
+    assert(status == 0, output:sub(-1000))
     local tokens = {}
     for token in output:gmatch("[^\n]+") do
         tokens[#tokens + 1] = token

@@ -1,0 +1,362 @@
+-- Starting: what is missing is a 503 and a line in the log, what is wrong keeps nginx from starting with one sentence.
+
+local cjson = require "cjson"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local process = require "support.process"
+local token = require "support.token"
+
+local UNAVAILABLE = '{"code":"unavailable","message":"The service is not available, try again later"}\n'
+
+describe("starting", function()
+    local directory, keys
+
+    setup(function()
+        directory = process.temporary_directory()
+        keys = token.keys(directory)
+        local output, status = process.run(("openssl ecparam -genkey -noout -name prime256v1 | "
+            .. "openssl pkcs8 -topk8 -nocrypt -out %s/ec_private.pem && openssl genrsa -out %s/weak_private.pem 1024 "
+            .. "&& openssl rsa -in %s/weak_private.pem -pubout -out %s/weak_public.pem")
+            :format(directory, directory, directory, directory))
+        assert(status == 0, output)
+        process.write(directory .. "/garbage.pem", "garbage\n")
+        process.write(directory .. "/empty.pem", "")
+    end)
+    teardown(function() process.run("rm -rf " .. directory) end)
+
+    local function start(env)
+        return gateway.start { demo = false, keys = keys, env = env, workers = 1 }
+    end
+
+    local function is_unavailable(env, sentence)
+        local gate = assert(start(env))
+        local log = gate:error_log()
+        assert.truthy(log:find(sentence .. "; desktop endpoints answer 503", 1, true), log)
+        assert.equal(200, gate:get("/healthz").status)
+        for _, path in ipairs { "/filer/x", "/websockify", "/terminals/x/size" } do
+            for _, text in ipairs { "x.y.z", "" } do
+                local response = gate:get(path, text)
+                assert.same({ 503, UNAVAILABLE, "5", "no-store" }, { response.status, response.body,
+                    response.headers["retry-after"], response.headers["cache-control"] })
+                assert.is_nil(response.headers["www-authenticate"])
+            end
+        end
+        gate:stop()
+    end
+
+    -- nginx must not start, and say why in one sentence of ours.
+    local function refuses(env, pattern)
+        local gate, said = start(env)
+        if gate then
+            gate:stop()
+        end
+        assert.is_nil(gate)
+        local sentence = said:match("route_native: ([^\n]*)")
+        assert.truthy(sentence and sentence:find(pattern), said)
+    end
+
+    it("answers 503 while a key is not named", function()
+        is_unavailable({ JWT_DESKTOP_SIGNING_PUBLIC_KEY = false },
+            "route_native: JWT_DESKTOP_SIGNING_PUBLIC_KEY is not set")
+        is_unavailable({ JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = false },
+            "route_native: JWT_DESKTOP_PAYLOAD_PRIVATE_KEY is not set")
+    end)
+
+    it("answers 503 while a key file is missing, and serves after a reload with one", function()
+        local late = directory .. "/late.pem"
+        is_unavailable({ JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = late },
+            "route_native: the key file " .. late .. " cannot be read: No such file or directory (os error 2)")
+        local gate = assert(start { JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = late })
+        assert.equal(503, gate:get("/filer/x").status)
+        process.run(("cp %s %s"):format(keys.payload_private, late))
+        gate:reload()
+        assert.equal(401, gate:get("/filer/x").status)
+        gate:stop()
+    end)
+
+    it("answers 503 without the dictionary", function()
+        local site = process.read(gateway.ROOT .. "/conf/sites-enabled/routehttp.conf")
+            :gsub("lua_shared_dict targetmap[^\n]*\n", "")
+        process.write(directory .. "/no_dictionary.conf", site)
+        is_unavailable({ SITE = directory .. "/no_dictionary.conf" },
+            "route_native: lua_shared_dict targetmap is missing")
+    end)
+
+    it("refuses keys of the wrong kind, naming the file", function()
+        local function key_file(name)
+            return "^the key file " .. (directory .. "/" .. name):gsub("%p", "%%%0") .. " "
+        end
+        for name, what in pairs {
+            ["ec_private.pem"] = "is not an RSA private key of 2048", ["garbage.pem"] = "is not PEM",
+            ["empty.pem"] = "is not PEM", ["signing_public.pem"] = "does not hold a private key",
+            ["weak_private.pem"] = "is not an RSA private key of 2048",
+        } do
+            refuses({ JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = directory .. "/" .. name }, key_file(name) .. what)
+        end
+        for name, what in pairs {
+            ["signing_private.pem"] = "holds a private key", ["garbage.pem"] = "is neither PEM nor a JWK",
+            ["empty.pem"] = "is neither PEM nor a JWK", ["weak_public.pem"] = "",
+        } do
+            refuses({ JWT_DESKTOP_SIGNING_PUBLIC_KEY = directory .. "/" .. name }, key_file(name) .. what)
+        end
+    end)
+
+    it("keeps the old keys when a reload brings one of the wrong kind", function()
+        local own = directory .. "/own.pem"
+        process.run(("cp %s %s"):format(keys.signing_public, own))
+        local gate = assert(start { JWT_DESKTOP_SIGNING_PUBLIC_KEY = own, FILE_SERVICE_TCP_PORT = process.free_port() })
+        local good = gate:mint("127.0.0.1")
+        -- The desktop is not there: the token was accepted.
+        assert.equal(502, gate:get("/filer/x", good).status)
+        process.write(own, "garbage")
+        process.signal(gate.pid, "HUP")
+        process.wait_until("nginx refused the reload", function()
+            return gate:error_log():find("is neither PEM nor a JWK", 1, true)
+        end)
+        assert.equal(502, gate:get("/filer/x", good).status)
+        gate:stop()
+    end)
+
+    for setting, case in pairs {
+        ["ROUTE_JWT_LEEWAY=abc"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "abc"',
+        ["ROUTE_JWT_LEEWAY=-1"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "%-1"',
+        ["ROUTE_JWT_LEEWAY=1.5"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "1.5"',
+        ["ROUTE_JWT_LEEWAY=301"] = "^the leeway must be 0 to 300 seconds",
+        ["ROUTE_JWT_LEEWAY=nan"] = "^ROUTE_JWT_LEEWAY must be a whole number",
+        ["ROUTE_CACHE_ENTRIES=1e99"] = "^ROUTE_CACHE_ENTRIES must be a whole number",
+        ["ROUTE_PAYLOAD_PADDING=x"] = "^the padding must be pkcs1v15, oaep%-sha1 or oaep%-sha256",
+        ["ROUTE_TARGET_SUFFIX=a b"] = "^the target suffix must be a host name",
+        ["ROUTE_TARGET_SUFFIX=127.0.0.1"] = "^the target suffix must be a host name",
+    } do
+        it("refuses " .. setting, function()
+            local name, value = setting:match("^(.-)=(.*)$")
+            refuses({ [name] = value }, case)
+        end)
+    end
+
+    describe("from the environment", function()
+        -- Runs conf/runtime.sh alone; returns what it said and its status.
+        local function runtime(variables)
+            local out = process.temporary_directory()
+            variables.ROUTE_RUN_DIR = variables.ROUTE_RUN_DIR or out
+            local said, status = process.run(process.environment(variables) .. " sh " .. gateway.ROOT
+                .. "/conf/runtime.sh " .. out .. "/runtime")
+            process.run("rm -rf " .. out)
+            return said, status
+        end
+
+        it("takes what is well-formed", function()
+            assert.same({ "", 0 }, { runtime { NODE_NAME = "a.b-c_d:1", PYOS_FQDN = "[::1]", ROUTE_LISTEN = "*:80",
+                ROUTE_CONSOLE_UPSTREAM = "console.svc:8080", NAMESERVER_RESOLVER = "[::1]:53" } })
+        end)
+
+        local HOSTILE = { "a; return 200", "a'b", 'a"b', "a\nb", "{}", "$host", "a b" }
+        local VARIABLES = {
+            "ROUTE_WORKERS", "ROUTE_RUN_DIR", "ROUTE_ERROR_LOG", "ROUTE_LOG_LEVEL", "ROUTE_USER", "ROUTE_MODULES_DIR",
+            "NAMESERVER_RESOLVER", "ROUTE_ACCESS_LOG", "ROUTE_LUA_PATH", "ROUTE_LUA_CPATH", "NODE_NAME",
+            "ROUTE_ACME_ROOT", "PYOS_FQDN", "PYOS_SERVICE_PORT", "ROUTE_CONSOLE_UPSTREAM", "ROUTE_WEBSITE_UPSTREAM",
+            "ROUTE_SPEEDTEST_UPSTREAM", "FILE_SERVICE_TCP_PORT", "ROUTE_LISTEN",
+        }
+        local PATHS = { ROUTE_RUN_DIR = 1, ROUTE_ERROR_LOG = 1, ROUTE_MODULES_DIR = 1, ROUTE_ACCESS_LOG = 1,
+            ROUTE_LUA_PATH = 1, ROUTE_LUA_CPATH = 1, ROUTE_ACME_ROOT = 1 }
+
+        for _, name in ipairs(VARIABLES) do
+            it("refuses hostile values of " .. name, function()
+                for _, value in ipairs(HOSTILE) do
+                    -- In Lua's own paths `;` separates templates.
+                    if not (value == "a; return 200" and name:find("^ROUTE_LUA_C?PATH$")) then
+                        local prefix = PATHS[name] and "/tmp/" or ""
+                        local said, status = runtime { [name] = prefix .. value }
+                        assert.equal(1, status, name .. "=" .. value .. ": " .. said)
+                        assert.truthy(said:find("^route_native: " .. name .. " must be [^\n]*"), said)
+                    end
+                end
+            end)
+        end
+
+        it("refuses ports and log levels that are none", function()
+            for _, port in ipairs { "0", "65536", "99999", "-1", "8e3", "0x50", "http" } do
+                local said, status = runtime { FILE_SERVICE_TCP_PORT = port }
+                assert.equal(('route_native: FILE_SERVICE_TCP_PORT must be a port number, and is "%s"\n'):format(port), said)
+                assert.equal(1, status)
+            end
+            assert.equal(1, select(2, runtime { ROUTE_LOG_LEVEL = "loud" }))
+        end)
+    end)
+
+    describe("without the right library", function()
+        -- A library that has one export.
+        local function fake(name, source)
+            local place = directory .. "/" .. name
+            process.run("mkdir -p " .. place)
+            local output, status = process.run(("printf %%s %s | cc -shared -fPIC -x c -o %s/libroute_native.so -")
+                :format(process.quoted(source), place))
+            assert(status == 0, output)
+            return place .. "/?.so"
+        end
+
+        it("says where it was looked for", function()
+            refuses({ ROUTE_LUA_CPATH = directory .. "/nowhere/?.so" },
+                "^libroute_native.so is neither next to route_native.lua, nor on lua_package_cpath, nor known")
+        end)
+
+        it("says that another version or another library is there", function()
+            refuses({ ROUTE_LUA_CPATH = fake("old", "unsigned rn_abi_version(void) { return 0; }") },
+                "/old/libroute_native.so has ABI version 0, and these Lua modules need %d+; install both from one")
+            refuses({ ROUTE_LUA_CPATH = fake("stranger", "int stranger(void) { return 0; }") },
+                "/stranger/libroute_native.so has ABI version unknown, and these Lua modules need %d+")
+        end)
+
+        it("says that a file is no library", function()
+            process.run("mkdir -p " .. directory .. "/text")
+            process.write(directory .. "/text/libroute_native.so", "this is text")
+            refuses({ ROUTE_LUA_CPATH = directory .. "/text/?.so" }, "/text/libroute_native.so cannot be loaded")
+        end)
+    end)
+
+    it("holds targets to ROUTE_TARGET_SUFFIX", function()
+        local gate = assert(start { ROUTE_TARGET_SUFFIX = "desktop.test",
+            NAMESERVER_RESOLVER = "127.0.0.1:" .. process.free_port() })
+        local minted = token.mint_all(keys, {
+            { target = "pod.desktop.test" }, { target = "desktop.test" }, { target = "evildesktop.test" },
+            { target = "127.0.0.1" }, { target = "pod.desktop.test.evil" },
+        })
+        -- The name does not resolve here: the token was accepted.
+        assert.equal(502, gate:get("/filer/x", minted[1]).status)
+        for i = 2, #minted do
+            assert.equal(401, gate:get("/filer/x", minted[i]).status)
+        end
+        gate:stop()
+    end)
+
+    it("opens what ROUTE_PAYLOAD_PADDING says and nothing else", function()
+        local paddings = { "pkcs1v15", "oaep-sha1", "oaep-sha256" }
+        local minted = token.mint_all(keys, {
+            { target = "127.0.0.1", padding = paddings[1] }, { target = "127.0.0.1", padding = paddings[2] },
+            { target = "127.0.0.1", padding = paddings[3] },
+        })
+        for i, padding in ipairs(paddings) do
+            local gate = assert(start { ROUTE_PAYLOAD_PADDING = padding, FILE_SERVICE_TCP_PORT = process.free_port() })
+            for j, text in ipairs(minted) do
+                assert.equal(i == j and 502 or 401, gate:get("/filer/x", text).status, padding .. " " .. paddings[j])
+            end
+            gate:stop()
+        end
+    end)
+end)
+
+-- The library without the shipped conf/: a configuration of the user's own that knows nothing but the one require.
+describe("a configuration of one's own", function()
+    local CONF = [[
+%s
+daemon off; worker_processes 1; pid nginx.pid; error_log error.log notice;
+env JWT_DESKTOP_SIGNING_PUBLIC_KEY; env JWT_DESKTOP_PAYLOAD_PRIVATE_KEY;
+events {}
+http {
+    access_log off;
+    lua_package_path "%s/lua/?.lua;;";
+    lua_package_cpath "%s/target/release/?.so;;";
+    lua_shared_dict targetmap 1m;
+    init_by_lua_block { require("route_native").setup() }
+    server {
+        listen 127.0.0.1:%d;
+        location /rewrite {
+            set $target "";
+            rewrite_by_lua_block { require("route_native").resolve() }
+            proxy_pass http://$target:%d;
+        }
+        location /access {
+            set $target "";
+            access_by_lua_block { require("route_native").resolve() }
+            proxy_pass http://$target:%d;
+        }
+        location /lua {
+            client_body_buffer_size 64k;
+            content_by_lua_block {
+                local route_native, cjson = require("route_native"), require("cjson")
+                ngx.req.read_body()
+                local call = cjson.decode(ngx.req.get_body_data())
+                local ok, value, reason = pcall(route_native[call.name], call.argument)
+                ngx.print(cjson.encode { ok = ok, value = value, reason = reason, version = route_native._VERSION })
+            }
+        }
+    }
+}
+]]
+    local running, directory, port, pid, good
+
+    setup(function()
+        running = assert(gateway.start())
+        good = running:mint("127.0.0.2", { claims = { exp = os.time() + 300, sub = "me", roles = { "a", "b" } } })
+        directory, port = process.temporary_directory(), process.free_port()
+        local nginx = process.run(". " .. gateway.ROOT .. "/scripts/nginx.sh; echo $NGINX_BINARY,$ROUTE_MODULES_DIR")
+        local binary, modules = nginx:match("^([^,]*),([^\n]*)")
+        local load = modules == "" and ""
+            or ("load_module %s/ndk_http_module.so; load_module %s/ngx_http_lua_module.so;"):format(modules, modules)
+        if process.run("id -u") == "0\n" then
+            -- The checkout may be readable for its owner alone.
+            load = load .. " user root;"
+        end
+        local desktop = running.environment.FILE_SERVICE_TCP_PORT
+        process.write(directory .. "/nginx.conf", CONF:format(load, gateway.ROOT, gateway.ROOT, port, desktop, desktop))
+        pid = process.start(("%s %s -e %s/error.log -p %s -c %s/nginx.conf"):format(process.environment {
+            JWT_DESKTOP_SIGNING_PUBLIC_KEY = running.keys.signing_public,
+            JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = running.keys.payload_private,
+        }, binary, directory, directory, directory), directory .. "/out")
+        process.wait_until("nginx listened", function() return process.accepts(port) or not process.alive(pid) end)
+        assert(process.alive(pid), process.read(directory .. "/error.log"))
+    end)
+    teardown(function()
+        process.stop(pid)
+        running:stop()
+        process.run("rm -rf " .. directory)
+    end)
+
+    local function call(name, argument)
+        return cjson.decode(http.request(port, { path = "/lua", method = "POST",
+            body = cjson.encode { name = name, argument = argument } }).body)
+    end
+
+    for _, path in ipairs { "/rewrite", "/access" } do
+        it("reaches the desktop with resolve() in " .. path, function()
+            for _ = 1, 2 do
+                local response = http.request(port, { path = path .. "/x?a=1", headers = { { "Authorization", good } } })
+                assert.equal(200, response.status)
+                assert.equal(path .. "/x?a=1", cjson.decode(response.body).path)
+            end
+            assert.equal(200, http.request(port, { path = path .. "/x?jwt_token=" .. good }).status)
+            local refused = http.request(port, { path = path, headers = { { "Authorization", good .. "x" } } })
+            assert.equal(401, refused.status)
+            assert.equal('Bearer error="invalid_token"', refused.headers["www-authenticate"])
+            assert.equal("Bearer", http.request(port, { path = path }).headers["www-authenticate"])
+        end)
+    end
+
+    it("verifies a token in Lua: its claims, or nil and the reason", function()
+        local answer = call("verify", good)
+        assert.same({ true, "me", { "a", "b" } }, { answer.ok, answer.value.sub, answer.value.roles })
+        assert.truthy(answer.version:match("^%d+%.%d+%.%d+$"))
+        for text, reason in pairs {
+            ["x"] = "token_malformed", [""] = "token_missing",
+            [good:gsub("[^.]*$", "AAAA")] = "signature_invalid", [("a"):rep(17000)] = "token_too_large",
+        } do
+            answer = call("verify", text)
+            assert.same({ true, cjson.null, reason }, { answer.ok, answer.value or cjson.null, answer.reason })
+        end
+    end)
+
+    it("decrypts a hash in Lua: the target, or nil and the reason", function()
+        assert.equal("127.0.0.2", call("decrypt", call("verify", good).value.hash).value)
+        for _, text in ipairs { "", "x", ("A"):rep(5000) } do
+            assert.equal("payload_invalid", call("decrypt", text).reason)
+        end
+    end)
+
+    it("calls it misuse when the argument is no string", function()
+        for _, name in ipairs { "verify", "decrypt" } do
+            local answer = call(name, 7)
+            assert.is_false(answer.ok)
+            assert.truthy(answer.value:find("route_native: " .. name .. "() takes a string", 1, true))
+        end
+    end)
+end)
