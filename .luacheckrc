@@ -3,4 +3,4 @@ stds.ngx_threads = { read_globals = { ngx = { fields = { run_worker_thread = {} 
 std = "ngx_lua+luajit+ngx_threads"
 max_line_length = 120
 files["spec"] = { std = "+busted" }
-exclude_files = { "target", ".run", "lua/route_native/cdef.lua" }
+exclude_files = { "target", ".run", "**/node_modules", "lua/route_native/cdef.lua" }
