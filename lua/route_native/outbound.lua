@@ -3,6 +3,8 @@
 -- conf/phantom_token.conf holds the two internal locations. nginx brings the connections kept, TLS, names and timeouts;
 -- this module says what is asked and bounds what comes back.
 
+local reason = require "route_native.reason"
+
 local ngx = ngx
 local capture = ngx.location.capture
 local match = string.match
@@ -78,11 +80,11 @@ function _M.possible()
     return true
 end
 
--- Asks. Returns { status, header, body }, or nil and a sentence. With a body the question is a POST.
+-- Asks. Returns { status, header, body }, or nil, a sentence and the reason. With a body the question is a POST.
 function _M.ask(variables, verify, body)
     local possible, sentence = _M.possible()
     if not possible then
-        return nil, sentence
+        return nil, sentence, reason.SETTING_INVALID
     end
     local seen = {}
     local answer = capture(verify and VERIFIED or UNVERIFIED, {
@@ -91,10 +93,12 @@ function _M.ask(variables, verify, body)
         vars = variables,
         ctx = seen,
     })
-    if seen.too_large then
-        return nil, "the answer is larger than " .. MAX_BYTES .. " bytes"
+    if answer.status == 502 or answer.status == 504 then
+        return nil, "the server cannot be reached, or does not answer in time and in HTTP", reason.SERVER_UNREACHABLE
+    elseif seen.too_large then
+        return nil, "the answer is larger than " .. MAX_BYTES .. " bytes", reason.SERVER_ANSWER_INVALID
     elseif answer.truncated then
-        return nil, "the answer is not whole"
+        return nil, "the answer is not whole", reason.SERVER_ANSWER_INVALID
     end
     return answer
 end

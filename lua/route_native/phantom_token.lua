@@ -84,7 +84,7 @@ local function ask(settings, dict, key, token)
     if active then
         local entry = encode(active)
         return entry, keep(settings, dict, key, active, entry)
-    elseif why < 300 then
+    elseif why >= 100 and why < 200 then
         local entry = "I" .. why
         local seconds = settings.inactive_cache_seconds
         return entry, seconds > 0 and (dict:set(key, entry, seconds))

@@ -78,19 +78,18 @@ local WRONG = {
 -- Returns { scope, forward, seconds, left } of an active token: what the API receives, how long that may be kept, how
 -- long it holds at all. Else nil and the reason: a token's (100s) or the server's (300s).
 function _M.ask(settings, token)
-    local answer, sentence = outbound.ask(settings.outbound, settings.verify_ssl,
+    local answer, sentence, trouble = outbound.ask(settings.outbound, settings.verify_ssl,
         "token=" .. ngx.escape_uri(token) .. "&token_type_hint=access_token")
     if not answer then
         complain(settings, sentence)
-        return nil, reason.SERVER_ANSWER_INVALID
+        return nil, trouble
     end
     local status = answer.status
     if status == 204 then
         return nil, reason.TOKEN_INACTIVE
     elseif status ~= 200 then
         complain(settings, "status " .. status)
-        local unreachable = status == 502 or status == 504
-        return nil, unreachable and reason.SERVER_UNREACHABLE or reason.SERVER_FAILED
+        return nil, reason.SERVER_FAILED
     end
     local active, why = read(settings, answer)
     if not active then
