@@ -41,7 +41,7 @@ describe("phantom tokens", function()
                     other = { client_id = "another-client" },
                     answer = { preflight = "answer", trusted_web_origins = { ORIGIN } },
                     pass = { preflight = "pass" },
-                    missing = { client_secret = false },
+                    missing = { client_secret = phantom.ABSENT },
                     unknown = { client_secrets = "x" },
                     mistyped = { token_cache_seconds = "900" },
                     twice = { token_cache_seconds = 1, time_to_live_seconds = 1 },

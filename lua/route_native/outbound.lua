@@ -80,7 +80,19 @@ function _M.possible()
     return true
 end
 
--- Asks. Returns { status, header, body }, or nil, a sentence and the reason. With a body the question is a POST.
+-- Headers under their lower-case names; several of one name are joined by commas (RFC 9110 §5.3).
+local function headers_of(answer)
+    local headers = {}
+    for name, value in pairs(answer.header) do
+        local lower = name:lower()
+        local text = type(value) == "table" and table.concat(value, ",") or value
+        headers[lower] = headers[lower] and headers[lower] .. "," .. text or text
+    end
+    return headers
+end
+
+-- Asks. Returns { status, headers, body } with lower-case names of headers, or nil, a sentence and the reason. With a
+-- body the question is a POST.
 function _M.ask(variables, verify, body)
     local possible, sentence = _M.possible()
     if not possible then
@@ -100,7 +112,7 @@ function _M.ask(variables, verify, body)
     elseif answer.truncated then
         return nil, "the answer is not whole", reason.SERVER_ANSWER_INVALID
     end
-    return answer
+    return { status = answer.status, headers = headers_of(answer), body = answer.body }
 end
 
 -- For header_filter_by_lua: refuses an answer that says that it is too large.

@@ -6,6 +6,7 @@
 //         signed_answer (RFC 9701), inactive (204), raw (status, headers, body), hang, slow_headers, truncated, garbage,
 //         large (bytes, chunked)
 //   headers: more response headers        fill: bytes that the claims are padded with        hold: a path; the answer waits until that file exists
+//   fails_if: a path; once that file exists the answer is a 500
 //
 // Listens on a free port of 127.0.0.1, prints `ready PORT`, and for each request one line of JSON.
 
@@ -40,6 +41,7 @@ const kinds = {
       jwt({ token_introspection: wanted.claims }, wanted.typ ?? 'token-introspection+jwt')),
   inactive: (wanted, response) => response.writeHead(204, wanted.headers).end(),
   raw: (wanted, response) => response.writeHead(wanted.status, wanted.headers).end(wanted.body),
+  failure: (wanted, response) => response.writeHead(500).end(),
   hang: () => {},
   slow_headers: (wanted, response) => {
     const { socket } = response;
@@ -80,6 +82,7 @@ function answer(request, response) {
     console.log(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body,
       connection: request.socket.remotePort }));
     const wanted = directive(new URLSearchParams(body).get('token'));
+    if (wanted.fails_if && existsSync(wanted.fails_if)) wanted.kind = 'failure';
     if (wanted.fill) wanted.claims.fill = 'x'.repeat(wanted.fill);
     whenReleased(wanted.hold, () => kinds[wanted.kind](wanted, response));
   });

@@ -31,18 +31,23 @@ function _M.token(directive, name)
     return (mime.b64(cjson.encode(directive)):gsub("%+", "-"):gsub("/", "_"):gsub("=", ""))
 end
 
--- The configuration of a location, as Lua text. A field of false is left out.
+-- In the place of a field's value: the field is left out.
+_M.ABSENT = {}
+
+-- The configuration of a location, as Lua text.
 local function config_text(server, fields)
     local all = {
         introspection_endpoint = ("http://127.0.0.1:%d/introspect"):format(server.port),
         client_id = "introspection-client", client_secret = "s p:%&\195\169",
     }
     for name, value in pairs(fields) do
-        all[name] = value or nil
+        all[name] = value
     end
     local parts = {}
     for name, value in pairs(all) do
-        if type(value) == "table" then
+        if value == _M.ABSENT then
+            value = nil
+        elseif type(value) == "table" then
             local items = {}
             for key, item in pairs(value) do
                 items[#items + 1] = type(key) == "number" and ("%q"):format(item) or ("[%q] = %q"):format(key, item)

@@ -16,13 +16,8 @@ local text_buffer
 
 local _M = {}
 
-local function joined(header)
-    return type(header) == "table" and table.concat(header, ",") or header
-end
-
 -- The seconds that a Cache-Control header allows; nil when it names none. What is not understood allows 0.
-function _M.allowed_seconds(cache_control)
-    local header = joined(cache_control)
+function _M.allowed_seconds(header)
     if not header then
         return nil
     end
@@ -41,7 +36,7 @@ end
 
 local function read(settings, answer)
     text_buffer = text_buffer or ffi.new("uint8_t[?]", TEXT_BYTES)
-    local content_type, body = joined(answer.header["Content-Type"]) or "", answer.body
+    local content_type, body = answer.headers["content-type"] or "", answer.body
     local status = library.rn_introspector_read(settings.introspector, content_type, #content_type, body, #body,
         ngx.time(), verdict, text_buffer, TEXT_BYTES)
     if status ~= reason.OK then
@@ -54,7 +49,7 @@ end
 
 local function lifetime(settings, answer, expires_at)
     local seconds = settings.token_cache_seconds
-    local allowed = _M.allowed_seconds(answer.header["Cache-Control"])
+    local allowed = _M.allowed_seconds(answer.headers["cache-control"])
     if allowed then
         seconds = math.min(seconds, allowed)
     end
