@@ -190,8 +190,6 @@ typedef struct {
     uint32_t token_length;
     // The token's name in a cache: a digest of the configuration and the token.
     uint8_t key[RN_CACHE_KEY_BYTES];
-    // What stands for the token in logs.
-    uint8_t fingerprint[RN_FINGERPRINT_BYTES];
 } rn_bearer;
 
 // What a server says of an active token. Its two texts lie one after the other in the caller's buffer.

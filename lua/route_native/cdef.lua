@@ -105,7 +105,6 @@ typedef struct {
     const uint8_t *token;
     uint32_t token_length;
     uint8_t key[RN_CACHE_KEY_BYTES];
-    uint8_t fingerprint[RN_FINGERPRINT_BYTES];
 } rn_bearer;
 
 typedef struct {

@@ -25,6 +25,7 @@ local settings_of = require("route_native.phantom.settings").of
 local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
 local ngx = ngx
+local now = ngx.now
 local find, sub, byte = string.find, string.sub, string.byte
 local set_header, clear_header = ngx.req.set_header, ngx.req.clear_header
 
@@ -37,11 +38,25 @@ local ACTIVE, INACTIVE = byte "A", byte "I"
 
 -- Written and read without a yield between.
 local bearer = ffi.new("rn_bearer")
+local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
+
+-- Each worker keeps what it has decoded, up to this many bytes, beside what all share.
+local MAX_HOT_BYTES = 8 * 1024 * 1024
+local hot, hot_bytes = {}, 0
 
 local _M = {}
 
+-- Whether the configuration declares the variables of the access log; nginx says so on the first try.
+local is_logged = true
+
+-- For the access log: the token's fingerprint, where its answer came from, and why it is refused.
 local function note(name, value)
-    set(current(), name, value, #value)
+    is_logged = is_logged and set(current(), name, value, #value)
+end
+
+local function note_token(r, token, length)
+    library.rn_token_fingerprint(token, length, fingerprint)
+    is_logged = set(r, "route_token", fingerprint, FINGERPRINT_BYTES)
 end
 
 local function encode(active)
@@ -55,14 +70,19 @@ local function decode(entry)
     return sub(entry, colon + 1, stop), sub(entry, stop + 1)
 end
 
--- An entry as long as it is fresh. What is kept for a failing server lies longer in the dictionary than that.
+-- An entry as long as it is fresh, and for how long it is. What is kept for a failing server lies longer in the
+-- dictionary than that.
 local function fresh(settings, dict, key)
     local entry = dict:get(key)
-    if entry and settings.stale_if_error_seconds > 0 and byte(entry) == ACTIVE then
-        local kept_until = dict:get("fresh " .. key)
-        return kept_until and entry
+    if entry and settings.stale_if_error_seconds > 0 and byte(entry) == ACTIVE and not dict:get("fresh " .. key) then
+        return nil
     end
     return entry
+end
+
+-- The seconds that an entry of the dictionary is still fresh.
+local function seconds_left(settings, dict, key)
+    return dict:ttl(settings.stale_if_error_seconds > 0 and "fresh " .. key or key) or 0
 end
 
 local function keep(settings, dict, key, active, entry)
@@ -126,10 +146,7 @@ local function clear(settings)
     end
 end
 
-local function forward(settings, text)
-    if not settings.claim_headers then
-        return set_header("Authorization", text)
-    end
+local function hand_on_claims(settings, text)
     clear(settings)
     for header, value in text:gmatch("([^\n:]+): ([^\n]*)\n") do
         set_header(header, value)
@@ -151,66 +168,91 @@ local function unavailable(settings, sentence)
     return refuse(settings, reason.SETTING_INVALID)
 end
 
--- Ends or goes on, as the entry says.
-local function apply(settings, entry)
+-- Goes on with an active token, or ends for want of a scope.
+local function accept(settings, active, cache)
+    note("route_cache", cache)
+    local scopes = settings.scopes
+    if scopes and not has_scopes(settings, active.scope) then
+        note("route_reason", reason.name(reason.SCOPE_INSUFFICIENT))
+        return answer.insufficient_scope(settings)
+    elseif settings.claim_headers then
+        return hand_on_claims(settings, active.text)
+    end
+    return set_header("Authorization", active.text)
+end
+
+-- Keeps a decoded entry for this worker.
+local function keep_hot(key, active, seconds)
+    if seconds <= 0 then
+        return
+    end
+    local bytes = #active.text + #active.scope + 200
+    if hot_bytes + bytes > MAX_HOT_BYTES then
+        hot, hot_bytes = {}, 0
+    end
+    active.ends = now() + seconds
+    hot[key], hot_bytes = active, hot_bytes + bytes
+end
+
+-- Ends or goes on, as an entry says.
+local function apply(settings, entry, cache)
     if byte(entry) ~= ACTIVE then
+        note("route_cache", cache)
         return refuse(settings, tonumber(sub(entry, 2)))
     end
     local scope, text = decode(entry)
-    if settings.scopes and not has_scopes(settings, scope) then
-        note("route_reason", reason.name(reason.SCOPE_INSUFFICIENT))
-        return answer.insufficient_scope(settings)
-    end
-    return forward(settings, text)
+    local active = { scope = scope, text = text, ends = 0 }
+    return accept(settings, active, cache), active
 end
 
-local function check(settings)
+-- A token that this worker does not know.
+local function check(settings, key, token)
+    local dict = ngx.shared[settings.cache_name]
+    if not dict then
+        return unavailable(settings, "lua_shared_dict " .. settings.cache_name .. " is missing")
+    end
+    local entry = fresh(settings, dict, key)
+    if entry then
+        local seconds = seconds_left(settings, dict, key)
+        local _, active = apply(settings, entry, "hit")
+        return active and keep_hot(key, active, seconds)
+    end
+    local possible, sentence = outbound.possible()
+    if not possible then
+        return unavailable(settings, sentence)
+    end
+    return (apply(settings, learn(settings, dict, key, token)))
+end
+
+local function preflight(settings)
+    if settings.preflight == "pass" then
+        return clear(settings)
+    end
+    return answer.preflight(settings)
+end
+
+-- Exchanges the request's opaque token for what the API receives, or ends the request.
+-- For the rewrite and access phases; `config` may be made anew for each request.
+function _M.run(config)
+    local settings = settings_of(config)
+    if settings.preflight and answer.is_preflight() then
+        return preflight(settings)
+    end
     local r = current()
     local headers, count = headers_of(r)
     local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
     if status ~= OK then
         return refuse(settings, status)
     end
-    set(r, "route_token", bearer.fingerprint, FINGERPRINT_BYTES)
-    local dict = ngx.shared[settings.cache_name]
-    if not dict then
-        return unavailable(settings, "lua_shared_dict " .. settings.cache_name .. " is missing")
+    if is_logged then
+        note_token(r, bearer.token, bearer.token_length)
     end
     local key = ffi_string(bearer.key, KEY_BYTES)
-    local entry = fresh(settings, dict, key)
-    if entry then
-        note("route_cache", "hit")
-        return apply(settings, entry)
+    local active = hot[key]
+    if active and active.ends > now() then
+        return accept(settings, active, "hit")
     end
-    local possible, sentence = outbound.possible()
-    if not possible then
-        return unavailable(settings, sentence)
-    end
-    local cache
-    entry, cache = learn(settings, dict, key, ffi_string(bearer.token, bearer.token_length))
-    note("route_cache", cache)
-    return apply(settings, entry)
-end
-
-local function checked(config)
-    local ok, settings = pcall(settings_of, config)
-    if not ok then
-        error(settings, 3)
-    end
-    return settings
-end
-
--- Exchanges the request's opaque token for what the API receives, or ends the request.
--- For the rewrite and access phases; `config` may be made anew for each request.
-function _M.run(config)
-    local settings = checked(config)
-    if settings.preflight and answer.is_preflight() then
-        if settings.preflight == "pass" then
-            return clear(settings)
-        end
-        return answer.preflight(settings)
-    end
-    return check(settings)
+    return check(settings, key, ffi_string(bearer.token, bearer.token_length))
 end
 
 _M.execute = _M.run
@@ -218,7 +260,7 @@ _M.execute = _M.run
 -- Checks a configuration and reads its keys, in init_by_lua: nginx then refuses to start with a mistake, and the keys
 -- may be readable for root alone.
 function _M.prepare(config)
-    checked(config)
+    settings_of(config)
 end
 
 return _M

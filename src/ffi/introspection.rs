@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::{RN_FINGERPRINT_BYTES, array, bytes, guard, out, rn_header, string, write_bytes, write_sentence};
-use crate::credential::{self, fingerprint};
+use super::{array, bytes, guard, out, rn_header, string, write_bytes, write_sentence};
+use crate::credential;
 use crate::error::{ConfigError, Reason};
 use crate::introspection::{ClaimHeaders, Introspector, Options};
 
@@ -50,8 +50,6 @@ pub struct rn_bearer {
     pub token_length: u32,
     /// The token's name in a cache: a digest of the configuration and the token.
     pub key: [u8; RN_CACHE_KEY_BYTES],
-    /// What stands for the token in logs.
-    pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
 }
 
 /// What a server says of an active token. Its two texts lie one after the other in the caller's buffer.
@@ -139,7 +137,6 @@ pub unsafe extern "C" fn rn_introspector_find(
         bearer.token = token.as_ptr();
         bearer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
         bearer.key = introspector.key(token);
-        bearer.fingerprint = fingerprint(token);
         Ok(())
     })
 }

@@ -2,6 +2,7 @@
 
 local ffi = require "ffi"
 local library = require "route_native.library"
+local nkeys = require "table.nkeys"
 local outbound = require "route_native.outbound"
 local reason = require "route_native.reason"
 
@@ -26,7 +27,7 @@ local FIELDS = {
     scope = { kind = "text" },
     trusted_web_origins = { kind = "list" },
     preflight = { kind = "text" },
-    cache_name = { kind = "text", default = "phantom-token" },
+    cache_name = { kind = "text", default = "phantom-token", shapes = true },
     upstream = { kind = "text", shapes = true },
     verify_key = { kind = "text", shapes = true },
     signing_key = { kind = "text", shapes = true },
@@ -217,17 +218,15 @@ local function compile(given)
     return values
 end
 
+-- Tables are equal when what is in them is.
 local function equal(one, other)
     if one == other then
         return true
-    elseif type(one) ~= "table" or type(other) ~= "table" then
+    elseif type(one) ~= "table" or type(other) ~= "table" or nkeys(one) ~= nkeys(other) then
         return false
     end
     for name, value in next, one do
         if other[name] ~= value then return false end
-    end
-    for name in next, other do
-        if one[name] == nil then return false end
     end
     return true
 end
@@ -240,47 +239,73 @@ local function copy(given)
     return result
 end
 
--- Configurations that were compiled, by endpoint: { given, settings } each.
+-- Whether `config` has exactly the fields of `given`. Written out: a loop would keep LuaJIT from compiling the whole
+-- of a request's way as one.
+local function same(given, config)
+    return config.client_id == given.client_id
+        and config.client_secret == given.client_secret
+        and config.token_cache_seconds == given.token_cache_seconds
+        and config.time_to_live_seconds == given.time_to_live_seconds
+        and config.inactive_cache_seconds == given.inactive_cache_seconds
+        and config.stale_if_error_seconds == given.stale_if_error_seconds
+        and config.verify_ssl == given.verify_ssl
+        and config.scope == given.scope
+        and config.preflight == given.preflight
+        and config.cache_name == given.cache_name
+        and config.upstream == given.upstream
+        and config.verify_key == given.verify_key
+        and config.signing_key == given.signing_key
+        and config.signing_key_id == given.signing_key_id
+        and equal(config.trusted_web_origins, given.trusted_web_origins)
+        and equal(config.claim_headers, given.claim_headers)
+        and nkeys(config) == nkeys(given)
+end
+
+-- Configurations that were compiled, by endpoint, the one that was found last first: { given, settings, next } each.
 local known, known_count = {}, 0
 
-local function is_known(given, config)
-    local count = 0
-    for name, value in next, config do
-        if not equal(value, given[name]) then
-            return false
+-- Looks behind the first, and puts what it finds before it.
+local function find_further(endpoint, config)
+    local before = known[endpoint]
+    local entry = before and before.next
+    while entry do
+        if same(entry.given, config) then
+            before.next = entry.next
+            entry.next, known[endpoint] = known[endpoint], entry
+            return entry.settings
         end
-        count = count + 1
+        before, entry = entry, entry.next
     end
-    return count == given.count
+end
+
+local function compiled(config)
+    local endpoint = config.introspection_endpoint
+    local settings = endpoint ~= nil and find_further(endpoint, config)
+    if settings then
+        return settings
+    end
+    settings = compile(config)
+    if known_count >= MAX_KNOWN then
+        known, known_count = {}, 0
+    end
+    known[endpoint] = { given = copy(config), settings = settings, next = known[endpoint] }
+    known_count = known_count + 1
+    return settings
 end
 
 -- The settings of a configuration table. A mistake is an error of one sentence.
 function _M.of(config)
     if type(config) ~= "table" then
-        mistake("run() takes a table")
+        error("route_native: phantom_token: run() takes a table", 3)
     end
-    local list = known[config.introspection_endpoint]
-    if list then
-        for i = 1, #list do
-            local entry = list[i]
-            if is_known(entry.given, config) then
-                return entry.settings
-            end
-        end
+    local entry = known[config.introspection_endpoint or ""]
+    if entry and same(entry.given, config) then
+        return entry.settings
     end
-    local settings, given = compile(config), copy(config)
-    local count = 0
-    for _ in next, config do
-        count = count + 1
+    local ok, settings = pcall(compiled, config)
+    if not ok then
+        error(settings, 3)
     end
-    given.count = count
-    if known_count >= MAX_KNOWN then
-        known, known_count = {}, 0
-    end
-    local endpoint = config.introspection_endpoint
-    known[endpoint] = known[endpoint] or {}
-    table.insert(known[endpoint], { given = given, settings = settings })
-    known_count = known_count + 1
     return settings
 end
 
