@@ -1,13 +1,14 @@
 # `make` lists what there is.
 
 SHELL := /bin/bash
+export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL
 .DEFAULT_GOAL := help
-.PHONY: help run test lint abi clean
+.PHONY: help run test test-image lint lib install package abi clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run WORKERS=auto DEMO=1)
 	@exec scripts/run.sh
@@ -15,11 +16,25 @@ run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run 
 test: ## Install what the tests need, then run the lints, the Rust tests and the specs
 	@exec scripts/test.sh
 
+test-image: ## Build Dockerfile.jammy on a stand-in base and send a token through its result (root, Debian or Ubuntu)
+	@exec scripts/test-image.sh
+
 lint: ## Formatting, clippy and luacheck, with warnings as errors
 	@exec scripts/lint.sh
+
+lib: ## Build the shared library alone, as it is installed
+	@scripts/build-library.sh
+
+# Without cargo on the PATH, as under sudo, what `make lib` has built is installed.
+install: ## Install library, Lua modules and configuration (PREFIX=/usr/local DESTDIR= LUADIR= LIBDIR=)
+	@if command -v cargo > /dev/null; then scripts/build-library.sh; fi
+	@scripts/install.sh
+
+package: ## Build a binary rock and a tarball (DIST=dist)
+	@scripts/package.sh
 
 abi: ## Write include/route_native.h and lua/route_native/cdef.lua anew from src/ffi.rs
 	@UPDATE_ABI=1 cargo test --quiet --release --test abi
 
 clean: ## Remove what was built and run
-	rm -rf target .run
+	rm -rf target .run dist

@@ -29,11 +29,17 @@ HOST='[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]'
 PATH_TEXT='[^][ "'\''\\;{}$#]+'
 
 host() { check "$1" "$2" "$HOST" 'a host name or address'; }
-host_and_port() { check "$1" "$2" "($HOST)(:[0-9]{1,5})?" 'a host name or address, with or without a port'; }
+host_and_port() {
+    check "$1" "$2" "($HOST)(:[0-9]{1,5})?" 'a host name or address, with or without a port'
+    case $2 in
+        *]:* | [!\[]*:*) in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\"" ;;
+    esac
+}
 path() { check "$1" "$2" "$PATH_TEXT" 'a path without blanks, quotes and braces'; }
+in_port_range() { [ "$1" -ge 1 ] && [ "$1" -le 65535 ]; }
 port() {
     check "$1" "$2" '[0-9]{1,5}' 'a port number'
-    [ "$2" -ge 1 ] && [ "$2" -le 65535 ] || fail "$1 must be a port number, and is \"$2\""
+    in_port_range "$2" || fail "$1 must be a port number, and is \"$2\""
 }
 
 # The first name server of resolv.conf; IPv6 goes in brackets, a zone (%eth0) is not understood by nginx.
@@ -56,7 +62,8 @@ main_conf() {
     error_log=${ROUTE_ERROR_LOG:-/var/log/nginx/error.log}
     path ROUTE_ERROR_LOG "$error_log"
     log_level=${ROUTE_LOG_LEVEL:-notice}
-    check ROUTE_LOG_LEVEL "$log_level" 'debug|info|notice|warn|error|crit|alert|emerg' 'a log level of nginx'
+    # Below notice nginx writes request lines that it refuses before anything of ours can take the token out.
+    check ROUTE_LOG_LEVEL "$log_level" 'notice|warn|error|crit|alert|emerg' 'a log level of nginx from notice up'
 
     # Each worker's threads for new tokens (lua/route_native/cold.lua); 0: the event loop does their RSA itself.
     threads=${ROUTE_RSA_THREADS:-1}
@@ -83,6 +90,7 @@ main_conf() {
 
 # variable NAME DEFAULT CHECK VARIABLE: an nginx variable whose value is the environment's.
 variable() {
+    value=
     eval "value=\${$4:-\$2}"
     "$3" "$4" "$value"
     echo "map \"\" \$$1 { default \"$value\"; }"
@@ -139,14 +147,54 @@ http_conf() {
     variable gamepad_service_tcp_port 29790 port GAMEPAD_SERVICE_TCP_PORT
 }
 
+# readable VARIABLE VALUE: a file that the one who starts nginx may read.
+readable() {
+    path "$1" "$2"
+    [ -f "$2" ] && [ -r "$2" ] || fail "$1 must be a file that can be read, and is \"$2\""
+}
+
+LISTEN="(($HOST|\*):)?[0-9]{1,5}"
+
+listen() {
+    check "$1" "$2" "$LISTEN" 'a port, or an address and a port'
+    in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\""
+}
+
+# HTTP/2 is a directive from nginx 1.25.1 on, and a parameter of `listen` before.
+has_http2_directive() {
+    "${NGINX_BINARY:-nginx}" -v 2>&1 | sed 's|.*/||' \
+        | awk -F '[.]' '{ exit !($1 > 1 || $1 == 1 && ($2 > 25 || $2 == 25 && $3 >= 1)) }'
+}
+
+tls_conf() {
+    [ -n "$certificate" ] || fail 'ROUTE_TLS_CERTIFICATE is not set, and ROUTE_TLS_CERTIFICATE_KEY is: HTTPS needs both'
+    [ -n "$certificate_key" ] || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
+    readable ROUTE_TLS_CERTIFICATE "$certificate"
+    readable ROUTE_TLS_CERTIFICATE_KEY "$certificate_key"
+    tls_listen=${ROUTE_TLS_LISTEN:-443}
+    listen ROUTE_TLS_LISTEN "$tls_listen"
+    if has_http2_directive; then
+        echo "listen $tls_listen ssl;"
+        echo 'http2 on;'
+    else
+        echo "listen $tls_listen ssl http2;"
+    fi
+    echo "ssl_certificate $certificate;"
+    echo "ssl_certificate_key $certificate_key;"
+}
+
+# HTTPS is on where a certificate and its key are named; plain HTTP stays, for probes and for challenges of Let's Encrypt.
 listen_conf() {
     listen=${ROUTE_LISTEN:-80}
-    check ROUTE_LISTEN "$listen" "(($HOST|\*):)?[0-9]{1,5}" 'a port, or an address and a port'
+    listen ROUTE_LISTEN "$listen"
     echo "listen $listen;"
+    certificate=${ROUTE_TLS_CERTIFICATE:-}
+    certificate_key=${ROUTE_TLS_CERTIFICATE_KEY:-}
+    [ -z "$certificate$certificate_key" ] || tls_conf
 }
 
 mkdir -p "$out"
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
 listen_conf > "$out/listen.conf"
-mkdir -p "$run_dir/tmp"
+mkdir -p "$run_dir/tmp" "$run_dir/acme"

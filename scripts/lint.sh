@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# `make lint`: formatting, clippy and luacheck, with warnings as errors.
+# `make lint`: formatting, clippy, luacheck and what lint-deploy.sh checks, with warnings as errors.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh test
 cargo fmt --check
-cargo clippy --release --all-targets --all-features --quiet -- -D warnings
+cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo}" --quiet -- -D warnings
 luacheck --quiet lua spec conf
+scripts/lint-deploy.sh

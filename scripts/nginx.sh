@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # To be sourced: finds the nginx that runs the gateway, OpenResty first, and says how its environment differs.
 #
 # Sets NGINX_BINARY (nginx itself gives a meaning to a variable NGINX), and ROUTE_MODULES_DIR where Lua is a loadable module.

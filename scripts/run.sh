@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 PORT=${PORT:-8080}
 RUN_DIR=${RUN_DIR:-.run}
 EXAMPLE=${EXAMPLE:-desktop}
-CARGO_FEATURES=cli,demo
+CARGO_FEATURES=${CARGO_FEATURES:-cli,demo}
 export ROUTE_WORKERS=${WORKERS:-auto}
 export ROUTE_LISTEN=127.0.0.1:$PORT
 
@@ -63,9 +63,7 @@ gateway() {
     wait_for $! nginx open_port "$PORT"
 }
 
-case $PORT in
-    *[!0-9]* | '' | ??????*) fail "PORT must be a port number, and is \"$PORT\"" ;;
-esac
+[[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && ((PORT < 65536)) || fail "PORT must be a port number, and is \"$PORT\""
 ! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
 [[ $EXAMPLE =~ ^[a-z_]+$ && -e scripts/examples/$EXAMPLE.sh ]] \
     || fail "EXAMPLE must be one of $(basename -as .sh scripts/examples/*.sh | paste -sd ' '), and is \"$EXAMPLE\""

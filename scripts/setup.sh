@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing: setup.sh run | phantom | test | bench
+# Installs what is missing: setup.sh run | phantom | test | bench | image
 #
 # Programs come from Debian's or Ubuntu's packages, and only as root; otherwise one sentence says what to install.
 # Rust is never installed: a distribution's is often too old, so cargo is asked for.
@@ -19,16 +19,21 @@ RUN=(
     /usr/share/lua/5.1/resty/core.lua=lua-resty-core
     /usr/lib/*/lua/5.1/cjson.so=lua-cjson
 )
-BUILD=(cc=gcc make=make cmake=cmake)
+BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake)
 TEST=(
     luajit=luajit2
     busted=lua-busted
     luacheck=lua-check
+    luarocks=luarocks
+    shellcheck=shellcheck
     /usr/lib/*/lua/5.1/socket/core.so=lua-socket
     /usr/lib/*/pkgconfig/luajit.pc=libluajit2-5.1-dev
     pkg-config=pkg-config
     curl=curl
+    ss=iproute2
+    pgrep=procps
     openssl=openssl
+    /usr/lib/python3/dist-packages/pip/__init__.py=python3-pip
     /usr/lib/python3/dist-packages/jwt/api_jwt.py=python3-jwt
     /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
 )
@@ -41,6 +46,7 @@ PHANTOM=(
 )
 PHANTOM_SERVERS=$(dirname "$0")/examples/phantom
 BENCH=(wrk=wrk)
+IMAGE=(buildah=buildah debootstrap=debootstrap)
 
 present() {
     case $1 in
@@ -50,18 +56,19 @@ present() {
     esac
 }
 
-openresty() {
+has_openresty() {
     command -v openresty > /dev/null || [ -x /usr/local/openresty/nginx/sbin/nginx ]
 }
 
 wanted=("${BUILD[@]}")
-openresty || wanted+=("${RUN[@]}")
-case ${1:?usage: setup.sh run | phantom | test | bench} in
+has_openresty || wanted+=("${RUN[@]}")
+case ${1:?usage: setup.sh run | phantom | test | bench | image} in
     run) ;;
     phantom) wanted+=("${PHANTOM[@]}") ;;
     test) wanted+=("${TEST[@]}" "${PHANTOM[@]}") ;;
     bench) wanted+=("${TEST[@]}" "${PHANTOM[@]}" "${BENCH[@]}") ;;
-    *) fail "setup.sh knows run, phantom, test and bench, and not \"$1\"" ;;
+    image) wanted+=("${TEST[@]}" "${IMAGE[@]}") ;;
+    *) fail "setup.sh knows run, phantom, test, bench and image, and not \"$1\"" ;;
 esac
 
 missing=()
@@ -92,7 +99,7 @@ fi
 command -v cargo > /dev/null || fail "cargo is missing; install Rust 1.88 or newer (rustup does it), and try again"
 
 # The exact packages of the lock file, checked against its digests; again when it changes.
-if [ "$1" != run ] && [ "$PHANTOM_SERVERS/package-lock.json" -nt "$PHANTOM_SERVERS/node_modules/.package-lock.json" ]; then
+if [[ $1 =~ ^(phantom|test|bench)$ ]] && [ "$PHANTOM_SERVERS/package-lock.json" -nt "$PHANTOM_SERVERS/node_modules/.package-lock.json" ]; then
     log=$(mktemp)
     (cd "$PHANTOM_SERVERS" && npm ci --ignore-scripts) > "$log" 2>&1 || {
         tail -n 20 "$log" >&2

@@ -4,7 +4,7 @@
 #   specs.sh [FILE…]     default: every spec/*_spec.lua
 
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 [ $# -gt 0 ] || set -- spec/*_spec.lua
 results=$(mktemp -d)

@@ -4,6 +4,7 @@ local cjson = require "cjson"
 local gateway = require "support.gateway"
 local http = require "support.http"
 local process = require "support.process"
+local socket = require "socket"
 local token = require "support.token"
 
 -- Lists the dictionary's keys in hexadecimal, on a port of its own.
@@ -24,7 +25,7 @@ server {
 ]]
 
 -- Seconds that an expired token is forgiven here.
-local LEEWAY = 3
+local LEEWAY = 4
 
 describe("the caches", function()
     local running, keys_port, directory, minted
@@ -121,17 +122,24 @@ describe("the caches", function()
     end)
 
     it("let an entry end with its token, and never keep a token that only the leeway saves", function()
-        local exp = os.time() + 3
-        local short = running:mint("127.0.0.1", { claims = { exp = exp } })
+        -- Minting takes a while on a busy machine: of several tokens, the first with three seconds left is taken.
+        local requests, now = {}, os.time()
+        for i = 1, 20 do
+            requests[i] = { target = "127.0.0.1", claims = { exp = now + 2 + i } }
+        end
+        local all = token.mint_all(running.keys, requests)
+        local exp = math.max(now, os.time()) + 3
+        local short = assert(all[exp - now - 2], "minting took too long")
         by_worker(running, 1, function()
             answers(200, "miss", ask(running, short))
             answers(200, "hit", ask(running, short))
             process.wait_until("the entry ended", function() return select(2, ask(running, short)) == "miss" end)
-            assert.is_true(os.time() >= exp)
+            -- os.time() lags behind the clock that nginx reads by some milliseconds.
+            assert.is_true(socket.gettime() >= exp)
             answers(200, "miss", ask(running, short))
             process.wait_until("the token was refused", function() return ask(running, short) == 401 end)
         end)
-        assert.is_true(os.time() >= exp + LEEWAY)
+        assert.is_true(socket.gettime() >= exp + LEEWAY)
     end)
 
     it("serve from the dictionary after a reload with the same keys", function()

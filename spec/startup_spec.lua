@@ -150,7 +150,7 @@ describe("starting", function()
                 ROUTE_CONSOLE_UPSTREAM = "console.svc:8080", NAMESERVER_RESOLVER = "[::1]:53" } })
         end)
 
-        local HOSTILE = { "a; return 200", "a'b", 'a"b', "a\nb", "{}", "$host", "a b" }
+        local HOSTILE = { "a; return 200", "'\"", "a\nb", "{}", "$host b" }
         local VARIABLES = {
             "ROUTE_WORKERS", "ROUTE_RUN_DIR", "ROUTE_ERROR_LOG", "ROUTE_LOG_LEVEL", "ROUTE_USER", "ROUTE_MODULES_DIR",
             "NAMESERVER_RESOLVER", "ROUTE_ACCESS_LOG", "ROUTE_LUA_PATH", "ROUTE_LUA_CPATH", "NODE_NAME",
@@ -177,7 +177,8 @@ describe("starting", function()
         it("refuses ports and log levels that are none", function()
             for _, port in ipairs { "0", "65536", "99999", "-1", "8e3", "0x50", "http" } do
                 local said, status = runtime { FILE_SERVICE_TCP_PORT = port }
-                assert.equal(('route_native: FILE_SERVICE_TCP_PORT must be a port number, and is "%s"\n'):format(port), said)
+                local expected = 'route_native: FILE_SERVICE_TCP_PORT must be a port number, and is "%s"\n'
+                assert.equal(expected:format(port), said)
                 assert.equal(1, status)
             end
             assert.equal(1, select(2, runtime { ROUTE_LOG_LEVEL = "loud" }))
@@ -320,12 +321,15 @@ http {
     for _, path in ipairs { "/rewrite", "/access" } do
         it("reaches the desktop with resolve() in " .. path, function()
             for _ = 1, 2 do
-                local response = http.request(port, { path = path .. "/x?a=1", headers = { { "Authorization", good } } })
+                local headers = { { "Authorization", good } }
+                local response = http.request(port, { path = path .. "/x?a=1", headers = headers })
                 assert.equal(200, response.status)
                 assert.equal(path .. "/x?a=1", cjson.decode(response.body).path)
             end
-            assert.equal(200, http.request(port, { path = path .. "/x?jwt_token=" .. good }).status)
-            local refused = http.request(port, { path = path, headers = { { "Authorization", good .. "x" } } })
+            local asked = http.request(port, { path = path .. "/x?a=1&jwt_token=" .. good .. "&b=2" })
+            assert.same({ 200, path .. "/x?a=1&b=2" }, { asked.status, cjson.decode(asked.body).path })
+            local bad = { { "Authorization", good .. "x" } }
+            local refused = http.request(port, { path = path, headers = bad })
             assert.equal(401, refused.status)
             assert.equal('Bearer error="invalid_token"', refused.headers["www-authenticate"])
             assert.equal("Bearer", http.request(port, { path = path }).headers["www-authenticate"])

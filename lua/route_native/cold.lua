@@ -4,7 +4,7 @@
 --     request ──► flight for this token? ──yes──► wait for its answer
 --                        │ no
 --                        ▼
---                 thread pool ──► answer to all who wait      (no pool: inline)
+--                 turn ──► thread pool ──► answer to all who wait      (no pool: inline)
 
 local ffi = require "ffi"
 local semaphore = require "ngx.semaphore"
@@ -14,13 +14,17 @@ local ffi_string = ffi.string
 local run_worker_thread = ngx.run_worker_thread
 
 local POOL = "route_native"
--- The most tokens that may wait for the pool in one worker, about as many milliseconds; beyond it a request is told to
--- come back. What waits longer than PATIENCE seconds is told the same.
+-- The most tokens that may wait in one worker, about as many milliseconds; beyond it a request is told to come back.
+-- What waits longer than PATIENCE seconds is told the same.
 local MAX_FLIGHTS, PATIENCE = 256, 10
+-- The most tasks that are handed to the pool at a time: enough to keep its threads busy. Each has a Lua state of its
+-- own for as long as it waits there, of which nginx keeps 10 (lua_worker_thread_vm_pool_size).
+local MAX_TASKS = 8
 
 local _M = {}
 
 local flights, count = {}, 0
+local turns = semaphore.new(MAX_TASKS)
 local inline_answer = ffi.new("rn_answer")
 
 local function inline(gateway, token, now)
@@ -29,9 +33,13 @@ local function inline(gateway, token, now)
 end
 
 local function threaded(gateway, token, now)
+    if not turns:wait(PATIENCE) then
+        return nil
+    end
     local address = tonumber(ffi.cast("uintptr_t", gateway))
     local ok, status, target, ttl =
         run_worker_thread(POOL, "route_native.worker_thread", "resolve", address, token, now)
+    turns:post(1)
     if ok then
         return status, target, ttl
     end

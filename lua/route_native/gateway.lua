@@ -114,7 +114,7 @@ local function resolve_cold(r, key, token, now)
         targets:set(key, target, ttl, now + ttl)
     end
     library.rn_answer_write(answer, token, #token, target, #target)
-    return accept_from(r, "miss")
+    return accept_from(r, mine and "miss" or "joined")
 end
 
 local function resolve_token(r, token, now)

@@ -85,7 +85,10 @@ function _M.take()
     for _, token in ipairs(tokens) do
         if token ~= "" then scrub(token) end
     end
-    request.set(request.current(), "route_uri", uri, #uri)
+    -- A configuration that passes requests on without $route_uri gets its query from nginx.
+    if not request.set(request.current(), "route_uri", uri, #uri) then
+        ngx.req.set_uri_args(concat(kept, "&"))
+    end
     return concat(tokens, ",")
 end
 

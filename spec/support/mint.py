@@ -8,6 +8,7 @@ What no library would sign is built by hand from JSON texts, where HASH stands f
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -30,9 +31,20 @@ PADDINGS = {
 }
 
 
+# Reading an RSA private key checks it, which takes longer than a signature.
+@functools.lru_cache(maxsize=None)
+def private_key(text):
+    return load_pem_private_key(text, None)
+
+
+@functools.lru_cache(maxsize=None)
+def public_key(path):
+    with open(path, "rb") as file:
+        return load_pem_public_key(file.read())
+
+
 def encrypted(request):
-    with open(request["payload_key"], "rb") as file:
-        key = load_pem_public_key(file.read())
+    key = public_key(request["payload_key"])
     text = request["target"].encode("utf-8", "surrogateescape")
     ciphertext = key.encrypt(text, PADDINGS[request.get("padding", "pkcs1v15")])
     return base64.b64encode(ciphertext).decode()
@@ -40,7 +52,7 @@ def encrypted(request):
 
 def signature(algorithm, secret, message):
     if algorithm == "RS256":
-        return load_pem_private_key(secret, None).sign(message, padding.PKCS1v15(), hashes.SHA256())
+        return private_key(secret).sign(message, padding.PKCS1v15(), hashes.SHA256())
     if algorithm == "HS256":
         return hmac.new(secret, message, hashlib.sha256).digest()
     return b""
@@ -62,7 +74,9 @@ def mint(request):
     claims = request["claims"]
     if "target" in request:
         claims["hash"] = encrypted(request)
-    return jwt.encode(claims, secret, algorithm=request.get("alg", "RS256"), headers=request.get("header"))
+    algorithm = request.get("alg", "RS256")
+    key = secret if algorithm == "none" or algorithm.startswith("HS") else private_key(secret)
+    return jwt.encode(claims, key, algorithm=algorithm, headers=request.get("header"))
 
 
 # Targets may hold any bytes.

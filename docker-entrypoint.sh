@@ -1,0 +1,109 @@
+#!/bin/sh
+# Starts the gateway in the foreground from the environment: an image's entrypoint, and the way to run an installed gateway.
+#
+#   docker-entrypoint.sh             the gateway
+#   docker-entrypoint.sh COMMAND …   that command instead
+#
+#   ROUTE_CONF_DIR (conf/ beside this file): nginx.conf and what it includes
+#   ROUTE_RUN_DIR (/run/route_native): the only place that is written to, so that the rest may be read-only
+#   ROUTE_DRAIN_SECONDS (25): how long open connections may go on after SIGTERM or SIGQUIT
+#
+# This script stays as nginx's parent, because nginx takes SIGTERM, which is what everything but Docker's own stop sends, as
+# "drop all connections". Here SIGTERM and SIGQUIT drain: nginx accepts no more and finishes what is open, until time is
+# up; a second one, or SIGINT, ends at once. SIGHUP (reload) and SIGUSR1 (reopen logs) are passed on. The time does not
+# bind reloads, as nginx's own worker_shutdown_timeout would: they leave open WebSockets alone.
+
+set -eu
+
+[ $# = 0 ] || exec "$@"
+
+here=$(dirname "$0")
+conf_dir=${ROUTE_CONF_DIR:-$here/conf}
+run_dir=${ROUTE_RUN_DIR:-/run/route_native}
+drain_seconds=${ROUTE_DRAIN_SECONDS:-25}
+etc=$run_dir/etc
+
+fail() {
+    echo "route_native: $1" >&2
+    exit 1
+}
+
+# Links to the configuration beside what runtime.sh writes: nginx looks for all of it in one directory.
+lay_out() {
+    { rm -rf "$etc" && mkdir -p "$etc"; } 2> /dev/null \
+        || fail "ROUTE_RUN_DIR must be a directory that can be written to, and is \"$run_dir\""
+    [ -e "$conf_dir/nginx.conf" ] || fail "ROUTE_CONF_DIR must hold nginx.conf, and is \"$conf_dir\""
+    conf_dir=$(cd "$conf_dir" && pwd)
+    for entry in "$conf_dir"/*; do
+        ln -s "$entry" "$etc/"
+    done
+    rm -f "$etc/runtime"
+    ROUTE_RUN_DIR=$run_dir sh "$etc/runtime.sh" "$etc/runtime" || exit 1
+}
+
+# One sentence for what `nginx -t` said: the library's own, or nginx's with the variable that it is about.
+explain() {
+    # The first line each time, read by a program that reads to the end: with SIGPIPE ignored, printf would complain.
+    own=$(printf '%s\n' "$1" | sed -n 's/.*\(route_native: .*\)/\1/p' | sed -n 1p)
+    [ -z "$own" ] || fail "${own#route_native: }"
+    # Without the file of runtime/ that it happened in: nobody has written that by hand.
+    message=$(printf '%s\n' "$1" \
+        | sed -n '/.*\[emerg\] / { s///; s/^[0-9]*#[0-9]*: //; s| in [^ ]*/runtime/[a-z.]*:[0-9]*$||; p; }' | sed -n 1p)
+    name=$(env | grep -E '^(ROUTE|PYOS|NAMESERVER|NODE)_[A-Z_]*=...' | while IFS='=' read -r name value; do
+        case $message in *"$value"*) printf '%s\n' "$name" ;; esac
+    done | sed -n 1p)
+    case $message in
+        *'bind() to'*) name=${name:-ROUTE_LISTEN} ;;
+        *getpwnam* | *getgrnam*) name=${name:-ROUTE_USER} ;;
+    esac
+    fail "${name:+$name is wrong: }nginx refuses its configuration: ${message:-$1}"
+}
+
+# A key of the wrong kind, said before nginx says it in several lines. A key that is not there yet is no mistake: the
+# gateway answers 503 until it is reloaded with one.
+check_keys() {
+    command -v route-token > /dev/null || return 0
+    [ -r "${JWT_DESKTOP_SIGNING_PUBLIC_KEY:-}" ] && [ -r "${JWT_DESKTOP_PAYLOAD_PRIVATE_KEY:-}" ] || return 0
+    said=$(route-token check-keys 2>&1) || fail "${said#route-token: }"
+}
+
+# The first SIGTERM. Without nginx there is nothing to drain; $! is for a signal between its start and the next line.
+drain() {
+    nginx=${nginx:-${!:-}}
+    [ -n "$nginx" ] || exit 143
+    trap 'kill -TERM "$nginx"' TERM QUIT
+    kill -QUIT "$nginx"
+    (
+        sleep "$drain_seconds" &
+        trap 'kill "$!"' TERM
+        wait "$!" && kill -TERM "$nginx"
+    ) &
+    timer=$!
+}
+
+case $drain_seconds in
+    '' | *[!0-9]* | ??????*) fail "ROUTE_DRAIN_SECONDS must be a number of seconds, and is \"$drain_seconds\"" ;;
+esac
+# shellcheck source=scripts/nginx.sh
+. "$here/scripts/nginx.sh"
+lay_out
+check_keys
+set -- -e stderr -p "$etc" -c "$etc/nginx.conf"
+said=$("$NGINX_BINARY" "$@" -t -q 2>&1) || explain "$said"
+
+nginx='' timer=''
+trap drain TERM QUIT
+"$NGINX_BINARY" "$@" &
+nginx=$!
+trap 'kill -TERM "$nginx"' INT
+trap 'kill -HUP "$nginx"' HUP
+trap 'kill -USR1 "$nginx"' USR1
+
+# A signal ends `wait` early; the loop ends with nginx and its status.
+while :; do
+    status=0
+    wait "$nginx" || status=$?
+    kill -0 "$nginx" 2> /dev/null || break
+done
+[ -z "$timer" ] || kill "$timer" 2> /dev/null || true
+exit "$status"

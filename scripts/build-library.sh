@@ -1,0 +1,23 @@
+#!/bin/sh
+# Builds the shared library that LuaJIT loads, and leaves it without debug symbols in target/install/: for the rock,
+# `make install` and the images. Nothing but the library is built, so none of the tools' dependencies either.
+
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "route_native: $1" >&2
+    exit 1
+}
+
+command -v cargo > /dev/null \
+    || fail "cargo is missing, and it builds the library; install Rust 1.88 or newer (rustup does it), and try again"
+command -v cc > /dev/null || fail "a C compiler (cc) is missing, and the cryptography needs it; install gcc, and try again"
+
+cargo build --release --lib --locked
+built=${CARGO_TARGET_DIR:-target}/release/libroute_native.so
+mkdir -p target/install
+# Written beside and renamed: a running nginx may have the old one mapped.
+cp "$built" target/install/libroute_native.so.new
+strip --strip-unneeded target/install/libroute_native.so.new
+mv target/install/libroute_native.so.new target/install/libroute_native.so

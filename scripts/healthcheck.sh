@@ -1,0 +1,20 @@
+#!/bin/sh
+# The images' HEALTHCHECK: /healthz answers where the gateway listens.
+
+set -eu
+
+listen=${ROUTE_LISTEN:-80}
+port=${listen##*:}
+case $listen in
+    *:*) host=${listen%:*} ;;
+    *) host=127.0.0.1 ;;
+esac
+case $host in
+    '*' | 0.0.0.0) host=127.0.0.1 ;;
+    '[::]') host='[::1]' ;;
+esac
+
+if command -v curl > /dev/null; then
+    exec curl --fail --silent --show-error --noproxy '*' --max-time 3 --output /dev/null "http://$host:$port/healthz"
+fi
+exec wget -q -T 3 -O /dev/null "http://$host:$port/healthz"

@@ -1,0 +1,45 @@
+#!/bin/sh
+# `make install`: puts the library and the Lua modules where LuaJIT looks, and the gateway's configuration beside them.
+#
+#   PREFIX (/usr/local)  DESTDIR (empty): a root to install into, for packages and images
+#   LUADIR (PREFIX/share/lua/5.1)  LIBDIR (PREFIX/lib/lua/5.1): OpenResty's are both /usr/local/openresty/site/lualib
+
+set -eu
+cd "$(dirname "$0")/.."
+
+PREFIX=${PREFIX:-/usr/local}
+LUADIR=${LUADIR:-$PREFIX/share/lua/5.1}
+LIBDIR=${LIBDIR:-$PREFIX/lib/lua/5.1}
+SHAREDIR=$PREFIX/share/route_native
+DESTDIR=${DESTDIR:-}
+
+for directory in "$PREFIX" "$LUADIR" "$LIBDIR" "${DESTDIR:-/}"; do
+    case $directory in
+        /*) ;;
+        *) echo "route_native: PREFIX, DESTDIR, LUADIR and LIBDIR are absolute paths, and \"$directory\" is not" >&2; exit 1 ;;
+    esac
+done
+[ -e target/install/libroute_native.so ] || {
+    echo "route_native: there is no library to install; run: make lib" >&2
+    exit 1
+}
+
+# put MODE SOURCE TARGET: a new file each time, because a running nginx may have the old one open.
+put() {
+    mkdir -p "$DESTDIR$(dirname "$3")"
+    cp "$2" "$DESTDIR$3.new"
+    chmod "$1" "$DESTDIR$3.new"
+    mv "$DESTDIR$3.new" "$DESTDIR$3"
+}
+
+put 755 target/install/libroute_native.so "$LIBDIR/libroute_native.so"
+(cd lua && find . -name '*.lua') | while read -r module; do
+    put 644 "lua/$module" "$LUADIR/${module#./}"
+done
+(cd conf && find . -type f) | while read -r file; do
+    put 644 "conf/$file" "$SHAREDIR/conf/${file#./}"
+done
+put 644 scripts/nginx.sh "$SHAREDIR/scripts/nginx.sh"
+for script in docker-entrypoint.sh scripts/healthcheck.sh; do
+    put 755 $script "$SHAREDIR/$script"
+done

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# `make package`: a binary rock and a tarball of this machine's architecture, and the rockspec of the release.
+#
+#   DIST (dist): where they go
+#   SOURCE_URL: where a rockspec that is published fetches its sources (default: the checkout's own remote)
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "route_native: $1" >&2
+    exit 1
+}
+
+command -v luarocks > /dev/null || fail "luarocks is missing, and it packs the rock; install it, and try again"
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+libc=$(ldd --version 2>&1 | grep -qi musl && echo -musl || true)
+platform=linux-$(uname -m)$libc
+source_url=${SOURCE_URL:-$(git remote get-url origin 2> /dev/null || echo "file://$PWD")}
+
+mkdir -p "${DIST:=dist}"
+DIST=$(cd "$DIST" && pwd)
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+
+rockspec=$DIST/route_native-$version-1.rockspec
+sed -e "s|^version = .*|version = \"$version-1\"|" \
+    -e "s|^source = .*|source = { url = \"git+${source_url#git+}\", tag = \"v$version\" }|" \
+    route_native-dev-1.rockspec > "$rockspec"
+
+# rocks ARGUMENT…: LuaRocks on the staged tree; its words only when it fails.
+rocks() {
+    luarocks --lua-version 5.1 --tree "$stage/rock" "$@" > "$stage/log" 2>&1 || {
+        cat "$stage/log" >&2
+        fail "luarocks cannot $1 the rock"
+    }
+}
+
+scripts/build-library.sh
+rocks make "$rockspec"
+(cd "$DIST" && rocks pack route_native)
+
+name=route_native-$version-$platform
+DESTDIR=$stage/$name PREFIX=/usr/local scripts/install.sh
+# The same bytes from the same files: order, owner and time of the entries are fixed.
+tar -C "$stage/$name" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -czf "$DIST/$name.tar.gz" usr
+
+ls -1 "$DIST"/*"$version"*

@@ -1,0 +1,238 @@
+-- docker-entrypoint.sh, run from a tree that `make install` made: what an image does, without an image.
+
+local cjson = require "cjson"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local process = require "support.process"
+local socket = require "socket"
+local websocket = require "support.websocket"
+
+local MISTAKES = {
+    { "ROUTE_TLS_CERTIFICATE_KEY is not set", { ROUTE_TLS_CERTIFICATE = "$certificate" } },
+    { "ROUTE_TLS_CERTIFICATE is not set", { ROUTE_TLS_CERTIFICATE_KEY = "$key" } },
+    { "ROUTE_TLS_CERTIFICATE must be a file", { ROUTE_TLS_CERTIFICATE = "/none", ROUTE_TLS_CERTIFICATE_KEY = "$key" } },
+    { "ROUTE_TLS_CERTIFICATE is wrong", { ROUTE_TLS_CERTIFICATE = "$key", ROUTE_TLS_CERTIFICATE_KEY = "$key" } },
+    { "ROUTE_TLS_CERTIFICATE_KEY is wrong",
+        { ROUTE_TLS_CERTIFICATE = "$certificate", ROUTE_TLS_CERTIFICATE_KEY = "$other_key" } },
+    { "ROUTE_TLS_LISTEN must be a port", { ROUTE_TLS_CERTIFICATE = "$certificate", ROUTE_TLS_CERTIFICATE_KEY = "$key",
+        ROUTE_TLS_LISTEN = "https" } },
+    { "ROUTE_LISTEN has a port that is none", { ROUTE_LISTEN = "127.0.0.1:65536" } },
+    { "ROUTE_LISTEN is wrong", { ROUTE_LISTEN = "192.0.2.1:8080" } },
+    { "ROUTE_ACCESS_LOG is wrong", { ROUTE_ACCESS_LOG = "/none/access.log" } },
+    { "ROUTE_DRAIN_SECONDS must be", { ROUTE_DRAIN_SECONDS = "1m" } },
+    { "ROUTE_RUN_DIR must be", { ROUTE_RUN_DIR = "/proc/none" } },
+    { "ROUTE_CONF_DIR must hold nginx.conf", { ROUTE_CONF_DIR = "/proc" } },
+    { "NAMESERVER_RESOLVER has a port that is none", { NAMESERVER_RESOLVER = "[::1]:99999" } },
+    { "NAMESERVER_RESOLVER must be", { NAMESERVER_RESOLVER = "10.0.0.1; error_log /dev/null" } },
+    { "JWT_DESKTOP_SIGNING_PUBLIC_KEY: the key file", { PATH = "$tools", JWT_DESKTOP_SIGNING_PUBLIC_KEY = "$key" } },
+    { "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY: the key file",
+        { PATH = "$tools", JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = "$public_key" } },
+    { "PYOS_FQDN must be", { PYOS_FQDN = "pyos/x" } },
+    { "PYOS_SERVICE_PORT must be", { PYOS_SERVICE_PORT = "0" } },
+    { "NODE_NAME must be", { NODE_NAME = 'a"; return 200 "' } },
+}
+
+describe("the entrypoint", function()
+    local running, token, tree, files
+    local share, lua = "/usr/local/share/route_native", "/usr/local/share/lua/5.1/?.lua"
+
+    -- The environment of the demo's gateway, with what differs.
+    local function command(overrides)
+        local environment = {}
+        for name, value in pairs(running.environment) do
+            environment[name] = value
+        end
+        environment.ROUTE_RUN_DIR = tree .. "/run"
+        environment.ROUTE_ACCESS_LOG = tree .. "/access.log"
+        environment.ROUTE_ERROR_LOG = tree .. "/error.log"
+        environment.ROUTE_LUA_PATH = tree .. lua
+        environment.ROUTE_LUA_CPATH = tree .. "/usr/local/lib/lua/5.1/?.so"
+        for name, value in pairs(overrides) do
+            environment[name] = value:gsub("%$([%a_]+)", files)
+        end
+        -- The environment of whoever runs the specs must not decide; and a shell starts what runs in the background
+        -- with SIGINT and SIGQUIT ignored.
+        return ("env -i --default-signal=INT,QUIT PATH=\"$PATH\" %s %s%s/docker-entrypoint.sh")
+            :format(process.environment(environment), tree, share)
+    end
+
+    -- Starts it on a free port; its exit status is written to a file when it ends.
+    local function start(overrides)
+        local port, tls_port = process.free_port(), process.free_port()
+        overrides.ROUTE_LISTEN = "127.0.0.1:" .. port
+        overrides.ROUTE_TLS_LISTEN = "127.0.0.1:" .. tls_port
+        local script = command(overrides) .. " & echo $! > " .. tree .. "/pid; wait $!; echo $? > " .. tree .. "/status"
+        process.run(("rm -f %s/pid %s/status"):format(tree, tree))
+        local session = process.start("sh -c " .. process.quoted(script), tree .. "/output")
+        -- `nginx -t` listens for a moment too, and answers nothing.
+        process.wait_until("the gateway answered", function()
+            local connected, response = pcall(http.request, port, { path = "/healthz" })
+            return connected and response or not process.alive(session)
+        end)
+        local pid = tonumber(process.read(tree .. "/pid"))
+        local self = { port = port, tls_port = tls_port, session = session, pid = pid }
+        if not process.alive(session) then
+            local output = process.read(tree .. "/output")
+            assert(output:find("Address already in use", 1, true), output)
+            return start(overrides)
+        end
+        return self
+    end
+
+    local function ended(self)
+        process.wait_until("the gateway ended", function() return not process.alive(self.session) end)
+        return tonumber(process.read(tree .. "/status"))
+    end
+
+    local function refuses_connections(self)
+        process.wait_until("new connections were refused", function() return not process.accepts(self.port) end)
+    end
+
+    local function open_websocket(self)
+        local opened = assert(websocket.open(self.port, {
+            path = "/websockify", headers = { { "Authorization", "Bearer " .. token } },
+        }))
+        assert.equal("/websockify", cjson.decode((opened:receive())).path)
+        return opened
+    end
+
+    local function echoes(opened, text)
+        opened:send(text)
+        assert.equal(text, (opened:receive()))
+    end
+
+    setup(function()
+        running = assert(gateway.start())
+        token = running:mint("127.0.0.1")
+        tree = process.temporary_directory()
+        -- The workers are www-data, who must be able to read what is installed.
+        local output, status = process.run("chmod 755 " .. tree .. " && make -s install DESTDIR=" .. tree)
+        assert(status == 0, output)
+        files = { certificate = tree .. "/cert.pem", key = running.keys.signing_private,
+            other_key = running.keys.other_private, public_key = running.keys.signing_public,
+            tools = process.run("cd target/release && pwd"):gsub("%s+$", "") .. ":" .. os.getenv("PATH") }
+        output, status = process.run(("openssl req -x509 -key %s -subj /CN=gateway.test -days 1 -out %s")
+            :format(files.key, files.certificate))
+        assert(status == 0, output)
+    end)
+    teardown(function()
+        running:stop()
+        process.run("rm -rf " .. tree)
+    end)
+
+    for _, mistake in ipairs(MISTAKES) do
+        it("says in one sentence: " .. mistake[1], function()
+            local output, status = process.run("timeout 60 " .. command(mistake[2]))
+            assert.equal(1, status)
+            local sentence = output:match("^route_native: ([^\n]+)\n?$")
+            assert.equal(mistake[1], sentence and sentence:sub(1, #mistake[1]), output)
+        end)
+    end
+
+    it("runs another command instead", function()
+        local output, status = process.run(tree .. share .. "/docker-entrypoint.sh sh -c 'echo here; exit 7'")
+        assert.same({ "here\n", 7 }, { output, status })
+    end)
+
+    it("listens with TLS 1.2 and newer and HTTP/2 when a certificate and key are there, and with HTTP", function()
+        local self = start { ROUTE_TLS_CERTIFICATE = "$certificate", ROUTE_TLS_CERTIFICATE_KEY = "$key" }
+        local function curl(options)
+            return (process.run(("curl -sS -o /dev/null -w '%%{http_version} %%{http_code}' --cacert %s --resolve "
+                .. "gateway.test:%d:127.0.0.1 -H 'Authorization: Bearer %s' %s https://gateway.test:%d/filer/x")
+                :format(files.certificate, self.tls_port, token, options, self.tls_port)))
+        end
+        assert.equal("2 200", curl("--http2"))
+        assert.equal("1.1 200", curl("--http1.1 --tls-max 1.2"))
+        assert.truthy(curl("--tlsv1.0 --tls-max 1.1 --ciphers DEFAULT@SECLEVEL=0"):find("000", 1, true))
+        assert.truthy(curl("--tls-max 1.2 --ciphers AES128-SHA256"):find("000", 1, true))
+        local _, healthy = process.run("env ROUTE_LISTEN=127.0.0.1:" .. self.port .. " " .. tree .. share
+            .. "/scripts/healthcheck.sh")
+        assert.equal(0, healthy)
+        process.signal(self.pid, "TERM")
+        assert.equal(0, ended(self))
+        _, healthy = process.run("env ROUTE_LISTEN=127.0.0.1:" .. self.port .. " " .. tree .. share
+            .. "/scripts/healthcheck.sh")
+        assert.is_not.equal(0, healthy)
+    end)
+
+    for _, signal in ipairs { "TERM", "QUIT" } do
+        it("gives open WebSockets ROUTE_DRAIN_SECONDS after SIG" .. signal .. ", and then ends", function()
+            local self = start { ROUTE_DRAIN_SECONDS = "2" }
+            local opened = open_websocket(self)
+            local began = socket.gettime()
+            process.signal(self.pid, signal)
+            refuses_connections(self)
+            echoes(opened, "still here")
+            assert.is_nil((opened:receive()))
+            assert.is_true(socket.gettime() - began >= 1.9)
+            assert.equal(0, ended(self))
+        end)
+    end
+
+    it("ends with the last connection, and leaves no process behind", function()
+        local self = start { ROUTE_DRAIN_SECONDS = "9999" }
+        local opened = open_websocket(self)
+        process.signal(self.pid, "TERM")
+        refuses_connections(self)
+        echoes(opened, "bye")
+        opened:close()
+        assert.equal(0, ended(self))
+        process.wait_until("nothing of it was left", function()
+            return (process.run("pgrep -s " .. self.session)) == ""
+        end)
+    end)
+
+    it("ends at once at a second SIGTERM", function()
+        local self = start { ROUTE_DRAIN_SECONDS = "9999" }
+        local opened = open_websocket(self)
+        process.signal(self.pid, "TERM")
+        refuses_connections(self)
+        process.signal(self.pid, "TERM")
+        assert.is_nil((opened:receive()))
+        assert.equal(0, ended(self))
+    end)
+
+    it("reloads at SIGHUP, and open WebSockets outlive it", function()
+        local self = start { ROUTE_DRAIN_SECONDS = "0" }
+        local opened = open_websocket(self)
+        process.signal(self.pid, "HUP")
+        process.wait_until("an old worker was shutting down", function()
+            return (process.run("ps -o args= -s " .. self.session)):find("shutting down", 1, true)
+        end)
+        echoes(opened, "after the reload")
+        assert.is_true(process.accepts(self.port))
+        process.signal(self.pid, "TERM")
+        assert.equal(0, ended(self))
+    end)
+end)
+
+describe("runtime.sh", function()
+    -- The versions are what `nginx -v` prints; nginx itself runs above.
+    local VERSIONS = {
+        ["nginx/1.22.1"] = "listen 8443 ssl http2;\n",
+        ["nginx/1.25.0"] = "listen 8443 ssl http2;\n",
+        ["nginx/1.25.1"] = "listen 8443 ssl;\nhttp2 on;\n",
+        ["openresty/1.21.4.3"] = "listen 8443 ssl http2;\n",
+        ["openresty/1.27.1.2"] = "listen 8443 ssl;\nhttp2 on;\n",
+        ["nginx/2.0"] = "listen 8443 ssl;\nhttp2 on;\n",
+    }
+    local directory
+
+    setup(function() directory = process.temporary_directory() end)
+    teardown(function() process.run("rm -rf " .. directory) end)
+
+    for version, expected in pairs(VERSIONS) do
+        it("enables HTTP/2 in the words of " .. version, function()
+            local binary, pem = directory .. "/nginx", directory .. "/x.pem"
+            process.write(binary, "#!/bin/sh\necho 'nginx version: " .. version .. "' >&2\n")
+            process.write(pem, "")
+            local output, status = process.run("chmod +x " .. binary .. " && " .. process.environment {
+                NGINX_BINARY = binary, ROUTE_RUN_DIR = directory, ROUTE_TLS_LISTEN = 8443,
+                ROUTE_TLS_CERTIFICATE = pem, ROUTE_TLS_CERTIFICATE_KEY = pem,
+            } .. " sh conf/runtime.sh " .. directory .. "/out")
+            assert.same({ "", 0 }, { output, status })
+            local written = process.read(directory .. "/out/listen.conf")
+            assert.truthy(written:find(expected, 1, true), written)
+        end)
+    end
+end)

@@ -1,0 +1,98 @@
+-- The rock: built from the checkout, installed into an empty tree, and served from by nginx; and `make package`.
+
+local gateway = require "support.gateway"
+local process = require "support.process"
+
+local LUAROCKS = "luarocks --lua-version 5.1 "
+
+describe("the rock", function()
+    local directory, tree
+
+    local function run(command)
+        local output, status = process.run(command)
+        assert(status == 0, command .. "\n" .. output)
+        return output
+    end
+
+    -- Starts the gateway with nothing of the checkout's Lua or library on its paths, and resolves a token.
+    local function serves_from(prefix)
+        local running = assert(gateway.start { env = {
+            ROUTE_LUA_PATH = prefix .. "/share/lua/5.1/?.lua",
+            ROUTE_LUA_CPATH = prefix .. "/lib/lua/5.1/?.so",
+        } })
+        local response = running:get("/filer/x", running:mint("127.0.0.1"))
+        local mapped = process.read("/proc/" .. running:workers()[1] .. "/maps")
+        running:stop()
+        assert.equal(200, response.status)
+        assert.same({ prefix .. "/lib/lua/5.1/libroute_native.so" }, { mapped:match("(/%S*libroute_native%S*)") })
+        assert.is_nil(mapped:find("/target/release/", 1, true))
+    end
+
+    setup(function()
+        directory = process.temporary_directory()
+        tree = directory .. "/tree"
+        run(LUAROCKS .. "make --tree " .. tree .. " route_native-dev-1.rockspec")
+    end)
+    teardown(function() process.run("rm -rf " .. directory) end)
+
+    it("serves from an empty tree that it was installed into", function()
+        serves_from(tree)
+    end)
+
+    it("can be packed, and installs without cargo and without a network", function()
+        run(("cd %s && %s --tree %s pack route_native"):format(directory, LUAROCKS, tree))
+        local rock = run("ls " .. directory .. "/*.rock"):match("^(%S+)\n$")
+        run(("env PATH=/usr/bin:/bin CARGO=/none %s --tree %s/second install --only-server file:///none %s")
+            :format(LUAROCKS, directory, rock))
+        serves_from(directory .. "/second")
+    end)
+
+    it("installs every module under lua/, by its own name", function()
+        local environment = {}
+        setfenv(assert(loadfile("route_native-dev-1.rockspec")), environment)()
+        local expected = {}
+        for path in run("find lua -name '*.lua'"):gmatch("[^\n]+") do
+            expected[path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/", ".")] = path
+        end
+        assert.same(expected, environment.build.install.lua)
+    end)
+
+    it("is built without what the tunnel and the tools depend on", function()
+        local needed = run("cargo tree --locked --edges normal,build --prefix none --format '{lib}'")
+        assert.truthy(needed:find("jsonwebtoken", 1, true))
+        for _, name in ipairs { "tokio", "hyper", "clap", "tokio_tungstenite" } do
+            assert.is_nil(needed:find("%f[%w_]" .. name .. "%f[^%w_]"), name)
+        end
+    end)
+
+    it("says in one sentence that cargo is missing", function()
+        local tools = directory .. "/tools"
+        run(("mkdir %s && cp -s /usr/bin/* /bin/* %s 2>/dev/null; rm -f %s/cargo %s/rustup")
+            :format(tools, tools, tools, tools))
+        -- Lua's headers are looked for beside Lua, which is no longer where it was.
+        local output, status = process.run(("env PATH=%s %s make --tree %s/third route_native-dev-1.rockspec "
+            .. "LUA_INCDIR=/usr/include/lua5.1"):format(tools, LUAROCKS, directory))
+        assert.is_not.equal(0, status)
+        assert.truthy(output:find("\nroute_native: cargo is missing, and it builds the library; install Rust", 1, true)
+            or output:find("^route_native: cargo is missing, and it builds the library; install Rust"), output)
+    end)
+
+    it("is packed by `make package` with its release's rockspec and a tarball to unpack at the root", function()
+        local made = run("make -s package DIST=" .. directory .. "/dist SOURCE_URL=https://git.test/route_native.git")
+        local version = process.read("Cargo.toml"):match('\nversion = "([^"]+)"')
+        local rockspec, rock, tarball = directory .. "/dist/route_native-" .. version .. "-1.rockspec",
+            run("ls " .. directory .. "/dist/*.rock"):match("^(%S+)\n$"),
+            run("ls " .. directory .. "/dist/*.tar.gz"):match("^(%S+)\n$")
+        for _, file in ipairs { rockspec, rock, tarball } do
+            assert.truthy(made:find(file, 1, true), made)
+        end
+
+        local environment = {}
+        setfenv(assert(loadfile(rockspec)), environment)()
+        assert.same({ version .. "-1", "git+https://git.test/route_native.git", "v" .. version },
+            { environment.version, environment.source.url, environment.source.tag })
+
+        run(("mkdir %s/root && tar -C %s/root -xzf %s"):format(directory, directory, tarball))
+        serves_from(directory .. "/root/usr/local")
+    end)
+end)
