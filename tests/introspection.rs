@@ -55,11 +55,8 @@ fn unsigned(header: Value, claims: &Value) -> String {
 #[test]
 fn a_jwt_goes_on_as_it_came_with_its_scope_and_its_end() {
     let token = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": "read write", "exp": NOW + 60 }));
-    let expected = Verdict {
-        scope: "read write".into(),
-        expires_at: Some(NOW + 60),
-        forward: format!("Bearer {token}"),
-    };
+    let expected =
+        Verdict { scope: "read write".into(), expires_at: Some(NOW + 60), forward: format!("Bearer {token}") };
     assert_eq!(plain().read(JWT, format!(" {token}\n").as_bytes(), NOW), Ok(expected));
     let listed = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": ["read", "write"] }));
     assert_eq!(plain().read(JWT, listed.as_bytes(), NOW).unwrap().scope, "read write");
