@@ -67,7 +67,7 @@ main_conf() {
 
     # Each worker's threads for new tokens (lua/route_native/cold.lua); 0: the event loop does their RSA itself.
     threads=${ROUTE_RSA_THREADS:-1}
-    check ROUTE_RSA_THREADS "$threads" '[0-9]{1,2}' 'a number up to 99'
+    check ROUTE_RSA_THREADS "$threads" '[0-8]' 'a number up to 8'
 
     echo "worker_processes $workers;"
     [ "$threads" = 0 ] || echo "thread_pool route_native threads=$threads max_queue=65536;"

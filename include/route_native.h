@@ -275,6 +275,12 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
                            int64_t now,
                            rn_answer *answer);
 
+// Verifies a token without decrypting its target: some 25 µs of a millisecond, so that a forgery costs no more.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes.
+int32_t rn_gateway_check(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now);
+
 // Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
 //
 // Errors: `InvalidArgument` for a target that is no host.

@@ -14,6 +14,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "${1:?usage: lay-out.sh RUN_DIR}"/{etc,logs,acme}
 run_dir=$(cd "$1" && pwd)
 
+# An earlier SITE leaves a directory in the place of the link.
+rm -rf "$run_dir/etc/sites-enabled"
 for entry in "$root"/conf/*; do
     ln -sfn "$entry" "$run_dir/etc/$(basename "$entry")"
 done

@@ -6,6 +6,6 @@ cd "$(dirname "$0")/.."
 
 scripts/setup.sh test
 cargo fmt --check
-cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo}" --quiet -- -D warnings
+cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo,tunnel}" --quiet -- -D warnings
 luacheck --quiet lua spec conf
 scripts/lint-deploy.sh

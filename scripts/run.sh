@@ -5,8 +5,9 @@
 #   PORT (8080)  RUN_DIR (.run)  WORKERS (auto)  EXAMPLE (desktop): a file of scripts/examples/
 #
 # An example is a file of functions: `example_start` starts what belongs behind the gateway (with `background`) and exports
-# what the gateway's configuration needs, `example_show` prints how to use it once the gateway is ready. It may set SITE,
-# the nginx configuration that it serves, and CARGO_FEATURES.
+# what the gateway's configuration needs, `example_show` prints how to use it once the gateway is ready. `example_ready`, if
+# there is one, starts what needs the gateway, before the ready line. It may set SITE, the nginx configuration that it serves,
+# and CARGO_FEATURES.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -64,6 +65,9 @@ gateway() {
 }
 
 [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && ((PORT < 65536)) || fail "PORT must be a port number, and is \"$PORT\""
+case $RUN_DIR in
+    *[!A-Za-z0-9_./+@%,:=-]*) fail "RUN_DIR must be a path without blanks and quotes, and is \"$RUN_DIR\"" ;;
+esac
 ! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
 [[ $EXAMPLE =~ ^[a-z_]+$ && -e scripts/examples/$EXAMPLE.sh ]] \
     || fail "EXAMPLE must be one of $(basename -as .sh scripts/examples/*.sh | paste -sd ' '), and is \"$EXAMPLE\""
@@ -81,6 +85,7 @@ cargo build --release --features "$CARGO_FEATURES"
 mkdir -p "$RUN_DIR/logs"
 example_start
 gateway
+! declare -F example_ready > /dev/null || example_ready
 echo "ready: http://127.0.0.1:$PORT"
 example_show
 # Ends when the first of them does; then the others are stopped.

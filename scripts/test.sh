@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # One set of features for all that follows, also for the `make run` of the specs: another would build everything again.
-export CARGO_FEATURES=cli,demo
+export CARGO_FEATURES=cli,demo,tunnel
 
 scripts/setup.sh test
 scripts/lint.sh

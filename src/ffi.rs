@@ -259,6 +259,24 @@ pub unsafe extern "C" fn rn_gateway_resolve(
     })
 }
 
+/// Verifies a token without decrypting its target: some 25 µs of a millisecond, so that a forgery costs no more.
+///
+/// # Safety
+/// `token` must be readable for `token_length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_check(
+    gateway: *const rn_gateway,
+    token: *const u8,
+    token_length: usize,
+    now: i64,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (gateway, token) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?) };
+        gateway.verify(token, now).map(|_| ())
+    })
+}
+
 /// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds.
 ///
 /// Errors: `InvalidArgument` for a target that is no host.

@@ -19,6 +19,9 @@
 //! | [`introspection`] | what an authorization server says of an opaque token, and what is passed on |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
+//! With the feature `tunnel` there are also `mux`, the tunnel's multiplexer, and `tunnel`, its server and client: they
+//! run as processes of their own, never inside nginx.
+//!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 
 pub mod cache;
@@ -28,6 +31,10 @@ pub mod ffi;
 pub mod gateway;
 pub mod introspection;
 pub mod jwt;
+#[cfg(feature = "tunnel")]
+pub mod mux;
 pub mod payload;
 pub mod resolve;
 pub mod target;
+#[cfg(feature = "tunnel")]
+pub mod tunnel;

@@ -118,6 +118,8 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
             rn_gateway_resolve(null(), t, 1, NOW, a),
             rn_gateway_resolve(g, null(), 1, NOW, a),
             rn_gateway_resolve(g, t, 1, NOW, null_mut()),
+            rn_gateway_check(null(), t, 1, NOW),
+            rn_gateway_check(g, null(), 1, NOW),
             rn_gateway_remember(null(), t, 1, t, 1, NOW, 1),
             rn_gateway_remember(g, null(), 1, t, 1, NOW, 1),
             rn_gateway_remember(g, t, 1, null(), 1, NOW, 1),

@@ -143,6 +143,8 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
                            int64_t now,
                            rn_answer *answer);
 
+int32_t rn_gateway_check(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now);
+
 int32_t rn_gateway_remember(const rn_gateway *gateway,
                             const uint8_t *token,
                             size_t token_length,

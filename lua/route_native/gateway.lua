@@ -14,7 +14,7 @@ local request = require "route_native.request"
 local response = require "route_native.response"
 
 local ffi_string = ffi.string
-local current, headers_of, set = request.current, request.headers, request.set
+local current, has_query, headers_of, set = request.current, request.has_query, request.headers, request.set
 local ngx = ngx
 local time = ngx.time
 
@@ -37,7 +37,8 @@ local _M = {}
 function _M.start(handle, sentence)
     gateway, trouble = handle, sentence
     targets = ngx.shared.targetmap
-    -- Loaded while the master may still read the files; workers may not.
+    -- Loaded while the master may still read the files; workers may not. (What runs in the thread pool is loaded there;
+    -- where it cannot be read, cold.lua does its work itself.)
     require "route_native.balancer"
     if gateway and not targets then
         gateway, trouble = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
@@ -55,6 +56,11 @@ end
 local function refuse(r, status)
     local name = reason.name(status)
     set(r, "route_reason", name, #name)
+    if not reason.is_token(status) then
+        -- A fault of ours is never the client's 401.
+        ngx.log(ngx.ERR, "route_native: a token could not be checked: ", name)
+        return response.unavailable(RETRY_AFTER)
+    end
     set(r, "route_cache", "", 0)
     if status == TOKEN_MISSING then
         return response.token_missing()
@@ -94,11 +100,13 @@ end
 local function find_shared(key, token, now)
     local target, expires_at = targets:get(key)
     -- The dictionary counts from when it was told; the entry's own second is what counts.
-    if not target or expires_at <= now then
-        return nil
+    if type(target) ~= "string" or not expires_at or expires_at <= now
+        or library.rn_answer_write(answer, token, #token, target, #target) ~= OK
+    then
+        return false
     end
     library.rn_gateway_remember(gateway, token, #token, target, #target, now, expires_at - now)
-    return target
+    return true
 end
 
 local function resolve_cold(r, key, token, now)
@@ -113,26 +121,22 @@ local function resolve_cold(r, key, token, now)
     if mine and ttl > 0 then
         targets:set(key, target, ttl, now + ttl)
     end
-    library.rn_answer_write(answer, token, #token, target, #target)
+    if library.rn_answer_write(answer, token, #token, target, #target) ~= OK then
+        return response.unavailable(RETRY_AFTER)
+    end
     return accept_from(r, mine and "miss" or "joined")
 end
 
 local function resolve_token(r, token, now)
     library.rn_gateway_shared_key(gateway, token, #token, shared_key)
     local key = ffi_string(shared_key, KEY_BYTES)
-    local target = find_shared(key, token, now)
-    if target then
-        library.rn_answer_write(answer, token, #token, target, #target)
+    if find_shared(key, token, now) then
         return accept_from(r, "shared")
     end
     return resolve_cold(r, key, token, now)
 end
 
-local function resolve_from_query(r, now)
-    local token = ngx.var.query_token
-    if not token or token == "" then
-        token = query.take()
-    end
+local function resolve_from_query(r, token, now)
     if not token then
         return refuse(r, TOKEN_MISSING)
     end
@@ -145,12 +149,23 @@ local function resolve_from_query(r, now)
     return resolve_token(r, token, now)
 end
 
+-- The token in the query, taken out of it: by query_token.conf before, or else here.
+local function token_of_query()
+    local token = ngx.var.query_token
+    if token == nil then
+        return query.take()
+    end
+    return token ~= "" and token or nil
+end
+
 -- Sets $target, or ends the request with 401 (the token) or 503 (keys or dictionary).
 function _M.resolve()
+    local r = current()
+    -- Also when a header has the token: what is in the query must not be passed on.
+    local query_token = has_query(r) and token_of_query()
     if not gateway then
         return unavailable()
     end
-    local r = current()
     local headers, count = headers_of(r)
     local now = time()
     local status = library.rn_gateway_lookup(gateway, headers, count, now, answer)
@@ -159,7 +174,7 @@ function _M.resolve()
     elseif status == NOT_CACHED then
         return resolve_token(r, ffi_string(answer.token, answer.token_length), now)
     elseif status == TOKEN_MISSING then
-        return resolve_from_query(r, now)
+        return resolve_from_query(r, query_token, now)
     end
     return refuse(r, status)
 end

@@ -7,7 +7,6 @@ local NAME_BYTES = 64
 
 local _M = {
     OK = 0,
-    BUFFER_TOO_SMALL = 1,
     NOT_CACHED = 4,
     TOKEN_MISSING = 100,
     TOKEN_INACTIVE = 130,
@@ -19,6 +18,11 @@ local _M = {
     SERVER_FAILED = 301,
     SERVER_ANSWER_INVALID = 302,
 }
+
+-- Whether a status is about the token (HTTP 401) rather than about us (HTTP 503): the 100s of src/error.rs.
+function _M.is_token(status)
+    return status >= 100 and status < 200
+end
 
 local names = {}
 

@@ -38,9 +38,19 @@ function _M.headers(r)
     if count < 0 then
         error("route_native: resolve() cannot run in this phase", 2)
     end
-    local headers = count <= USUAL_HEADERS and usual_headers or header_array(count)
+    local headers = usual_headers
+    if count > USUAL_HEADERS then
+        headers = header_array(count)
+        -- What is handed out is a bare pointer: this keeps the array alive while it is read.
+        _M.large = headers
+    end
     C.ngx_http_lua_ffi_req_get_headers(r, headers, count, 1)
     return cast(header_pointer, headers), count
+end
+
+-- Whether the request has a query that is not empty.
+function _M.has_query(r)
+    return C.ngx_http_lua_ffi_req_get_querystring_len(r) ~= 0
 end
 
 -- Sets an nginx variable from bytes or a string. Returns false when the configuration declares no such variable.

@@ -34,8 +34,9 @@ example_start() {
 }
 
 example_show() {
-    # Only the demo's own key can sign here.
+    # Only with the demo's own keys can a token be made here.
     cmp -s "$JWT_DESKTOP_SIGNING_PUBLIC_KEY" "$RUN_DIR/keys/signing_public.pem" || return 0
+    cmp -s "$JWT_DESKTOP_PAYLOAD_PRIVATE_KEY" "$RUN_DIR/keys/payload_private.pem" || return 0
     local token
     token=$(target/release/route-token mint --key "$RUN_DIR/keys/signing_private.pem" \
         --payload-key "$RUN_DIR/keys/payload_public.pem" --target 127.0.0.1 --ttl 86400)

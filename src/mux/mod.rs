@@ -1,0 +1,37 @@
+//! The multiplexer: many byte streams over one message transport, with no socket in it.
+//!
+//! A [`Session`] is fed the messages that arrive ([`Session::receive`]) and asked for the frames to send
+//! ([`Session::poll_transmit`]); streams are driven by number. It neither sleeps, nor wakes, nor reads a clock:
+//! [`crate::tunnel`] does that around it. Whatever a peer sends ends in a frame that is obeyed, a stream that fails,
+//! or a [`Violation`] that costs the peer its session; nothing panics and everything that a peer can make grow has
+//! its bound in [`Limits`].
+//!
+//! | file | what |
+//! |---|---|
+//! | `frame` | the wire format |
+//! | `state` | the life of one stream, drawn and tabled |
+//! | `buffer`, `stream` | what one stream holds |
+//! | `session`, `local`, `transmit` | the session: what the peer does, what we do, what is sent next |
+//! | `keepalive`, `limits`, `violation` | when to ping, what things may cost, which rules there are |
+
+mod buffer;
+mod frame;
+mod keepalive;
+mod limits;
+mod local;
+mod session;
+mod state;
+mod stream;
+mod transmit;
+mod violation;
+
+#[cfg(test)]
+mod tests;
+
+pub use frame::{Dialect, Frame, GoneReason, HEADER_LEN, ResetReason, StreamId};
+pub use keepalive::{Beat, Keepalive};
+pub use limits::Limits;
+pub use local::{OpenError, ReadOutcome, WriteOutcome};
+pub use session::{Config, Notice, Role, Session};
+pub use state::{Event, State};
+pub use violation::Violation;

@@ -1,0 +1,385 @@
+//! A session: the table of its streams, and what the peer's frames do to it.
+
+use super::{
+    frame::{Dialect, Frame, GoneReason, ResetReason, StreamId},
+    limits::Limits,
+    state::{Event, State},
+    stream::Stream,
+    violation::Violation,
+};
+use bytes::Bytes;
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Instant,
+};
+
+/// Which end this is: it decides the numbers of the streams that we open, and whether the peer may open any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Opens streams (even numbers) and refuses those of the peer.
+    Server,
+    /// Accepts streams, and opens odd ones.
+    Client,
+}
+
+/// What both sides know about a session when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which end this is.
+    pub role: Role,
+    /// Which frames may be used.
+    pub dialect: Dialect,
+    /// How much the peer takes per stream before it credits more, when it has said so (or is believed to).
+    /// An opener of the original kind learns it from the first ACK; an acceptor has no other source.
+    pub peer_window: Option<u32>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Something that the user of a session wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The peer opened a stream: accept or refuse it.
+    Incoming(StreamId),
+    /// A stream can be read: data, an end, or a failure.
+    Readable(StreamId),
+    /// A stream can be written, or never again.
+    Writable(StreamId),
+    /// The peer wants no more streams on this session.
+    Gone(GoneReason),
+}
+
+/// One session. See the module for how it is driven.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) config: Config,
+    pub(super) streams: HashMap<StreamId, Stream>,
+    pub(super) next_id: StreamId,
+    pub(super) offered: usize,
+    /// Received and unread bytes of all streams.
+    pub(super) buffered: usize,
+    /// Frames that belong to no stream of the table.
+    pub(super) replies: VecDeque<Frame>,
+    /// Streams with something to send, each once, in turn.
+    pub(super) ready: VecDeque<StreamId>,
+    pub(super) notices: VecDeque<Notice>,
+    /// When the linger of abandoned streams ends; in order, as all linger equally long.
+    pub(super) lingering: VecDeque<(Instant, StreamId)>,
+    refused: u32,
+    pub(super) peer_gone: Option<GoneReason>,
+    pub(super) closed: bool,
+}
+
+impl Session {
+    /// A session without streams.
+    pub fn new(config: Config) -> Self {
+        let next_id = if config.role == Role::Server { 0 } else { 1 };
+        Self {
+            config,
+            streams: HashMap::new(),
+            next_id,
+            offered: 0,
+            buffered: 0,
+            replies: VecDeque::new(),
+            ready: VecDeque::new(),
+            notices: VecDeque::new(),
+            lingering: VecDeque::new(),
+            refused: 0,
+            peer_gone: None,
+            closed: false,
+        }
+    }
+
+    /// The dialect that was agreed.
+    pub fn dialect(&self) -> Dialect {
+        self.config.dialect
+    }
+
+    /// Which end this is.
+    pub fn role(&self) -> Role {
+        self.config.role
+    }
+
+    /// The bounds of the session.
+    pub fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    /// Streams in the table, those that only linger included.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Streams that somebody here still uses.
+    pub fn held_count(&self) -> usize {
+        self.streams.values().filter(|stream| stream.held).count()
+    }
+
+    /// Received and unread bytes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffered
+    }
+
+    /// Why the peer wants no more streams, if it has said so.
+    pub fn peer_gone(&self) -> Option<GoneReason> {
+        self.peer_gone
+    }
+
+    /// The next notice.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Obeys one message of the peer.
+    pub fn receive(&mut self, message: Bytes) -> Result<(), Violation> {
+        if message.len() > self.config.limits.message_bytes {
+            return Err(Violation::MessageTooBig);
+        }
+        match Frame::decode(message, self.config.dialect)? {
+            Frame::Data(id, data) => self.on_data(id, data)?,
+            Frame::Open(id) => self.on_open(id)?,
+            Frame::Credit(id, n) => self.on_credit(id, n),
+            Frame::Fin(id) => self.on_fin(id),
+            Frame::Reset(id, reason) => self.on_reset(id, reason),
+            Frame::Gone(reason) => {
+                self.peer_gone = Some(reason);
+                self.notices.push_back(Notice::Gone(reason));
+            }
+        }
+        if self.replies.len() > self.config.limits.replies {
+            return Err(Violation::ReplyQueueFull);
+        }
+        Ok(())
+    }
+
+    /// Starts a new interval for the count of refused streams.
+    pub fn on_interval(&mut self) {
+        self.refused = 0;
+    }
+
+    fn on_open(&mut self, id: StreamId) -> Result<(), Violation> {
+        if self.streams.contains_key(&id) {
+            return Ok(());
+        }
+        let limits = &self.config.limits;
+        if self.config.role == Role::Server {
+            self.refused += 1;
+            if self.refused > limits.refused_opens {
+                return Err(Violation::TooManyOpens);
+            }
+            self.replies.push_back(match self.config.dialect {
+                Dialect::Original => Frame::Fin(id),
+                Dialect::Extended => Frame::Reset(id, ResetReason::Limit),
+            });
+            return Ok(());
+        }
+        if self.offered >= limits.queued_opens || self.streams.len() >= limits.streams {
+            self.refuse_unknown(id, ResetReason::Limit);
+            return Ok(());
+        }
+        let stream = Stream::new(State::Offered, limits.window, self.config.peer_window.unwrap_or(limits.window));
+        self.streams.insert(id, stream);
+        self.offered += 1;
+        self.notices.push_back(Notice::Incoming(id));
+        Ok(())
+    }
+
+    /// Refuses a stream that is not in the table. A server of the original kind ignores a FIN before the ACK and
+    /// would wait its full 30 seconds, so it gets both.
+    pub(super) fn refuse_unknown(&mut self, id: StreamId, reason: ResetReason) {
+        match self.config.dialect {
+            Dialect::Extended => self.replies.push_back(Frame::Reset(id, reason)),
+            Dialect::Original => {
+                self.replies.push_back(Frame::Credit(id, self.config.limits.window));
+                self.replies.push_back(Frame::Fin(id));
+            }
+        }
+    }
+
+    fn on_credit(&mut self, id: StreamId, n: u32) {
+        let extended = self.config.dialect == Dialect::Extended;
+        let limit = self.config.limits.window;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        match stream.state {
+            State::Opening | State::Orphaned => {
+                // The first ACK is the peer's whole window, of which early data has had its part.
+                stream.send_credit = n.saturating_sub(stream.sent_early);
+                if !extended && stream.state == State::Opening {
+                    // A peer of the original kind sends as much unacknowledged as it announces to take, which may be
+                    // as little as 1 KiB. We take more, so it is told so at once.
+                    stream.recv_window = limit;
+                    stream.recv_credit = limit;
+                    stream.unacked = limit.saturating_sub(n);
+                }
+                let orphaned = stream.state == State::Orphaned;
+                stream.apply(Event::Accepted);
+                stream.fin_due |= orphaned;
+                if stream.fin_due && stream.state == State::Open {
+                    stream.apply(Event::LocalFin);
+                }
+            }
+            _ => stream.send_credit = stream.send_credit.saturating_add(n),
+        }
+        self.notices.push_back(Notice::Writable(id));
+        self.enqueue(id);
+    }
+
+    fn on_data(&mut self, id: StreamId, data: Bytes) -> Result<(), Violation> {
+        let extended = self.config.dialect == Dialect::Extended;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let len = data.len();
+        if stream.state == State::Discarding {
+            stream.unacked = stream.unacked.saturating_add(len as u32);
+            self.enqueue(id);
+            return Ok(());
+        }
+        if !stream.state.keeps_input() || stream.failure.is_some() || len == 0 {
+            return Ok(());
+        }
+        if len as u64 > u64::from(stream.recv_credit) {
+            if extended {
+                return Err(Violation::WindowOverrun);
+            }
+            // The original has no way to tell its window to everyone, so an honest peer can get here: the stream
+            // fails for good, as a gap must never go unnoticed, and the session lives.
+            stream.unacked = stream.unacked.saturating_add(len as u32);
+            self.fail_local(id, ResetReason::Limit);
+            return Ok(());
+        }
+        stream.recv_credit -= len as u32;
+        let was_empty = stream.inbox.len() == 0;
+        stream.inbox.push(data);
+        self.buffered += len;
+        if was_empty {
+            self.notices.push_back(Notice::Readable(id));
+        }
+        if self.buffered > self.config.limits.session_bytes {
+            self.fail_fattest();
+        }
+        Ok(())
+    }
+
+    fn fail_fattest(&mut self) {
+        let fattest = self.streams.iter().max_by_key(|(_, stream)| stream.inbox.len());
+        if let Some((&id, _)) = fattest {
+            self.fail_local(id, ResetReason::Limit);
+        }
+    }
+
+    fn on_fin(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let before = stream.state;
+        stream.apply(Event::RemoteFin);
+        if before == State::Opening {
+            // A refusal. There is nobody to send to, and nothing came.
+            stream.failure.get_or_insert(ResetReason::Unreachable);
+            stream.clear_outbox();
+            stream.open_due = false;
+            stream.fin_due = false;
+        }
+        if stream.state != before {
+            self.notices.push_back(Notice::Readable(id));
+            self.notices.push_back(Notice::Writable(id));
+        }
+        self.reap(id);
+    }
+
+    fn on_reset(&mut self, id: StreamId, reason: ResetReason) {
+        self.end_stream(id, reason);
+        self.reap(id);
+    }
+
+    /// Ends a stream in both directions without telling the peer.
+    pub(super) fn end_stream(&mut self, id: StreamId, reason: ResetReason) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if matches!(stream.state, State::Offered | State::Hasty) {
+            self.offered -= 1;
+        }
+        // A reader that has had the peer's clean end is not told of a failure after it.
+        if !stream.state.remote_done() || stream.state.may_write() || stream.outbox_len > 0 {
+            stream.failure.get_or_insert(reason);
+        }
+        stream.apply(Event::Reset);
+        stream.fin_due = false;
+        stream.clear_outbox();
+        self.buffered -= stream.inbox.clear();
+        self.notices.push_back(Notice::Readable(id));
+        self.notices.push_back(Notice::Writable(id));
+    }
+
+    /// Fails a stream on our side: the peer is told as its dialect allows, our user sees `reason`.
+    pub(super) fn fail_local(&mut self, id: StreamId, reason: ResetReason) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if matches!(stream.state, State::Offered | State::Hasty) {
+            self.end_stream(id, reason);
+            self.refuse_unknown(id, reason);
+        } else if self.config.dialect == Dialect::Extended {
+            self.end_stream(id, reason);
+            self.replies.push_back(Frame::Reset(id, reason));
+        } else {
+            stream.failure.get_or_insert(reason);
+            self.buffered -= stream.discard_input();
+            stream.clear_outbox();
+            stream.fin_due |= matches!(stream.state, State::Open | State::RemoteClosed);
+            stream.apply(Event::Abandon);
+            self.notices.push_back(Notice::Readable(id));
+            self.notices.push_back(Notice::Writable(id));
+            self.enqueue(id);
+        }
+        self.reap(id);
+    }
+
+    /// The transport is gone: every stream fails, and no other can be opened. What was received stays readable.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.replies.clear();
+        self.ready.clear();
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in ids {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                if !stream.state.remote_done() || stream.state.may_write() {
+                    stream.failure.get_or_insert(ResetReason::Broken);
+                }
+                stream.apply(Event::Reset);
+                stream.fin_due = false;
+                stream.accept_due = false;
+                stream.open_due = false;
+                stream.clear_outbox();
+                self.notices.push_back(Notice::Readable(id));
+                self.notices.push_back(Notice::Writable(id));
+            }
+            self.reap(id);
+        }
+        self.offered = 0;
+    }
+
+    /// Puts a stream in the queue of the transmitter, if it has something to send and is not there.
+    pub(super) fn enqueue(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.queued
+            && stream.has_work()
+        {
+            stream.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Forgets a stream that is over on both sides and that nobody holds.
+    pub(super) fn reap(&mut self, id: StreamId) {
+        if self.streams.get(&id).is_some_and(Stream::is_finished)
+            && let Some(mut stream) = self.streams.remove(&id)
+        {
+            self.buffered -= stream.inbox.clear();
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What is sent next.
+//!
+//! Streams take turns, one frame each: a stream with much to send delays the others by one frame, never by its
+//! backlog. Within a stream the order is SYN, ACK, DAT, FIN.
+
+use super::{
+    frame::{Dialect, Frame, StreamId},
+    session::{Notice, Session},
+    state::State,
+    stream::Stream,
+};
+use bytes::Bytes;
+
+impl Session {
+    /// The next frame, or none for now.
+    pub fn poll_transmit(&mut self) -> Option<Frame> {
+        if let Some(frame) = self.replies.pop_front() {
+            return Some(frame);
+        }
+        let half = if self.config.dialect == Dialect::Extended { 1 } else { 2 };
+        let max = (self.config.limits.data_bytes / half).max(1);
+        let room = self.config.limits.send_queue;
+        while let Some(id) = self.ready.pop_front() {
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            stream.queued = false;
+            let was_full = stream.outbox_len >= room;
+            let Some(frame) = next_frame(id, stream, max, self.config.limits.window) else {
+                self.reap(id);
+                continue;
+            };
+            let emptied = stream.outbox.is_empty() && matches!(frame, Frame::Data(..));
+            if (was_full && stream.outbox_len < room) || emptied {
+                self.notices.push_back(Notice::Writable(id));
+            }
+            self.enqueue(id);
+            self.reap(id);
+            return Some(frame);
+        }
+        None
+    }
+
+    /// Whether [`Session::poll_transmit`] would have something.
+    pub fn has_output(&self) -> bool {
+        !self.replies.is_empty() || !self.ready.is_empty()
+    }
+}
+
+fn next_frame(id: StreamId, stream: &mut Stream, max: usize, window: u32) -> Option<Frame> {
+    if std::mem::take(&mut stream.open_due) {
+        return Some(Frame::Open(id));
+    }
+    if std::mem::take(&mut stream.accept_due) {
+        return Some(Frame::Credit(id, window));
+    }
+    if stream.credit_due() {
+        return Some(Frame::Credit(id, std::mem::take(&mut stream.unacked)));
+    }
+    if stream.data_due() {
+        let data = next_chunk(stream, max)?;
+        let len = data.len() as u32;
+        stream.send_credit -= len;
+        if stream.state == State::Opening {
+            stream.sent_early = stream.sent_early.saturating_add(len);
+        }
+        return Some(Frame::Data(id, data));
+    }
+    if stream.finish_due() {
+        stream.fin_due = false;
+        return Some(Frame::Fin(id));
+    }
+    None
+}
+
+/// The front of the outbox, as much as one frame and the credit allow.
+fn next_chunk(stream: &mut Stream, max: usize) -> Option<Bytes> {
+    let allowed = max.min(stream.send_credit as usize);
+    let front = stream.outbox.front_mut()?;
+    let data = if front.len() <= allowed { stream.outbox.pop_front()? } else { front.split_to(allowed) };
+    stream.outbox_len -= data.len();
+    if stream.outbox.is_empty() {
+        stream.outbox.shrink_to(4);
+    }
+    Some(data)
+}

@@ -1,0 +1,284 @@
+//! The task of one session: messages in, frames out, timers.
+//!
+//! It reads as long as there is something to read, whether or not it can write, and never waits for anybody who
+//! uses a stream. Frames that are due leave together: the WebSocket library collects them and one flush sends them.
+
+use super::{
+    link::{End, Farewell, Shared, Transport},
+    readahead::ReadAhead,
+};
+use crate::mux::{Beat, Keepalive, Role, Violation};
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Sleep,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as WsError, Message,
+        error::CapacityError,
+        protocol::{CloseFrame, Role as WsRole, WebSocketConfig},
+    },
+};
+
+/// Messages read before others get their turn.
+const READ_BATCH: usize = 64;
+/// Frames are collected up to this size before they are written.
+const WRITE_BATCH: usize = 128 << 10;
+/// How long a close frame of ours waits for its answer.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+type Ws = WebSocketStream<ReadAhead<Box<dyn Transport>>>;
+
+fn ws_config(message_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(2 << 10)
+        .write_buffer_size(WRITE_BATCH)
+        // Never reached: a blocked write stops the collecting of frames first.
+        .max_write_buffer_size(WRITE_BATCH + 2 * message_bytes)
+        .max_message_size(Some(message_bytes))
+        .max_frame_size(Some(message_bytes))
+}
+
+/// Runs a session to its end, and leaves the reason with the handles.
+pub(super) async fn run(io: Box<dyn Transport>, early: Bytes, shared: Arc<Shared>) {
+    let (role, limits) = {
+        let inner = shared.lock();
+        (inner.session.role(), inner.session.limits().clone())
+    };
+    let ws_role = if role == Role::Server { WsRole::Server } else { WsRole::Client };
+    let config = Some(ws_config(limits.message_bytes));
+    let ws = WebSocketStream::from_raw_socket(ReadAhead::new(io, early), ws_role, config).await;
+    let now = Instant::now();
+    let mut driver = Driver {
+        ws,
+        shared,
+        keepalive: Keepalive::new(limits.keepalive, now),
+        idle: limits.idle,
+        busy_until: now,
+        unflushed: false,
+        wake: Vec::new(),
+        armed: now,
+    };
+    let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+    let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
+    driver.finish(end).await;
+}
+
+struct Driver {
+    ws: Ws,
+    shared: Arc<Shared>,
+    keepalive: Keepalive,
+    idle: Option<Duration>,
+    /// When a stream was last seen, for the idle limit.
+    busy_until: Instant,
+    unflushed: bool,
+    wake: Vec<Waker>,
+    /// What the timer is set to, so that it is touched only when that changes.
+    armed: Instant,
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<End> {
+        self.shared.driver.register(cx.waker());
+        if let Poll::Ready(end) = self.poll_read(cx) {
+            return Poll::Ready(end);
+        }
+        if let Poll::Ready(end) = self.poll_timers(cx, sleep.as_mut()) {
+            return Poll::Ready(end);
+        }
+        self.poll_write(cx)
+    }
+
+    /// Obeys what the peer has sent.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut end = None;
+        let mut gone = None;
+        for n in 0.. {
+            if n == READ_BATCH {
+                // Others get their turn, ours comes again.
+                cx.waker().wake_by_ref();
+                break;
+            }
+            let Poll::Ready(next) = Pin::new(&mut self.ws).poll_next(cx) else { break };
+            self.keepalive.heard();
+            let outcome = match next {
+                Some(Ok(Message::Binary(message))) => {
+                    let mut inner = self.shared.lock();
+                    let outcome = inner.session.receive(message);
+                    inner.take_wakeups(&mut gone, &mut self.wake);
+                    outcome.map_err(End::Violation)
+                }
+                Some(Ok(Message::Text(_))) => Err(End::Violation(Violation::NotBinary)),
+                Some(Ok(Message::Close(frame))) => Err(closed_by_peer(frame)),
+                Some(Ok(_)) => {
+                    // A ping's answer is queued by the library; the flush below sends it.
+                    self.unflushed = true;
+                    Ok(())
+                }
+                Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                    Err(End::Violation(Violation::MessageTooBig))
+                }
+                Some(Err(error)) => Err(End::Lost(error.to_string())),
+                None => Err(End::Lost("connection closed".into())),
+            };
+            if let Err(why) = outcome {
+                end = Some(why);
+                break;
+            }
+        }
+        self.wake_all();
+        if gone.is_some() {
+            self.shared.gone.send_replace(gone);
+        }
+        end.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Sends what is due, as far as the connection takes it.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut drained = None;
+        loop {
+            match Pin::new(&mut self.ws).poll_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error.to_string())),
+                Poll::Ready(Ok(())) => {}
+            }
+            let frame = {
+                let mut inner = self.shared.lock();
+                let frame = inner.session.poll_transmit();
+                inner.take_wakeups(&mut None, &mut self.wake);
+                drained = inner.drained();
+                frame
+            };
+            let Some(frame) = frame else { break };
+            self.unflushed = true;
+            if let Err(error) = Pin::new(&mut self.ws).start_send(Message::Binary(frame.encode())) {
+                return Poll::Ready(End::Lost(error.to_string()));
+            }
+        }
+        self.wake_all();
+        if self.unflushed {
+            match Pin::new(&mut self.ws).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error.to_string())),
+            }
+        }
+        drained.map_or(Poll::Pending, |farewell| Poll::Ready(End::Ours(farewell)))
+    }
+
+    fn wake_all(&mut self) {
+        for waker in self.wake.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Pings, lingering streams, the idle limit and the end of a drain.
+    fn poll_timers(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<End> {
+        loop {
+            let now = Instant::now();
+            match self.keepalive.beat(now) {
+                Beat::Dead => return Poll::Ready(End::Violation(Violation::KeepaliveTimeout)),
+                Beat::Ping => {
+                    self.shared.lock().session.on_interval();
+                    // A peer whose connection is stuck cannot be pinged; it is dead by the next beat.
+                    if Pin::new(&mut self.ws).poll_ready(cx).is_ready() {
+                        _ = Pin::new(&mut self.ws).start_send(Message::Ping(Bytes::new()));
+                        self.unflushed = true;
+                    }
+                }
+                Beat::Wait => {}
+            }
+            let next = match self.check_session(now) {
+                Ok(next) => next,
+                Err(farewell) => return Poll::Ready(End::Ours(farewell)),
+            };
+            if next != self.armed {
+                self.armed = next;
+                sleep.as_mut().reset(next.into());
+            }
+            if next > now && sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Runs what is due in the session, and tells when the next timer is.
+    fn check_session(&mut self, now: Instant) -> Result<Instant, Farewell> {
+        let mut inner = self.shared.lock();
+        inner.session.on_time(now);
+        let mut next = self.keepalive.deadline();
+        next = next.min(inner.session.deadline().unwrap_or(next));
+        if let Some((farewell, deadline)) = inner.plan.drain {
+            if now >= deadline || inner.drained().is_some() {
+                return Err(farewell);
+            }
+            next = next.min(deadline).min(inner.plan.move_until.filter(|until| *until > now).unwrap_or(deadline));
+        }
+        if let Some(limit) = self.idle {
+            if inner.session.stream_count() > 0 {
+                self.busy_until = now;
+            }
+            if now >= self.busy_until + limit {
+                return Err(Farewell::Idle);
+            }
+            next = next.min(self.busy_until + limit);
+        }
+        Ok(next)
+    }
+
+    /// Ends the session for everybody, then says goodbye to the peer if it is worth it.
+    async fn finish(mut self, end: End) {
+        {
+            let mut inner = self.shared.lock();
+            inner.session.close();
+            inner.end = Some(end.clone());
+            inner.take_wakeups(&mut None, &mut self.wake);
+            self.wake.extend(inner.wakers.drain().flat_map(|(_, stream)| [stream.read, stream.write]).flatten());
+            self.wake.extend(inner.take_accept_waker());
+        }
+        self.wake_all();
+        let frame = match &end {
+            End::Violation(violation) if violation.is_worth_telling() => {
+                Some((violation.close_code(), violation.to_string()))
+            }
+            End::Ours(farewell) => Some((farewell.close_frame().0, farewell.to_string())),
+            End::Closed { .. } => Some((1000, String::new())),
+            _ => None,
+        };
+        self.shared.ended.send_replace(Some(end));
+        if let Some((code, reason)) = frame {
+            _ = tokio::time::timeout(CLOSE_WAIT, self.say_goodbye(code, reason)).await;
+        }
+    }
+
+    /// Sends a close frame and waits for the peer to hang up; a peer of the original kind never answers. What it
+    /// still sends is thrown away unread: bytes that lie unread when a socket closes would make the kernel reset the
+    /// connection, and the peer might never see the reason.
+    async fn say_goodbye(&mut self, code: u16, reason: String) {
+        let frame = CloseFrame { code: code.into(), reason: reason.into() };
+        if self.ws.close(Some(frame)).await.is_err() {
+            return;
+        }
+        let mut scratch = vec![0; 16 << 10];
+        let io = self.ws.get_mut();
+        _ = io.shutdown().await;
+        while matches!(io.read(&mut scratch).await, Ok(1..)) {}
+    }
+}
+
+fn closed_by_peer(frame: Option<CloseFrame>) -> End {
+    match frame {
+        Some(frame) => End::Closed { code: frame.code.into(), reason: frame.reason.to_string() },
+        None => End::Closed { code: 1005, reason: String::new() },
+    }
+}

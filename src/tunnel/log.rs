@@ -1,0 +1,201 @@
+//! Log lines: text for a person, JSON for production, and optionally syslog over UDP.
+//!
+//! Values are data, never format: whatever a peer sent stays on one line, and no caller passes a token.
+
+use serde_json::{Map, Value, json};
+use std::{
+    fmt::{self, Write as _},
+    io::Write as _,
+    net::{ToSocketAddrs, UdpSocket},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// How bad it is. The numbers are the ones that production logs of the reference carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Something is broken on our side.
+    Error = 2,
+    /// A peer did something wrong.
+    Warn = 3,
+    /// A state changed.
+    Info = 4,
+    /// Every request.
+    Debug = 5,
+}
+
+impl Level {
+    /// Reads a level's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info, Self::Debug].into_iter().find(|level| level.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// The severity of RFC 5424 §6.2.1; the facility is 0, as the reference's.
+    fn syslog_priority(self) -> u8 {
+        match self {
+            Self::Error => 3,
+            Self::Warn => 4,
+            Self::Info => 6,
+            Self::Debug => 7,
+        }
+    }
+}
+
+/// Where lines go. Clones share it.
+#[derive(Clone)]
+pub struct Logger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    program: &'static str,
+    level: Level,
+    json: bool,
+    host: String,
+    syslog: Option<UdpSocket>,
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Logger").field("level", &self.inner.level).field("json", &self.inner.json).finish()
+    }
+}
+
+impl Logger {
+    /// A logger to standard error.
+    pub fn new(program: &'static str, level: Level, json: bool) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+        Self { inner: Arc::new(Inner { program, level, json, host, syslog: None }) }
+    }
+
+    /// Sends every line to a syslog server as well. The address is looked up once.
+    pub fn with_syslog(self, address: &str) -> std::io::Result<Self> {
+        let target = address.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
+        let local = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(local)?;
+        socket.connect(target)?;
+        socket.set_nonblocking(true)?;
+        let Inner { program, level, json, ref host, .. } = *self.inner;
+        Ok(Self { inner: Arc::new(Inner { program, level, json, host: host.clone(), syslog: Some(socket) }) })
+    }
+
+    /// Whether a line of that level would be written.
+    pub fn is_on(&self, level: Level) -> bool {
+        level <= self.inner.level
+    }
+
+    /// Writes one line. What cannot be written is lost: logging never stops a tunnel.
+    pub fn event(&self, level: Level, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
+        if !self.is_on(level) {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = rfc3339(now.as_secs());
+        let line = if self.inner.json {
+            self.json_line(level, now.as_nanos(), &time, message, fields)
+        } else {
+            text_line(level, &time, message, fields)
+        };
+        _ = writeln!(std::io::stderr().lock(), "{line}");
+        if let Some(socket) = &self.inner.syslog {
+            let Inner { program, host, .. } = &*self.inner;
+            let pid = std::process::id();
+            let datagram = format!("<{}>{time} {host} {program}[{pid}]: {line}\n", level.syslog_priority());
+            _ = socket.send(datagram.as_bytes());
+        }
+    }
+
+    fn json_line(
+        &self,
+        level: Level,
+        nanos: u128,
+        time: &str,
+        message: &str,
+        fields: &[(&str, &dyn fmt::Display)],
+    ) -> String {
+        let mut values = Map::new();
+        values.insert("msg".into(), message.into());
+        for (name, value) in fields {
+            values.insert((*name).into(), value.to_string().into());
+        }
+        json!({
+            "Timestamp": nanos as u64,
+            "Time": time,
+            "Type": "app.log",
+            "Logger": self.inner.program,
+            "Hostname": self.inner.host,
+            "EnvVersion": "2.0",
+            "Pid": std::process::id(),
+            "Severity": level as u8,
+            "Fields": Value::Object(values),
+        })
+        .to_string()
+    }
+}
+
+fn text_line(level: Level, time: &str, message: &str, fields: &[(&str, &dyn fmt::Display)]) -> String {
+    let mut line = format!("time=\"{time}\" level={} msg={message:?}", level.name());
+    for (name, value) in fields {
+        _ = write!(line, " {name}={:?}", value.to_string());
+    }
+    line
+}
+
+/// A time of the epoch as RFC 3339 in UTC (the civil-from-days computation of the proleptic calendar).
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_700_000_000, "2023-11-14T22:13:20Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_start_a_line_of_its_own() {
+        let line = text_line(Level::Info, "t", "m", &[("tunnel-id", &"a\nlevel=error \"x")]);
+        assert_eq!(line, r#"time="t" level=info msg="m" tunnel-id="a\nlevel=error \"x""#);
+    }
+
+    #[test]
+    fn production_lines_are_the_references_json() {
+        let logger = Logger::new("websocktunnel", Level::Info, true);
+        let line = logger.json_line(Level::Warn, 5, "t", "said \"no\"", &[("tunnel-id", &"a\nb")]);
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["Fields"]["tunnel-id"], "a\nb");
+        assert_eq!((&value["Severity"], &value["Type"]), (&json!(3), &json!("app.log")));
+        assert!(!line.contains('\n'));
+    }
+}

@@ -1,0 +1,239 @@
+//! The server's settings, from the environment.
+
+use super::tls::TlsSource;
+use crate::{
+    mux::Limits,
+    tunnel::log::{Level, Logger},
+};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// A setting that cannot be used, in a sentence. Never contains a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct BadSetting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Everything that a server is started with.
+pub struct Config {
+    /// What client URLs start with, without a trailing slash.
+    pub url_prefix: String,
+    /// Where to listen; each address gets a listener.
+    pub listen: Vec<SocketAddr>,
+    /// Where the metrics are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// The secrets that tokens may be signed with.
+    pub secrets: [Vec<u8>; 2],
+    /// The audience that tokens must name.
+    pub audience: Option<String>,
+    /// The certificate, when the server speaks TLS itself.
+    pub tls: Option<TlsSource>,
+    /// The file behind `/__version__`.
+    pub version_file: PathBuf,
+    /// The peers are proxies that set `X-Forwarded-*`: keep what they say. Default: false, replace it.
+    pub behind_proxy: bool,
+    /// A session may go on after its token has expired. Default: false.
+    pub outlive_token: bool,
+    /// How many clients may be connected. Default: 20,000.
+    pub max_clients: usize,
+    /// How long open streams get when a session has to end. Default: 30 s.
+    pub grace: Duration,
+    /// How long a client may take to accept a stream. Default: 30 s.
+    pub open_timeout: Duration,
+    /// How long a client may take to answer, counted from the request's last byte. Default: 300 s.
+    pub response_timeout: Duration,
+    /// How long a viewer may take to send a request's head. Default: 30 s.
+    pub header_timeout: Duration,
+    /// Bounds of each session.
+    pub limits: Limits,
+    /// Where log lines go.
+    pub logger: Logger,
+}
+
+impl Config {
+    /// A configuration with defaults, to listen on `listen`.
+    pub fn new(url_prefix: &str, listen: SocketAddr, secrets: [Vec<u8>; 2]) -> Self {
+        Self {
+            url_prefix: url_prefix.strip_suffix('/').unwrap_or(url_prefix).to_owned(),
+            listen: vec![listen],
+            metrics: None,
+            secrets,
+            audience: None,
+            tls: None,
+            version_file: "/app/version.json".into(),
+            behind_proxy: false,
+            outlive_token: false,
+            max_clients: 20_000,
+            grace: Duration::from_secs(30),
+            open_timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(300),
+            header_timeout: Duration::from_secs(30),
+            limits: Limits::default(),
+            logger: Logger::new("websocktunnel", Level::Info, false),
+        }
+    }
+
+    /// Reads the settings by name; an empty value counts as unset.
+    pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, BadSetting> {
+        let env = Env { get: &get };
+        let tls = TlsSource::from_settings(env.text("TLS_CERTIFICATE"), env.text("TLS_KEY"))?;
+        let port = env.number("PORT", if tls.is_some() { 443 } else { 80 })?;
+        let port = u16::try_from(port).map_err(|_| bad("PORT", "is not a port number"))?;
+        let mut config = Self::new(&env.url_prefix(tls.is_some(), port)?, ([0, 0, 0, 0], port).into(), env.secrets()?);
+        config.listen = env.listen(port)?;
+        config.tls = tls;
+        config.audience = env.text("AUDIENCE");
+        config.metrics = env.parsed("TUNNEL_METRICS", "is not an address and a port")?;
+        config.behind_proxy = env.flag("TUNNEL_BEHIND_PROXY")?;
+        config.outlive_token = env.flag("TUNNEL_OUTLIVE_TOKEN")?;
+        config.max_clients = env.number("TUNNEL_MAX_CLIENTS", 20_000)? as usize;
+        config.grace = env.seconds("TUNNEL_GRACE_SECONDS", config.grace)?;
+        config.open_timeout = env.seconds("TUNNEL_OPEN_SECONDS", config.open_timeout)?;
+        config.response_timeout = env.seconds("TUNNEL_RESPONSE_SECONDS", config.response_timeout)?;
+        config.header_timeout = env.seconds("TUNNEL_HEADER_SECONDS", config.header_timeout)?;
+        config.limits.keepalive = env.seconds("TUNNEL_KEEPALIVE_SECONDS", config.limits.keepalive)?;
+        if let Some(path) = env.text("TUNNEL_VERSION_FILE") {
+            config.version_file = path.into();
+        }
+        config.logger = env.logger()?;
+        Ok(config)
+    }
+}
+
+fn bad(name: &'static str, problem: impl Into<String>) -> BadSetting {
+    BadSetting { name, problem: problem.into() }
+}
+
+struct Env<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Env<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.get)(name).filter(|value| !value.is_empty())
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, name: &'static str, problem: &str) -> Result<Option<T>, BadSetting> {
+        self.text(name).map(|value| value.parse().map_err(|_| bad(name, problem))).transpose()
+    }
+
+    fn number(&self, name: &'static str, default: u32) -> Result<u32, BadSetting> {
+        Ok(self.parsed(name, "is not a whole number")?.unwrap_or(default))
+    }
+
+    fn seconds(&self, name: &'static str, default: Duration) -> Result<Duration, BadSetting> {
+        match self.parsed::<u32>(name, "is not a number of seconds")? {
+            None => Ok(default),
+            Some(0) => Err(bad(name, "must be at least 1 second")),
+            Some(seconds) => Ok(Duration::from_secs(seconds.into())),
+        }
+    }
+
+    fn flag(&self, name: &'static str) -> Result<bool, BadSetting> {
+        match self.text(name).as_deref() {
+            None | Some("0" | "false" | "no") => Ok(false),
+            Some("1" | "true" | "yes") => Ok(true),
+            Some(_) => Err(bad(name, "is neither 1 nor 0")),
+        }
+    }
+
+    fn secrets(&self) -> Result<[Vec<u8>; 2], BadSetting> {
+        let secret = |name| self.text(name).map(String::into_bytes).ok_or_else(|| bad(name, "is not set"));
+        Ok([secret("TASKCLUSTER_PROXY_SECRET_A")?, secret("TASKCLUSTER_PROXY_SECRET_B")?])
+    }
+
+    /// `URL_PREFIX`, or what `HOSTNAME` and the port make of it.
+    fn url_prefix(&self, tls: bool, port: u16) -> Result<String, BadSetting> {
+        if let Some(prefix) = self.text("URL_PREFIX") {
+            let uri: hyper::Uri = prefix.parse().map_err(|_| bad("URL_PREFIX", "is not a URL"))?;
+            let fits =
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
+            return if fits { Ok(prefix) } else { Err(bad("URL_PREFIX", "is not an http or https URL")) };
+        }
+        let host = self.text("HOSTNAME").ok_or_else(|| bad("URL_PREFIX", "is not set, nor is HOSTNAME"))?;
+        Ok(match (tls, port) {
+            (true, 443) => format!("https://{host}"),
+            (false, 80) => format!("http://{host}"),
+            (true, port) => format!("https://{host}:{port}"),
+            (false, port) => format!("http://{host}:{port}"),
+        })
+    }
+
+    fn listen(&self, port: u16) -> Result<Vec<SocketAddr>, BadSetting> {
+        let Some(list) = self.text("TUNNEL_BIND") else {
+            // One IPv6 socket takes IPv4 too; where there is no IPv6, the server falls back.
+            return Ok(vec![SocketAddr::from(([0u16; 8], port))]);
+        };
+        let parse = |text: &str| text.trim().parse().map(|ip| SocketAddr::new(ip, port));
+        list.split(',')
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| bad("TUNNEL_BIND", "is not a list of IP addresses"))
+    }
+
+    fn logger(&self) -> Result<Logger, BadSetting> {
+        let level = match self.text("TUNNEL_LOG") {
+            None => Level::Info,
+            Some(name) => {
+                Level::from_name(&name).ok_or_else(|| bad("TUNNEL_LOG", "is not error, warn, info or debug"))?
+            }
+        };
+        let production = self.text("ENV").is_some_and(|env| env == "production");
+        let logger = Logger::new("websocktunnel", level, production);
+        match self.text("SYSLOG_ADDR") {
+            Some(address) if production => {
+                logger.with_syslog(&address).map_err(|error| bad("SYSLOG_ADDR", format!("cannot be used: {error}")))
+            }
+            _ => Ok(logger),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "secret A, at least 32 bytes long";
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, BadSetting> {
+        let find = |wanted: &str| {
+            let known = [("TASKCLUSTER_PROXY_SECRET_A", A), ("TASKCLUSTER_PROXY_SECRET_B", A)];
+            settings.iter().chain(&known).find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned())
+        };
+        Config::from_env(find)
+    }
+
+    #[test]
+    fn the_references_variables_are_read() {
+        let config = read(&[("URL_PREFIX", "https://t.example/x/"), ("PORT", "8000"), ("AUDIENCE", "me")]).unwrap();
+        assert_eq!(config.url_prefix, "https://t.example/x");
+        assert_eq!(config.listen[0].port(), 8000);
+        assert_eq!(config.audience.as_deref(), Some("me"));
+        assert_eq!(read(&[("HOSTNAME", "t.example")]).unwrap().url_prefix, "http://t.example");
+        assert_eq!(read(&[("HOSTNAME", "h"), ("PORT", "81")]).unwrap().url_prefix, "http://h:81");
+    }
+
+    #[test]
+    fn each_unusable_value_is_named_and_never_shown() {
+        let secret = "TASKCLUSTER_PROXY_SECRET_A";
+        for (settings, name) in [
+            (vec![], "URL_PREFIX"),
+            (vec![("URL_PREFIX", "x")], "URL_PREFIX"),
+            (vec![("HOSTNAME", "h"), ("PORT", "70000")], "PORT"),
+            (vec![("HOSTNAME", "h"), ("PORT", "https")], "PORT"),
+            (vec![("HOSTNAME", "h"), (secret, "")], secret),
+            (vec![("HOSTNAME", "h"), ("TLS_KEY", "LS0tbad")], "TLS_CERTIFICATE"),
+            (vec![("HOSTNAME", "h"), ("TUNNEL_GRACE_SECONDS", "0")], "TUNNEL_GRACE_SECONDS"),
+            (vec![("HOSTNAME", "h"), ("TUNNEL_BIND", "here")], "TUNNEL_BIND"),
+            (vec![("HOSTNAME", "h"), ("TUNNEL_OUTLIVE_TOKEN", "perhaps")], "TUNNEL_OUTLIVE_TOKEN"),
+            (vec![("HOSTNAME", "h"), ("ENV", "production"), ("SYSLOG_ADDR", "no port")], "SYSLOG_ADDR"),
+        ] {
+            let error = read(&settings).err().unwrap_or_else(|| panic!("{settings:?} was accepted"));
+            assert_eq!(error.name, name, "{settings:?}");
+            assert!(!error.to_string().contains(A));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Counters, in the text format of Prometheus.
+
+use std::{
+    fmt::Write,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+macro_rules! metrics {
+    ($($name:ident: $kind:literal, $help:literal;)+) => {
+        /// What the server counts.
+        #[derive(Debug, Default)]
+        pub struct Metrics {
+            $(#[doc = $help] pub $name: AtomicU64,)+
+        }
+
+        impl Metrics {
+            /// Writes all of them.
+            pub fn render(&self) -> String {
+                let mut out = String::new();
+                $(
+                    let name = concat!("websocktunnel_", stringify!($name));
+                    let value = self.$name.load(Relaxed);
+                    _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {}\n{name} {value}", $help, $kind);
+                )+
+                out
+            }
+        }
+    };
+}
+
+metrics! {
+    clients: "gauge", "Clients that are connected now.";
+    streams: "gauge", "Streams in use now.";
+    buffered_bytes: "gauge", "Bytes received from clients that no viewer has taken yet.";
+    registrations_total: "counter", "Registrations that succeeded.";
+    registrations_refused_total: "counter", "Registrations that were refused.";
+    registrations_replaced_total: "counter", "Sessions that a newer registration of their ID ended.";
+    sessions_expired_total: "counter", "Sessions that ended with their token.";
+    sessions_violated_total: "counter", "Sessions that ended because the client broke a rule.";
+    sessions_lost_total: "counter", "Sessions whose connection broke.";
+    viewer_requests_total: "counter", "Requests of viewers.";
+    viewer_websockets_total: "counter", "WebSockets of viewers.";
+    viewer_unknown_total: "counter", "Requests of viewers for an ID that is not connected.";
+    viewer_bad_gateway_total: "counter", "Requests of viewers that were answered 502.";
+    viewer_timeout_total: "counter", "Requests of viewers that were answered 504.";
+    viewer_truncated_total: "counter", "Responses that broke off after their head.";
+}
+
+/// Adds one.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_help_a_type_and_a_value() {
+        let metrics = Metrics::default();
+        count(&metrics.registrations_total);
+        let text = metrics.render();
+        assert!(
+            text.contains("# TYPE websocktunnel_registrations_total counter\nwebsocktunnel_registrations_total 1\n")
+        );
+        assert_eq!(text.lines().count() % 3, 0);
+    }
+}

@@ -1,0 +1,195 @@
+//! Clients: the request that turns a connection into a tunnel.
+
+use super::{Peer, Server, answer, auth::bearer_token, body::ResponseBody, headers, metrics::count, registry::Tunnel};
+use crate::{
+    mux::{Config, Dialect, Role, Violation},
+    tunnel::{
+        link::{End, Farewell, Link, Transport},
+        log::Level,
+        wire,
+    },
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+    upgrade::{self, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// What a registration asks for, once it is known to be allowed.
+struct Claim {
+    id: String,
+    expires: i64,
+    turn: u64,
+    dialect: Dialect,
+    window: Option<u32>,
+}
+
+/// Whether a request is a registration: exactly `/`, with the header.
+pub(super) fn is_registration(request: &Request<Incoming>) -> bool {
+    let named = request.headers().get(wire::ID_HEADER).is_some_and(|id| !id.is_empty());
+    request.uri().path() == "/" && named
+}
+
+/// Answers a registration.
+pub(super) fn serve(server: &Arc<Server>, peer: Peer, mut request: Request<Incoming>) -> Response<ResponseBody> {
+    let claim = match check(server, peer, &request) {
+        Ok(claim) => claim,
+        Err(refusal) => {
+            count(&server.metrics.registrations_refused_total);
+            return *refusal;
+        }
+    };
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    let Some(Ok(accept)) = key.map(HeaderValue::try_from) else {
+        return answer(StatusCode::BAD_REQUEST, "Bad Request\n");
+    };
+    let mut response = Response::new(ResponseBody::Text(None));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let out = response.headers_mut();
+    out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    out.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    out.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Ok(url) = HeaderValue::try_from(format!("{}/{}", server.config.url_prefix, claim.id)) {
+        out.insert(wire::URL_HEADER, url);
+    }
+    out.insert(wire::WINDOW_HEADER, HeaderValue::from(server.config.limits.window));
+    if claim.dialect == Dialect::Extended {
+        out.insert(wire::DIALECT_HEADER, HeaderValue::from_static(wire::DIALECT_VALUE));
+    }
+    let upgraded = upgrade::on(&mut request);
+    let server = server.clone();
+    tokio::spawn(async move {
+        // The predecessor goes only now: a registration that fails on its way must not cost a session that works.
+        if let Ok(upgraded) = upgraded.await {
+            start(&server, peer, claim, upgraded);
+        }
+    });
+    response
+}
+
+/// The checks, in the order of the reference.
+fn check(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Claim, Box<Response<ResponseBody>>> {
+    let refuse = |status: StatusCode, text: &'static str, why: &dyn std::fmt::Display| {
+        server.config.logger.event(
+            Level::Warn,
+            "registration refused",
+            &[("remote-addr", &peer.address), ("reason", why)],
+        );
+        Box::new(answer(status, text))
+    };
+    let bad_request = |why: &'static str| refuse(StatusCode::BAD_REQUEST, "Bad Request\n", &why);
+    let headers = request.headers();
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let id = headers.get(wire::ID_HEADER).and_then(|id| id.to_str().ok()).filter(|id| wire::is_valid_id(id));
+    let id = id.ok_or_else(|| bad_request("bad_id"))?;
+    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+    let (first, second) = (credentials.next(), credentials.next());
+    let token = first.filter(|_| second.is_none()).and_then(|value| value.to_str().ok()).and_then(bearer_token);
+    let token = token.ok_or_else(|| bad_request("bad_authorization"))?;
+    if !headers::wants_websocket(headers) {
+        return Err(refuse(StatusCode::NOT_FOUND, "404 page not found\n", &"no_upgrade"));
+    }
+    let expires = server.authority.check(token, id, server.now()).map_err(|refusal| {
+        let mut response = refuse(StatusCode::UNAUTHORIZED, "Unauthorized\n", &refusal);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        response
+    })?;
+    let handshake_fault = |status, text, why: &'static str| {
+        let mut response = refuse(status, text, &why);
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        response
+    };
+    if request.method() != Method::GET {
+        return Err(handshake_fault(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n", "not_get"));
+    }
+    if !headers::has_token(headers, &header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(handshake_fault(StatusCode::BAD_REQUEST, "Bad Request\n", "bad_version"));
+    }
+    let nonce = text(&header::SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key.trim()).ok());
+    if nonce.is_none_or(|nonce| nonce.len() != 16) {
+        return Err(handshake_fault(StatusCode::BAD_REQUEST, "Bad Request\n", "bad_key"));
+    }
+    if server.is_draining() || (server.registry.len() >= server.config.max_clients && server.registry.get(id).is_none())
+    {
+        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n", &"no_room"));
+    }
+    let extended = headers.get(wire::DIALECT_HEADER).is_some_and(|value| value == wire::DIALECT_VALUE);
+    let window = headers.get(wire::WINDOW_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Claim {
+        id: id.to_owned(),
+        expires,
+        turn: server.registry.turn(),
+        dialect: if extended { Dialect::Extended } else { Dialect::Original },
+        window,
+    })
+}
+
+/// Starts the session, gives it its place, and takes it out again at its end.
+fn start(server: &Arc<Server>, peer: Peer, claim: Claim, upgraded: Upgraded) {
+    let (io, early) = unwrap(upgraded);
+    let config = Config {
+        role: Role::Server,
+        dialect: claim.dialect,
+        peer_window: claim.window,
+        limits: server.config.limits.clone(),
+    };
+    let link = Link::start(io, early, config);
+    let tunnel = Tunnel::new(link.clone(), claim.expires, claim.turn);
+    let log = &server.config.logger;
+    log.event(Level::Info, "client connected", &[("tunnel-id", &claim.id), ("remote-addr", &peer.address)]);
+    count(&server.metrics.registrations_total);
+    if let Some(loser) = server.registry.insert(&claim.id, tunnel.clone()) {
+        count(&server.metrics.registrations_replaced_total);
+        loser.end(Farewell::Replaced, server.config.grace);
+    }
+    if server.is_draining() {
+        tunnel.move_away(server.config.grace);
+    }
+    server.sessions.fetch_add(1, Relaxed);
+    let server = server.clone();
+    tokio::spawn(async move {
+        let end = tokio::select! {
+            end = link.ended() => end,
+            // The client has moved away: whoever asks from now on is better served elsewhere.
+            _ = link.gone() => {
+                server.registry.remove(&claim.id, &tunnel);
+                tunnel.end(Farewell::Done, server.config.grace);
+                link.ended().await
+            }
+        };
+        leave(&server, &claim.id, &tunnel, &end);
+        server.sessions.fetch_sub(1, Relaxed);
+    });
+}
+
+fn leave(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &End) {
+    server.registry.remove(id, tunnel);
+    tunnel.pool.clear();
+    match end {
+        End::Violation(Violation::KeepaliveTimeout) | End::Lost(_) => count(&server.metrics.sessions_lost_total),
+        End::Violation(_) => count(&server.metrics.sessions_violated_total),
+        End::Ours(Farewell::Expired) => count(&server.metrics.sessions_expired_total),
+        _ => {}
+    }
+    let level = if matches!(end, End::Violation(_)) { Level::Warn } else { Level::Info };
+    server.config.logger.event(level, "client disconnected", &[("tunnel-id", &id), ("reason", end)]);
+}
+
+/// Takes the connection out of its HTTP wrapping, whose buffers would otherwise live as long as the tunnel.
+fn unwrap(upgraded: Upgraded) -> (Box<dyn Transport>, Bytes) {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),
+        Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+            Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),
+            Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Bytes::new()),
+        },
+    }
+}

@@ -1,0 +1,238 @@
+//! Viewers: HTTP requests that cross a tunnel.
+
+use super::{
+    Peer, Server, answer,
+    body::{Progress, RequestBody, ResponseBody},
+    headers,
+    metrics::count,
+    registry::Tunnel,
+    upstream::{ConnectError, Connection},
+    websocket,
+};
+use crate::tunnel::{log::Level, wire};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri, Version,
+    body::{Body, Incoming},
+    header::{self, HeaderValue},
+    http::{request, uri::PathAndQuery},
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Why a request got no answer from the target.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    #[error("the target did not answer in time")]
+    Slow,
+    #[error("the target switched protocols unasked")]
+    UnaskedUpgrade,
+}
+
+impl Failure {
+    /// 504 for who is slow, 502 for who is broken.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Slow | Self::Connect(ConnectError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+/// Splits a request target into the tunnel's ID and what the target behind it is asked for. Both stay as they were
+/// written: nothing is decoded, nothing is cleaned.
+pub(super) fn split_target(uri: &Uri) -> (&str, String) {
+    let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let rest = whole.strip_prefix('/').unwrap_or(whole);
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (id, rest) = rest.split_at(end);
+    let target = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+    (id, target)
+}
+
+/// Answers a viewer.
+pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+    if request.method() == Method::CONNECT {
+        return answer(StatusCode::NOT_FOUND, "404 page not found\n");
+    }
+    let (id, target) = split_target(request.uri());
+    if id.is_empty() {
+        return answer(StatusCode::NOT_FOUND, "404 page not found\n");
+    }
+    let Some(tunnel) = server.registry.get(id) else {
+        return server.unknown(id);
+    };
+    let id = id.to_owned();
+    let log = server.config.logger.clone();
+    log.event(Level::Debug, "viewer request", &[("tunnel-id", &id), ("remote-addr", &peer.address)]);
+    let is_websocket = headers::wants_websocket(request.headers());
+    let (mut parts, body) = request.into_parts();
+    rewrite(server, peer, &mut parts, &target);
+    let outcome = if is_websocket {
+        count(&server.metrics.viewer_websockets_total);
+        websocket::serve(server, &tunnel, Request::from_parts(parts, body)).await
+    } else {
+        count(&server.metrics.viewer_requests_total);
+        forward(server, &tunnel, parts, body).await
+    };
+    outcome.unwrap_or_else(|failure| {
+        log.event(Level::Warn, "viewer request failed", &[("tunnel-id", &id), ("error", &failure)]);
+        server.bad_gateway(failure.status())
+    })
+}
+
+/// Makes a viewer's head the one that the target gets.
+fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str) {
+    let upgrade =
+        headers::wants_websocket(&parts.headers).then(|| parts.headers.get(header::UPGRADE).cloned()).flatten();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    if let Some(upgrade) = upgrade {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        parts.headers.insert(header::UPGRADE, upgrade);
+    }
+    headers::set_forwarded(&mut parts.headers, peer.address.ip(), peer.tls, server.config.behind_proxy);
+    let original = percent_decode(parts.uri.path());
+    let original = HeaderValue::from_bytes(&original).or_else(|_| HeaderValue::from_str(parts.uri.path()));
+    if let Ok(original) = original {
+        parts.headers.insert(wire::ORIGINAL_PATH_HEADER, original);
+    }
+    parts.headers.entry(header::HOST).or_insert(HeaderValue::from_static(""));
+    parts.version = Version::HTTP_11;
+    if let Ok(uri) = target.parse() {
+        parts.uri = uri;
+    }
+}
+
+fn percent_decode(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let escaped = (byte == b'%').then(|| tail.get(..2)).flatten();
+        let decoded = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        out.push(decoded.unwrap_or(byte));
+        rest = if decoded.is_some() { &tail[2..] } else { tail };
+    }
+    out
+}
+
+/// Sends a plain request through the tunnel.
+async fn forward(
+    server: &Arc<Server>,
+    tunnel: &Arc<Tunnel>,
+    parts: request::Parts,
+    body: Incoming,
+) -> Result<Response<ResponseBody>, Failure> {
+    let empty = body.is_end_stream();
+    let repeatable = empty && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    if repeatable && let Some(connection) = tunnel.pool.take() {
+        let request = Request::from_parts(parts.clone(), RequestBody::empty());
+        match exchange(server, tunnel, connection, request, Progress::new()).await {
+            // The target closed the connection as we used it: once more, on one that is certainly open.
+            Err(Failure::Http(error)) if is_stale(&error) => {}
+            outcome => return outcome,
+        }
+    }
+    let connection = tunnel.pool.connect(server.config.open_timeout).await?;
+    let progress = Progress::new();
+    let body = if empty { RequestBody::empty() } else { RequestBody::new(body, progress.clone()) };
+    exchange(server, tunnel, connection, with_expectation(parts, body), progress).await
+}
+
+/// Whether a connection that was kept turned out to be closed before anything came back on it.
+fn is_stale(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_incomplete_message() || error.is_closed()
+}
+
+/// Holds the body back while the target has not said `100 Continue`, if the viewer waits for that.
+fn with_expectation(parts: request::Parts, mut body: RequestBody) -> Request<RequestBody> {
+    let expects =
+        parts.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if !expects || body.is_end_stream() {
+        return Request::from_parts(parts, body);
+    }
+    let open = Mutex::new(Some(body.gate()));
+    let mut request = Request::from_parts(parts, body);
+    hyper::ext::on_informational(&mut request, move |interim| {
+        if interim.status() == StatusCode::CONTINUE
+            && let Ok(mut open) = open.lock()
+            && let Some(open) = open.take()
+        {
+            _ = open.send(());
+        }
+    });
+    request
+}
+
+/// Sends a request on a connection and waits for the head of the response.
+async fn exchange(
+    server: &Arc<Server>,
+    tunnel: &Arc<Tunnel>,
+    mut connection: Connection,
+    request: Request<RequestBody>,
+    progress: Progress,
+) -> Result<Response<ResponseBody>, Failure> {
+    let timeout = server.config.response_timeout;
+    let response = within(timeout, &progress, connection.send_request(request)).await??;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::UnaskedUpgrade);
+    }
+    let (mut parts, body) = response.into_parts();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    let body = ResponseBody::Upstream {
+        body,
+        connection: Some(connection),
+        pool: tunnel.pool.clone(),
+        metrics: server.metrics.clone(),
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+/// Waits for `work`, as long as the request's body has moved within `timeout`.
+pub(super) async fn within<T>(
+    timeout: Duration,
+    progress: &Progress,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        let deadline = progress.last() + timeout;
+        match tokio::time::timeout_at(deadline.into(), &mut work).await {
+            Ok(done) => return Ok(done),
+            Err(_) if progress.last() + timeout > deadline => {}
+            Err(_) => return Err(Failure::Slow),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_split_and_not_touched() {
+        for (target, id, rest) in [
+            ("/c1", "c1", "/"),
+            ("/c1/", "c1", "/"),
+            ("/c1?x=1", "c1", "/?x=1"),
+            ("/c1/?", "c1", "/?"),
+            ("/c1/a%2Fb/%7Ex?q=1&r=%20", "c1", "/a%2Fb/%7Ex?q=1&r=%20"),
+            ("/c1//a//b/../c", "c1", "//a//b/../c"),
+            ("/%631/x", "%631", "/x"),
+            ("//c1/x", "", "/c1/x"),
+            ("/", "", "/"),
+            ("http://h/c1/x", "c1", "/x"),
+        ] {
+            assert_eq!(split_target(&target.parse().unwrap()), (id, rest.to_owned()), "{target}");
+        }
+    }
+
+    #[test]
+    fn percent_decoding_leaves_what_is_no_escape() {
+        assert_eq!(percent_decode("/c1/a%2Fb%zz%4"), b"/c1/a/b%zz%4");
+    }
+}

@@ -1,0 +1,202 @@
+//! One stream of a running session, as bytes that can be read and written.
+
+use super::link::Shared;
+use crate::mux::{Dialect, ReadOutcome, ResetReason, State, StreamId, WriteOutcome};
+use bytes::{Buf, Bytes};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What is taken from a writer at a time.
+const WRITE_CHUNK: usize = 64 << 10;
+
+/// A stream failed: what was read of it is not all there was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stream failed: {0:?}")]
+pub struct Broken(pub ResetReason);
+
+impl From<Broken> for io::Error {
+    fn from(broken: Broken) -> Self {
+        Self::new(io::ErrorKind::ConnectionReset, broken)
+    }
+}
+
+/// A stream. Dropping it before both directions have ended breaks it off.
+pub struct MuxStream {
+    shared: Arc<Shared>,
+    id: StreamId,
+    /// Read from the session and not yet copied out.
+    rest: Bytes,
+    reason: ResetReason,
+}
+
+impl MuxStream {
+    pub(super) fn new(shared: Arc<Shared>, id: StreamId) -> Self {
+        Self { shared, id, rest: Bytes::new(), reason: ResetReason::Abandoned }
+    }
+
+    /// Which frames the session's two sides agreed on.
+    pub fn dialect(&self) -> Dialect {
+        self.shared.lock().session.dialect()
+    }
+
+    /// Gives back bytes that were read past what the reader wanted; they are read again first.
+    pub(crate) fn unread(&mut self, data: Bytes) {
+        self.rest = match self.rest.is_empty() {
+            true => data,
+            false => [data, std::mem::take(&mut self.rest)].concat().into(),
+        };
+    }
+
+    /// Names the failure that the peer is told when the stream is dropped early.
+    pub fn fail_with(&mut self, reason: ResetReason) {
+        self.reason = reason;
+    }
+
+    /// Waits until the peer has accepted the stream.
+    pub async fn accepted(&self) -> Result<(), Broken> {
+        poll_fn(|cx| {
+            let mut inner = self.shared.lock();
+            if let Some(reason) = inner.session.failure(self.id) {
+                return Poll::Ready(Err(Broken(reason)));
+            }
+            if inner.session.state(self.id) != State::Opening {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(wakers) = inner.wakers.get_mut(&self.id) {
+                wakers.write = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Reads the next bytes without copying them; none at the clean end.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Result<Option<Bytes>, Broken>> {
+        if !self.rest.is_empty() {
+            let n = self.rest.len().min(max);
+            return Poll::Ready(Ok(Some(self.rest.split_to(n))));
+        }
+        let mut inner = self.shared.lock();
+        let outcome = match inner.session.read(self.id, max) {
+            ReadOutcome::Data(data) => Ok(Some(data)),
+            ReadOutcome::End => Ok(None),
+            ReadOutcome::Failed(reason) => Err(Broken(reason)),
+            ReadOutcome::Pending => {
+                if let Some(wakers) = inner.wakers.get_mut(&self.id) {
+                    wakers.read = Some(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
+        };
+        let credit_is_due = inner.session.has_output();
+        drop(inner);
+        if credit_is_due {
+            self.shared.driver.wake();
+        }
+        Poll::Ready(outcome)
+    }
+
+    /// Reads the next bytes; none at the clean end.
+    pub async fn recv(&mut self) -> Result<Option<Bytes>, Broken> {
+        poll_fn(|cx| self.poll_recv(cx, usize::MAX)).await
+    }
+
+    /// Queues `data`, which is empty afterwards, or waits for room.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<Result<(), Broken>> {
+        let mut inner = self.shared.lock();
+        match inner.session.write(self.id, data.clone()) {
+            WriteOutcome::Taken => {
+                drop(inner);
+                *data = Bytes::new();
+                self.shared.driver.wake();
+                Poll::Ready(Ok(()))
+            }
+            WriteOutcome::Failed(reason) => Poll::Ready(Err(Broken(reason))),
+            WriteOutcome::Pending => {
+                if let Some(wakers) = inner.wakers.get_mut(&self.id) {
+                    wakers.write = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Queues `data`, when there is room.
+    pub async fn send(&mut self, mut data: Bytes) -> Result<(), Broken> {
+        poll_fn(|cx| self.poll_send(cx, &mut data)).await
+    }
+
+    /// Ends our direction after what was sent.
+    pub fn finish(&mut self) {
+        self.shared.lock().session.finish(self.id);
+        self.shared.driver.wake();
+    }
+
+    /// Waits until the peer has broken the stream off; forever, if it never does.
+    pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        let mut inner = self.shared.lock();
+        if let Some(reason) = inner.session.failure(self.id) {
+            return Poll::Ready(Broken(reason));
+        }
+        if let Some(wakers) = inner.wakers.get_mut(&self.id) {
+            wakers.write = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for MuxStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            self.rest = ready!(self.poll_recv(cx, usize::MAX))?.unwrap_or_default();
+        }
+        let n = self.rest.len().min(out.remaining());
+        out.put_slice(&self.rest[..n]);
+        self.rest.advance(n);
+        if self.rest.is_empty() {
+            self.rest = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for MuxStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let n = data.len().min(WRITE_CHUNK);
+        if !self.shared.lock().session.is_writable(self.id) {
+            // Asked again below, with the waker in place: this only spares a copy that would be thrown away.
+            let mut nothing = Bytes::new();
+            ready!(self.poll_send(cx, &mut nothing))?;
+        }
+        let mut chunk = Bytes::copy_from_slice(&data[..n]);
+        ready!(self.poll_send(cx, &mut chunk))?;
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The driver sends what is queued without being asked.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.finish();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for MuxStream {
+    fn drop(&mut self) {
+        let mut inner = self.shared.lock();
+        inner.wakers.remove(&self.id);
+        inner.session.release(self.id, self.reason, Instant::now());
+        drop(inner);
+        self.shared.driver.wake();
+    }
+}

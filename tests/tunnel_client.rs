@@ -1,0 +1,250 @@
+//! The client: its command line, and the ways it reaches a server and a target.
+#![cfg(feature = "tunnel")]
+
+mod tunnel_support;
+
+use route_native::tunnel::{
+    Client,
+    client::{
+        Config, Event, ProxyRules, Tokens,
+        forward::{self, Target},
+    },
+    server::TlsSource,
+};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream, UnixListener},
+};
+use tokio_rustls::rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tunnel_support::{
+    SECRET_A, SECRET_B, TestClient, TestServer, in_time, mint, mint_with, process::Process, target::TestTarget, until,
+    viewer,
+};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_wst-client");
+const SERVER: &str = env!("CARGO_BIN_EXE_websocktunnel");
+
+/// Runs a program to its end: its exit code and what it said on standard error.
+async fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
+    let ended = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = in_time("a program", ended).await.unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_one_sentence_and_an_exit_code() {
+    let server = TestServer::start().await;
+    let (url, wrong) = (server.url(), mint("c2"));
+    for (arguments, code, sentence) in [
+        (vec!["ftp://h", "c1", "80", "--token", "x"], 1, "http://"),
+        (vec![url.as_str(), "a b", "80", "--token", "x"], 1, "not an ID"),
+        (vec![&url, "c1", "0", "--token", "x"], 1, "neither a port"),
+        (vec![&url, "c1"], 1, "targetPort"),
+        (vec![&url, "c1", "80", "--token", &wrong], 3, "authentication failed"),
+        (vec![&url, "c1", "80"], 3, "no token"),
+        (vec!["http://127.0.0.1:1", "c1", "80", "--token=x", "--give-up-after", "1"], 5, "gave up"),
+    ] {
+        let (exit, said) = run(CLIENT, &arguments, &[]).await;
+        assert_eq!(exit, code, "{arguments:?}: {said}");
+        assert!(said.contains(sentence), "{arguments:?}: {said}");
+        assert!(!said.contains(&wrong), "the token was shown");
+    }
+    let known = [("TASKCLUSTER_PROXY_SECRET_A", SECRET_A), ("TASKCLUSTER_PROXY_SECRET_B", SECRET_B)];
+    for (more, name) in [
+        (vec![], "URL_PREFIX"),
+        (vec![("URL_PREFIX", "http://h"), ("TLS_KEY", "LS0tLSnonsense")], "TLS_CERTIFICATE"),
+        (vec![("URL_PREFIX", "http://h"), ("TLS_KEY", "/nowhere"), ("TLS_CERTIFICATE", "/nowhere")], "TLS_CERTIFICATE"),
+        (vec![("URL_PREFIX", "http://h"), ("TASKCLUSTER_PROXY_SECRET_A", "short")], "TASKCLUSTER_PROXY_SECRET"),
+    ] {
+        let environment: Vec<_> = known.into_iter().chain(more).collect();
+        let (exit, said) = run(SERVER, &[], &environment).await;
+        assert_eq!((exit, said.contains(name)), (1, true), "{said}");
+        assert!(!said.contains(SECRET_A), "the secret was shown");
+    }
+    let taken = server.address.port().to_string();
+    let busy = [known[0], known[1], ("URL_PREFIX", "http://h"), ("PORT", &taken), ("TUNNEL_BIND", "127.0.0.1")];
+    assert_eq!(run(SERVER, &[], &busy).await.0, 2);
+}
+
+#[tokio::test]
+async fn tokens_come_on_standard_input_and_a_signal_ends_it_gently() {
+    let server = TestServer::start().await;
+    let target = TestTarget::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("url");
+    let port = target.address.port().to_string();
+    let mut child = Command::new(CLIENT)
+        .args([&server.url(), "c1", &port, "--out-file", out.to_str().unwrap(), "--json"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut child = Process(child);
+    let (first, second) = (mint_with(SECRET_A, "c1", 3600), mint_with(SECRET_B, "c1", 3601));
+    std::io::Write::write_all(&mut input, format!("{first}\r\n").as_bytes()).unwrap();
+    until("the URL is written", async || {
+        std::fs::read_to_string(&out).ok().filter(|url| url == "http://tunnel.test/c1")
+    })
+    .await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
+    std::io::Write::write_all(&mut input, format!("{second}\n").as_bytes()).unwrap();
+    until("it has moved", async || (server.metric("registrations_total").await == 2).then_some(())).await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
+    Command::new("kill").arg(child.0.id().to_string()).status().unwrap();
+    let code = until("it ends", async || child.0.try_wait().unwrap()).await.code();
+    assert_eq!(code, Some(0));
+    let mut said = String::new();
+    std::io::Read::read_to_string(child.0.stderr.as_mut().unwrap(), &mut said).unwrap();
+    assert!(said.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{said}");
+    assert!(!said.contains(&first) && !said.contains(&second), "a token was logged");
+}
+
+fn certificate(folder: &Path, name: &str) -> RootCertStore {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args([
+            "-subj",
+            "/CN=tunnel",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .arg("-keyout")
+        .arg(folder.join(format!("{name}.key")))
+        .arg("-out")
+        .arg(folder.join(format!("{name}.crt")))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join(format!("{name}.crt"))).unwrap()).unwrap();
+    roots
+}
+
+async fn over_tls(server: &TestServer, roots: &RootCertStore) -> Option<Client> {
+    let url = format!("https://{}", server.address);
+    let mut config = Config::new(&url, "c1", Tokens::fixed(mint("c1"))).unwrap();
+    config.roots = Some(roots.clone());
+    in_time("TLS", Client::connect(config, None)).await.ok()
+}
+
+#[tokio::test]
+async fn tls_serves_the_certificate_that_its_files_hold_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (certificate(folder.path(), "old"), certificate(folder.path(), "new"));
+    let file = |name: &str| folder.path().join(name);
+    for part in ["crt", "key"] {
+        std::fs::copy(file(&format!("old.{part}")), file(&format!("live.{part}"))).unwrap();
+    }
+    let source = TlsSource::files(file("live.crt"), file("live.key"));
+    let server = TestServer::start_with(|config| config.tls = Some(source)).await;
+    assert!(over_tls(&server, &old).await.is_some());
+    assert!(over_tls(&server, &new).await.is_none(), "a certificate that nobody trusts was accepted");
+    for part in ["crt", "key"] {
+        std::fs::rename(file(&format!("new.{part}")), file(&format!("live.{part}"))).unwrap();
+    }
+    until("the new certificate is served", async || over_tls(&server, &new).await).await;
+    assert!(over_tls(&server, &old).await.is_none());
+}
+
+#[tokio::test]
+async fn an_http_proxy_leads_to_the_server() {
+    let server = TestServer::start().await;
+    let target = TestTarget::start().await;
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (proxy_address, address) = (proxy.local_addr().unwrap(), server.address);
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = proxy.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(near.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                assert!(head.starts_with("CONNECT tunnel.test:8080 HTTP/1.1\r\n"), "{head}");
+                assert!(head.contains("Proxy-Authorization: Basic dTpw\r\n"), "{head}");
+                ASKED.fetch_add(1, SeqCst);
+                near.write_all(b"HTTP/1.1 200 Go on\r\n\r\n").await.unwrap();
+                let mut far = TcpStream::connect(address).await.unwrap();
+                _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let mut config = Config::new("http://tunnel.test:8080", "c1", Tokens::fixed(mint("c1"))).unwrap();
+    config.proxy = ProxyRules::from_env(|name| (name == "HTTP_PROXY").then(|| format!("http://u:p@{proxy_address}")));
+    let mut client = in_time("the proxy", Client::connect(config, None)).await.unwrap();
+    tokio::spawn(async move { forward::run(&mut client, &Target::Port(target.address.port()), None).await });
+    assert_eq!(viewer::get(server.address, "/c1/bytes/7").await.body.len(), 7);
+    assert_eq!(ASKED.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_unix_socket_may_be_the_target() {
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("service");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let read = socket.read(&mut request).await.unwrap();
+        assert!(request[..read].starts_with(b"GET /x HTTP/1.1\r\n"));
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nunix").await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let config = Config::new(&server.url(), "c1", Tokens::fixed(mint("c1"))).unwrap();
+    let mut client = in_time("connecting", Client::connect(config, None)).await.unwrap();
+    let target: Target = format!("unix:{}", path.display()).parse().unwrap();
+    tokio::spawn(async move { forward::run(&mut client, &target, None).await });
+    assert_eq!(viewer::get(server.address, "/c1/x").await.body, b"unix");
+}
+
+#[tokio::test]
+async fn a_network_that_freezes_is_noticed_by_both_sides() {
+    let server = TestServer::start_with(|config| config.limits.keepalive = Duration::from_millis(300)).await;
+    let target = TestTarget::start().await;
+    let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (through, address) = (front.local_addr().unwrap(), server.address);
+    let (freeze, frozen) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = front.accept().await.unwrap();
+            let mut frozen = frozen.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(address).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    // Both connections stay open, and nothing passes any more.
+                    _ = async { _ = frozen.wait_for(|frozen| *frozen).await.is_ok() } => std::future::pending().await,
+                }
+            });
+        }
+    });
+    let keepalive = |config: &mut Config| config.limits.keepalive = Duration::from_millis(300);
+    let client = TestClient::start_with(through, "c1", target.address, Tokens::fixed(mint("c1")), keepalive).await;
+    assert_eq!(viewer::get(address, "/c1/echo").await.status, 200);
+    freeze.send(true).unwrap();
+    until("the client notices", async || {
+        (client.saw(|event| matches!(event, Event::Disconnected { reason } if reason.contains("keepalive"))) > 0)
+            .then_some(())
+    })
+    .await;
+    until("the server notices", async || (server.metric("sessions_lost_total").await > 0).then_some(())).await;
+    freeze.send(false).unwrap();
+    until("the client is back", async || (viewer::get(address, "/c1/echo").await.status == 200).then_some(())).await;
+}

@@ -1,0 +1,69 @@
+//! A client that speaks the wire itself, so that it can break every rule.
+
+use super::{in_time, mint};
+use futures_util::{SinkExt, StreamExt};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, handshake::client::Response},
+};
+
+pub struct RawClient {
+    pub socket: WebSocketStream<TcpStream>,
+    pub response: Response,
+}
+
+/// A registration with whatever headers, or the status that refused it.
+pub async fn register(server: SocketAddr, headers: &[(&'static str, &str)]) -> Result<RawClient, u16> {
+    let mut request = format!("ws://{server}/").into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let socket = TcpStream::connect(server).await.unwrap();
+    match in_time("registering", client_async(request, socket)).await {
+        Ok((socket, response)) => Ok(RawClient { socket, response }),
+        Err(Error::Http(response)) => Err(response.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+pub async fn connect(server: SocketAddr, id: &str) -> RawClient {
+    let bearer = format!("Bearer {}", mint(id));
+    register(server, &[("x-websocktunnel-id", id), ("authorization", &bearer)]).await.unwrap()
+}
+
+impl RawClient {
+    pub async fn send(&mut self, frame: &[u8]) {
+        self.socket.send(Message::binary(frame.to_vec())).await.unwrap();
+    }
+
+    /// The next binary message.
+    pub async fn frame(&mut self) -> Vec<u8> {
+        loop {
+            match in_time("a frame", self.socket.next()).await {
+                Some(Ok(Message::Binary(frame))) => return frame.to_vec(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("no frame but {other:?}"),
+            }
+        }
+    }
+
+    /// Reads until the server closes; its code and reason.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match in_time("a close", self.socket.next()).await {
+                Some(Ok(Message::Close(Some(frame)))) => return (frame.code.into(), frame.reason.to_string()),
+                Some(Ok(_)) => {}
+                other => panic!("no close but {other:?}"),
+            }
+        }
+    }
+}
+
+pub fn frame(kind: u8, id: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![kind];
+    frame.extend_from_slice(&id.to_le_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
