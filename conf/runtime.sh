@@ -47,6 +47,13 @@ system_resolver() {
     awk '$1 == "nameserver" { sub(/%.*/, "", $2); print ($2 ~ /:/ ? "[" $2 "]" : $2); exit }' /etc/resolv.conf 2>/dev/null
 }
 
+# The system's bundle of authorities, where the distributions keep it.
+system_authorities() {
+    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        [ ! -e "$bundle" ] || { echo "$bundle"; break; }
+    done
+}
+
 main_conf() {
     workers=${ROUTE_WORKERS:-auto}
     check ROUTE_WORKERS "$workers" 'auto|[1-9][0-9]{0,3}' '"auto" or a number'
@@ -97,6 +104,12 @@ http_conf() {
         host_and_port NAMESERVER_RESOLVER "$resolver"
         echo "resolver $resolver;"
         echo 'resolver_timeout 5s;'
+    fi
+    # The authorities that other servers' certificates are checked against.
+    ca_file=${ROUTE_CA_FILE:-$(system_authorities)}
+    if [ -n "$ca_file" ]; then
+        path ROUTE_CA_FILE "$ca_file"
+        echo "proxy_ssl_trusted_certificate $ca_file;"
     fi
     access_log=${ROUTE_ACCESS_LOG:-/var/log/nginx/access.log}
     path ROUTE_ACCESS_LOG "$access_log"

@@ -18,6 +18,12 @@
 // The size of [`rn_answer::tag`].
 #define RN_TAG_BYTES 16
 
+// The longest JWT that is taken from an authorization server, in bytes.
+#define MAX_JWT_BYTES (32 * 1024)
+
+// The longest answer that is read, in bytes: a JWT of [`MAX_JWT_BYTES`] and some.
+#define MAX_ANSWER_BYTES (64 * 1024)
+
 // The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
 #define MAX_TOKEN_BYTES (16 * 1024)
 
@@ -59,6 +65,9 @@
 
 // A text that is one HMAC secret of any length but 0: for programs that have always used a short one.
 #define RN_KEY_FORM_SHORT_SECRET 3
+
+// The size of [`rn_bearer::key`].
+#define RN_CACHE_KEY_BYTES 32
 
 // One reason, with its stable number.
 enum rn_reason
@@ -120,6 +129,10 @@ enum rn_reason
     RN_REASON_SESSION_EXPIRED = 141,
     // A path does not lead to the same origin.
     RN_REASON_PATH_REFUSED = 142,
+    // The authorization server says that the token is not active.
+    RN_REASON_TOKEN_INACTIVE = 150,
+    // The token lacks a scope that is required (HTTP 403).
+    RN_REASON_SCOPE_INSUFFICIENT = 151,
     // A key file is not named or cannot be read.
     RN_REASON_KEY_UNREADABLE = 200,
     // A key is not of a kind that can be used here.
@@ -132,6 +145,12 @@ enum rn_reason
     RN_REASON_KEY_CANNOT_SIGN = 204,
     // The session keys in the store are not what this version has written.
     RN_REASON_SESSION_KEYS_INVALID = 240,
+    // Another server cannot be reached, or does not answer in time.
+    RN_REASON_SERVER_UNREACHABLE = 300,
+    // Another server answers with a status that says nothing about the token.
+    RN_REASON_SERVER_FAILED = 301,
+    // Another server's answer cannot be understood, or is not signed as it must be.
+    RN_REASON_SERVER_ANSWER_INVALID = 302,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -146,6 +165,9 @@ typedef struct Algorithm Algorithm;
 
 // A gateway's keys, settings and cache.
 typedef struct rn_gateway rn_gateway;
+
+// How the answers of one authorization server are read.
+typedef struct rn_introspector rn_introspector;
 
 // Keys that verify or sign, parsed once.
 typedef struct rn_keys rn_keys;
@@ -231,6 +253,52 @@ typedef struct {
     // Length of the claims' JSON.
     uint32_t claims_length;
 } rn_token_texts;
+
+// What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
+typedef struct {
+    // What names the configuration in caches, besides its keys.
+    const uint8_t *identity;
+    // Its length.
+    size_t identity_length;
+    // Path of the file with the key or keys that the server's JWTs are signed with; absent: they are not verified.
+    const uint8_t *verify_key;
+    // Its length.
+    size_t verify_key_length;
+    // Path of the file with the private key that signs what the API receives; absent: nothing is signed.
+    const uint8_t *signing_key;
+    // Its length.
+    size_t signing_key_length;
+    // The `kid` of what is signed.
+    const uint8_t *signing_key_id;
+    // Its length.
+    size_t signing_key_id_length;
+    // Lines of `Header: claim`.
+    const uint8_t *claim_headers;
+    // Its length.
+    size_t claim_headers_length;
+    // How long a signed JWT lives when the server says no `exp`, in seconds.
+    uint32_t lifetime;
+} rn_introspector_options;
+
+// The token of a request, written into memory of the caller.
+typedef struct {
+    // Where the token lies within the request's headers; as long-lived as they are.
+    const uint8_t *token;
+    // The token's length.
+    uint32_t token_length;
+    // The token's name in a cache: a digest of the configuration and the token.
+    uint8_t key[RN_CACHE_KEY_BYTES];
+} rn_bearer;
+
+// What a server says of an active token. Its two texts lie one after the other in the caller's buffer.
+typedef struct {
+    // Seconds since the epoch; 0 when the server names no end.
+    int64_t expires_at;
+    // Length of the first text: the scopes, separated by blanks.
+    uint32_t scope_length;
+    // Length of the second text: what the API receives.
+    uint32_t forward_length;
+} rn_verdict;
 
 
 
@@ -648,6 +716,57 @@ int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *dige
 // # Safety
 // `path` must be readable for `path_length` bytes.
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
+
+// Makes an introspector: reads and parses its keys.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `options` must point to a whole struct whose texts are readable for their lengths, `introspector` and
+// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
+// [`rn_introspector_free`].
+int32_t rn_introspector_new(const rn_introspector_options *options,
+                            rn_introspector **introspector,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+// Releases an introspector; null is allowed.
+//
+// # Safety
+// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
+void rn_introspector_free(rn_introspector *introspector);
+
+// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
+//
+// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
+//
+// # Safety
+// `headers` must be an array of `count` headers, each readable for its lengths; `bearer` writable.
+int32_t rn_introspector_find(const rn_introspector *introspector,
+                             const rn_header *headers,
+                             size_t count,
+                             rn_bearer *bearer);
+
+// Reads a server's answer of status 200.
+//
+// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
+// `TokenExpired`, `TokenNotYetValid`: it is not to be accepted. `ServerAnswerInvalid`: nothing is known about it.
+// `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
+// lengths in `verdict` say what is needed.
+//
+// # Safety
+// `content_type` and `body` must be readable for their lengths, `verdict` writable for one value, `text` for
+// `capacity` bytes.
+int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const uint8_t *content_type,
+                             size_t content_type_length,
+                             const uint8_t *body,
+                             size_t body_length,
+                             int64_t now,
+                             rn_verdict *verdict,
+                             uint8_t *text,
+                             size_t capacity);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing: setup.sh run | test | bench | image
+# Installs what is missing: setup.sh run | phantom | test | bench | image
 #
 # Programs come from Debian's or Ubuntu's packages, and only as root; otherwise one sentence says what to install.
 # Rust is never installed: a distribution's is often too old, so cargo is asked for.
@@ -44,6 +44,14 @@ TEST=(
     chromium=chromium
     chromedriver=chromium-driver
 )
+# The authorization server of `make run EXAMPLE=phantom` and of the specs runs on Node.js.
+PHANTOM=(
+    node=nodejs
+    npm=npm
+    openssl=openssl
+    /etc/ssl/certs/ca-certificates.crt=ca-certificates
+)
+PHANTOM_SERVERS=$(dirname "$0")/examples/phantom
 BENCH=(wrk=wrk)
 IMAGE=(buildah=buildah debootstrap=debootstrap)
 
@@ -61,12 +69,13 @@ has_openresty() {
 
 wanted=("${BUILD[@]}")
 has_openresty || wanted+=("${RUN[@]}")
-case ${1:?usage: setup.sh run | test | bench | image} in
+case ${1:?usage: setup.sh run | phantom | test | bench | image} in
     run) ;;
-    test) wanted+=("${TEST[@]}") ;;
-    bench) wanted+=("${TEST[@]}" "${BENCH[@]}") ;;
+    phantom) wanted+=("${PHANTOM[@]}") ;;
+    test) wanted+=("${TEST[@]}" "${PHANTOM[@]}") ;;
+    bench) wanted+=("${TEST[@]}" "${PHANTOM[@]}" "${BENCH[@]}") ;;
     image) wanted+=("${TEST[@]}" "${IMAGE[@]}") ;;
-    *) fail "setup.sh knows run, test, bench and image, and not \"$1\"" ;;
+    *) fail "setup.sh knows run, phantom, test, bench and image, and not \"$1\"" ;;
 esac
 
 missing=()
@@ -95,3 +104,14 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 command -v cargo > /dev/null || fail "cargo is missing; install Rust 1.88 or newer (rustup does it), and try again"
+
+# The exact packages of the lock file, checked against its digests; again when it changes.
+if [[ $1 =~ ^(phantom|test|bench)$ ]] && [ "$PHANTOM_SERVERS/package-lock.json" -nt "$PHANTOM_SERVERS/node_modules/.package-lock.json" ]; then
+    log=$(mktemp)
+    (cd "$PHANTOM_SERVERS" && npm ci --ignore-scripts) > "$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        fail "npm could not install the packages of $PHANTOM_SERVERS"
+    }
+    touch "$PHANTOM_SERVERS/node_modules/.package-lock.json"
+    rm -f "$log"
+fi

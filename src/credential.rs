@@ -63,6 +63,38 @@ pub fn token_of(value: &[u8]) -> Result<&[u8], Reason> {
     }
 }
 
+/// The token of the one `Authorization: Bearer …` header, as RFC 6750 §2.1 writes it: other spellings are not
+/// understood. Another scheme counts as no token.
+pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<&'a [u8], Reason> {
+    let mut found = None;
+    for (name, value) in headers {
+        if name.len() == AUTHORIZATION.len()
+            && name.eq_ignore_ascii_case(AUTHORIZATION)
+            && found.replace(value).is_some()
+        {
+            return Err(Reason::TokenAmbiguous);
+        }
+    }
+    let value = found.ok_or(Reason::TokenMissing)?.trim_ascii();
+    if !value.get(..BEARER.len() - 1).is_some_and(|scheme| scheme.eq_ignore_ascii_case(&BEARER[..BEARER.len() - 1])) {
+        return Err(Reason::TokenMissing);
+    }
+    let token = value[BEARER.len() - 1..].trim_ascii_start();
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Reason::TokenTooLarge);
+    }
+    if value.get(BEARER.len() - 1) != Some(&b' ') || !is_token68(token) {
+        return Err(Reason::TokenMalformed);
+    }
+    Ok(token)
+}
+
+/// `b64token` of RFC 6750 §2.1, which is `token68` of RFC 9110 §11.2.
+fn is_token68(text: &[u8]) -> bool {
+    let body = text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte)).count();
+    body > 0 && text[body..].iter().all(|byte| *byte == b'=')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +128,31 @@ mod tests {
         assert_eq!(find(&[("AbcAuthorization", " "), ("Authorization", "T")]), Err(Reason::TokenMissing));
         let long = "x".repeat(MAX_TOKEN_BYTES + 1);
         assert_eq!(find(&[("Authorization", long.as_str())]), Err(Reason::TokenTooLarge));
+    }
+
+    #[test]
+    fn bearer_is_as_the_standard_writes_it() {
+        let of = |values: &[&'static str]| {
+            bearer(values.iter().map(|value| (&b"authorization"[..], value.as_bytes())))
+                .map(|found| std::str::from_utf8(found).expect("the test's own text"))
+        };
+        assert_eq!(of(&["Bearer a-._~+/9=="]), Ok("a-._~+/9=="));
+        assert_eq!(of(&["bEARER  a "]), Ok("a"));
+        assert_eq!(of(&[]), Err(Reason::TokenMissing));
+        assert_eq!(of(&["Basic a"]), Err(Reason::TokenMissing));
+        assert_eq!(of(&["Bearer a", "Bearer a"]), Err(Reason::TokenAmbiguous));
+        for malformed in [
+            "Bearer",
+            "Bearer ",
+            "Bearera",
+            "Bearer\ta",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer =",
+            "Bearer a=b",
+            "Bearer é",
+        ] {
+            assert_eq!(of(&[malformed]), Err(Reason::TokenMalformed), "{malformed:?}");
+        }
     }
 }

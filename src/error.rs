@@ -1,7 +1,8 @@
 //! Why something was refused: one fixed list, shared by the C ABI, the logs and the metrics.
 //!
 //! A number never changes its meaning; new reasons get new numbers. The hundreds tell whose fault it is:
-//! 1–99 the caller of the C ABI, 100–199 the token (HTTP 401), 200–299 the configuration (HTTP 503).
+//! 1–99 the caller of the C ABI, 100–199 the token (HTTP 401), 200–299 the configuration (HTTP 503),
+//! 300–399 another server that is asked about the token (HTTP 503).
 
 /// One reason, with its stable number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -64,6 +65,10 @@ pub enum Reason {
     SessionExpired = 141,
     /// A path does not lead to the same origin.
     PathRefused = 142,
+    /// The authorization server says that the token is not active.
+    TokenInactive = 150,
+    /// The token lacks a scope that is required (HTTP 403).
+    ScopeInsufficient = 151,
 
     /// A key file is not named or cannot be read.
     KeyUnreadable = 200,
@@ -77,6 +82,13 @@ pub enum Reason {
     KeyCannotSign = 204,
     /// The session keys in the store are not what this version has written.
     SessionKeysInvalid = 240,
+
+    /// Another server cannot be reached, or does not answer in time.
+    ServerUnreachable = 300,
+    /// Another server answers with a status that says nothing about the token.
+    ServerFailed = 301,
+    /// Another server's answer cannot be understood, or is not signed as it must be.
+    ServerAnswerInvalid = 302,
 }
 
 impl Reason {
@@ -109,12 +121,17 @@ impl Reason {
         Reason::SessionInvalid,
         Reason::SessionExpired,
         Reason::PathRefused,
+        Reason::TokenInactive,
+        Reason::ScopeInsufficient,
         Reason::KeyUnreadable,
         Reason::KeyUnsupported,
         Reason::KeyTooWeak,
         Reason::SettingInvalid,
         Reason::KeyCannotSign,
         Reason::SessionKeysInvalid,
+        Reason::ServerUnreachable,
+        Reason::ServerFailed,
+        Reason::ServerAnswerInvalid,
     ];
 
     /// The stable number.
@@ -157,12 +174,17 @@ impl Reason {
             Reason::SessionInvalid => "session_invalid",
             Reason::SessionExpired => "session_expired",
             Reason::PathRefused => "path_refused",
+            Reason::TokenInactive => "token_inactive",
+            Reason::ScopeInsufficient => "scope_insufficient",
             Reason::KeyUnreadable => "key_unreadable",
             Reason::KeyUnsupported => "key_unsupported",
             Reason::KeyTooWeak => "key_too_weak",
             Reason::SettingInvalid => "setting_invalid",
             Reason::KeyCannotSign => "key_cannot_sign",
             Reason::SessionKeysInvalid => "session_keys_invalid",
+            Reason::ServerUnreachable => "server_unreachable",
+            Reason::ServerFailed => "server_failed",
+            Reason::ServerAnswerInvalid => "server_answer_invalid",
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - No panic leaves the library: it becomes [`Reason::Internal`].
 //! - A gateway may be used by several threads at once; `_free` needs it to itself.
 
+mod introspection;
 mod jwe;
 mod jwt;
 mod session;
@@ -33,6 +34,8 @@ use crate::gateway::{Gateway, Options};
 use crate::jwt::Policy;
 use crate::payload::Padding;
 use crate::target::{self, MAX_HOST_BYTES, Suffix};
+
+pub use introspection::*;
 
 /// The version of this ABI. Lua refuses a library whose version is another.
 pub const RN_ABI_VERSION: u32 = 1;
@@ -169,13 +172,8 @@ pub unsafe extern "C" fn rn_gateway_new(
                 *gateway = Box::into_raw(Box::new(rn_gateway(made)));
                 Ok(())
             }
-            Err(mistake) => {
-                let sentence = mistake.sentence.as_bytes();
-                let cut = &sentence[..sentence.len().min(error_capacity)];
-                // SAFETY: the caller's promise.
-                unsafe { write_bytes(cut, error, error_capacity, error_length) }?;
-                Err(mistake.reason)
-            }
+            // SAFETY: the caller's promise.
+            Err(mistake) => Err(unsafe { write_sentence(&mistake, error, error_capacity, error_length) }),
         }
     })
 }
@@ -551,6 +549,19 @@ unsafe fn bytes<'a>(data: *const u8, length: usize) -> Result<&'a [u8], Reason> 
 unsafe fn string(text: &rn_string) -> &[u8] {
     // SAFETY: the caller's promise.
     unsafe { bytes(text.data, usize::try_from(text.length).unwrap_or(0)) }.unwrap_or_default()
+}
+
+/// Writes the sentence of a mistake, cut to the buffer of the caller, and returns the reason.
+///
+/// # Safety
+/// As [`write_bytes`].
+unsafe fn write_sentence(mistake: &ConfigError, out: *mut u8, capacity: usize, length: *mut usize) -> Reason {
+    let sentence = mistake.sentence.as_bytes();
+    // SAFETY: the caller's promise.
+    match unsafe { write_bytes(&sentence[..sentence.len().min(capacity)], out, capacity, length) } {
+        Ok(()) => mistake.reason,
+        Err(reason) => reason,
+    }
 }
 
 /// Copies `bytes` into a buffer of the caller and says how many they are (or would be).

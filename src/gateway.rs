@@ -160,7 +160,8 @@ fn random_tag_key() -> Result<LessSafeKey, ConfigError> {
     Ok(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &*bytes).map_err(failed)?))
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+/// SHA-256 over several pieces, one after the other.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&SHA256);
     parts.iter().for_each(|part| context.update(part));
     let mut out = [0; 32];

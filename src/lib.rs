@@ -18,6 +18,7 @@
 //! | [`gateway`]    | the three above put together from one set of options                 |
 //! | [`session`]    | the border's session ids and the keys that sign them                 |
 //! | [`redirect`]   | where a client may be sent after login and logout                    |
+//! | [`introspection`] | what an authorization server says of an opaque token, and what is passed on |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
 //! With the feature `tunnel` there are also `mux`, the tunnel's multiplexer, and `tunnel`, its server and client: they
@@ -30,6 +31,7 @@ pub mod credential;
 pub mod error;
 pub mod ffi;
 pub mod gateway;
+pub mod introspection;
 pub mod jwt;
 #[cfg(feature = "tunnel")]
 pub mod mux;

@@ -41,6 +41,7 @@ fn bindings(change: impl FnOnce(&mut cbindgen::Config)) -> String {
         .with_src(root().join("src/ffi/jwt.rs"))
         .with_src(root().join("src/ffi/jwe.rs"))
         .with_src(root().join("src/ffi/session.rs"))
+        .with_src(root().join("src/ffi/introspection.rs"))
         .with_src(root().join("src/error.rs"))
         .generate()
         .expect("cbindgen reads the ABI");

@@ -15,6 +15,10 @@ static const int RN_FINGERPRINT_BYTES = 12;
 
 static const int RN_TAG_BYTES = 16;
 
+static const int MAX_JWT_BYTES = (32 * 1024);
+
+static const int MAX_ANSWER_BYTES = (64 * 1024);
+
 static const int MAX_TOKEN_BYTES = (16 * 1024);
 
 static const int MAX_CHAIN = 8;
@@ -42,6 +46,8 @@ static const int RN_KEY_FORM_SECRET = 1;
 static const int RN_KEY_FORM_SECRETS = 2;
 
 static const int RN_KEY_FORM_SHORT_SECRET = 3;
+
+static const int RN_CACHE_KEY_BYTES = 32;
 
 enum rn_reason
  {
@@ -72,18 +78,25 @@ enum rn_reason
     RN_REASON_SESSION_INVALID = 140,
     RN_REASON_SESSION_EXPIRED = 141,
     RN_REASON_PATH_REFUSED = 142,
+    RN_REASON_TOKEN_INACTIVE = 150,
+    RN_REASON_SCOPE_INSUFFICIENT = 151,
     RN_REASON_KEY_UNREADABLE = 200,
     RN_REASON_KEY_UNSUPPORTED = 201,
     RN_REASON_KEY_TOO_WEAK = 202,
     RN_REASON_SETTING_INVALID = 203,
     RN_REASON_KEY_CANNOT_SIGN = 204,
     RN_REASON_SESSION_KEYS_INVALID = 240,
+    RN_REASON_SERVER_UNREACHABLE = 300,
+    RN_REASON_SERVER_FAILED = 301,
+    RN_REASON_SERVER_ANSWER_INVALID = 302,
 };
 typedef int32_t rn_reason;
 
 typedef struct Algorithm Algorithm;
 
 typedef struct rn_gateway rn_gateway;
+
+typedef struct rn_introspector rn_introspector;
 
 typedef struct rn_keys rn_keys;
 
@@ -133,6 +146,32 @@ typedef struct {
     uint32_t header_length;
     uint32_t claims_length;
 } rn_token_texts;
+
+typedef struct {
+    const uint8_t *identity;
+    size_t identity_length;
+    const uint8_t *verify_key;
+    size_t verify_key_length;
+    const uint8_t *signing_key;
+    size_t signing_key_length;
+    const uint8_t *signing_key_id;
+    size_t signing_key_id_length;
+    const uint8_t *claim_headers;
+    size_t claim_headers_length;
+    uint32_t lifetime;
+} rn_introspector_options;
+
+typedef struct {
+    const uint8_t *token;
+    uint32_t token_length;
+    uint8_t key[RN_CACHE_KEY_BYTES];
+} rn_bearer;
+
+typedef struct {
+    int64_t expires_at;
+    uint32_t scope_length;
+    uint32_t forward_length;
+} rn_verdict;
 
 
 
@@ -328,6 +367,29 @@ int32_t rn_session_id_check(const uint8_t *ring,
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
+
+int32_t rn_introspector_new(const rn_introspector_options *options,
+                            rn_introspector **introspector,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+void rn_introspector_free(rn_introspector *introspector);
+
+int32_t rn_introspector_find(const rn_introspector *introspector,
+                             const rn_header *headers,
+                             size_t count,
+                             rn_bearer *bearer);
+
+int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const uint8_t *content_type,
+                             size_t content_type_length,
+                             const uint8_t *body,
+                             size_t body_length,
+                             int64_t now,
+                             rn_verdict *verdict,
+                             uint8_t *text,
+                             size_t capacity);
 ]]
 
 return true

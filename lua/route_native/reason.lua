@@ -13,10 +13,15 @@ local _M = {
     HEADER_UNSUPPORTED = 104,
     ALGORITHM_NOT_ALLOWED = 105,
     DECRYPTION_FAILED = 135,
+    TOKEN_INACTIVE = 150,
+    SCOPE_INSUFFICIENT = 151,
     KEY_UNREADABLE = 200,
     KEY_UNSUPPORTED = 201,
     SETTING_INVALID = 203,
     KEY_CANNOT_SIGN = 204,
+    SERVER_UNREACHABLE = 300,
+    SERVER_FAILED = 301,
+    SERVER_ANSWER_INVALID = 302,
 }
 
 -- Whether a status is about the token (HTTP 401) rather than about us (HTTP 503): the 100s of src/error.rs.

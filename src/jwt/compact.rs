@@ -32,6 +32,14 @@ pub struct Header {
     pub json: Vec<u8>,
 }
 
+impl Header {
+    /// The `typ` as a media type: lower-case and without `application/` (RFC 7515 §4.1.9, RFC 8725 §3.11).
+    pub fn media_type(&self) -> Option<String> {
+        let media_type = self.token_type.as_deref()?.to_ascii_lowercase();
+        Some(media_type.strip_prefix("application/").map(str::to_owned).unwrap_or(media_type))
+    }
+}
+
 /// A token taken apart; nothing in it is verified yet.
 pub struct Compact<'a> {
     /// What the signature covers: the first two parts with the dot between them.
@@ -47,10 +55,15 @@ impl<'a> Parts<'a> {
     /// Finds the parts. Each refusal has its own reason: `TokenMissing` when `token` is empty, `TokenTooLarge`, and
     /// `TokenMalformed` when there are fewer or more than three parts.
     pub fn split(token: &'a [u8]) -> Result<Self, Reason> {
+        Parts::split_within(token, MAX_TOKEN_BYTES)
+    }
+
+    /// As [`Parts::split`], with another bound: for tokens that come from a server and not from a client.
+    pub fn split_within(token: &'a [u8], max_bytes: usize) -> Result<Self, Reason> {
         if token.is_empty() {
             return Err(Reason::TokenMissing);
         }
-        if token.len() > MAX_TOKEN_BYTES {
+        if token.len() > max_bytes {
             return Err(Reason::TokenTooLarge);
         }
         let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
@@ -98,7 +111,12 @@ impl<'a> Compact<'a> {
     /// Takes `token` apart: exactly three parts in canonical base64url (no padding, no stray trailing bits), the
     /// first a JSON object.
     pub fn parse(token: &'a [u8]) -> Result<Self, Reason> {
-        let parts = Parts::split(token)?;
+        Compact::parse_within(token, MAX_TOKEN_BYTES)
+    }
+
+    /// As [`Compact::parse`], with another bound on the token's length.
+    pub fn parse_within(token: &'a [u8], max_bytes: usize) -> Result<Self, Reason> {
+        let parts = Parts::split_within(token, max_bytes)?;
         Ok(Compact {
             signing_input: parts.signing_input,
             header: parts.header()?,

@@ -1,0 +1,145 @@
+-- The way out of a request: a question to another server, through nginx's own upstreams.
+--
+-- conf/phantom_token.conf holds the two internal locations. nginx brings the connections kept, TLS, names and timeouts;
+-- this module says what is asked and bounds what comes back.
+
+local reason = require "route_native.reason"
+
+local ngx = ngx
+local capture = ngx.location.capture
+local match = string.match
+
+local VERIFIED, UNVERIFIED = "/.route_native/outbound/verified", "/.route_native/outbound/unverified"
+
+-- The longest answer that is kept, in bytes; src/introspection reads no more.
+local MAX_BYTES = 64 * 1024
+-- More than this is not even waited for, nor a body that takes longer (seconds). nginx can then only drop the client's
+-- connection too, so this is for a server that never ends.
+local MAX_PATIENCE_BYTES, MAX_PATIENCE = 16 * 1024 * 1024, 4
+
+-- lua-nginx-module can ask within HTTP/2 requests from 0.10.28 on.
+local HTTP2_CAPABLE = ngx.config.ngx_lua_version >= 10028
+
+local _M = {
+    -- What one question takes at most, in seconds: name 2, two tries of connection 2 and headers 4, the second
+    -- begun within 3, or the one with its body 4.
+    LONGEST = 12,
+}
+
+-- Takes a URL apart: { text, scheme, host, port, authority, rest }. Returns nil and a sentence when it cannot be used.
+function _M.parse_url(text)
+    local scheme, authority, rest = match(text, "^([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]+)([^#%s%c]*)$")
+    if not scheme then
+        return nil, "must be a URL that starts with http:// or https://, without blanks and fragment"
+    end
+    local host, port = match(authority, "^([%w.-]+):?(%d*)$")
+    if not host then
+        host, port = match(authority, "^(%[[%x:.]+%]):?(%d*)$")
+    end
+    if not host or (port ~= "" and (tonumber(port) < 1 or tonumber(port) > 65535)) then
+        return nil, "must name a host, with or without a port, and no user"
+    end
+    if not match(rest, "^/") then
+        rest = "/" .. rest
+    end
+    return { scheme = scheme:lower(), host = host:lower(), port = port, authority = authority, rest = rest }
+end
+
+-- Where nginx is to connect: an upstream block by its name, else the URL's own host. nginx resolves names through its
+-- resolver alone, which does not know localhost.
+local function address(url, upstream)
+    if upstream then
+        return upstream
+    end
+    local host = url.host == "localhost" and "127.0.0.1" or url.host
+    return url.port == "" and host or host .. ":" .. url.port
+end
+
+-- The variables that carry a question to its location. Made once for each configuration.
+-- target = { url (from parse_url), upstream, accept, content_type, authorization }
+function _M.variables(target)
+    local url = target.url
+    return {
+        route_outbound_url = url.scheme .. "://" .. address(url, target.upstream) .. url.rest,
+        route_outbound_host = url.authority,
+        route_outbound_name = url.host,
+        route_outbound_accept = target.accept,
+        route_outbound_authorization = target.authorization or "",
+        route_outbound_content_type = target.content_type or "",
+    }
+end
+
+-- Whether this request can go out. Returns nil and a sentence when it cannot.
+function _M.possible()
+    if ngx.var.route_outbound ~= "1" then
+        return nil, "this server block lacks the way out: add `include phantom_token.conf;` to it"
+    elseif not HTTP2_CAPABLE and ngx.req.http_version() >= 2 then
+        return nil, "this lua-nginx-module cannot ask another server within an HTTP/2 request: "
+            .. "serve HTTP/1.1 here, or use lua-nginx-module 0.10.28 (OpenResty 1.27.1.2) or newer"
+    end
+    return true
+end
+
+-- Headers under their lower-case names; several of one name are joined by commas (RFC 9110 §5.3).
+local function headers_of(answer)
+    local headers = {}
+    for name, value in pairs(answer.header) do
+        local lower = name:lower()
+        local text = type(value) == "table" and table.concat(value, ",") or value
+        headers[lower] = headers[lower] and headers[lower] .. "," .. text or text
+    end
+    return headers
+end
+
+-- Asks. Returns { status, headers, body } with lower-case names of headers, or nil, a sentence and the reason. With a
+-- body the question is a POST.
+function _M.ask(variables, verify, body)
+    local possible, sentence = _M.possible()
+    if not possible then
+        return nil, sentence, reason.SETTING_INVALID
+    end
+    local seen = {}
+    local answer = capture(verify and VERIFIED or UNVERIFIED, {
+        method = body and ngx.HTTP_POST or ngx.HTTP_GET,
+        body = body,
+        vars = variables,
+        ctx = seen,
+    })
+    if answer.status == 502 or answer.status == 504 then
+        return nil, "the server cannot be reached, or does not answer in time and in HTTP", reason.SERVER_UNREACHABLE
+    elseif seen.too_large then
+        return nil, "the answer is larger than " .. MAX_BYTES .. " bytes", reason.SERVER_ANSWER_INVALID
+    elseif answer.truncated then
+        return nil, "the answer is not whole", reason.SERVER_ANSWER_INVALID
+    end
+    return { status = answer.status, headers = headers_of(answer), body = answer.body }
+end
+
+-- For header_filter_by_lua: refuses an answer that says that it is too large.
+function _M.bound_head()
+    local seen = ngx.ctx
+    seen.bytes, seen.began = 0, ngx.now()
+    if (tonumber(ngx.header["Content-Length"]) or 0) > MAX_BYTES then
+        seen.too_large = true
+        return ngx.exit(ngx.ERROR)
+    end
+end
+
+-- For body_filter_by_lua: lets go of what is too much.
+function _M.bound_body()
+    local seen = ngx.ctx
+    if not seen.bytes then
+        return
+    end
+    seen.bytes = seen.bytes + #ngx.arg[1]
+    if seen.bytes > MAX_BYTES then
+        seen.too_large = true
+        ngx.arg[1] = nil
+    end
+    if seen.bytes > MAX_PATIENCE_BYTES or (ngx.now() - seen.began > MAX_PATIENCE and not ngx.arg[2]) then
+        ngx.log(ngx.ERR, "route_native: an answer from ", ngx.var.route_outbound_host, " does not end; given up")
+        return ngx.ERROR
+    end
+end
+
+return _M

@@ -1,0 +1,266 @@
+-- Phantom tokens: opaque outside, a JWT inside.
+--
+--     rewrite_by_lua_block {
+--         require("route_native.phantom_token").run {
+--             introspection_endpoint = "https://login.example.com/oauth/v2/oauth-introspect",
+--             client_id = "introspection-client", client_secret = "…", scope = "read",
+--         }
+--     }
+--
+--     headers ── ngx.shared, by a digest of token and configuration ── one introspection ──► Authorization: Bearer JWT
+--
+-- run() goes on with the JWT in the request, or ends it: 401 the token, 403 its scope, 503 the authorization server.
+-- A mistake in the configuration is an error. See docs/phantom-token.md.
+
+local ffi = require "ffi"
+local answer = require "route_native.phantom.answer"
+local flight = require "route_native.flight"
+local introspect = require "route_native.phantom.introspect"
+local library = require "route_native.library"
+local outbound = require "route_native.outbound"
+local reason = require "route_native.reason"
+local request = require "route_native.request"
+local settings_of = require("route_native.phantom.settings").of
+
+local ffi_string = ffi.string
+local current, headers_of, set = request.current, request.headers, request.set
+local ngx = ngx
+local now = ngx.now
+local find, sub, byte = string.find, string.sub, string.byte
+local set_header, clear_header = ngx.req.set_header, ngx.req.clear_header
+
+local OK, TOKEN_MISSING = reason.OK, reason.TOKEN_MISSING
+local KEY_BYTES, FINGERPRINT_BYTES = 32, 12
+
+-- What the dictionary and a flight hold: one letter, then
+--   A  scope length, ":", scope, what the API receives     I  the reason of a 401     E  the reason of a 503
+local ACTIVE, INACTIVE = byte "A", byte "I"
+
+-- Written and read without a yield between.
+local bearer = ffi.new("rn_bearer")
+local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
+
+-- Each worker keeps what it has decoded, up to this many bytes, beside what all share.
+local MAX_HOT_BYTES = 8 * 1024 * 1024
+local hot, hot_bytes = {}, 0
+
+local _M = {}
+
+-- Whether the configuration declares the variables of the access log; nginx says so on the first try.
+local is_logged = true
+
+-- For the access log: the token's fingerprint, where its answer came from, and why it is refused.
+local function note(name, value)
+    is_logged = is_logged and set(current(), name, value, #value)
+end
+
+local function note_token(r, token, length)
+    library.rn_token_fingerprint(token, length, fingerprint)
+    is_logged = set(r, "route_token", fingerprint, FINGERPRINT_BYTES)
+end
+
+local function encode(active)
+    return "A" .. #active.scope .. ":" .. active.scope .. active.forward
+end
+
+-- Returns the scope and what the API receives.
+local function decode(entry)
+    local colon = find(entry, ":", 2, true)
+    local stop = colon + tonumber(sub(entry, 2, colon - 1))
+    return sub(entry, colon + 1, stop), sub(entry, stop + 1)
+end
+
+-- An entry as long as it is fresh, and for how long it is. What is kept for a failing server lies longer in the
+-- dictionary than that.
+local function fresh(settings, dict, key)
+    local entry = dict:get(key)
+    if entry and settings.stale_if_error_seconds > 0 and byte(entry) == ACTIVE and not dict:get("fresh " .. key) then
+        return nil
+    end
+    return entry
+end
+
+-- The seconds that an entry of the dictionary is still fresh.
+local function seconds_left(settings, dict, key)
+    return dict:ttl(settings.stale_if_error_seconds > 0 and "fresh " .. key or key) or 0
+end
+
+local function keep(settings, dict, key, active, entry)
+    local seconds = active.seconds
+    if seconds <= 0 then
+        return false
+    end
+    local stale = settings.stale_if_error_seconds
+    if stale > 0 then
+        dict:set("fresh " .. key, true, seconds)
+        seconds = math.min(seconds + stale, active.left)
+    end
+    return (dict:set(key, entry, seconds))
+end
+
+-- Asks the server, and keeps what it says. Returns the entry, and whether the dictionary has it.
+local function ask(settings, dict, key, token)
+    local active, why = introspect.ask(settings, token)
+    if active then
+        local entry = encode(active)
+        return entry, keep(settings, dict, key, active, entry)
+    elseif why >= 100 and why < 200 then
+        local entry = "I" .. why
+        local seconds = settings.inactive_cache_seconds
+        return entry, seconds > 0 and (dict:set(key, entry, seconds))
+    end
+    return "E" .. why, false
+end
+
+-- The entry of a token that the dictionary does not hold, and where it comes from.
+local function learn(settings, dict, key, token)
+    local entry = flight.run(dict, key, function()
+        return fresh(settings, dict, key)
+    end, function()
+        return ask(settings, dict, key, token)
+    end) or "E" .. reason.SERVER_UNREACHABLE
+    if byte(entry) ~= ACTIVE and byte(entry) ~= INACTIVE and settings.stale_if_error_seconds > 0 then
+        local stale = dict:get(key)
+        if stale and byte(stale) == ACTIVE then
+            return stale, "stale"
+        end
+    end
+    return entry, "miss"
+end
+
+local function has_scopes(settings, scope)
+    local padded = " " .. scope .. " "
+    for _, wanted in ipairs(settings.scopes) do
+        if not find(padded, " " .. wanted .. " ", 1, true) then
+            return false
+        end
+    end
+    return true
+end
+
+-- Removes what the client says of itself under the names that the API trusts.
+local function clear(settings)
+    clear_header("Authorization")
+    for header in pairs(settings.claim_headers or {}) do
+        clear_header(header)
+    end
+end
+
+local function hand_on_claims(settings, text)
+    clear(settings)
+    for header, value in text:gmatch("([^\n:]+): ([^\n]*)\n") do
+        set_header(header, value)
+    end
+end
+
+local function refuse(settings, why)
+    note("route_reason", reason.name(why))
+    if why == TOKEN_MISSING then
+        return answer.token_missing(settings)
+    elseif why >= 200 then
+        return answer.server_error(settings)
+    end
+    return answer.invalid_token(settings)
+end
+
+local function unavailable(settings, sentence)
+    ngx.log(ngx.ERR, "route_native: phantom_token: ", sentence)
+    return refuse(settings, reason.SETTING_INVALID)
+end
+
+-- Goes on with an active token, or ends for want of a scope.
+local function accept(settings, active, cache)
+    note("route_cache", cache)
+    local scopes = settings.scopes
+    if scopes and not has_scopes(settings, active.scope) then
+        note("route_reason", reason.name(reason.SCOPE_INSUFFICIENT))
+        return answer.insufficient_scope(settings)
+    elseif settings.claim_headers then
+        return hand_on_claims(settings, active.text)
+    end
+    return set_header("Authorization", active.text)
+end
+
+-- Keeps a decoded entry for this worker.
+local function keep_hot(key, active, seconds)
+    if seconds <= 0 then
+        return
+    end
+    local bytes = #active.text + #active.scope + 200
+    if hot_bytes + bytes > MAX_HOT_BYTES then
+        hot, hot_bytes = {}, 0
+    end
+    active.ends = now() + seconds
+    hot[key], hot_bytes = active, hot_bytes + bytes
+end
+
+-- Ends or goes on, as an entry says.
+local function apply(settings, entry, cache)
+    if byte(entry) ~= ACTIVE then
+        note("route_cache", cache)
+        return refuse(settings, tonumber(sub(entry, 2)))
+    end
+    local scope, text = decode(entry)
+    local active = { scope = scope, text = text, ends = 0 }
+    return accept(settings, active, cache), active
+end
+
+-- A token that this worker does not know.
+local function check(settings, key, token)
+    local dict = ngx.shared[settings.cache_name]
+    if not dict then
+        return unavailable(settings, "lua_shared_dict " .. settings.cache_name .. " is missing")
+    end
+    local entry = fresh(settings, dict, key)
+    if entry then
+        local seconds = seconds_left(settings, dict, key)
+        local _, active = apply(settings, entry, "hit")
+        return active and keep_hot(key, active, seconds)
+    end
+    local possible, sentence = outbound.possible()
+    if not possible then
+        return unavailable(settings, sentence)
+    end
+    return (apply(settings, learn(settings, dict, key, token)))
+end
+
+local function preflight(settings)
+    if settings.preflight == "pass" then
+        return clear(settings)
+    end
+    return answer.preflight(settings)
+end
+
+-- Exchanges the request's opaque token for what the API receives, or ends the request.
+-- For the rewrite and access phases; `config` may be made anew for each request.
+function _M.run(config)
+    local settings = settings_of(config)
+    if settings.preflight and answer.is_preflight() then
+        return preflight(settings)
+    end
+    local r = current()
+    local headers, count = headers_of(r)
+    local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
+    if status ~= OK then
+        return refuse(settings, status)
+    end
+    if is_logged then
+        note_token(r, bearer.token, bearer.token_length)
+    end
+    local key = ffi_string(bearer.key, KEY_BYTES)
+    local active = hot[key]
+    if active and active.ends > now() then
+        return accept(settings, active, "hit")
+    end
+    return check(settings, key, ffi_string(bearer.token, bearer.token_length))
+end
+
+_M.execute = _M.run
+
+-- Checks a configuration and reads its keys, in init_by_lua: nginx then refuses to start with a mistake, and the keys
+-- may be readable for root alone.
+function _M.prepare(config)
+    settings_of(config)
+end
+
+return _M

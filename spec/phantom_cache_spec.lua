@@ -1,0 +1,172 @@
+-- Phantom tokens: how long an answer counts, and that one question is enough for all who need it.
+
+local http = require "support.http"
+local phantom = require "support.phantom"
+local process = require "support.process"
+
+local TOGETHER = 200
+
+describe("the cache of phantom tokens", function()
+    local running
+
+    setup(function()
+        running = phantom.start {
+            listen = [[
+                location = /status { stub_status; }
+                location = /keys {
+                    content_by_lua_block { ngx.print(table.concat(ngx.shared["phantom-token"]:get_keys(0), "\n")) }
+                }
+            ]],
+            locations = {
+                api = { token_cache_seconds = 900 },
+                write = { token_cache_seconds = 900, scope = "write" },
+                brief = { token_cache_seconds = 1 },
+                never = { token_cache_seconds = 0 },
+                forgetful = { inactive_cache_seconds = 0 },
+                soon = { inactive_cache_seconds = 1 },
+            },
+        }
+    end)
+    teardown(function() running:stop() end)
+
+    local function jwt(name, cache_control, exp)
+        return phantom.token({ kind = "jwt", claims = { sub = name, scope = "read", exp = exp },
+            headers = cache_control and { ["Cache-Control"] = cache_control } }, name)
+    end
+
+    -- How many questions `count` requests with a token make.
+    local function questions(path, token, count)
+        local before = #running:asked()
+        for _ = 1, count do
+            running:get(path, token)
+        end
+        return #running:asked() - before
+    end
+
+    local function asked_again(path, token)
+        process.wait_until("the server was asked again", function() return questions(path, token, 1) == 1 end)
+    end
+
+    it("asks once, whichever worker is asked next", function()
+        assert.equal(1, questions("/api", jwt("once"), 12))
+    end)
+
+    it("keeps nothing that the server does not allow to be kept", function()
+        for _, header in ipairs { "no-store", "max-age=0", "private, no-cache", 'max-age="0"', "max-age=soon",
+            "No-Store, max-age=60", "max-age=60, s-maxage=0" } do
+            assert.equal(3, questions("/api", jwt("forbidden " .. header, header), 3), header)
+        end
+        assert.equal(2, questions("/never", jwt("never"), 2))
+    end)
+
+    it("keeps an answer for the shortest of its three times", function()
+        local exp = os.time() + 2
+        local by_header, by_setting, by_exp = jwt("header", "private, max-age=1"), jwt("setting", "max-age=60"),
+            jwt("exp", "max-age=60", exp)
+        assert.equal(1, questions("/api", by_header, 2))
+        assert.equal(1, questions("/brief", by_setting, 2))
+        local before = #running:asked()
+        assert.equal(200, running:get("/api", by_exp).status)
+        asked_again("/api", by_header)
+        asked_again("/brief", by_setting)
+        -- Never longer than the JWT itself; within the leeway its server still vouches for it.
+        asked_again("/api", by_exp)
+        assert.truthy(os.time() >= exp and #running:asked() > before)
+    end)
+
+    it("checks the scope of what it keeps", function()
+        local token = jwt("scope of hits")
+        assert.equal(200, running:get("/api", token).status)
+        local before = #running:asked()
+        assert.equal(403, running:get("/write", token).status)
+        assert.equal(200, running:get("/api", token).status)
+        assert.equal(before, #running:asked())
+    end)
+
+    it("remembers for a moment that a token is not active", function()
+        local function inactive(name)
+            return phantom.token({ kind = "inactive", headers = { ["Cache-Control"] = "no-store" } }, name)
+        end
+        assert.equal(1, questions("/api", inactive("a"), 5))
+        assert.equal(5, questions("/forgetful", inactive("b"), 5))
+        local token = inactive("c")
+        assert.equal(1, questions("/soon", token, 2))
+        asked_again("/soon", token)
+    end)
+
+    it("does not remember the server's trouble", function()
+        local token = phantom.token { kind = "raw", status = 500, body = "" }
+        assert.equal(2, questions("/api", token, 2))
+    end)
+
+    it("holds digests and never a token", function()
+        local token = jwt("digest")
+        running:get("/api", token)
+        local keys = running:get("/keys").body
+        assert.truthy(#keys >= 32)
+        assert.is_nil(keys:find(token, 1, true))
+    end)
+
+    -- Sends many requests with one new token, lets the server answer once all of them are under way, and returns their
+    -- statuses with the number of questions.
+    local function together(directive)
+        directive.hold = running.directory .. "/" .. directive.name
+        local token = phantom.token(directive, directive.name)
+        local before, connections = #running:asked(), {}
+        for i = 1, TOGETHER do
+            connections[i] = http.connect(running.gate.port)
+            http.send(connections[i], { path = "/api", headers = { { "Authorization", "Bearer " .. token } } })
+        end
+        process.wait_until("all requests were under way", function()
+            local writing = tonumber(running:get("/status").body:match("Writing: (%d+)"))
+            return writing > TOGETHER and #running:asked() > before
+        end)
+        process.write(directive.hold, "")
+        local statuses = {}
+        for _, connection in ipairs(connections) do
+            local status = http.read_response(connection).status
+            statuses[status] = (statuses[status] or 0) + 1
+            connection:close()
+        end
+        return statuses, #running:asked() - before
+    end
+
+    for name, case in pairs {
+        ["that may be kept"] = { { kind = "jwt", claims = { sub = "x" } }, 200 },
+        ["that may not be kept"] = { { kind = "jwt", claims = {}, headers = { ["Cache-Control"] = "no-store" } }, 200 },
+        ["that is not active"] = { { kind = "inactive" }, 401 },
+        ["whose server fails"] = { { kind = "raw", status = 500 }, 503 },
+    } do
+        it("makes one question of 200 at once with a new token " .. name, function()
+            case[1].name = name:gsub(" ", "-")
+            local statuses, count = together(case[1])
+            assert.same({ [case[2]] = TOGETHER }, statuses)
+            assert.equal(1, count)
+        end)
+    end
+
+    it("waits a bounded time for a worker that died while it asked", function()
+        local hold = running.directory .. "/dead"
+        local token = phantom.token({ kind = "jwt", claims = { sub = "dead" }, hold = hold }, "dead")
+        local before = #running:asked()
+        local orphan = http.connect(running.gate.port)
+        http.send(orphan, { path = "/api", headers = { { "Authorization", "Bearer " .. token } } })
+        process.wait_until("the server was asked", function() return #running:asked() > before end)
+        local workers = running.gate:workers()
+        for _, pid in ipairs(workers) do
+            process.signal(pid, "KILL")
+        end
+        process.wait_until("the workers were replaced", function()
+            for _, pid in ipairs(workers) do
+                if process.alive(pid) then return false end
+            end
+            return #running.gate:workers() == #workers
+        end)
+        orphan:close()
+        process.write(hold, "")
+        local began = os.time()
+        assert.equal(200, running:get("/api", token).status)
+        assert.truthy(os.time() - began <= 10, os.time() - began)
+        assert.equal(before + 2, #running:asked())
+    end)
+end)

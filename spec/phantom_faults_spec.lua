@@ -1,0 +1,171 @@
+-- Phantom tokens: whatever is wrong with the authorization server is a 503, soon, and never the client's 401.
+
+local cjson = require "cjson.safe"
+local http = require "support.http"
+local phantom = require "support.phantom"
+local process = require "support.process"
+
+local TEN_MEGABYTES = 10 * 1024 * 1024
+
+describe("an authorization server that", function()
+    local running, certificate
+
+    -- A certificate for localhost that no authority has signed but itself.
+    local function make_certificate(directory)
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+            .. "-addext subjectAltName=DNS:localhost -keyout %s/tls.key -out %s/tls.crt"):format(directory, directory))
+        assert(status == 0, output)
+        return { cert = directory .. "/tls.crt", key = directory .. "/tls.key", directory = directory }
+    end
+
+    setup(function()
+        running = phantom.start {
+            locations = {
+                api = { trusted_web_origins = { "https://app.example.com" } },
+                stopped = { introspection_endpoint = ("http://127.0.0.1:%d/"):format(process.free_port()) },
+                unresolved = { introspection_endpoint = "http://no-such-host.invalid/" },
+                stale = { stale_if_error_seconds = 60 },
+            },
+            env = { NAMESERVER_RESOLVER = "127.0.0.1:" .. process.free_port() },
+        }
+    end)
+    teardown(function() running:stop() end)
+
+    local function is_server_error(response)
+        assert.equal(503, response.status, response.body)
+        assert.same({ code = "server_error", message = "The token cannot be checked now, try again later" },
+            cjson.decode(response.body))
+        assert.equal("5", response.headers["retry-after"])
+        assert.is_nil(response.headers["www-authenticate"])
+    end
+
+    local function raw(status, content_type, body, headers)
+        headers = headers or {}
+        headers["content-type"] = content_type
+        return { kind = "raw", status = status, body = body, headers = headers }
+    end
+
+    for name, directive in pairs {
+        ["answers 500"] = raw(500, "application/json", '{"secret":"internal"}'),
+        ["answers 401, our own credentials being wrong"] = raw(401, "application/json", '{"error":"invalid_client"}'),
+        ["answers 400"] = raw(400, "application/json", '{"error":"invalid_request"}'),
+        ["answers 429"] = raw(429, "text/plain", "slow down"),
+        ["answers 404"] = raw(404, "text/html", "<p>"),
+        ["redirects"] = raw(302, "text/plain", "", { location = "http://127.0.0.1:1/" }),
+        ["redirects within nginx"] = raw(200, "application/jwt", "", { ["x-accel-redirect"] = "/api" }),
+        ["has the wrong content type"] = raw(200, "text/html", "<html>"),
+        ["has no content type"] = { kind = "raw", status = 200, body = "x" },
+        ["calls JSON a JWT"] = raw(200, "application/jwt", '{"active":true}'),
+        ["answers an empty JWT"] = raw(200, "application/jwt", ""),
+        ["answers JSON that is none"] = raw(200, "application/json", '{"active":true'),
+        ["answers two opinions"] = raw(200, "application/json", '{"active":false,"active":true}'),
+        ["answers active as a string"] = raw(200, "application/json", '{"active":"true"}'),
+        ["answers JSON without active"] = raw(200, "application/json", "{}"),
+        ["answers a wrong-typed exp"] = { kind = "jwt", claims = { exp = "never" } },
+        ["answers a wrong-typed scope"] = { kind = "jwt", claims = { scope = 7 } },
+        ["answers garbage"] = { kind = "garbage" },
+        ["breaks off"] = { kind = "truncated" },
+        ["sends 10 MB"] = { kind = "large", bytes = TEN_MEGABYTES },
+        ["sends 10 MB in chunks"] = { kind = "large", bytes = TEN_MEGABYTES, chunked = true },
+    } do
+        it(name .. " is a 503", function()
+            local response = running:get("/api", directive, { Origin = "https://app.example.com" })
+            is_server_error(response)
+            assert.equal("https://app.example.com", response.headers["access-control-allow-origin"])
+        end)
+    end
+
+    it("is stopped is a 503", function()
+        is_server_error(running:get("/stopped", "opaque"))
+    end)
+
+    it("hangs, sends its headers slowly or has no address is a 503 within seconds", function()
+        local connections = {}
+        for path, directive in pairs { ["/api"] = { kind = "hang" }, ["/api?"] = { kind = "slow_headers" },
+            ["/unresolved"] = { kind = "inactive" } } do
+            local connection = http.connect(running.gate.port)
+            http.send(connection, { path = path,
+                headers = { { "Authorization", "Bearer " .. phantom.token(directive) } } })
+            connections[#connections + 1] = connection
+        end
+        local began = os.time()
+        for _, connection in ipairs(connections) do
+            is_server_error(http.read_response(connection))
+            connection:close()
+        end
+        assert.truthy(os.time() - began <= 8)
+    end)
+
+    it("fails later on is bridged by the last good answer, where that is allowed", function()
+        local path = running.directory .. "/failing"
+        -- Good until the file exists: two directives cannot share a token, so the server itself changes its mind.
+        local token = phantom.token { kind = "jwt", claims = { sub = "stale" }, fails_if = path,
+            headers = { ["cache-control"] = "max-age=1" } }
+        assert.equal(200, running:get("/stale", token).status)
+        process.write(path, "")
+        local before = #running:asked()
+        process.wait_until("the server was asked again, and failed", function()
+            assert.equal(200, running:get("/stale", token).status)
+            return #running:asked() > before
+        end)
+        is_server_error(running:get("/api", token))
+    end)
+
+    describe("speaks TLS", function()
+        local secure, hosts
+
+        setup(function()
+            certificate = make_certificate(process.temporary_directory())
+            secure = phantom.start {
+                tls = certificate,
+                env = { ROUTE_CA_FILE = certificate.cert },
+                http = function(self)
+                    return ("upstream kept { server 127.0.0.1:%d; keepalive 4; }"):format(self.server.port)
+                end,
+                locations = function(self)
+                    local port = self.server.port
+                    hosts = {
+                        named = ("https://localhost:%d/introspect"):format(port),
+                        other = ("https://127.0.0.1:%d/introspect"):format(port),
+                    }
+                    return {
+                        verified = { introspection_endpoint = hosts.named },
+                        misnamed = { introspection_endpoint = hosts.other },
+                        unverified = { introspection_endpoint = hosts.other, verify_ssl = false },
+                        kept = { introspection_endpoint = hosts.named, upstream = "kept" },
+                    }
+                end,
+            }
+        end)
+        teardown(function()
+            secure:stop()
+            process.run("rm -rf " .. certificate.directory)
+        end)
+
+        it("is asked when its certificate is right, and sent nothing when it is not", function()
+            assert.equal(200, secure:get("/verified", { kind = "jwt", claims = { sub = "tls" } }).status)
+            local before = #secure:asked()
+            is_server_error(secure:get("/misnamed", { kind = "jwt", claims = { sub = "tls" } }))
+            assert.equal(before, #secure:asked())
+            assert.truthy(secure.gate:error_log():find("upstream SSL certificate does not match", 1, true))
+            assert.equal(200, secure:get("/unverified", { kind = "jwt", claims = { sub = "tls" } }).status)
+        end)
+
+        it("is asked over kept connections through an upstream block, under its own name", function()
+            local before = #secure:asked()
+            for i = 1, 12 do
+                assert.equal(200, secure:get("/kept", { kind = "jwt", claims = { sub = "kept " .. i } }).status)
+            end
+            local connections, count = {}, 0
+            for i, question in ipairs(secure:asked()) do
+                if i > before then
+                    count = count + (connections[question.connection] and 0 or 1)
+                    connections[question.connection] = true
+                    assert.equal("localhost:" .. secure.server.port, question.headers.host)
+                end
+            end
+            -- One for each of the two workers.
+            assert.truthy(count <= 2, count)
+        end)
+    end)
+end)

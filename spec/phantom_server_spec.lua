@@ -1,0 +1,133 @@
+-- Phantom tokens with a certified authorization server: oidc-provider issues, introspects and revokes.
+
+local cjson = require "cjson.safe"
+local gateway = require "support.gateway"
+local phantom = require "support.phantom"
+local process = require "support.process"
+
+-- A client's own request for a token.
+local function token_of(endpoint, scope)
+    local output = process.run(("curl -sS -u test-client:Password1 -d grant_type=client_credentials -d scope=%s %s")
+        :format(process.quoted(scope), endpoint))
+    return assert(cjson.decode(output), output).access_token
+end
+
+local function call(url, token)
+    local output = process.run(("curl -sS -w '\\n%%{http_code}' %s %s"):format(
+        token and "-H 'Authorization: Bearer " .. token .. "'" or "", url))
+    local body, status = output:match("^(.*)\n(%d+)$")
+    return tonumber(status), cjson.decode(body)
+end
+
+describe("make run EXAMPLE=phantom", function()
+    local directory, pid, log, port
+
+    setup(function()
+        directory = process.temporary_directory()
+        log, port = directory .. "/run.log", process.free_port()
+        pid = process.start(process.environment { PORT = port, RUN_DIR = directory .. "/run", EXAMPLE = "phantom",
+            WORKERS = 2 } .. " " .. gateway.ROOT .. "/scripts/run.sh", log)
+        process.wait_until("the example was ready", function()
+            return process.read(log):find("token endpoint: ", 1, true) or not process.alive(pid)
+        end)
+        assert(process.alive(pid), process.read(log))
+    end)
+    teardown(function()
+        process.stop(pid)
+        process.run("rm -rf " .. directory)
+    end)
+
+    it("is the reference's walk-through: an opaque token outside, a JWT with its claims inside", function()
+        local said = process.read(log)
+        assert.truthy(said:find("ready: http://127.0.0.1:" .. port, 1, true), said)
+        local api = "http://127.0.0.1:" .. port .. "/api"
+        local status, body = call(api)
+        assert.same({ 401, { code = "unauthorized", message = "Missing, invalid or expired access token" } },
+            { status, body })
+
+        local token = token_of(said:match("token endpoint: (%S+)"), "read")
+        assert.truthy(token:find("^[%w_-]+$"))
+        status, body = call(api, token)
+        assert.equal(200, status)
+        assert.truthy(body.message:find("^API Received JWT: eyJ[%w_-]+%.[%w_-]+%.[%w_-]+$"))
+        assert.same({ "read", "test-client" }, { body.tokenPayload.scope, body.tokenPayload.client_id })
+        assert.truthy(body.tokenPayload.exp > os.time())
+
+        status, body = call(api .. "-write", token)
+        assert.same({ 403, "forbidden" }, { status, body.code })
+        assert.equal(200, (call(api .. "-write", token_of(said:match("token endpoint: (%S+)"), "read write"))))
+    end)
+end)
+
+describe("with oidc-provider", function()
+    local directory, plain, signed, key, running
+
+    local function serve(name, arguments)
+        return phantom.serve("node " .. phantom.AUTHORIZATION_SERVER .. " " .. arguments, directory .. "/" .. name)
+    end
+
+    local function endpoint(server, path)
+        return ("http://127.0.0.1:%d/token%s"):format(server.port, path or "")
+    end
+
+    setup(function()
+        directory = process.temporary_directory()
+        plain = serve("plain", "--token-ttl 2")
+        signed = serve("signed", "--jwt-introspection --max-age 60")
+        -- The server's own keys, as it publishes them.
+        key = directory .. "/keys.json"
+        process.write(key, (process.run("curl -sS http://127.0.0.1:" .. signed.port .. "/jwks")))
+        running = phantom.start { locations = {
+            plain = { introspection_endpoint = endpoint(plain, "/introspection"), client_secret = "Password1",
+                claim_headers = { ["X-Client"] = "client_id" } },
+            signed = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+                verify_key = key },
+            brief = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+                token_cache_seconds = 0 },
+            stranger = { introspection_endpoint = endpoint(plain, "/introspection"), client_secret = "wrong" },
+        } }
+    end)
+    teardown(function()
+        running:stop()
+        process.stop(plain.pid)
+        process.stop(signed.pid)
+        process.run("rm -rf " .. directory)
+    end)
+
+    local function introspections(server)
+        return select(2, process.read(server.log):gsub("introspection %d", ""))
+    end
+
+    it("asks each time, because its answers say no-store, and until the token ends", function()
+        local token = token_of(endpoint(plain), "read")
+        for _ = 1, 2 do
+            local response = running:get("/plain", token)
+            assert.equal(200, response.status)
+            assert.equal("test-client", cjson.decode(response.body).headers["x-client"])
+        end
+        assert.equal(2, introspections(plain))
+        process.wait_until("the token had expired", function() return running:get("/plain", token).status == 401 end)
+    end)
+
+    it("verifies a signed introspection answer with the server's JWK Set, and keeps it", function()
+        local token = token_of(endpoint(signed), "read")
+        for _ = 1, 3 do
+            local response = running:get("/signed", token)
+            assert.equal(200, response.status, running.gate:error_log())
+            assert.truthy(cjson.decode(response.body).headers.authorization:find("^Bearer eyJ"))
+        end
+        assert.equal(1, introspections(signed))
+        assert.equal(401, running:get("/signed", "not-a-token-of-this-server").status)
+    end)
+
+    it("refuses a token that was revoked", function()
+        local token = token_of(endpoint(signed), "read")
+        assert.equal(200, running:get("/brief", token).status)
+        process.run(("curl -sS -u test-client:Password1 -d token=%s %s"):format(token, endpoint(signed, "/revocation")))
+        assert.equal(401, running:get("/brief", token).status)
+    end)
+
+    it("says 503 and not 401 when the gateway's own credentials are wrong", function()
+        assert.equal(503, running:get("/stranger", token_of(endpoint(plain), "read")).status)
+    end)
+end)

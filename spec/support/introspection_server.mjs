@@ -1,0 +1,95 @@
+// An authorization server whose tokens say how it is to answer: a token is a JSON object in base64url.
+//
+//   introspection_server.mjs --key PRIVATE_PEM [--tls-cert FILE --tls-key FILE]
+//
+//   kind: jwt (signed claims, as the phantom token pattern's own server answers), unsigned_answer (RFC 7662 JSON),
+//         signed_answer (RFC 9701), inactive (204), raw (status, headers, body), hang, slow_headers, truncated, garbage,
+//         large (bytes, chunked)
+//   headers: more response headers        fill: bytes that the claims are padded with        hold: a path; the answer waits until that file exists
+//   fails_if: a path; once that file exists the answer is a 500
+//
+// Listens on a free port of 127.0.0.1, prints `ready PORT`, and for each request one line of JSON.
+
+import { createSign } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import { parseArgs } from 'node:util';
+
+const { values: options } = parseArgs({
+  options: { key: { type: 'string' }, 'tls-cert': { type: 'string' }, 'tls-key': { type: 'string' } },
+});
+const key = readFileSync(options.key);
+
+const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+function jwt(claims, typ) {
+  const input = `${encode({ alg: 'RS256', typ })}.${encode(claims)}`;
+  return `${input}.${createSign('RSA-SHA256').update(input).sign(key, 'base64url')}`;
+}
+
+function send(response, wanted, type, body) {
+  response.writeHead(200, { 'content-type': type, ...wanted.headers });
+  response.end(body);
+}
+
+const kinds = {
+  jwt: (wanted, response) => send(response, wanted, 'application/jwt', jwt(wanted.claims, 'JWT')),
+  unsigned_answer: (wanted, response) => send(response, wanted, 'application/json', JSON.stringify(wanted.claims)),
+  signed_answer: (wanted, response) =>
+    send(response, wanted, 'application/token-introspection+jwt',
+      jwt({ token_introspection: wanted.claims }, wanted.typ ?? 'token-introspection+jwt')),
+  inactive: (wanted, response) => response.writeHead(204, wanted.headers).end(),
+  raw: (wanted, response) => response.writeHead(wanted.status, wanted.headers).end(wanted.body),
+  failure: (wanted, response) => response.writeHead(500).end(),
+  hang: () => {},
+  slow_headers: (wanted, response) => {
+    const { socket } = response;
+    socket.write('HTTP/1.1 200 OK\r\n');
+    const timer = setInterval(() => socket.write('X-Slow: 1\r\n'), 100);
+    socket.on('close', () => clearInterval(timer));
+  },
+  truncated: (wanted, response) => {
+    response.writeHead(200, { 'content-type': 'application/jwt', 'content-length': 4000 });
+    response.write(jwt({ scope: 'read' }, 'JWT'), () => response.socket.destroy());
+  },
+  garbage: (wanted, response) => response.socket.end('\0\x01not HTTP at all\r\n\r\n'),
+  large: (wanted, response) => {
+    const length = wanted.chunked ? {} : { 'content-length': wanted.bytes };
+    response.writeHead(200, { 'content-type': 'application/jwt', ...length });
+    response.end(Buffer.alloc(wanted.bytes, 'a'));
+  },
+};
+
+// Any other token is one that the server does not know.
+function directive(token) {
+  try {
+    return JSON.parse(Buffer.from(token, 'base64url').toString());
+  } catch {
+    return { kind: 'inactive' };
+  }
+}
+
+function whenReleased(path, then) {
+  if (!path || existsSync(path)) then();
+  else setTimeout(() => whenReleased(path, then), 5);
+}
+
+function answer(request, response) {
+  let body = '';
+  request.on('data', (piece) => { body += piece; });
+  request.on('end', () => {
+    console.log(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body,
+      connection: request.socket.remotePort }));
+    const wanted = directive(new URLSearchParams(body).get('token'));
+    if (wanted.fails_if && existsSync(wanted.fails_if)) wanted.kind = 'failure';
+    if (wanted.fill) wanted.claims.fill = 'x'.repeat(wanted.fill);
+    whenReleased(wanted.hold, () => kinds[wanted.kind](wanted, response));
+  });
+}
+
+const server = options['tls-cert']
+  ? https.createServer({ cert: readFileSync(options['tls-cert']), key: readFileSync(options['tls-key']) }, answer)
+  : http.createServer(answer);
+server.keepAliveTimeout = 60000;
+server.listen(0, '127.0.0.1', () => console.log(`ready ${server.address().port}`));

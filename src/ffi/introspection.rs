@@ -1,0 +1,215 @@
+//! The C ABI of phantom tokens: the conventions are those of [`super`].
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::{array, bytes, guard, out, rn_header, string, write_bytes, write_sentence};
+use crate::credential;
+use crate::error::{ConfigError, Reason};
+use crate::introspection::{ClaimHeaders, Introspector, Options};
+
+/// The size of [`rn_bearer::key`].
+pub const RN_CACHE_KEY_BYTES: usize = 32;
+
+/// What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rn_introspector_options {
+    /// What names the configuration in caches, besides its keys.
+    pub identity: *const u8,
+    /// Its length.
+    pub identity_length: usize,
+    /// Path of the file with the key or keys that the server's JWTs are signed with; absent: they are not verified.
+    pub verify_key: *const u8,
+    /// Its length.
+    pub verify_key_length: usize,
+    /// Path of the file with the private key that signs what the API receives; absent: nothing is signed.
+    pub signing_key: *const u8,
+    /// Its length.
+    pub signing_key_length: usize,
+    /// The `kid` of what is signed.
+    pub signing_key_id: *const u8,
+    /// Its length.
+    pub signing_key_id_length: usize,
+    /// Lines of `Header: claim`.
+    pub claim_headers: *const u8,
+    /// Its length.
+    pub claim_headers_length: usize,
+    /// How long a signed JWT lives when the server says no `exp`, in seconds.
+    pub lifetime: u32,
+}
+
+/// The token of a request, written into memory of the caller.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rn_bearer {
+    /// Where the token lies within the request's headers; as long-lived as they are.
+    pub token: *const u8,
+    /// The token's length.
+    pub token_length: u32,
+    /// The token's name in a cache: a digest of the configuration and the token.
+    pub key: [u8; RN_CACHE_KEY_BYTES],
+}
+
+/// What a server says of an active token. Its two texts lie one after the other in the caller's buffer.
+#[repr(C)]
+#[allow(non_camel_case_types)]
+pub struct rn_verdict {
+    /// Seconds since the epoch; 0 when the server names no end.
+    pub expires_at: i64,
+    /// Length of the first text: the scopes, separated by blanks.
+    pub scope_length: u32,
+    /// Length of the second text: what the API receives.
+    pub forward_length: u32,
+}
+
+/// How the answers of one authorization server are read.
+#[allow(non_camel_case_types)]
+pub struct rn_introspector(Introspector);
+
+/// Makes an introspector: reads and parses its keys.
+///
+/// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+///
+/// # Safety
+/// `options` must point to a whole struct whose texts are readable for their lengths, `introspector` and
+/// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
+/// [`rn_introspector_free`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_introspector_new(
+    options: *const rn_introspector_options,
+    introspector: *mut *mut rn_introspector,
+    error: *mut u8,
+    error_capacity: usize,
+    error_length: *mut usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise; null is checked.
+        let (options, introspector) = unsafe { (options.as_ref(), out(introspector)?) };
+        // SAFETY: the caller's promise.
+        match unsafe { new_introspector(options.ok_or(Reason::InvalidArgument)?) } {
+            Ok(made) => {
+                *introspector = Box::into_raw(Box::new(rn_introspector(made)));
+                Ok(())
+            }
+            // SAFETY: the caller's promise.
+            Err(mistake) => Err(unsafe { write_sentence(&mistake, error, error_capacity, error_length) }),
+        }
+    })
+}
+
+/// Releases an introspector; null is allowed.
+///
+/// # Safety
+/// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_introspector_free(introspector: *mut rn_introspector) {
+    guard(|| {
+        if !introspector.is_null() {
+            // SAFETY: the caller's promise: a handle of ours, released once.
+            drop(unsafe { Box::from_raw(introspector) });
+        }
+        Ok(())
+    });
+}
+
+/// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
+///
+/// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
+///
+/// # Safety
+/// `headers` must be an array of `count` headers, each readable for its lengths; `bearer` writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_introspector_find(
+    introspector: *const rn_introspector,
+    headers: *const rn_header,
+    count: usize,
+    bearer: *mut rn_bearer,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (introspector, headers, bearer) =
+            unsafe { (introspector_of(introspector)?, array(headers, count)?, out(bearer)?) };
+        // SAFETY: the caller's promise, for each header.
+        let pairs = headers.iter().map(|header| unsafe { (string(&header.name), string(&header.value)) });
+        let token = credential::bearer(pairs)?;
+        bearer.token = token.as_ptr();
+        bearer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
+        bearer.key = introspector.key(token);
+        Ok(())
+    })
+}
+
+/// Reads a server's answer of status 200.
+///
+/// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
+/// `TokenExpired`, `TokenNotYetValid`: it is not to be accepted. `ServerAnswerInvalid`: nothing is known about it.
+/// `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
+/// lengths in `verdict` say what is needed.
+///
+/// # Safety
+/// `content_type` and `body` must be readable for their lengths, `verdict` writable for one value, `text` for
+/// `capacity` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_introspector_read(
+    introspector: *const rn_introspector,
+    content_type: *const u8,
+    content_type_length: usize,
+    body: *const u8,
+    body_length: usize,
+    now: i64,
+    verdict: *mut rn_verdict,
+    text: *mut u8,
+    capacity: usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (introspector, content_type, body, verdict) = unsafe {
+            (
+                introspector_of(introspector)?,
+                bytes(content_type, content_type_length)?,
+                bytes(body, body_length)?,
+                out(verdict)?,
+            )
+        };
+        let content_type = std::str::from_utf8(content_type).map_err(|_| Reason::ServerAnswerInvalid)?;
+        let read = introspector.read(content_type, body, now)?;
+        verdict.expires_at = read.expires_at.unwrap_or(0);
+        verdict.scope_length = read.scope.len() as u32; // no longer than the answer
+        verdict.forward_length = read.forward.len() as u32;
+        // SAFETY: the caller's promise; the length goes nowhere.
+        unsafe { write_bytes((read.scope + &read.forward).as_bytes(), text, capacity, &mut 0) }
+    })
+}
+
+/// # Safety
+/// The texts of `options` must be readable for their lengths.
+unsafe fn new_introspector(options: &rn_introspector_options) -> Result<Introspector, ConfigError> {
+    let invalid = |sentence: &str| ConfigError::new(Reason::SettingInvalid, sentence);
+    let read = |data, length| {
+        // SAFETY: the caller's promise.
+        unsafe { bytes(data, length) }.map_err(|_| invalid("a text of the options is null"))
+    };
+    let text = |data, length| {
+        std::str::from_utf8(read(data, length)?).map_err(|_| invalid("a text of the options is not UTF-8"))
+    };
+    let path =
+        |data, length| read(data, length).map(|path| (!path.is_empty()).then(|| Path::new(OsStr::from_bytes(path))));
+    let key_id = text(options.signing_key_id, options.signing_key_id_length)?;
+    Introspector::new(Options {
+        identity: read(options.identity, options.identity_length)?,
+        verify_key: path(options.verify_key, options.verify_key_length)?,
+        signing_key: path(options.signing_key, options.signing_key_length)?,
+        signing_key_id: (!key_id.is_empty()).then_some(key_id),
+        claim_headers: ClaimHeaders::parse(text(options.claim_headers, options.claim_headers_length)?)?,
+        lifetime: options.lifetime,
+    })
+}
+
+/// # Safety
+/// `introspector` must be null or a live handle.
+unsafe fn introspector_of<'a>(introspector: *const rn_introspector) -> Result<&'a Introspector, Reason> {
+    // SAFETY: the caller's promise.
+    unsafe { introspector.as_ref() }.map(|introspector| &introspector.0).ok_or(Reason::InvalidArgument)
+}

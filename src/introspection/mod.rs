@@ -1,0 +1,198 @@
+//! Phantom tokens: what an authorization server says of an opaque token, and what the API receives in its place.
+//!
+//! ```text
+//! answer (type, body) ── read ──► Verdict: the scope, when it ends, and what to pass on
+//! ```
+//!
+//! Three kinds of answers are understood: `application/jwt`, a JWT for the API (the phantom token pattern);
+//! `application/token-introspection+jwt` (RFC 9701); `application/json` (RFC 7662). Which is which follows from the
+//! media type alone. Whatever else comes back is the server's fault and never a verdict on the token.
+
+mod forward;
+mod signer;
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+pub use forward::ClaimHeaders;
+pub use signer::Signer;
+
+use crate::error::{ConfigError, Reason};
+use crate::gateway::{load, sha256};
+use crate::jwt::{Claims, Compact, KeySet, Policy, check_expiry, check_not_before, check_signature, parse_object};
+
+/// The longest JWT that is taken from an authorization server, in bytes.
+pub const MAX_JWT_BYTES: usize = 32 * 1024;
+
+/// The longest answer that is read, in bytes: a JWT of [`MAX_JWT_BYTES`] and some.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// `typ` of an introspection answer that is a JWT (RFC 9701 §5).
+const INTROSPECTION_TYP: &str = "token-introspection+jwt";
+
+/// What an introspector is made of.
+pub struct Options<'a> {
+    /// Everything that an answer depends on and that is not a key: names the configuration in caches.
+    pub identity: &'a [u8],
+    /// File with the key or keys that the server's JWTs are signed with; `None`: the connection is trusted.
+    pub verify_key: Option<&'a Path>,
+    /// File with a private key in PEM that signs what the API receives; `None`: the server's JWT goes on as it is.
+    pub signing_key: Option<&'a Path>,
+    /// The `kid` of what is signed.
+    pub signing_key_id: Option<&'a str>,
+    /// Claims that become headers for the API, in place of a JWT.
+    pub claim_headers: ClaimHeaders,
+    /// How long a signed JWT lives when the server says no `exp`, in seconds.
+    pub lifetime: u32,
+}
+
+/// How the answers of one authorization server are read. Made once for each configuration.
+pub struct Introspector {
+    identity: [u8; 32],
+    verify_keys: Option<KeySet>,
+    signer: Option<Signer>,
+    claim_headers: ClaimHeaders,
+    lifetime: u32,
+}
+
+/// An active token.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The scopes, separated by blanks; empty when the server names none.
+    pub scope: String,
+    /// When the token, or the JWT, ends: seconds since the epoch.
+    pub expires_at: Option<i64>,
+    /// What the API receives: `Bearer …`, or with claim headers a line `Name: value` for each.
+    pub forward: String,
+}
+
+impl Introspector {
+    /// Reads the keys.
+    pub fn new(options: Options) -> Result<Introspector, ConfigError> {
+        let verify_keys = options.verify_key.map(|path| load(path, KeySet::parse)).transpose()?;
+        let signer = match options.signing_key {
+            Some(path) => Some(load(path, |text| Signer::parse(text, options.signing_key_id))?),
+            None => None,
+        };
+        // A verdict must never outlive the keys that it was made under.
+        let verify_identity = verify_keys.as_ref().map_or([0; 32], KeySet::identity);
+        let signer_identity = signer.as_ref().map_or([0; 32], Signer::identity);
+        let parts = [b"route_native introspection 1", &verify_identity[..], &signer_identity, options.identity];
+        Ok(Introspector {
+            identity: sha256(&parts),
+            verify_keys,
+            signer,
+            claim_headers: options.claim_headers,
+            lifetime: options.lifetime,
+        })
+    }
+
+    /// The token's name in a cache: a digest of the configuration and the token.
+    pub fn key(&self, token: &[u8]) -> [u8; 32] {
+        sha256(&[&self.identity, token])
+    }
+
+    /// Reads an answer of status 200. `content_type` is the header as received.
+    ///
+    /// `TokenInactive`, `TokenExpired`, `TokenNotYetValid`: the token is not to be accepted. `ServerAnswerInvalid`:
+    /// nothing is known about it. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive.
+    pub fn read(&self, content_type: &str, body: &[u8], now: i64) -> Result<Verdict, Reason> {
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(Reason::ServerAnswerInvalid);
+        }
+        let media_type = content_type.split(';').next().unwrap_or_default().trim_ascii();
+        match media_type.to_ascii_lowercase().as_str() {
+            "application/jwt" => self.read_jwt(body, now),
+            "application/token-introspection+jwt" => self.read_signed_answer(body, now),
+            "application/json" => {
+                let members = parse_object(body).ok_or(Reason::ServerAnswerInvalid)?;
+                self.read_members(members, None, now)
+            }
+            _ => Err(Reason::ServerAnswerInvalid),
+        }
+    }
+
+    /// A JWT for the API.
+    fn read_jwt(&self, body: &[u8], now: i64) -> Result<Verdict, Reason> {
+        let (token, claims, _) = self.open(body)?;
+        let times = Policy { require_exp: false, ..Policy::default() };
+        check_expiry(&claims, &times, now).map_err(of_server)?;
+        check_not_before(&claims, &times, now).map_err(of_server)?;
+        self.verdict(claims.members, Some(token), now)
+    }
+
+    /// An answer that is signed (RFC 9701): what it says of the token is in one claim.
+    fn read_signed_answer(&self, body: &[u8], now: i64) -> Result<Verdict, Reason> {
+        let (token, mut claims, typ) = self.open(body)?;
+        // Any other JWT of the same server could be passed off as an answer (RFC 9701 §8.1).
+        if typ.as_deref() != Some(INTROSPECTION_TYP) {
+            return Err(Reason::ServerAnswerInvalid);
+        }
+        match claims.members.remove("token_introspection") {
+            Some(Value::Object(members)) => self.read_members(members, Some(token), now),
+            _ => Err(Reason::ServerAnswerInvalid),
+        }
+    }
+
+    /// The members of RFC 7662 §2.2.
+    fn read_members(&self, mut members: Map<String, Value>, token: Option<&str>, now: i64) -> Result<Verdict, Reason> {
+        match members.remove("active") {
+            Some(Value::Bool(true)) => {}
+            Some(Value::Bool(false)) => return Err(Reason::TokenInactive),
+            _ => return Err(Reason::ServerAnswerInvalid),
+        }
+        let claims = Claims { json: Vec::new(), members };
+        let times = Policy { require_exp: false, ..Policy::default() };
+        check_expiry(&claims, &times, now).map_err(of_server)?;
+        check_not_before(&claims, &times, now).map_err(of_server)?;
+        self.verdict(claims.members, token, now)
+    }
+
+    /// Takes a JWT of the server apart, verifies it when keys are configured, and returns it with its claims and type.
+    fn open<'a>(&self, body: &'a [u8]) -> Result<(&'a str, Claims, Option<String>), Reason> {
+        let token = std::str::from_utf8(body.trim_ascii()).map_err(|_| Reason::ServerAnswerInvalid)?;
+        let compact = Compact::parse_within(token.as_bytes(), MAX_JWT_BYTES).map_err(of_server)?;
+        if let Some(keys) = &self.verify_keys {
+            check_signature(&compact, keys, &Policy::default()).map_err(of_server)?;
+        }
+        let claims = compact.unverified_claims().map_err(of_server)?;
+        Ok((token, claims, compact.header.media_type()))
+    }
+
+    fn verdict(&self, members: Map<String, Value>, token: Option<&str>, now: i64) -> Result<Verdict, Reason> {
+        let scope = scope(&members)?;
+        let claims = Claims { json: Vec::new(), members };
+        let mut expires_at = claims.expires_at().map_err(of_server)?;
+        let forward = if !self.claim_headers.is_empty() {
+            self.claim_headers.write(&claims.members)
+        } else if let Some(signer) = &self.signer {
+            let end = *expires_at.get_or_insert(now.saturating_add(self.lifetime.into()));
+            format!("Bearer {}", signer.sign(claims.members, now, end)?)
+        } else {
+            format!("Bearer {}", token.ok_or(Reason::KeyUnsupported)?)
+        };
+        Ok(Verdict { scope, expires_at, forward })
+    }
+}
+
+/// `scope`: a string (RFC 7662, RFC 9068) or, with some servers, an array of strings.
+fn scope(members: &Map<String, Value>) -> Result<String, Reason> {
+    match members.get("scope") {
+        None => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Array(items)) => {
+            let names: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            Ok(names.ok_or(Reason::ServerAnswerInvalid)?.join(" "))
+        }
+        Some(_) => Err(Reason::ServerAnswerInvalid),
+    }
+}
+
+/// What is wrong with a server's answer says nothing about the client's token, except that its time is over.
+fn of_server(reason: Reason) -> Reason {
+    match reason {
+        Reason::TokenExpired | Reason::TokenNotYetValid => reason,
+        _ => Reason::ServerAnswerInvalid,
+    }
+}

@@ -1,0 +1,176 @@
+//! What an authorization server's answer means, and what the API receives.
+
+mod support;
+
+use std::path::Path;
+
+use route_native::error::Reason;
+use route_native::introspection::{ClaimHeaders, Introspector, MAX_ANSWER_BYTES, MAX_JWT_BYTES, Options, Verdict};
+use route_native::jwt::{KeySet, Policy, verify};
+use serde_json::{Value, json};
+use support::{NOW, RsaKey};
+
+const JWT: &str = "application/jwt";
+const SIGNED: &str = "application/token-introspection+jwt; charset=utf-8";
+const JSON: &str = "Application/JSON;charset=UTF-8";
+
+struct Files {
+    directory: tempfile::TempDir,
+    key: RsaKey,
+}
+
+impl Files {
+    fn new() -> Files {
+        let files = Files { directory: tempfile::tempdir().unwrap(), key: RsaKey::generate(2048) };
+        std::fs::write(files.path("public.pem"), &files.key.public_pem).unwrap();
+        std::fs::write(files.path("private.pem"), &files.key.private_pem).unwrap();
+        files
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+fn options(identity: &[u8]) -> Options<'_> {
+    Options {
+        identity,
+        verify_key: None,
+        signing_key: None,
+        signing_key_id: None,
+        claim_headers: ClaimHeaders::default(),
+        lifetime: 300,
+    }
+}
+
+fn plain() -> Introspector {
+    Introspector::new(options(b"a")).unwrap()
+}
+
+/// A JWT whose signature nobody looks at.
+fn unsigned(header: Value, claims: &Value) -> String {
+    support::token(&header, claims, |_| b"sig".to_vec())
+}
+
+#[test]
+fn a_jwt_goes_on_as_it_came_with_its_scope_and_its_end() {
+    let token = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": "read write", "exp": NOW + 60 }));
+    let expected =
+        Verdict { scope: "read write".into(), expires_at: Some(NOW + 60), forward: format!("Bearer {token}") };
+    assert_eq!(plain().read(JWT, format!(" {token}\n").as_bytes(), NOW), Ok(expected));
+    let listed = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": ["read", "write"] }));
+    assert_eq!(plain().read(JWT, listed.as_bytes(), NOW).unwrap().scope, "read write");
+}
+
+#[test]
+fn the_end_of_a_token_is_the_tokens_fault_and_all_else_the_servers() {
+    let read = |claims: Value| plain().read(JWT, unsigned(json!({ "alg": "RS256" }), &claims).as_bytes(), NOW).err();
+    assert_eq!(read(json!({ "exp": NOW - 5 })), Some(Reason::TokenExpired));
+    assert_eq!(read(json!({ "exp": NOW - 4 })), None);
+    assert_eq!(read(json!({ "nbf": NOW + 6 })), Some(Reason::TokenNotYetValid));
+    for claims in [json!({ "exp": "never" }), json!({ "exp": null }), json!({ "nbf": -1 }), json!({ "scope": 1 })] {
+        assert_eq!(read(claims.clone()), Some(Reason::ServerAnswerInvalid), "{claims}");
+    }
+    let whole = unsigned(json!({ "alg": "RS256" }), &json!({ "fill": "x".repeat(MAX_JWT_BYTES * 3 / 4 - 200) }));
+    assert!(whole.len() <= MAX_JWT_BYTES && plain().read(JWT, whole.as_bytes(), NOW).is_ok());
+    let large = unsigned(json!({ "alg": "RS256" }), &json!({ "fill": "x".repeat(MAX_JWT_BYTES * 3 / 4) }));
+    for (media_type, body) in [
+        (JWT, "a.b.c"),
+        (JWT, large.as_str()),
+        (JWT, &" ".repeat(MAX_ANSWER_BYTES + 1)),
+        (JSON, "{}"),
+        (JSON, r#"{"active":"true"}"#),
+        (JSON, r#"{"active":false,"active":true}"#),
+        (JSON, r#"{"active":true} x"#),
+        ("text/html", r#"{"active":true}"#),
+        ("", r#"{"active":true}"#),
+        (SIGNED, r#"{"active":true}"#),
+    ] {
+        assert_eq!(plain().read(media_type, body.as_bytes(), NOW), Err(Reason::ServerAnswerInvalid), "{media_type}");
+    }
+}
+
+#[test]
+fn an_inactive_token_is_inactive_in_either_form() {
+    assert_eq!(plain().read(JSON, br#"{"active":false,"exp":"never"}"#, NOW), Err(Reason::TokenInactive));
+    let header = json!({ "alg": "RS256", "typ": "application/Token-Introspection+JWT" });
+    let signed = unsigned(header, &json!({ "token_introspection": { "active": false } }));
+    assert_eq!(plain().read(SIGNED, signed.as_bytes(), NOW), Err(Reason::TokenInactive));
+}
+
+#[test]
+fn a_signed_answer_says_by_its_type_that_it_is_one() {
+    let claims = json!({ "token_introspection": { "active": true, "scope": "read", "exp": NOW + 9 } });
+    let read = |header: Value| plain().read(SIGNED, unsigned(header, &claims).as_bytes(), NOW);
+    let verdict = read(json!({ "alg": "RS256", "typ": "token-introspection+jwt" })).unwrap();
+    assert_eq!((verdict.scope.as_str(), verdict.expires_at), ("read", Some(NOW + 9)));
+    for header in [json!({ "alg": "RS256" }), json!({ "alg": "RS256", "typ": "at+jwt" })] {
+        assert_eq!(read(header), Err(Reason::ServerAnswerInvalid));
+    }
+}
+
+#[test]
+fn with_a_key_an_unverified_answer_is_none() {
+    let files = Files::new();
+    let path = files.path("public.pem");
+    let introspector = Introspector::new(Options { verify_key: Some(&path), ..options(b"a") }).unwrap();
+    let claims = json!({ "sub": "s" });
+    assert!(introspector.read(JWT, files.key.token("RS256", &claims).as_bytes(), NOW).is_ok());
+    let others = RsaKey::generate(2048).token("RS256", &claims);
+    let none = unsigned(json!({ "alg": "none" }), &claims);
+    for token in [others, none] {
+        assert_eq!(introspector.read(JWT, token.as_bytes(), NOW), Err(Reason::ServerAnswerInvalid));
+    }
+}
+
+#[test]
+fn plain_json_needs_to_be_told_what_the_api_receives() {
+    let files = Files::new();
+    let body = br#"{"active":true,"sub":"s","scope":"read"}"#;
+    assert_eq!(plain().read(JSON, body, NOW), Err(Reason::KeyUnsupported));
+
+    let path = files.path("private.pem");
+    let signing = Options { signing_key: Some(&path), signing_key_id: Some("k1"), ..options(b"a") };
+    let verdict = Introspector::new(signing).unwrap().read(JSON, body, NOW).unwrap();
+    assert_eq!(verdict.expires_at, Some(NOW + 300));
+    let token = verdict.forward.strip_prefix("Bearer ").unwrap();
+    let keys = KeySet::parse(files.key.public_pem.as_bytes()).unwrap();
+    let claims = verify(token.as_bytes(), &keys, &Policy::default(), NOW).unwrap().members;
+    let expected = json!({ "sub": "s", "scope": "read", "iat": NOW, "exp": NOW + 300 });
+    assert_eq!(Value::Object(claims), expected);
+
+    let claim_headers = ClaimHeaders::parse("X-Sub: sub").unwrap();
+    let verdict = Introspector::new(Options { claim_headers, ..options(b"a") }).unwrap().read(JSON, body, NOW).unwrap();
+    assert_eq!(verdict.forward, "X-Sub: s\n");
+}
+
+#[test]
+fn another_configuration_or_key_is_another_name_in_the_cache() {
+    let files = Files::new();
+    let (public, private) = (files.path("public.pem"), files.path("private.pem"));
+    let key = |options| Introspector::new(options).unwrap().key(b"token");
+    let names = [
+        key(options(b"a")),
+        key(options(b"b")),
+        key(Options { verify_key: Some(&public), ..options(b"a") }),
+        key(Options { signing_key: Some(&private), ..options(b"a") }),
+    ];
+    for (at, name) in names.iter().enumerate() {
+        assert!(!names[..at].contains(name), "{at}");
+    }
+    assert_eq!(plain().key(b"token"), names[0]);
+    assert_ne!(plain().key(b"token2"), names[0]);
+}
+
+#[test]
+fn a_key_file_that_cannot_be_used_is_one_sentence() {
+    let files = Files::new();
+    let public = files.path("public.pem");
+    for options in [
+        Options { verify_key: Some(Path::new("/no/such/file")), ..options(b"a") },
+        Options { signing_key: Some(&public), ..options(b"a") },
+    ] {
+        let error = Introspector::new(options).err().expect("refused");
+        assert!(error.sentence.starts_with("the key file /"), "{error}");
+    }
+}
