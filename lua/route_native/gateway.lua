@@ -14,7 +14,8 @@ local request = require "route_native.request"
 local response = require "route_native.response"
 
 local ffi_string = ffi.string
-local current, has_query, headers_of, set = request.current, request.has_query, request.headers, request.set
+local current, headers_of, set = request.current, request.headers, request.set
+local has_query, is_set = request.has_query, request.is_set
 local ngx = ngx
 local time = ngx.time
 
@@ -148,20 +149,20 @@ local function resolve_from_query(r, token, now)
     return resolve_token(r, now, token)
 end
 
--- The token in the query, taken out of it: by query_token.conf before, or else here.
-local function token_of_query()
+-- The token that query_token.conf has taken out of the query before.
+local function token_taken_before()
     local token = ngx.var.query_token
-    if token == nil then
-        return query.take()
-    end
     return token ~= "" and token or nil
 end
 
 -- Sets $target, or ends the request with 401 (the token) or 503 (keys or dictionary).
 function _M.resolve()
     local r = current()
+    local query_token
     -- Also when a header has the token: what is in the query must not be passed on.
-    local query_token = has_query(r) and token_of_query()
+    if has_query(r) and not is_set(r, "query_token") then
+        query_token = query.take()
+    end
     if not gateway then
         return unavailable()
     end
@@ -173,7 +174,7 @@ function _M.resolve()
     elseif status == NOT_CACHED then
         return resolve_token(r, now)
     elseif status == TOKEN_MISSING then
-        return resolve_from_query(r, query_token, now)
+        return resolve_from_query(r, query_token or token_taken_before(), now)
     end
     return refuse(r, status)
 end
