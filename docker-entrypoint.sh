@@ -91,13 +91,20 @@ check_keys
 set -- -e stderr -p "$etc" -c "$etc/nginx.conf"
 said=$("$NGINX_BINARY" "$@" -t -q 2>&1) || explain "$said"
 
+# Passes a signal on. $! is for one between nginx's start and the next line; before that there is nothing to tell.
+pass_on() {
+    nginx=${nginx:-${!:-}}
+    [ -z "$nginx" ] || kill "-$1" "$nginx"
+}
+
+# Set before nginx starts: a signal that meets no trap would end this script and leave nginx behind.
 nginx='' timer=''
 trap drain TERM QUIT
+trap 'pass_on TERM' INT
+trap 'pass_on HUP' HUP
+trap 'pass_on USR1' USR1
 "$NGINX_BINARY" "$@" &
 nginx=$!
-trap 'kill -TERM "$nginx"' INT
-trap 'kill -HUP "$nginx"' HUP
-trap 'kill -USR1 "$nginx"' USR1
 
 # A signal ends `wait` early; the loop ends with nginx and its status.
 while :; do
