@@ -24,6 +24,12 @@ export -f run_one
 
 printf '%s\n' "$@" | xargs -P 2 -I {} bash -c 'run_one {}'
 
+# What failed once more, so that the end of a long log tells it.
+awk 'FNR == 1 { failed = 0 }
+     failed
+     /^[0-9]+ success/ { failed = $4 + $7; if (failed) print "\nfailed in " FILENAME }' "$results"/* \
+    | head -c 8000
+
 awk '/^[0-9]+ success/ { passed += $1; failed += $4 + $7; skipped += $10 }
      END { line = "specs: " passed " passed, " failed " failed"
            if (skipped) line = line ", " skipped " skipped"
