@@ -279,6 +279,16 @@ describe("token sources", function()
             check(5, running, 401, { query = "token=" .. fresh[5] })
         end)
 
+        it("when it stands behind a fragment, which hides the query from nginx", function()
+            for _, endpoint in ipairs { "/filer", "/console" } do
+                local path = unique(endpoint)
+                local response = down:request { path = path .. "#?jwt_token=" .. fresh[7] }
+                assert.equal(400, response.status)
+                assert.truthy(down:logged(path))
+            end
+            absent_from_logs(down, fresh[7])
+        end)
+
         it("when the request is refused before anything of ours runs", function()
             local path = unique()
             local response = http.raw(running.port, ("GET %s?jwt_token=%s HTTP/1.1\r\nHost: a b\r\n\r\n")
