@@ -141,6 +141,8 @@ describe("token sources", function()
                 assert.equal(path .. "?a=%2F+b&&c=&d", seen_at(path .. "?a=%2F+b&" .. jwt .. "&&c=&d"))
                 assert.equal(path .. "?a=1&b=?/&my_jwt_token=x", seen_at(path .. "?a=1&b=?/&my_jwt_token=x&" .. jwt))
                 assert.equal(path .. "?z", seen_at(path .. "?" .. jwt .. "&z"))
+                -- The same token under other names goes no further either.
+                assert.equal(path .. "?x=&y=z", seen_at(("%s?x=%s&%s&y=%sz"):format(path, one, jwt, one)))
             end
         end)
 
@@ -263,6 +265,8 @@ describe("token sources", function()
         it("when the same token stands elsewhere in the query too", function()
             check(3, down, 502, { query = ("x=%s&jwt_token=%s&y=%s"):format(fresh[3], fresh[3], fresh[3]) })
             check(3, down, 502, { query = "jwt_token=" .. fresh[3], headers = { { "Authorization", fresh[3] } } })
+            check(3, down, 502, { query = ("jwt_token=%s&jwt_token=%s&x=%s"):format(fresh[3], fresh[3], fresh[3]),
+                endpoint = "/console" })
         end)
 
         it("when the body is too large", function()

@@ -90,12 +90,7 @@ local function query_source(name)
             if not arguments or not find(arguments, "=", 1, true) then
                 return nil
             end
-            local kept, tokens = query.split(arguments, name)
-            for _, token in ipairs(tokens) do
-                if token ~= "" then
-                    query.scrub(token)
-                end
-            end
+            local kept, tokens = query.extract(arguments, name)
             if #tokens > 0 then
                 ngx.req.set_uri_args(table.concat(kept, "&"))
             end

@@ -57,6 +57,33 @@ local function scrub(token)
     scrub_variable(r, "request_uri", uri, find(uri, "?", 1, true), token)
 end
 
+-- Takes a token out of the other arguments too: the upstream's URL is in nginx's error log when it cannot be reached.
+local function remove_from(arguments, token)
+    for i, argument in ipairs(arguments) do
+        local at = find(argument, token, 1, true)
+        while at do
+            argument = sub(argument, 1, at - 1) .. sub(argument, at + #token)
+            at = find(argument, token, at, true)
+        end
+        arguments[i] = argument
+    end
+end
+
+-- Takes the argument `name` (in lower case) out of a query and out of nginx's memory. Returns the arguments to pass on
+-- and the tokens, each a list.
+function _M.extract(query, name)
+    local kept, tokens = split(query, name)
+    if #tokens > 1 then
+        -- They are refused together, and one search for each would cost a request of 32 KB a quarter of a second.
+        scrub(query)
+        return {}, tokens
+    elseif #tokens == 1 and tokens[1] ~= "" then
+        remove_from(kept, tokens[1])
+        scrub(tokens[1])
+    end
+    return kept, tokens
+end
+
 -- A page that was opened with a token in its URL sends it along as the Referer of what it loads, and nginx's error log
 -- shows referrers. All of the query is overwritten.
 function _M.scrub_referer()
@@ -67,15 +94,6 @@ function _M.scrub_referer()
     end
 end
 
--- The path and query that the upstream is to receive: the path as the client sent it, the query without tokens.
-local function uri_with(arguments)
-    local path = var.request_uri:match("^[^?]*")
-    if #arguments > 0 then
-        path = path .. "?" .. concat(arguments, "&")
-    end
-    return path
-end
-
 -- Takes the token out of the query and returns it; nil when there is none.
 -- Several tokens come back joined by a comma, which no token may hold: they are refused together.
 function _M.take()
@@ -83,30 +101,28 @@ function _M.take()
     if not query or query == "" then
         return nil
     end
+    -- As the client sent it, read while its question mark stands: a token may hold one, and be overwritten.
+    local uri = var.request_uri:match("^[^?]*")
     local kept, tokens
     -- A token has dots; a bare word without one is the desktop's own.
     if var.token_is_query == "1" and not find(query, "=", 1, true) and find(query, ".", 1, true) then
         kept, tokens = {}, { query }
+        scrub(query)
     else
-        kept, tokens = split(query, ARGUMENT)
+        kept, tokens = _M.extract(query, ARGUMENT)
     end
     if #tokens == 0 then
         return nil
     end
-    local uri = uri_with(kept)
-    -- Several are refused together, and one search for each would cost a request of 32 KB a quarter of a second.
-    if #tokens > 1 then
-        scrub(query)
-    elseif tokens[1] ~= "" then
-        scrub(tokens[1])
+    local arguments = concat(kept, "&")
+    if arguments ~= "" then
+        uri = uri .. "?" .. arguments
     end
     -- A configuration that passes requests on without $route_uri gets its query from nginx.
     if not request.set(request.current(), "route_uri", uri, #uri) then
-        ngx.req.set_uri_args(concat(kept, "&"))
+        ngx.req.set_uri_args(arguments)
     end
     return concat(tokens, ",")
 end
-
-_M.split, _M.scrub = split, scrub
 
 return _M
