@@ -39,6 +39,15 @@ function _M.address(text)
     return host, port
 end
 
+-- Connects to the address of `self`, a port or a socket, out of the pool of that name where one is kept there.
+function _M.connect(self, connection, timeout, pool)
+    connection:set_timeout(timeout)
+    if self.port then
+        return connection:connect(self.host, self.port, { pool = pool })
+    end
+    return connection:connect(self.host, { pool = pool })
+end
+
 -- Runs `operation(connection)` on a connection of `self`, which brings open(pool) and keep(connection). The operation
 -- returns `healthy` and its results; a connection that is not healthy is not used again.
 --

@@ -28,13 +28,8 @@ function store:open(pool)
     if not connection then
         return nil, err
     end
-    connection:set_timeout(self.timeout)
     local connected
-    if self.port then
-        connected, err = connection:connect(self.host, self.port, { pool = pool })
-    else
-        connected, err = connection:connect(self.host, { pool = pool })
-    end
+    connected, err = client.connect(self, connection, self.timeout, pool)
     return connected and connection, err
 end
 

@@ -87,13 +87,8 @@ function node:open(pool)
     if not connection then
         return nil, err
     end
-    connection:set_timeout(settings.timeout)
     local connected
-    if self.port then
-        connected, err = connection:connect(self.host, self.port, { pool = pool })
-    else
-        connected, err = connection:connect(self.host, { pool = pool })
-    end
+    connected, err = client.connect(self, connection, settings.timeout, pool)
     if connected and (connection:get_reused_times() or 0) == 0 then
         connected, err = introduce(connection, settings)
         if not connected then
