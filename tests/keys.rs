@@ -272,3 +272,30 @@ fn what_a_jwk_says_about_its_key_is_part_of_its_identity() {
     assert_ne!(of(json!({ "kid": "a" })), of(json!({ "kid": "b" })));
     assert_ne!(of(json!({})), of(json!({ "kid": "a" })));
 }
+
+/// RFC 9864 names EdDSA with Ed25519 anew: either name in a token, a policy or a JWK stands for the other one too.
+#[test]
+fn ed25519_has_two_names() {
+    let key = ed25519();
+    let signed = |name: &str| {
+        let sign = |message: &[u8]| {
+            let text = jsonwebtoken::crypto::sign(message, &key.encoding, jsonwebtoken::Algorithm::EdDSA);
+            URL_SAFE_NO_PAD.decode(text.expect("jsonwebtoken signs")).expect("base64url")
+        };
+        token(&json!({ "alg": name }), &claims(), sign)
+    };
+    let jwk = |alg| keys(merged(okp_jwk("Ed25519", &key.point), json!({ "alg": alg })).to_string());
+    let policy = |name| Policy { algorithms: Some(vec![name]), ..Policy::default() };
+    for name in ["EdDSA", "Ed25519"] {
+        let token = signed(name);
+        for keys in [keys(&key.public_pem), jwk("EdDSA"), jwk("Ed25519")] {
+            for policy in [Policy::default(), policy(Algorithm::EdDSA), policy(Algorithm::Ed25519)] {
+                assert!(verify(token.as_bytes(), &keys, &policy, NOW).is_ok(), "{name}");
+            }
+            let other = verify(token.as_bytes(), &keys, &policy(Algorithm::ES256), NOW).err();
+            assert_eq!(other, Some(Reason::AlgorithmNotAllowed), "{name}");
+        }
+        assert_eq!(refusal(&token, &keys(p256().public_pem)), Some(Reason::AlgorithmNotAllowed), "{name}");
+    }
+    assert_eq!(refusal(&signed("Ed448"), &keys(key.public_pem)), Some(Reason::AlgorithmNotAllowed));
+}

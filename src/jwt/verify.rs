@@ -97,7 +97,7 @@ pub fn verify_compact(compact: &Compact, keys: &KeySet, policy: &Policy, now: i6
 /// Checks the signature: `AlgorithmNotAllowed`, `KeyNotFound` or `SignatureInvalid` when it does not hold.
 pub fn check_signature(compact: &Compact, keys: &KeySet, policy: &Policy) -> Result<(), Reason> {
     let algorithm = compact.header.algorithm.ok_or(Reason::AlgorithmNotAllowed)?;
-    if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.contains(&algorithm)) {
+    if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name.same_as(algorithm))) {
         return Err(Reason::AlgorithmNotAllowed);
     }
     keys.verify(algorithm, compact.header.key_id.as_deref(), compact.signing_input, &compact.signature)
