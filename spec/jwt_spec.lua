@@ -224,7 +224,7 @@ print((t("none") + b".").decode())]]):format(path)))
             ['jwt.verify("a.b.c", ("k"):rep(31))'] = "is an HMAC secret of fewer than 32 bytes",
             ['jwt.policy { issuers = "x" }'] = 'there is no policy field "issuers"',
             ['jwt.policy { leeway = -1 }'] = '"leeway" must be a whole number of seconds',
-            ['jwt.policy { leeway = 301 }'] = "the leeway must be 0 to 300 seconds",
+            ['jwt.policy { leeway = 301 }'] = 'the policy field "leeway" must be 0 to 300 seconds',
             ['jwt.policy { audience = {} }'] = '"audience" must be a string or a list of strings',
             ['jwt.policy { algorithms = "none" }'] = '"none" is no algorithm',
             ['jwt.policy { clock = 1 }'] = '"clock" must be a function',

@@ -53,7 +53,7 @@ impl Policy {
             token_type: given.text("type")?,
         };
         if policy.leeway > Self::MAX_LEEWAY {
-            return Err(given.invalid(&format!("the leeway must be 0 to {} seconds", Self::MAX_LEEWAY)));
+            return Err(given.wrong("leeway", &format!("0 to {} seconds", Self::MAX_LEEWAY)));
         }
         given.finish()?;
         Ok(policy)
