@@ -161,6 +161,7 @@ describe("the reference's programs", function()
         end
         local function statements(text) return (text:gsub("#[^\n]*", ""):gsub("%s+", " ")) end
         local shipped = statements(process.read(gateway.ROOT .. "/conf/examples/auth.conf"))
+            :gsub(" set_by_lua_block %$http1_only %b{}", ""):gsub(" if %(%$http1_only%) %b{}", "")
         local expected = LOCATIONS:gsub("check%-token", "examples/auth/check-token")
             :gsub("authenticator%.lua", "examples/auth/authenticator.lua"):gsub("flask%-app:5000", "$auth_backend")
             :gsub("= /login {", "= /reference/login {")
