@@ -1,5 +1,5 @@
--- The example over HTTPS, with HTTP/1.1 and with HTTP/2. Before lua-nginx-module 0.10.28 (OpenResty 1.27.1.2) there are no
--- subrequests over HTTP/2, so that a login cannot be answered there: it is a 505 at once. Everything else works.
+-- The example over HTTPS, with HTTP/1.1 and with HTTP/2. Before lua-nginx-module 0.10.28 (OpenResty 1.27.1.2) there
+-- are no subrequests over HTTP/2, so that a login cannot be answered there: it is a 505 at once. All else works.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -11,8 +11,8 @@ local LOGIN = '{"username":"demo","password":"demo"}'
 describe("the auth example over HTTPS", function()
     local running, directory
 
-    -- Runs curl on the server's socket; `arguments` end with paths, which share one connection. Returns a list of answers:
-    -- { version, status, body }.
+    -- Runs curl on the server's socket, for paths that share one connection. Returns an answer for each:
+    -- { status, body, connects }.
     local function curl(version, arguments, ...)
         local urls = {}
         for i, path in ipairs { ... } do
@@ -47,8 +47,9 @@ describe("the auth example over HTTPS", function()
 
     setup(function()
         directory = auth.directory()
-        local output, status = process.run(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
-            .. "-subj /CN=gateway.test -addext subjectAltName=DNS:gateway.test -keyout %s/key.pem -out %s/cert.pem")
+        local output, status = process.run(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+            .. "-days 2 -subj /CN=gateway.test -addext subjectAltName=DNS:gateway.test "
+            .. "-keyout %s/key.pem -out %s/cert.pem")
             :format(directory, directory))
         assert(status == 0, output)
         -- A name of a file, and no port that somebody else may take.
@@ -80,7 +81,8 @@ describe("the auth example over HTTPS", function()
         end
         local claims = { iss = "auth-example", exp = os.time() + 60, iat = os.time() }
         for header, statuses in pairs {
-            [bearer(token .. "x")] = { 403, 401 }, ["-H 'X: y'"] = { 403, 401 }, ["-H 'Authorization: Basic eDp5'"] = { 403, 401 },
+            [bearer(token .. "x")] = { 403, 401 }, ["-H 'X: y'"] = { 403, 401 },
+            ["-H 'Authorization: Basic eDp5'"] = { 403, 401 },
             [bearer(auth.token(directory, claims))] = { 200, 403 },
             [bearer(auth.token(directory, claims, ("f"):rep(32)))] = { 403, 401 },
             [raw .. " " .. raw] = { 403, 401 }, [bearer(("a"):rep(17000))] = { 403, 401 },

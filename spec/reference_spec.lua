@@ -6,6 +6,7 @@ local cjson = require "cjson"
 local gateway = require "support.gateway"
 local process = require "support.process"
 
+-- luacheck: push no max line length
 local CHECK_TOKEN = [[
 local jwt = require "resty.jwt"
 local authentication_token = ngx.var.http_authorization
@@ -22,7 +23,7 @@ local secret = require “jwt-secret" — the file containing the secret key
 local authenticator = “/authenticate" — the path of the location to evaluate, one that's defined inside the Nginx configuration
 local json = require ‘cjson' — a JSON module to decode upcoming response from the application and convert it to a Lua table
 
-ngx.req.read_body() — In order to pass the body, we should tell the nginx to read it 
+ngx.req.read_body() — In order to pass the body, we should tell the nginx to read it
 local request_options = {}
 request_options["method"] = ngx.HTTP_POST — change it to whatever method your upstream is listening to
 request_options["always_forward_body"] = true — it’s necessary to pass the body of request to the application
@@ -32,7 +33,7 @@ local res = ngx.location.capture(
 ) — and finally, we capture the result and save it inside a variable
 
 if res.status ~= 200 then
-    ngx.status = res.status  
+    ngx.status = res.status
     return ngx.say(res.body)
  else
     local resp_data = json.decode(res.body)
@@ -48,6 +49,7 @@ if res.status ~= 200 then
 end
 ]]
 
+-- luacheck: pop
 local LOCATIONS = [[
 location = /check {
     access_by_lua_file check-token.lua;
@@ -139,7 +141,8 @@ describe("the reference's programs", function()
             "eyJhbGciOiJub25lIn0." .. payload .. ".", "Bearer", "Bearer x", "Basic eDp5", "a.b.c", ("a"):rep(20000),
             auth.token(running.directory, good, ("x"):rep(32)),
             auth.token(running.directory, { exp = os.time() - 60 }, SECRET),
-            auth.token(running.directory, { exp = "never" }, SECRET), auth.token(running.directory, { nbf = 4e9 }, SECRET),
+            auth.token(running.directory, { exp = "never" }, SECRET),
+            auth.token(running.directory, { nbf = 4e9 }, SECRET),
         } do
             assert.equal(403, (check(authorization)), authorization)
         end

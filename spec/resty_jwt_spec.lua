@@ -1,5 +1,5 @@
--- What programs for lua-resty-jwt bring along besides a secret: certificates in tokens (x5u), Authorization headers, and
--- names of algorithms old and new.
+-- What programs for lua-resty-jwt bring along besides a secret: certificates in tokens (x5u), Authorization headers,
+-- and names of algorithms old and new.
 
 local process = require "support.process"
 local toolkit = require "support.toolkit"
@@ -8,9 +8,10 @@ local toolkit = require "support.toolkit"
 local AUTHORITIES = [[set -e
 cd %s/keys
 for ca in trusted rogue; do
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $ca.key -out $ca.crt -subj /CN=$ca -days 2 \
-    2>/dev/null
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $ca.leaf.key -out $ca.csr -subj /CN=leaf 2>/dev/null
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=$ca \
+    -keyout $ca.key -out $ca.crt 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=leaf \
+    -keyout $ca.leaf.key -out $ca.csr 2>/dev/null
   printf 'basicConstraints=CA:FALSE\n' > $ca.ext
   openssl x509 -req -in $ca.csr -CA $ca.crt -CAkey $ca.key -CAcreateserial -days 2 -extfile $ca.ext -out $ca.leaf.crt \
     2>/dev/null
@@ -97,7 +98,8 @@ describe("programs for lua-resty-jwt", function()
             local ok, message = pcall(resty.set_x5u_content_retriever, resty.new(), "https://issuer.example")
             local own, asked = resty.new(), 0
             own:set_x5u_content_retriever(function() asked = asked + 1 end)
-            local token = own:sign(read "rogue.leaf.key", { header = { alg = "ES256", x5u = "https://x" }, payload = {} })
+            local header = { alg = "ES256", x5u = "https://x" }
+            local token = own:sign(read "rogue.leaf.key", { header = header, payload = {} })
             assert(own:verify(nil, token).reason == "No trusted certs loaded")
             assert(own:verify(read "trusted.leaf.crt", token).reason == "Verification failed")
             return ok, message, asked

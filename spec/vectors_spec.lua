@@ -86,7 +86,9 @@ describe("the examples of the RFCs", function()
 
     it("are decrypted as far as their keys travel in a way that is offered", function()
         local example = EXAMPLES.encrypted[1]
-        local obj = eval("return resty:verify(resty:jwt_decode(a[1].secret), a[1].token, { none = function() end })", example)
+        local obj = eval([[
+            return resty:verify(resty:jwt_decode(a[1].secret), a[1].token, { none = function() end })
+        ]], example)
         assert.same({ true, true, example.plaintext }, { obj.valid, obj.verified, obj.payload })
         assert.equal(12, #EXAMPLES.refused_encrypted)
         for _, refused in ipairs(EXAMPLES.refused_encrypted) do

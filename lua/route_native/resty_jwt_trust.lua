@@ -44,8 +44,8 @@ local function embedded(x5c)
     return chain
 end
 
--- The program's own function says what is behind the URL. Nothing is fetched here: the URL is the sender's choice, and the
--- token is not verified yet.
+-- The program's own function says what is behind the URL. Nothing is fetched here: the URL is the sender's choice, and
+-- the token is not verified yet.
 local function retrieved(retriever, obj)
     if not retriever then
         return nil, "No function has been provided to retrieve the content pointed at by the 'x5u'."

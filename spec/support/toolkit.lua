@@ -1,5 +1,5 @@
--- What the specs of the JWT toolkit share: an nginx that runs the Lua that it is sent, two keys of every kind, and tokens
--- that PyJWT signs with them.
+-- What the specs of the JWT toolkit share: an nginx that runs the Lua that it is sent, two keys of every kind, and
+-- tokens that PyJWT signs with them.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -66,8 +66,8 @@ local function make_keys(directory)
     end
 end
 
--- Starts it. options: init (Lua for init_by_lua), locations (nginx configuration), prepare (called with what is returned,
--- before nginx starts).
+-- Starts it. options: init (Lua for init_by_lua), locations (nginx configuration), prepare (called with what is
+-- returned, before nginx starts).
 function _M.start(options)
     options = options or {}
     local self = setmetatable({ directory = auth.directory() }, toolkit)
