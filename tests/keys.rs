@@ -104,6 +104,26 @@ fn each_kind_of_jwk_verifies_what_its_key_signed() {
     assert_eq!(refusal(&signer().token("PS384", &claims()), &keys(signer().jwk(json!({})).to_string())), None);
 }
 
+/// Some writers leave the leading zero bytes of a coordinate out, PyJWT 2.6 among them.
+#[test]
+fn a_coordinate_may_lack_its_leading_zeros() {
+    let is_short = |point: &[u8]| point[1] == 0 || point[33] == 0;
+    let key = std::iter::repeat_with(p256).find(|key| is_short(&key.point)).expect("one of some hundred");
+    let (x, y) = coordinates(&key.point);
+    let short = |text: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(text).expect("base64url");
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        URL_SAFE_NO_PAD.encode(&bytes[zeros..])
+    };
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": short(&x), "y": short(&y) });
+    let token = encode(&Header::new(jsonwebtoken::Algorithm::ES256), &claims(), &key.encoding).expect("a token");
+    assert_eq!(refusal(&token, &keys(jwk.to_string())), None);
+    let longer =
+        |text: &str| URL_SAFE_NO_PAD.encode([&[0], &URL_SAFE_NO_PAD.decode(text).expect("base64url")[..]].concat());
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": longer(&x), "y": y });
+    assert_eq!(key_refusal(jwk.to_string()).0, Reason::KeyTooWeak);
+}
+
 #[test]
 fn the_alg_of_a_jwk_narrows_its_key_to_one_algorithm() {
     let keys = keys(signer().jwk(json!({ "alg": "PS256" })).to_string());
