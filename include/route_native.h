@@ -712,6 +712,12 @@ int32_t rn_session_id_check(const uint8_t *ring,
 // `text` must be readable for `text_length` bytes, `digest` writable for 64.
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
+// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
+//
+// # Safety
+// `name` must be readable for `name_length` bytes, `digest` writable for 32.
+int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
+
 // Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
 //
 // # Safety

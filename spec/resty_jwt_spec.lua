@@ -124,6 +124,63 @@ describe("programs for lua-resty-jwt", function()
         assert.is_true(raw)
     end)
 
+    it("find an encrypted token no better than its claims, and a signed one nowhere in it", function()
+        local verdicts = eval([[
+            local rsa = { read "RSA_own.pub", read "RSA_own.pem", read "RSA_other.pem" }
+            local now = ngx.time()
+            local verdicts = {}
+            local function verdict(key, token, ...)
+                local obj = resty:verify(key, token, ...)
+                assert(obj.valid == obj.verified and (obj.valid or type(obj.reason) == "string"))
+                assert(select(2, jwt.verify(token, jwt.key(rsa[1]))) == "token_malformed")
+                return obj.valid
+            end
+            for enc, size in pairs { A128GCM = 16, A256GCM = 32, ["A128CBC-HS256"] = 32, ["A256CBC-HS512"] = 64 } do
+                local secret = ("k"):rep(size)
+                for alg, keys in pairs { dir = { secret, secret, ("w"):rep(size) }, ["RSA-OAEP-256"] = rsa } do
+                    local function seal(claims)
+                        local header = { typ = "JWE", alg = alg, enc = enc }
+                        return resty:sign(keys[1], { header = header, payload = claims })
+                    end
+                    local good = seal { aud = "api", exp = now + 60 }
+                    local parts = {}
+                    for part in (good .. "."):gmatch("([^.]*)%.") do parts[#parts + 1] = part end
+                    local function with(i, part)
+                        local copy = { unpack(parts, 1, 5) }
+                        copy[i] = part
+                        return table.concat(copy, ".")
+                    end
+                    local other = {}
+                    for part in (seal { aud = "api", exp = now + 60, sub = "root" } .. "."):gmatch("([^.]*)%.") do
+                        other[#other + 1] = part
+                    end
+                    local aud = { aud = validators.equals("api") }
+                    verdicts[alg .. " " .. enc] = {
+                        verdict(keys[2], good), verdict(keys[2], good, aud),
+                        verdict(keys[3], good),
+                        verdict(keys[2], seal { exp = now - 60 }), verdict(keys[2], seal { exp = "never" }),
+                        verdict(keys[2], seal { nbf = now + 60 }), verdict(keys[2], seal { nbf = true }),
+                        verdict(keys[2], seal { aud = "other" }, aud), verdict(keys[2], seal { aud = 7 }, aud),
+                        verdict(keys[2], with(4, other[4])), verdict(keys[2], with(5, other[5])),
+                        verdict(keys[2], with(3, other[3])), verdict(keys[2], with(5, "")),
+                        verdict(keys[2], with(4, "")),
+                        verdict(keys[2], with(1, (resty:jwt_encode { alg = alg, enc = enc, zip = "DEF" }))),
+                        verdict(keys[2], good .. ".AA"), verdict(keys[2], good:match("^(.*)%.")),
+                    }
+                end
+            end
+            return verdicts
+        ]])
+        local count = 0
+        for name, list in pairs(verdicts) do
+            local expected = { true, true }
+            for i = 3, 17 do expected[i] = false end
+            assert.same(expected, list, name)
+            count = count + 1
+        end
+        assert.equal(8, count)
+    end)
+
     it("and those of route_native.jwt know EdDSA under its newer name too", function()
         local verdicts = eval([[
             local private, public = read "ED25519_own.pem", read "ED25519_own.pub"

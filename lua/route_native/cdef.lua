@@ -366,6 +366,8 @@ int32_t rn_session_id_check(const uint8_t *ring,
 
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
+int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
+
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
 
 int32_t rn_introspector_new(const rn_introspector_options *options,

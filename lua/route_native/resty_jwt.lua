@@ -175,8 +175,11 @@ local function secret_of(secret, header)
     elseif header.kid == nil then
         return nil, "secret function specified without kid in header"
     end
-    local found = secret(header.kid)
-    if type(found) ~= "string" then
+    -- The token is not verified yet, and its `kid` may be anything.
+    local ok, found = pcall(secret, header.kid)
+    if not ok then
+        return nil, type(found) == "table" and found.reason or "internal error"
+    elseif type(found) ~= "string" then
         return nil, "function returned nil for kid: " .. tostring(header.kid)
     end
     return found
