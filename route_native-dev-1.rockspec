@@ -69,6 +69,7 @@ build = {
             ["route_native.phantom.answer"] = "lua/route_native/phantom/answer.lua",
             ["route_native.phantom.introspect"] = "lua/route_native/phantom/introspect.lua",
             ["route_native.phantom.settings"] = "lua/route_native/phantom/settings.lua",
+            ["route_native.login_body"] = "lua/route_native/login_body.lua",
             ["route_native.phantom_token"] = "lua/route_native/phantom_token.lua",
             ["route_native.query"] = "lua/route_native/query.lua",
             ["route_native.rate_limit"] = "lua/route_native/rate_limit.lua",

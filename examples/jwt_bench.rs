@@ -1,6 +1,9 @@
 //! What a verification and a signature cost, for each algorithm, against the cryptographic library's own primitives on the
-//! same message: the difference is what reading and checking a token adds.
+//! same message: the difference is what reading and checking a token adds. Prints JSON, in microseconds a call.
+//!
+//! `jwt_bench MILLISECONDS`: how long each of them is measured; default 200.
 
+use std::env;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -11,11 +14,11 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as raw, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RsaKeyPair};
 use pem::Pem;
 use route_native::jwt::{Algorithm, Form, Issue, Keyring, Policy, sign, verify};
+use serde_json::{Map, Value, json};
 
 const NOW: i64 = 1_700_000_000;
 const CLAIMS: &[u8] =
     br#"{"sub":"ada","aud":"api","iss":"https://id.example","scope":"read write","name":"Ada Lovelace"}"#;
-const SPELL: Duration = Duration::from_millis(200);
 
 type Operation = Box<dyn Fn(&[u8], &[u8])>;
 
@@ -90,49 +93,65 @@ fn bench_of(algorithm: Algorithm) -> Bench {
         Algorithm::ES384 => ecdsa(&raw::ECDSA_P384_SHA384_FIXED, &raw::ECDSA_P384_SHA384_FIXED_SIGNING),
         Algorithm::ES512 => ecdsa(&raw::ECDSA_P521_SHA512_FIXED, &raw::ECDSA_P521_SHA512_FIXED_SIGNING),
         Algorithm::ES256K => ecdsa(&raw::ECDSA_P256K1_SHA256_FIXED, &raw::ECDSA_P256K1_SHA256_FIXED_SIGNING),
-        Algorithm::EdDSA => ed25519(),
+        Algorithm::EdDSA | Algorithm::Ed25519 => ed25519(),
         Algorithm::HS256 => secret(hmac::HMAC_SHA256),
         Algorithm::HS384 => secret(hmac::HMAC_SHA384),
         Algorithm::HS512 => secret(hmac::HMAC_SHA512),
     }
 }
 
-/// Microseconds of one call: the best of five spells, for the machine has other things to do.
-fn cost(call: impl Fn()) -> f64 {
-    let spell = || {
-        let (start, mut calls) = (Instant::now(), 0u32);
-        while start.elapsed() < SPELL / 5 {
+/// Microseconds of one call of each, in turns: the best of 20 spells, for the machine has other things to do.
+fn costs<const N: usize>(patience: Duration, calls: [&dyn Fn(); N]) -> [f64; N] {
+    let spell = |call: &dyn Fn()| {
+        let (start, mut count) = (Instant::now(), 0u32);
+        while count == 0 || start.elapsed() < patience / 20 {
             call();
-            calls += 1;
+            count += 1;
         }
-        start.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(count)
     };
-    (0..5).map(|_| spell()).fold(f64::INFINITY, f64::min)
+    let mut best = [f64::INFINITY; N];
+    for _ in 0..20 {
+        for (cost, call) in best.iter_mut().zip(calls) {
+            *cost = cost.min(spell(call));
+        }
+    }
+    best
+}
+
+/// The costs of one algorithm.
+fn measure(algorithm: Algorithm, patience: Duration) -> Value {
+    let bench = bench_of(algorithm);
+    let keyring = Keyring::from_texts(&[(bench.form, &bench.key)]).expect("a key");
+    let ring = keyring.ring();
+    let (keys, key) = (ring.verifying().expect("verifies"), ring.signing().expect("signs"));
+    let issue = Issue { algorithm: Some(algorithm), lifetime: Some(600), ..Issue::default() };
+    let token = sign(CLAIMS, key, &issue, NOW).expect("a token");
+    let (message, signature) = token.rsplit_once('.').expect("three parts");
+    let signature = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature);
+    let (message, signature) = (message.as_bytes(), signature.expect("base64url"));
+    let policy = Policy { audiences: Some(vec!["api".into()]), ..Policy::default() };
+    let verified = || {
+        black_box(verify(token.as_bytes(), keys, &policy, NOW).expect("a good token"));
+    };
+    let signed = || {
+        black_box(sign(CLAIMS, key, &issue, NOW).expect("a token"));
+    };
+    let (message_verified, message_signed) =
+        (|| (bench.verify)(message, &signature), || (bench.sign)(message, &signature));
+    let [raw_verify, core_verify, raw_sign, core_sign] =
+        costs(patience, [&message_verified, &verified, &message_signed, &signed]);
+    json!({
+        "verify": { "primitive": raw_verify, "core": core_verify },
+        "sign": { "primitive": raw_sign, "core": core_sign },
+    })
 }
 
 fn main() {
-    println!("microseconds a call   verify: primitive  here      sign: primitive  here");
-    for algorithm in Algorithm::ALL {
-        let bench = bench_of(algorithm);
-        let keyring = Keyring::from_texts(&[(bench.form, &bench.key)]).expect("a key");
-        let ring = keyring.ring();
-        let (keys, key) = (ring.verifying.as_ref().expect("verifies"), ring.signing.as_ref().expect("signs"));
-        let issue = Issue { algorithm: Some(algorithm), lifetime: Some(600), ..Issue::default() };
-        let token = sign(CLAIMS, key, &issue, NOW).expect("a token");
-        let (message, signature) = token.rsplit_once('.').expect("three parts");
-        let signature = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature);
-        let (message, signature) = (message.as_bytes(), signature.expect("base64url"));
-        let policy = Policy { audiences: Some(vec!["api".into()]), ..Policy::default() };
-        println!(
-            "{algorithm:<22} {:>17.2} {:>5.2} {:>20.2} {:>5.2}",
-            cost(|| (bench.verify)(message, &signature)),
-            cost(|| {
-                black_box(verify(token.as_bytes(), keys, &policy, NOW).expect("a good token"));
-            }),
-            cost(|| (bench.sign)(message, &signature)),
-            cost(|| {
-                black_box(sign(CLAIMS, key, &issue, NOW).expect("a token"));
-            }),
-        );
-    }
+    let milliseconds = env::args().nth(1).map_or(200, |text| text.parse().expect("a number of milliseconds"));
+    let patience = Duration::from_millis(milliseconds);
+    // Ed25519 is EdDSA under another name.
+    let all = Algorithm::ALL.into_iter().filter(|algorithm| *algorithm != Algorithm::Ed25519);
+    let costs: Map<_, _> = all.map(|algorithm| (algorithm.name().to_owned(), measure(algorithm, patience))).collect();
+    println!("{}", Value::from(costs));
 }

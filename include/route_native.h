@@ -9,15 +9,6 @@
 // The version of this ABI. Lua refuses a library whose version is another.
 #define RN_ABI_VERSION 1
 
-// The size of [`rn_answer::target`].
-#define RN_TARGET_BYTES 256
-
-// The size of [`rn_answer::fingerprint`].
-#define RN_FINGERPRINT_BYTES 12
-
-// The size of [`rn_answer::tag`].
-#define RN_TAG_BYTES 16
-
 // The longest JWT that is taken from an authorization server, in bytes.
 #define MAX_JWT_BYTES (32 * 1024)
 
@@ -50,6 +41,15 @@
 
 // A ring of two keys is never longer than this.
 #define MAX_RING_BYTES 160
+
+// The size of [`rn_answer::target`].
+#define RN_TARGET_BYTES 256
+
+// The size of [`rn_answer::fingerprint`].
+#define RN_FINGERPRINT_BYTES 12
+
+// The size of [`rn_answer::tag`].
+#define RN_TAG_BYTES 16
 
 // The longest token that is read or made; a buffer of this size holds any answer about one.
 #define RN_TOKEN_BYTES 16384
@@ -319,7 +319,8 @@ int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *le
 
 // Makes a gateway: reads and parses its keys.
 //
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+// Errors: the 200s, with one sentence in `error`, cut to its capacity. That of `SettingInvalid` begins with the name that
+// Lua's setup() knows the setting by.
 //
 // # Safety
 // `options` must point to a whole struct whose texts are readable for their lengths, `gateway` and
@@ -710,6 +711,12 @@ int32_t rn_session_id_check(const uint8_t *ring,
 // # Safety
 // `text` must be readable for `text_length` bytes, `digest` writable for 64.
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
+
+// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
+//
+// # Safety
+// `name` must be readable for `name_length` bytes, `digest` writable for 32.
+int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
 
 // Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
 //

@@ -121,12 +121,12 @@ describe("starting", function()
         ["ROUTE_JWT_LEEWAY=abc"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "abc"',
         ["ROUTE_JWT_LEEWAY=-1"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "%-1"',
         ["ROUTE_JWT_LEEWAY=1.5"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "1.5"',
-        ["ROUTE_JWT_LEEWAY=301"] = "^the leeway must be 0 to 300 seconds",
+        ["ROUTE_JWT_LEEWAY=301"] = "^ROUTE_JWT_LEEWAY must be 0 to 300 seconds",
         ["ROUTE_JWT_LEEWAY=nan"] = "^ROUTE_JWT_LEEWAY must be a whole number",
         ["ROUTE_CACHE_ENTRIES=1e99"] = "^ROUTE_CACHE_ENTRIES must be a whole number",
-        ["ROUTE_PAYLOAD_PADDING=x"] = "^the padding must be pkcs1v15, oaep%-sha1 or oaep%-sha256",
-        ["ROUTE_TARGET_SUFFIX=a b"] = "^the target suffix must be a host name",
-        ["ROUTE_TARGET_SUFFIX=127.0.0.1"] = "^the target suffix must be a host name",
+        ["ROUTE_PAYLOAD_PADDING=x"] = "^ROUTE_PAYLOAD_PADDING must be pkcs1v15, oaep%-sha1 or oaep%-sha256",
+        ["ROUTE_TARGET_SUFFIX=a b"] = "^ROUTE_TARGET_SUFFIX must be a host name",
+        ["ROUTE_TARGET_SUFFIX=127.0.0.1"] = "^ROUTE_TARGET_SUFFIX must be a host name",
     } do
         it("refuses " .. setting, function()
             local name, value = setting:match("^(.-)=(.*)$")

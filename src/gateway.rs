@@ -56,7 +56,7 @@ impl Gateway {
     /// Reads and parses the keys.
     pub fn new(options: Options) -> Result<Gateway, ConfigError> {
         if options.policy.leeway > Policy::MAX_LEEWAY {
-            let sentence = format!("the leeway must be 0 to {} seconds", Policy::MAX_LEEWAY);
+            let sentence = format!("leeway must be 0 to {} seconds", Policy::MAX_LEEWAY);
             return Err(ConfigError::new(Reason::SettingInvalid, sentence));
         }
         let signing_keys = load(options.signing_key, KeySet::parse)?;

@@ -17,6 +17,7 @@
 //! | [`cache`]      | the worker's own bounded cache of answers                            |
 //! | [`gateway`]    | the three above put together from one set of options                 |
 //! | [`session`]    | the border's session ids and the keys that sign them                 |
+//! | [`login_name`] | names that a login may take for one another                          |
 //! | [`redirect`]   | where a client may be sent after login and logout                    |
 //! | [`introspection`] | what an authorization server says of an opaque token, and what is passed on |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
@@ -33,6 +34,7 @@ pub mod ffi;
 pub mod gateway;
 pub mod introspection;
 pub mod jwt;
+pub mod login_name;
 #[cfg(feature = "tunnel")]
 pub mod mux;
 pub mod payload;

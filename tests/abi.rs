@@ -1,4 +1,4 @@
-//! The declarations that C and LuaJIT read are those of src/ffi.rs, and both compilers accept them.
+//! The declarations that C and LuaJIT read are those of src/ffi.rs and src/ffi/, and both compilers accept them.
 
 use route_native::ffi::rn_answer;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,16 @@ use mlua::Lua;
 
 const HEADER: &str = "include/route_native.h";
 const CDEF: &str = "lua/route_native/cdef.lua";
+
+/// What the ABI is made of.
+const SOURCES: [&str; 6] = [
+    "src/ffi.rs",
+    "src/ffi/gateway.rs",
+    "src/ffi/jwt.rs",
+    "src/ffi/jwe.rs",
+    "src/ffi/session.rs",
+    "src/ffi/introspection.rs",
+];
 
 /// What surrounds the declarations in the Lua file. LuaJIT's declarations are global to the process's Lua state and
 /// cannot be repeated, while `package.loaded` can be emptied (lua_code_cache off, busted): hence the question first.
@@ -35,14 +45,10 @@ fn root() -> &'static Path {
 fn bindings(change: impl FnOnce(&mut cbindgen::Config)) -> String {
     let mut config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
     change(&mut config);
-    let bindings = cbindgen::Builder::new()
-        .with_config(config)
-        .with_src(root().join("src/ffi.rs"))
-        .with_src(root().join("src/ffi/jwt.rs"))
-        .with_src(root().join("src/ffi/jwe.rs"))
-        .with_src(root().join("src/ffi/session.rs"))
-        .with_src(root().join("src/ffi/introspection.rs"))
-        .with_src(root().join("src/error.rs"))
+    let builder = cbindgen::Builder::new().with_config(config).with_src(root().join("src/error.rs"));
+    let bindings = SOURCES
+        .iter()
+        .fold(builder, |builder, source| builder.with_src(root().join(source)))
         .generate()
         .expect("cbindgen reads the ABI");
     let mut text = Vec::new();
@@ -140,9 +146,9 @@ fn a_c_compiler_accepts_the_header() {
 fn the_header_declares_every_export_and_hides_what_a_handle_is() {
     let header = header();
     let read = |file| fs::read_to_string(root().join(file)).expect("the source");
-    let source = ["src/ffi.rs", "src/ffi/jwt.rs", "src/ffi/jwe.rs"].map(read).concat();
+    let source = SOURCES.map(read).concat();
     let exports: Vec<_> = source.split("extern \"C\" fn ").skip(1).filter_map(|rest| rest.split('(').next()).collect();
-    assert!(exports.len() >= 28, "{exports:?}");
+    assert!(exports.len() >= 38, "{exports:?}");
     for export in exports {
         assert!(header.contains(&format!(" {export}(")), "{export}");
     }

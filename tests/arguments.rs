@@ -313,14 +313,14 @@ fn bad_options_are_one_sentence() {
         (
             rn_gateway_options { padding: file.as_ptr(), padding_length: file.len(), ..named() },
             Reason::SettingInvalid,
-            "the padding must be pkcs1v15, oaep-sha1 or oaep-sha256",
+            "payload_padding must be pkcs1v15, oaep-sha1 or oaep-sha256",
         ),
         (
             rn_gateway_options { suffix: file.as_ptr(), suffix_length: file.len(), ..named() },
             Reason::SettingInvalid,
-            "the target suffix must be a host name",
+            "target_suffix must be a host name",
         ),
-        (rn_gateway_options { leeway: 301, ..named() }, Reason::SettingInvalid, "the leeway must be 0 to 300 seconds"),
+        (rn_gateway_options { leeway: 301, ..named() }, Reason::SettingInvalid, "leeway must be 0 to 300 seconds"),
     ] {
         let (status, told) = open(&options).err().expect("the options are refused");
         assert_eq!(status, reason.code(), "{told}");

@@ -194,7 +194,7 @@ fn the_leeway_has_a_limit() {
     let keys = Keys::new();
     assert!(keys.open(|options| options.policy.leeway = Policy::MAX_LEEWAY).is_ok());
     let error = keys.refusal(|options| options.policy.leeway = Policy::MAX_LEEWAY + 1);
-    assert_eq!(error, ConfigError::new(Reason::SettingInvalid, "the leeway must be 0 to 300 seconds"));
+    assert_eq!(error, ConfigError::new(Reason::SettingInvalid, "leeway must be 0 to 300 seconds"));
 }
 
 /// Opens the configuration after a change to its files, and returns its error: one sentence with the file's name and

@@ -104,6 +104,26 @@ fn each_kind_of_jwk_verifies_what_its_key_signed() {
     assert_eq!(refusal(&signer().token("PS384", &claims()), &keys(signer().jwk(json!({})).to_string())), None);
 }
 
+/// Some writers leave the leading zero bytes of a coordinate out, PyJWT 2.6 among them.
+#[test]
+fn a_coordinate_may_lack_its_leading_zeros() {
+    let is_short = |point: &[u8]| point[1] == 0 || point[33] == 0;
+    let key = std::iter::repeat_with(p256).find(|key| is_short(&key.point)).expect("one of some hundred");
+    let (x, y) = coordinates(&key.point);
+    let short = |text: &str| {
+        let bytes = URL_SAFE_NO_PAD.decode(text).expect("base64url");
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        URL_SAFE_NO_PAD.encode(&bytes[zeros..])
+    };
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": short(&x), "y": short(&y) });
+    let token = encode(&Header::new(jsonwebtoken::Algorithm::ES256), &claims(), &key.encoding).expect("a token");
+    assert_eq!(refusal(&token, &keys(jwk.to_string())), None);
+    let longer =
+        |text: &str| URL_SAFE_NO_PAD.encode([&[0], &URL_SAFE_NO_PAD.decode(text).expect("base64url")[..]].concat());
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": longer(&x), "y": y });
+    assert_eq!(key_refusal(jwk.to_string()).0, Reason::KeyTooWeak);
+}
+
 #[test]
 fn the_alg_of_a_jwk_narrows_its_key_to_one_algorithm() {
     let keys = keys(signer().jwk(json!({ "alg": "PS256" })).to_string());
@@ -271,4 +291,31 @@ fn what_a_jwk_says_about_its_key_is_part_of_its_identity() {
     assert_ne!(of(json!({ "alg": "RS256" })), of(json!({ "alg": "PS256" })));
     assert_ne!(of(json!({ "kid": "a" })), of(json!({ "kid": "b" })));
     assert_ne!(of(json!({})), of(json!({ "kid": "a" })));
+}
+
+/// RFC 9864 names EdDSA with Ed25519 anew: either name in a token, a policy or a JWK stands for the other one too.
+#[test]
+fn ed25519_has_two_names() {
+    let key = ed25519();
+    let signed = |name: &str| {
+        let sign = |message: &[u8]| {
+            let text = jsonwebtoken::crypto::sign(message, &key.encoding, jsonwebtoken::Algorithm::EdDSA);
+            URL_SAFE_NO_PAD.decode(text.expect("jsonwebtoken signs")).expect("base64url")
+        };
+        token(&json!({ "alg": name }), &claims(), sign)
+    };
+    let jwk = |alg| keys(merged(okp_jwk("Ed25519", &key.point), json!({ "alg": alg })).to_string());
+    let policy = |name| Policy { algorithms: Some(vec![name]), ..Policy::default() };
+    for name in ["EdDSA", "Ed25519"] {
+        let token = signed(name);
+        for keys in [keys(&key.public_pem), jwk("EdDSA"), jwk("Ed25519")] {
+            for policy in [Policy::default(), policy(Algorithm::EdDSA), policy(Algorithm::Ed25519)] {
+                assert!(verify(token.as_bytes(), &keys, &policy, NOW).is_ok(), "{name}");
+            }
+            let other = verify(token.as_bytes(), &keys, &policy(Algorithm::ES256), NOW).err();
+            assert_eq!(other, Some(Reason::AlgorithmNotAllowed), "{name}");
+        }
+        assert_eq!(refusal(&token, &keys(p256().public_pem)), Some(Reason::AlgorithmNotAllowed), "{name}");
+    }
+    assert_eq!(refusal(&signed("Ed448"), &keys(key.public_pem)), Some(Reason::AlgorithmNotAllowed));
 }

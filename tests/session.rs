@@ -91,6 +91,9 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
         assert_eq!(rn_session_id_check(r, usize::MAX, b, 1, NOW, 1, &mut age), INVALID);
         assert_eq!(rn_session_digest(null(), 1, b), INVALID);
         assert_eq!(rn_session_digest(b, 1, null_mut()), INVALID);
+        assert_eq!(rn_login_name_digest(null(), 1, b), INVALID);
+        assert_eq!(rn_login_name_digest(b, 1, null_mut()), INVALID);
+        assert_eq!(rn_login_name_digest(null(), 0, b), 0);
         assert_eq!(rn_path_check(null(), 1), INVALID);
         assert_eq!(rn_path_check(null(), 0), Reason::PathRefused as i32);
         assert_eq!(rn_path_check(b"/b/".as_ptr(), 3), 0);

@@ -1,6 +1,8 @@
-//! The examples that the RFCs publish: 7515 (JWS), 7518 and 7519 by reference, 7520 (cookbook) and 8037 (Ed25519).
+//! The examples that the RFCs publish: 7515 (JWS), 7519 (JWT), 7520 (cookbook), 7797 and 8037 (Ed25519). Those of content
+//! encryption, RFC 7518 appendix B among them, are tests of src/jwt/jwe.rs; spec/vectors_spec.lua runs all from Lua.
 //!
-//! tests/data/rfc_examples.json holds their keys and tokens as they are printed there.
+//! tests/data/rfc_examples.json holds their keys and tokens as they are printed there. Signatures and keys of examples in
+//! the JSON serialization stand there in compact form, where the parts allow it.
 
 use std::fs;
 
@@ -33,7 +35,7 @@ fn signature_of(token: &str, keys: &Keyring) -> Result<(), Reason> {
 #[test]
 fn published_signatures_hold_and_touched_ones_do_not() {
     let examples = examples("signed");
-    assert_eq!(examples.len(), 9);
+    assert_eq!(examples.len(), 13);
     for example in &examples {
         let (source, token) = (text(example, "source"), text(example, "token"));
         let keys = keyring(example);
@@ -67,12 +69,12 @@ fn the_published_keys_sign_what_was_published() {
         let again = sign_parts(&header, &payload, key).unwrap();
         assert_eq!(signature_of(&again, &keys), Ok(()), "{source}");
         signed += 1;
-        if !["PS384", "ES256", "ES512"].contains(&text(example, "algorithm")) {
+        if !["PS256", "PS384", "ES256", "ES512"].contains(&text(example, "algorithm")) {
             assert_eq!(again, token, "{source}");
             repeated += 1;
         }
     }
-    assert_eq!((signed, repeated), (8, 4));
+    assert_eq!((signed, repeated), (12, 7));
 }
 
 /// The claims of RFC 7519 §3.1, within their lifetime and after it.
@@ -93,5 +95,34 @@ fn published_encryption_is_opened() {
         let secret = URL_SAFE_NO_PAD.decode(text(example, "secret")).unwrap();
         let (_, plaintext) = jwe::decrypt(text(example, "token").as_bytes(), &secret).unwrap();
         assert_eq!(String::from_utf8(plaintext).unwrap(), text(example, "plaintext"), "{}", example["source"]);
+    }
+}
+
+/// Unsecured, detached, unprotected and JSON forms: a token is none of these.
+#[test]
+fn published_forms_that_are_no_tokens_are_refused() {
+    let examples = examples("refused");
+    assert_eq!(examples.len(), 5);
+    // The key that each is signed with, where it is signed at all: RFC 7520 §3.5.
+    let cookbook = self::examples("signed").into_iter().find(|example| text(example, "source") == "RFC 7520 4.4, 4.5");
+    let keys = keyring(&cookbook.unwrap());
+    let ring = keys.ring();
+    let set = ring.verifying.as_ref().unwrap();
+    for example in &examples {
+        let refused = verify(text(example, "token").as_bytes(), set, &Policy::default(), 1_300_819_379).unwrap_err();
+        assert_eq!(refused.name(), text(example, "reason"), "{}", example["source"]);
+    }
+}
+
+/// Keys that travel in ways that are not offered: neither opened nor taken for something that is signed.
+#[test]
+fn published_encryption_that_is_not_offered_is_refused() {
+    let examples = examples("refused_encrypted");
+    assert_eq!(examples.len(), 12);
+    for example in &examples {
+        let token = text(example, "token").as_bytes();
+        let refused = jwe::decrypt(token, &[7; 32]).unwrap_err();
+        assert_eq!(refused.name(), text(example, "reason"), "{}", example["source"]);
+        assert_eq!(Compact::parse(token).err(), Some(Reason::TokenMalformed), "{}", example["source"]);
     }
 }

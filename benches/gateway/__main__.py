@@ -2,7 +2,8 @@
 
   RUNS (9)      rounds of every arm, at least 5      QUICK=1   one round
   BENCH_OUT     the results as JSON (docs/bench/results.json); the plots go next to it
-  PEER_LUA_PATH a directory with lua-resty-jwt, lua-resty-rsa and their needs: the reference's program is measured too
+  PEER_LUA_PATH a directory with lua-resty-jwt, lua-resty-rsa and their needs: the reference's program is measured too,
+                and lua-resty-jwt by scripts/bench/jwt.sh
 """
 
 import json

@@ -28,7 +28,6 @@ local response = require "route_native.response"
 
 local ngx = ngx
 
-local RETRY_AFTER = 5
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
 local FORBIDDEN = '{"code":"forbidden","message":"The access token does not allow this"}\n'
 
@@ -48,15 +47,7 @@ function _M.read(config)
     self.challenge = realm and ('Bearer realm="%s"'):format(realm) or "Bearer"
     local policy = fields:take("policy", "table", {})
     fields:finish()
-    if policy.handle then
-        self.policy = policy
-    else
-        local ok, made = pcall(jwt.policy, policy)
-        if not ok then
-            fields:fail((tostring(made):gsub("^.*route_native%.jwt: ", "")))
-        end
-        self.policy = made
-    end
+    self.policy = policy.handle and policy or fields:try(jwt.policy, policy)
     return self
 end
 
@@ -85,8 +76,7 @@ function _M.run(self)
     end
     local keys, why = self.keys()
     if not keys then
-        ngx.log(ngx.ERR, "route_native.auth: ", why)
-        return response.unavailable(RETRY_AFTER)
+        return auth_keys.unavailable(why)
     end
     if not token and not trouble then
         return refuse(self, ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED, "token_missing")

@@ -1,6 +1,10 @@
 -- The keys of a check or a login: given as such, or as a file that may not be there yet.
 
 local keyring = require "route_native.keyring"
+local response = require "route_native.response"
+
+local ngx = ngx
+local RETRY_AFTER = 5
 
 local _M = {}
 
@@ -16,10 +20,7 @@ function _M.read(fields)
     end
     if key then
         local is_list = type(key) == "table" and not keyring.is(key)
-        local ok, keys = pcall(is_list and keyring.keys or keyring.of, key)
-        if not ok then
-            fields:fail((tostring(keys):gsub("^.*route_native%.jwt: ", "")))
-        end
+        local keys = fields:try(is_list and keyring.keys or keyring.of, key)
         return function() return keys end
     end
     local open = key_file and keyring.key_file or keyring.secret_file
@@ -37,6 +38,12 @@ function _M.read(fields)
     end
     get() -- now, while the master may still read what the workers may not
     return get
+end
+
+-- Ends a request for which there are no keys. Why is for the log alone.
+function _M.unavailable(why)
+    ngx.log(ngx.ERR, "route_native.auth: ", why)
+    return response.unavailable(RETRY_AFTER)
 end
 
 return _M

@@ -15,7 +15,7 @@
 -- | status  | when                                                                       |
 -- |---------|----------------------------------------------------------------------------|
 -- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
--- | 400     | the body is a JSON object that names a member twice, or no JSON after a `{` |
+-- | 400     | the body could be read in two ways, such as one that names the user twice  |
 -- | 405     | not a POST                                                                 |
 -- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
 -- | 429     | too many failed attempts; Retry-After says when to come back                |
@@ -25,20 +25,18 @@
 -- | other   | the backend's own, with its body                                           |
 
 local auth_keys = require "route_native.auth_keys"
-local cjson = require "cjson.safe"
 local fields_of = require("route_native.fields").of
 local jwt = require "route_native.jwt"
-local library = require "route_native.library"
+local login_body = require "route_native.login_body"
 local rate_limit = require "route_native.rate_limit"
 local response = require "route_native.response"
 
 local ngx = ngx
 
-local RETRY_AFTER = 5
 -- The first lua-nginx-module whose subrequests work over HTTP/2.
 local SUBREQUESTS_OVER_HTTP2 = 10028
 local MESSAGES = {
-    [400] = '{"code":"bad_request","message":"The body is not a JSON object"}\n',
+    [400] = '{"code":"bad_request","message":"The body cannot be read, or names the user twice"}\n',
     [405] = '{"code":"method_not_allowed","message":"Log in with POST"}\n',
     [411] = '{"code":"length_required","message":"The length of the body is not known"}\n',
     [413] = '{"code":"body_too_large","message":"The body is too large"}\n',
@@ -97,59 +95,13 @@ function _M.read(config)
     local keys = self.keys()
     if keys then
         -- A key that cannot sign, or not so, is found now and not at the first login.
-        local ok, message = pcall(jwt.sign, {}, keys, self.issue)
-        if not ok then
-            fields:fail((tostring(message):gsub("^.*route_native%.jwt: ", "")))
-        end
+        fields:try(jwt.sign, {}, keys, self.issue)
     end
     return self
 end
 
 local function refuse(status)
     return response.finish(status, MESSAGES[status])
-end
-
--- The request's body, or nil and a status.
-local function body_of(self)
-    local announced = tonumber(ngx.var.http_content_length)
-    if announced and announced > self.max_body then
-        return nil, 413
-    end
-    -- Raises over HTTP/2 when the client did not say how long the body is.
-    if not pcall(ngx.req.read_body) then
-        return nil, 411
-    end
-    local body = ngx.req.get_body_data()
-    if not body and ngx.req.get_body_file() then
-        -- Larger than nginx keeps in memory (client_body_buffer_size): it is still bounded by client_max_body_size.
-        local file = io.open(ngx.req.get_body_file(), "rb")
-        body = file and file:read(self.max_body + 1) or ""
-        if file then
-            file:close()
-        end
-    end
-    if body and #body > self.max_body then
-        return nil, 413
-    end
-    return body or ""
-end
-
--- Whom the body names, for the rate limit alone: nil when it names nobody. A JSON object that could be read in two ways
--- is refused, because the backend might read the other one: nil and 400.
-local function user_of(self, body)
-    local user
-    if body:match("^%s*{") then
-        if library.rn_json_check(body, #body) ~= 0 then
-            return nil, 400
-        end
-        user = cjson.decode(body)[self.user_field]
-    else
-        user = ngx.decode_args(body, 100)[self.user_field]
-        if type(user) == "table" then
-            return nil, 400
-        end
-    end
-    return type(user) == "string" and user or nil
 end
 
 local function ask_backend(self, body)
@@ -161,7 +113,9 @@ end
 
 local function pass_on(self, result)
     local status = result.status
-    if status < 200 or #result.body > self.max_body or result.truncated then
+    -- An answer without a body counts as truncated too: what nginx says itself, such as `return 403`.
+    local cut_short = result.truncated and (#result.body > 0 or status == 502)
+    if status < 200 or #result.body > self.max_body or cut_short then
         return refuse(502)
     end
     for _, name in ipairs(PASSED_ON) do
@@ -214,15 +168,14 @@ function _M.run(self)
     end
     local keys, why = self.keys()
     if not keys then
-        ngx.log(ngx.ERR, "route_native.auth: ", why)
-        return response.unavailable(RETRY_AFTER)
+        return auth_keys.unavailable(why)
     end
-    local body, status = body_of(self)
+    local body, status = login_body.read(self.max_body)
     if not body then
         return refuse(status)
     end
     local user
-    user, status = user_of(self, body)
+    user, status = login_body.user(body, self.user_field)
     if status then
         return refuse(status)
     end

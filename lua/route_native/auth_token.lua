@@ -45,7 +45,7 @@ local function cookies(headers, each)
     for _, line in ipairs(type(lines) == "table" and lines or { lines }) do
         for cookie in line:gmatch("[^;]+") do
             local text = trimmed(cookie)
-            each(text, match(text, "^([^=]*)=(.*)$"))
+            each(text, match(text, "^([^=]-)%s*=%s*(.*)$"))
         end
     end
 end

@@ -9,12 +9,6 @@ end
 ffi.cdef [[
 static const int RN_ABI_VERSION = 1;
 
-static const int RN_TARGET_BYTES = 256;
-
-static const int RN_FINGERPRINT_BYTES = 12;
-
-static const int RN_TAG_BYTES = 16;
-
 static const int MAX_JWT_BYTES = (32 * 1024);
 
 static const int MAX_ANSWER_BYTES = (64 * 1024);
@@ -36,6 +30,12 @@ static const int ID_BYTES = 76;
 static const int DIGEST_BYTES = 64;
 
 static const int MAX_RING_BYTES = 160;
+
+static const int RN_TARGET_BYTES = 256;
+
+static const int RN_FINGERPRINT_BYTES = 12;
+
+static const int RN_TAG_BYTES = 16;
 
 static const int RN_TOKEN_BYTES = 16384;
 
@@ -365,6 +365,8 @@ int32_t rn_session_id_check(const uint8_t *ring,
                             uint32_t *age);
 
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
+
+int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
 
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
 

@@ -1,10 +1,17 @@
 -- Whether the claims of a valid token allow a request: rules for single claims, and scopes.
 
+local ngx = ngx
+
 local _M = {}
 
 local function allowed(rule, value, claims)
     if type(rule) == "function" then
-        return rule(value, claims)
+        -- What it gets is whatever the issuer wrote: a rule that raises allows nothing.
+        local ok, verdict = pcall(rule, value, claims)
+        if not ok then
+            ngx.log(ngx.ERR, "route_native.auth: a rule failed: ", tostring(verdict))
+        end
+        return ok and verdict
     end
     local values = type(value) == "table" and value or { value }
     for _, wanted in ipairs(type(rule) == "table" and rule or { rule }) do

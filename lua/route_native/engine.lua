@@ -36,7 +36,12 @@ function _M.new(chosen)
     local sentence = ffi.new("uint8_t[?]", SENTENCE_BYTES)
     local status = library.rn_gateway_new(options, handle, sentence, SENTENCE_BYTES, length)
     if status ~= OK then
-        return nil, ffi_string(sentence, length[0]), status
+        local mistake = ffi_string(sentence, length[0])
+        if status == reason.SETTING_INVALID then
+            -- It begins with the option's name, which is not the one to look for when a variable has set it.
+            mistake = mistake:gsub("^[%w_]+", chosen.sources)
+        end
+        return nil, mistake, status
     end
     -- The wrapper keeps the library alive as long as the handle: a finalizer must not outlive its code.
     return ffi.gc(handle[0], function(gateway) library.rn_gateway_free(gateway) end)

@@ -18,6 +18,12 @@ function fields:fail(sentence)
     error(self.owner .. ": " .. sentence, 0)
 end
 
+-- Calls what raises a sentence of route_native.jwt, which is a mistake of this configuration then. Returns its result.
+function fields:try(call, ...)
+    local ok, result = pcall(call, ...)
+    return ok and result or self:fail((tostring(result):gsub("^.*route_native%.jwt: ", "")))
+end
+
 -- The value of a field of one of the types, or the default.
 function fields:take(name, types, default)
     local value = self.left[name]

@@ -1,10 +1,12 @@
 -- Counts failed attempts in a shared dictionary, in windows of fixed length: by address, and by user name.
 --
--- A name costs the same whether or not it exists: the dictionary knows only what was tried. Names are folded (case,
--- surrounding blanks) as backends may fold them, and stored as digests, so that none can be long or strange.
+-- A name costs the same whether or not it exists: the dictionary knows only what was tried. Names are folded as
+-- backends may fold them, and stored as digests, so that none can be long or strange.
+
+local digest_of = require("route_native.login_body").digest_of
 
 local ngx = ngx
-local lower, sub = string.lower, string.sub
+local sub = string.sub
 
 local _M = {}
 local limit = {}
@@ -39,32 +41,29 @@ local function address()
     return #bytes == 16 and sub(bytes, 1, 8) or bytes
 end
 
-local function keys_of(user)
-    local keys = { "a:" .. address() }
-    if user then
-        keys[2] = "u:" .. ngx.sha1_bin(lower(user):match("^%s*(.-)%s*$"))
-    end
-    return keys
+-- What an attempt is counted under, with the most that each may reach. Attempts that name nobody count together: the
+-- backend may know better whom they name.
+local function counters_of(self, user)
+    return {
+        { "a:" .. address(), self.per_address },
+        user and { "u:" .. digest_of(user), self.per_user } or { "n:", self.per_address },
+    }
 end
 
 -- Counts an attempt before it is made, so that many at once do not pass together. Returns a ticket for forgive(), or
--- nil
--- and the seconds to wait.
+-- nil and the seconds to wait.
 function limit:count(user)
-    local keys = keys_of(user)
-    local bounds = { self.per_address, self.per_user }
-    local wait
-    for i, key in ipairs(keys) do
+    local ticket = {}
+    for i, counter in ipairs(counters_of(self, user)) do
+        local key, most = counter[1], counter[2]
         local attempts = self.dict:incr(key, 1, 0, self.window)
-        if not attempts or attempts > bounds[i] then
-            local left = self.dict:ttl(key)
-            wait = math.max(wait or 1, math.ceil(left or self.window))
+        if not attempts or attempts > most then
+            -- Nothing further is counted: an address that is refused must not fill the dictionary with names.
+            return nil, math.max(1, math.ceil(self.dict:ttl(key) or self.window))
         end
+        ticket[i] = key
     end
-    if wait then
-        return nil, wait
-    end
-    return keys
+    return ticket
 end
 
 -- Takes an attempt back that was no guess: it succeeded, or the backend failed.

@@ -11,6 +11,7 @@
 -- - A secret shorter than 32 bytes is accepted, as programs have always used them, and the log says so once.
 -- - Encrypted tokens: `dir` and `RSA-OAEP-256` with A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM. No PBES2.
 -- - `lifetime_grace_period` holds for the call that it is given to.
+-- - A token may come as the Authorization header has it, with `Bearer ` before it: programs pass that header on.
 
 local cjson = require("cjson.safe").new()
 local claims_spec = require "route_native.resty_jwt_claims"
@@ -34,7 +35,8 @@ local any_algorithm = native.policy {}
 local INVALID = "invalid jwt string"
 local VERIFIED = "everything is awesome~ :p"
 local HMAC = { HS256 = true, HS384 = true, HS512 = true }
-local EDDSA = { EdDSA = true }
+-- RFC 9864 calls EdDSA Ed25519: a whitelist that has either name has both.
+local EDDSA = { EdDSA = "Ed25519", Ed25519 = "EdDSA" }
 -- The public-key algorithms that x5c is for, with the size of an ECDSA signature.
 local CERTIFIED = {
     RS256 = 0, RS384 = 0, RS512 = 0, PS256 = 0, PS384 = 0, PS512 = 0, ES256 = 64, ES384 = 96, ES512 = 132, ES256K = 64,
@@ -140,12 +142,19 @@ local function load_encrypted(self, token, secret)
     return obj
 end
 
+-- The token of an Authorization header, in whatever case its scheme is.
+local function without_scheme(token)
+    local scheme, rest = token:match("^(%a+) +(%S+)$")
+    return scheme and scheme:lower() == "bearer" and rest or token
+end
+
 -- Takes a token apart. `valid` says that it could be, and nothing of who signed it: verify_jwt_obj() does.
 -- `secret` is needed for an encrypted token.
 function _M.load_jwt(self, token, secret)
     if type(token) ~= "string" or #token > BUFFER_BYTES then
         return invalid(INVALID)
     end
+    token = without_scheme(token)
     local raw_header, raw_payload, signature = token:match("^([^.]+)%.([^.]*)%.([^.]*)$")
     if raw_header then
         return load_signed(self, token, raw_header, raw_payload, signature)
@@ -166,8 +175,11 @@ local function secret_of(secret, header)
     elseif header.kid == nil then
         return nil, "secret function specified without kid in header"
     end
-    local found = secret(header.kid)
-    if type(found) ~= "string" then
+    -- The token is not verified yet, and its `kid` may be anything.
+    local ok, found = pcall(secret, header.kid)
+    if not ok then
+        return nil, type(found) == "table" and found.reason or "internal error"
+    elseif type(found) ~= "string" then
         return nil, "function returned nil for kid: " .. tostring(header.kid)
     end
     return found
@@ -230,12 +242,16 @@ local function mismatch(self, obj, status)
     return "Verification failed"
 end
 
+local function is_whitelisted(list, alg)
+    return not list or list[alg] ~= nil or (EDDSA[alg] and list[EDDSA[alg]] ~= nil)
+end
+
 -- Why the signature does not hold; nil when it does.
 local function signature_trouble(self, secret, obj)
     local alg = obj.header.alg
     if alg == nil then
         return "No algorithm supplied"
-    elseif self.alg_whitelist and self.alg_whitelist[alg] == nil then
+    elseif not is_whitelisted(self.alg_whitelist, alg) then
         return "whitelist unsupported alg: " .. tostring(alg)
     elseif obj.typ == "JWE" then
         return not decrypted[obj] and "signature mismatch: the token was not decrypted here" or nil

@@ -5,6 +5,7 @@ local reason = require "route_native.reason"
 
 local ngx = ngx
 
+-- Of the file, and of what a program's function returns for an x5u.
 local MOST_BYTES = 256 * 1024
 local MOST_CERTIFICATES = 8
 
@@ -43,6 +44,8 @@ local function embedded(x5c)
     return chain
 end
 
+-- The program's own function says what is behind the URL. Nothing is fetched here: the URL is the sender's choice, and
+-- the token is not verified yet.
 local function retrieved(retriever, obj)
     if not retriever then
         return nil, "No function has been provided to retrieve the content pointed at by the 'x5u'."
@@ -53,6 +56,8 @@ local function retrieved(retriever, obj)
         return nil, "An error occured while invoking the x5u_content_retriever function."
     elseif type(certificate) ~= "string" then
         return nil, "Unable to extract signing cert from JWT: x5u gave none"
+    elseif #certificate > MOST_BYTES then
+        return nil, "Unable to extract signing cert from JWT: x5u gave too much"
     end
     return { certificate }
 end

@@ -29,20 +29,22 @@ local function text(name, value)
     return value
 end
 
--- Returns a table with every option. A mistake is an error of one sentence.
+-- Returns a table with every option, and under `sources` what named each: the option, or the variable. A mistake is an
+-- error of one sentence.
 function _M.read(given)
     for name in pairs(given) do
         if not OPTIONS[name] then
             error(("route_native: setup() knows no option %q"):format(tostring(name)), 0)
         end
     end
-    local settings = {}
+    local settings = { sources = {} }
     for name, option in pairs(OPTIONS) do
         local variable, kind, default = option[1], option[2], option[3]
         local value, source = given[name], name
         if value == nil then
             value, source = os.getenv(variable), variable
         end
+        settings.sources[name] = source
         if value == nil or value == "" then
             settings[name] = default
         else

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # Verify and sign for each algorithm: against the cryptographic library's own primitives, and from Lua inside nginx against
-# lua-resty-jwt, when PEER_LUA_PATH says where that and what it needs are (as LUA_PATH does: "/a/lib/?.lua;/b/lib/?.lua").
+# lua-resty-jwt, when PEER_LUA_PATH says where that and what it needs are: a directory, or templates as in LUA_PATH.
+# QUICK=1 takes a tenth of the time. BENCH_OUT: the results of `make bench`, to which these are added.
 
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-cargo build --quiet --release
-cargo run --quiet --release --example jwt_bench
-echo
+milliseconds=200
+case ${QUICK:-0} in 0 | '') ;; *) milliseconds=20 ;; esac
+case ${PEER_LUA_PATH:-} in
+    '') ;;
+    *'?'*) export ROUTE_LUA_PATH="$PWD/lua/?.lua;$PEER_LUA_PATH" ;;
+    *) export ROUTE_LUA_PATH="$PWD/lua/?.lua;$PEER_LUA_PATH/?.lua;$PEER_LUA_PATH/?/init.lua" ;;
+esac
+cargo build --quiet --release ${CARGO_FEATURES:+--features "$CARGO_FEATURES"} --lib --example jwt_bench
 
 # shellcheck source=scripts/nginx.sh
 . scripts/nginx.sh
@@ -31,12 +37,11 @@ server {
     set \$endpoint ""; set \$route_uri ""; set \$route_cache ""; set \$route_token ""; set \$route_reason "";
     location / {
         default_type text/plain;
-        content_by_lua_block { assert(loadfile("$PWD/scripts/bench/jwt.lua"))("$run_dir") }
+        content_by_lua_block { assert(loadfile("$PWD/scripts/bench/jwt.lua"))("$run_dir", $milliseconds / 1000) }
     }
 }
 EOF
 export SITE=$run_dir/site.conf ROUTE_WORKERS=1
-[ -z "${PEER_LUA_PATH:-}" ] || export ROUTE_LUA_PATH="$PWD/lua/?.lua;$PEER_LUA_PATH"
 scripts/lay-out.sh "$run_dir"
 "$NGINX_BINARY" -e stderr -p "$run_dir/etc" -c "$run_dir/etc/nginx.conf" &
 nginx=$!
@@ -44,4 +49,6 @@ until [ -S "$run_dir/socket" ]; do
     kill -0 "$nginx" || exit 1
     sleep 0.05
 done
-curl --silent --show-error --fail --unix-socket "$run_dir/socket" http://localhost/
+curl --silent --show-error --fail --unix-socket "$run_dir/socket" http://localhost/ > "$run_dir/lua.json"
+target/release/examples/jwt_bench "$milliseconds" > "$run_dir/core.json"
+/usr/bin/python3 scripts/bench/jwt.py "$run_dir"/{core,lua}.json ${BENCH_OUT:+"$BENCH_OUT"}

@@ -24,9 +24,13 @@ function _M.backend(directory)
     return { ROUTE_AUTH_BACKEND = "127.0.0.1:" .. login, ROUTE_AUTH_UPSTREAM = "127.0.0.1:" .. upstream }, pid
 end
 
--- Starts a gateway with a site: the path of a file, or the text of one. `directory` may hold keys already.
+-- Starts a gateway with a site: the path of a file, the text of one, or a function that returns either and may change
+-- the environment that it is given. `directory` may hold keys already.
 function _M.start(directory, site)
     local environment, pid = _M.backend(directory)
+    if type(site) == "function" then
+        site = site(environment)
+    end
     if not site:find("\n", 1, true) then
         environment.SITE = site
     else

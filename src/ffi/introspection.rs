@@ -1,10 +1,8 @@
 //! The C ABI of phantom tokens: the conventions are those of [`super`].
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
-
-use super::{array, bytes, guard, out, rn_header, string, write_bytes, write_sentence};
+use super::{
+    array, bytes, guard, hand_out, option_bytes, option_path, option_text, out, release, rn_header, string, write_bytes,
+};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
 use crate::introspection::{ClaimHeaders, Introspector, Options};
@@ -86,16 +84,11 @@ pub unsafe extern "C" fn rn_introspector_new(
 ) -> i32 {
     guard(|| {
         // SAFETY: the caller's promise; null is checked.
-        let (options, introspector) = unsafe { (options.as_ref(), out(introspector)?) };
+        let (options, introspector) = unsafe { (options.as_ref().ok_or(Reason::InvalidArgument)?, out(introspector)?) };
         // SAFETY: the caller's promise.
-        match unsafe { new_introspector(options.ok_or(Reason::InvalidArgument)?) } {
-            Ok(made) => {
-                *introspector = Box::into_raw(Box::new(rn_introspector(made)));
-                Ok(())
-            }
-            // SAFETY: the caller's promise.
-            Err(mistake) => Err(unsafe { write_sentence(&mistake, error, error_capacity, error_length) }),
-        }
+        let made = unsafe { new_introspector(options) }.map(rn_introspector);
+        // SAFETY: the caller's promise.
+        unsafe { hand_out(made, introspector, error, error_capacity, error_length) }
     })
 }
 
@@ -105,13 +98,8 @@ pub unsafe extern "C" fn rn_introspector_new(
 /// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_introspector_free(introspector: *mut rn_introspector) {
-    guard(|| {
-        if !introspector.is_null() {
-            // SAFETY: the caller's promise: a handle of ours, released once.
-            drop(unsafe { Box::from_raw(introspector) });
-        }
-        Ok(())
-    });
+    // SAFETY: the caller's promise.
+    unsafe { release(introspector) }
 }
 
 /// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
@@ -186,16 +174,14 @@ pub unsafe extern "C" fn rn_introspector_read(
 /// # Safety
 /// The texts of `options` must be readable for their lengths.
 unsafe fn new_introspector(options: &rn_introspector_options) -> Result<Introspector, ConfigError> {
-    let invalid = |sentence: &str| ConfigError::new(Reason::SettingInvalid, sentence);
-    let read = |data, length| {
-        // SAFETY: the caller's promise.
-        unsafe { bytes(data, length) }.map_err(|_| invalid("a text of the options is null"))
+    // SAFETY: the caller's promise, for every text of the options.
+    let read = |data, length| unsafe { option_bytes(data, length) };
+    // SAFETY: as above.
+    let text = |data, length| unsafe { option_text(data, length) };
+    let path = |data, length| {
+        // SAFETY: as above.
+        unsafe { option_path(data, length) }.map(|path| (!path.as_os_str().is_empty()).then_some(path))
     };
-    let text = |data, length| {
-        std::str::from_utf8(read(data, length)?).map_err(|_| invalid("a text of the options is not UTF-8"))
-    };
-    let path =
-        |data, length| read(data, length).map(|path| (!path.is_empty()).then(|| Path::new(OsStr::from_bytes(path))));
     let key_id = text(options.signing_key_id, options.signing_key_id_length)?;
     Introspector::new(Options {
         identity: read(options.identity, options.identity_length)?,

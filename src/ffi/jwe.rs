@@ -1,7 +1,7 @@
 //! What programs that come from lua-resty-jwt need besides: encrypted tokens, certificates, tokens taken apart.
 
-use super::jwt::{explain, hand_out, rn_key_text, rn_keys, rn_token_texts, write_texts};
-use super::{array, bytes, guard, out, write_bytes};
+use super::jwt::{rn_key_text, rn_keys, rn_token_texts, write_texts};
+use super::{array, bytes, explain, guard, hand_out, out, write_bytes};
 use crate::error::Reason;
 use crate::jwt::{Keyring, Parts, jwe, trusted_key};
 

@@ -1,11 +1,7 @@
 //! The JWT toolkit over the C ABI: keys, policies, verification and signing. The conventions are those of the parent.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
-
-use super::{bytes, guard, out, write_bytes};
-use crate::error::{ConfigError, Reason};
+use super::{array, bytes, explain, guard, hand_out, out, path_of, release, write_bytes};
+use crate::error::Reason;
 use crate::jwt::{self, Compact, Form, Issue, Keyring, MAX_TOKEN_BYTES, Policy};
 
 /// The longest token that is read or made; a buffer of this size holds any answer about one.
@@ -75,7 +71,7 @@ pub unsafe extern "C" fn rn_keys_new(
 ) -> i32 {
     guard(|| {
         // SAFETY: the caller's promise.
-        let (texts, keys) = unsafe { (super::array(texts, count)?, out(keys)?) };
+        let (texts, keys) = unsafe { (array(texts, count)?, out(keys)?) };
         // SAFETY: the caller's promise, for each text.
         let read = |text: &rn_key_text| Ok((form_of(text.form)?, unsafe { bytes(text.data, text.length) }?));
         let texts: Vec<_> = texts.iter().map(read).collect::<Result<_, Reason>>()?;
@@ -103,7 +99,7 @@ pub unsafe extern "C" fn rn_keys_open(
     guard(|| {
         // SAFETY: the caller's promise.
         let (path, keys) = unsafe { (bytes(path, path_length)?, out(keys)?) };
-        let made = Keyring::from_file(Path::new(OsStr::from_bytes(path)), form_of(form)?);
+        let made = Keyring::from_file(path_of(path), form_of(form)?);
         // SAFETY: the caller's promise.
         unsafe { hand_out(made.map(rn_keys), keys, error, error_capacity, error_length) }
     })
@@ -140,13 +136,8 @@ pub unsafe extern "C" fn rn_keys_refresh(
 /// `keys` must come from [`rn_keys_new`] or [`rn_keys_open`], be released once, and not be in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_free(keys: *mut rn_keys) {
-    guard(|| {
-        if !keys.is_null() {
-            // SAFETY: the caller's promise: a handle of ours, released once.
-            drop(unsafe { Box::from_raw(keys) });
-        }
-        Ok(())
-    });
+    // SAFETY: the caller's promise.
+    unsafe { release(keys) }
 }
 
 /// Makes a policy from its JSON: an object with any of `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`,
@@ -180,13 +171,8 @@ pub unsafe extern "C" fn rn_policy_new(
 /// `policy` must come from [`rn_policy_new`], be released once, and not be in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_policy_free(policy: *mut rn_policy) {
-    guard(|| {
-        if !policy.is_null() {
-            // SAFETY: the caller's promise: a handle of ours, released once.
-            drop(unsafe { Box::from_raw(policy) });
-        }
-        Ok(())
-    });
+    // SAFETY: the caller's promise.
+    unsafe { release(policy) }
 }
 
 /// Verifies a token and writes its header and its claims, as the JSON that was signed, one after the other.
@@ -211,9 +197,7 @@ pub unsafe extern "C" fn rn_jwt_verify(
         // SAFETY: the caller's promise.
         let (keys, policy, token) = unsafe { (keys_of(keys)?, policy_of(policy)?, bytes(token, token_length)?) };
         let compact = Compact::parse(token)?;
-        let ring = keys.ring();
-        let verifying = ring.verifying.as_ref().ok_or(Reason::KeyUnsupported)?;
-        let claims = jwt::verify_compact(&compact, verifying, policy, now)?;
+        let claims = jwt::verify_compact(&compact, keys.ring().verifying()?, policy, now)?;
         // SAFETY: the caller's promise.
         unsafe { write_texts(&compact.header.json, &claims.json, buffer, capacity, texts) }
     })
@@ -235,9 +219,7 @@ pub unsafe extern "C" fn rn_jws_verify(
     guard(|| {
         // SAFETY: the caller's promise.
         let (keys, policy, token) = unsafe { (keys_of(keys)?, policy_of(policy)?, bytes(token, token_length)?) };
-        let ring = keys.ring();
-        let verifying = ring.verifying.as_ref().ok_or(Reason::KeyUnsupported)?;
-        jwt::check_signature(&Compact::parse(token)?, verifying, policy)
+        jwt::check_signature(&Compact::parse(token)?, keys.ring().verifying()?, policy)
     })
 }
 
@@ -291,8 +273,7 @@ pub unsafe extern "C" fn rn_jwt_sign(
             unsafe { (keys_of(keys)?, bytes(options, options_length)?, bytes(claims, claims_length)?) };
         // SAFETY: the caller's promise.
         let issue = unsafe { explain(Issue::from_json(options), buffer, capacity, length) }?;
-        let ring = keys.ring();
-        let token = jwt::sign(claims, ring.signing.as_ref().ok_or(Reason::KeyCannotSign)?, &issue, now)?;
+        let token = jwt::sign(claims, keys.ring().signing()?, &issue, now)?;
         // SAFETY: the caller's promise.
         unsafe { write_bytes(token.as_bytes(), buffer, capacity, length) }
     })
@@ -321,8 +302,7 @@ pub unsafe extern "C" fn rn_jws_sign(
         // SAFETY: the caller's promise.
         let (keys, header, payload) =
             unsafe { (keys_of(keys)?, bytes(header, header_length)?, bytes(payload, payload_length)?) };
-        let ring = keys.ring();
-        let token = jwt::sign_parts(header, payload, ring.signing.as_ref().ok_or(Reason::KeyCannotSign)?)?;
+        let token = jwt::sign_parts(header, payload, keys.ring().signing()?)?;
         // SAFETY: the caller's promise.
         unsafe { write_bytes(token.as_bytes(), buffer, capacity, length) }
     })
@@ -362,42 +342,6 @@ unsafe fn keys_of<'a>(keys: *const rn_keys) -> Result<&'a Keyring, Reason> {
 unsafe fn policy_of<'a>(policy: *const rn_policy) -> Result<&'a Policy, Reason> {
     // SAFETY: the caller's promise.
     unsafe { policy.as_ref() }.map(|policy| &policy.0).ok_or(Reason::InvalidArgument)
-}
-
-/// Writes the sentence of a configuration mistake and turns it into its reason.
-///
-/// # Safety
-/// `error` must be writable for `capacity` bytes, `length` for one value.
-pub(super) unsafe fn explain<T>(
-    result: Result<T, ConfigError>,
-    error: *mut u8,
-    capacity: usize,
-    length: *mut usize,
-) -> Result<T, Reason> {
-    result.map_err(|mistake| {
-        let sentence = mistake.sentence.as_bytes();
-        // SAFETY: the caller's promise.
-        match unsafe { write_bytes(&sentence[..sentence.len().min(capacity)], error, capacity, length) } {
-            Ok(()) => mistake.reason,
-            Err(reason) => reason,
-        }
-    })
-}
-
-/// Puts what was made into a handle of the caller, or explains why nothing was.
-///
-/// # Safety
-/// As [`explain`].
-pub(super) unsafe fn hand_out<T>(
-    made: Result<T, ConfigError>,
-    handle: &mut *mut T,
-    error: *mut u8,
-    capacity: usize,
-    length: *mut usize,
-) -> Result<(), Reason> {
-    // SAFETY: the caller's promise.
-    *handle = Box::into_raw(Box::new(unsafe { explain(made, error, capacity, length) }?));
-    Ok(())
 }
 
 /// # Safety

@@ -1,7 +1,8 @@
-//! Session ids, their keys, and where a client may be sent: for `route_native.session`.
+//! Session ids, their keys, names at a login, and where a client may be sent.
 
 use super::{bytes, guard, out, write_bytes};
 use crate::error::Reason;
+use crate::login_name;
 use crate::redirect;
 use crate::session::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
 
@@ -82,6 +83,20 @@ pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, 
     guard(|| {
         // SAFETY: the caller's promise; the length goes nowhere.
         unsafe { write_bytes(&digest_of(bytes(text, text_length)?), digest, DIGEST_BYTES, &mut 0) }
+    })
+}
+
+/// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
+///
+/// # Safety
+/// `name` must be readable for `name_length` bytes, `digest` writable for 32.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_login_name_digest(name: *const u8, name_length: usize, digest: *mut u8) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise; the length goes nowhere.
+        unsafe {
+            write_bytes(&login_name::digest_of(bytes(name, name_length)?), digest, login_name::DIGEST_BYTES, &mut 0)
+        }
     })
 }
 

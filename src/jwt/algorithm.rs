@@ -1,4 +1,4 @@
-//! The signature algorithms of RFC 7518 §3.1, RFC 8037 and RFC 8812.
+//! The signature algorithms of RFC 7518 §3.1, RFC 8037, RFC 8812 and RFC 9864.
 
 use std::fmt;
 
@@ -18,6 +18,8 @@ pub enum Algorithm {
     /// RFC 8812 §3.2.
     ES256K,
     EdDSA,
+    /// The name that RFC 9864 gives to EdDSA with Ed25519, which is the only EdDSA here. See [`Algorithm::same_as`].
+    Ed25519,
     HS256,
     HS384,
     HS512,
@@ -25,7 +27,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm that can be verified. `none` is not one.
-    pub const ALL: [Algorithm; 14] = [
+    pub const ALL: [Algorithm; 15] = [
         Algorithm::RS256,
         Algorithm::RS384,
         Algorithm::RS512,
@@ -37,6 +39,7 @@ impl Algorithm {
         Algorithm::ES512,
         Algorithm::ES256K,
         Algorithm::EdDSA,
+        Algorithm::Ed25519,
         Algorithm::HS256,
         Algorithm::HS384,
         Algorithm::HS512,
@@ -61,10 +64,20 @@ impl Algorithm {
             Algorithm::ES512 => "ES512",
             Algorithm::ES256K => "ES256K",
             Algorithm::EdDSA => "EdDSA",
+            Algorithm::Ed25519 => "Ed25519",
             Algorithm::HS256 => "HS256",
             Algorithm::HS384 => "HS384",
             Algorithm::HS512 => "HS512",
         }
+    }
+
+    /// Whether both names stand for one algorithm: keys and policies that name either accept both.
+    pub fn same_as(self, other: Algorithm) -> bool {
+        self == other || (self.is_ed25519() && other.is_ed25519())
+    }
+
+    fn is_ed25519(self) -> bool {
+        matches!(self, Algorithm::EdDSA | Algorithm::Ed25519)
     }
 }
 

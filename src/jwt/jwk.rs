@@ -80,7 +80,7 @@ impl Jwk {
                 };
                 SigningKey::rsa(RsaKeyPair::from_components(&components).map_err(refused)?)?
             }
-            Some("EC") => SigningKey::ecdsa_from_numbers(self.curve()?, &self.bytes("d")?, &self.point()?)?,
+            Some("EC") => SigningKey::ecdsa_from_numbers(self.curve()?, &self.coordinate("d")?, &self.point()?)?,
             Some("OKP") if self.text("crv") == Some("Ed25519") => {
                 let (seed, public) = (self.bytes("d")?, self.bytes("x")?);
                 SigningKey::ed25519(Ed25519KeyPair::from_seed_and_public_key(&seed, &public).map_err(refused)?)
@@ -129,7 +129,20 @@ impl Jwk {
 
     /// The uncompressed point (SEC 1 §2.3.3) that `x` and `y` are the halves of.
     fn point(&self) -> Result<Vec<u8>, ConfigError> {
-        Ok([&[4][..], &self.bytes("x")?, &self.bytes("y")?].concat())
+        Ok([&[4][..], &self.coordinate("x")?, &self.coordinate("y")?].concat())
+    }
+
+    /// A number of its curve's size. RFC 7518 §6.2.1.2 wants the leading zero bytes, and some writers leave them out:
+    /// three of four P-521 keys have one.
+    fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+        let size = match self.curve()? {
+            Algorithm::ES384 => 48,
+            Algorithm::ES512 => 66,
+            _ => 32,
+        };
+        let bytes = self.bytes(name)?;
+        let zeros = vec![0; size - bytes.len().min(size)];
+        Ok(Zeroizing::new([&zeros, bytes.as_slice()].concat()))
     }
 
     fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {

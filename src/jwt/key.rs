@@ -99,7 +99,7 @@ impl Key {
     }
 
     pub(super) fn narrow(&mut self, to: Algorithm) {
-        self.uses.retain(|(algorithm, _)| *algorithm == to);
+        self.uses.retain(|(algorithm, _)| algorithm.same_as(to));
     }
 
     /// The key's `kid`, when it came as a JWK that has one.
@@ -121,7 +121,7 @@ impl Key {
 
     /// `None` when the key does not do `algorithm`; else whether the signature is its own.
     fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
-        let (_, verifier) = self.uses.iter().find(|(candidate, _)| *candidate == algorithm)?;
+        let (_, verifier) = self.uses.iter().find(|(candidate, _)| candidate.same_as(algorithm))?;
         Some(match verifier {
             Verifier::Public(key) => key.verify_sig(message, signature).is_ok(),
             Verifier::Secret(key) => hmac::verify(key, message, signature).is_ok(),

@@ -44,6 +44,18 @@ pub struct Ring {
     pub signing: Option<SigningKey>,
 }
 
+impl Ring {
+    /// What verifies, or `KeyUnsupported`.
+    pub fn verifying(&self) -> Result<&KeySet, Reason> {
+        self.verifying.as_ref().ok_or(Reason::KeyUnsupported)
+    }
+
+    /// What signs, or `KeyCannotSign`.
+    pub fn signing(&self) -> Result<&SigningKey, Reason> {
+        self.signing.as_ref().ok_or(Reason::KeyCannotSign)
+    }
+}
+
 /// Keys that are parsed once. Those from a file can be read again while others use the old ones.
 pub struct Keyring {
     source: Option<(PathBuf, Form)>,

@@ -31,7 +31,8 @@ impl Settings {
         ConfigError::new(Reason::SettingInvalid, sentence)
     }
 
-    fn wrong(&self, name: &str, must: &str) -> ConfigError {
+    /// A value that a setting cannot have.
+    pub fn wrong(&self, name: &str, must: &str) -> ConfigError {
         self.invalid(&format!("the {} \"{name}\" must be {must}", self.what))
     }
 

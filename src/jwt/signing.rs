@@ -135,7 +135,7 @@ impl SigningKey {
     }
 
     pub(super) fn narrow(&mut self, algorithm: Algorithm) {
-        self.algorithms.retain(|candidate| *candidate == algorithm);
+        self.algorithms.retain(|candidate| candidate.same_as(algorithm));
     }
 
     /// The key's `kid`, when it came as a JWK that has one.
@@ -164,7 +164,7 @@ impl SigningKey {
 
     /// Signs `message`: `KeyCannotSign` when the key does not do `algorithm`.
     pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Reason> {
-        if !self.algorithms.contains(&algorithm) {
+        if !self.algorithms.iter().any(|candidate| candidate.same_as(algorithm)) {
             return Err(Reason::KeyCannotSign);
         }
         let random = SystemRandom::new();

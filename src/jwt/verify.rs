@@ -53,7 +53,7 @@ impl Policy {
             token_type: given.text("type")?,
         };
         if policy.leeway > Self::MAX_LEEWAY {
-            return Err(given.invalid(&format!("the leeway must be 0 to {} seconds", Self::MAX_LEEWAY)));
+            return Err(given.wrong("leeway", &format!("0 to {} seconds", Self::MAX_LEEWAY)));
         }
         given.finish()?;
         Ok(policy)
@@ -97,7 +97,7 @@ pub fn verify_compact(compact: &Compact, keys: &KeySet, policy: &Policy, now: i6
 /// Checks the signature: `AlgorithmNotAllowed`, `KeyNotFound` or `SignatureInvalid` when it does not hold.
 pub fn check_signature(compact: &Compact, keys: &KeySet, policy: &Policy) -> Result<(), Reason> {
     let algorithm = compact.header.algorithm.ok_or(Reason::AlgorithmNotAllowed)?;
-    if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.contains(&algorithm)) {
+    if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name.same_as(algorithm))) {
         return Err(Reason::AlgorithmNotAllowed);
     }
     keys.verify(algorithm, compact.header.key_id.as_deref(), compact.signing_input, &compact.signature)

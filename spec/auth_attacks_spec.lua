@@ -1,0 +1,236 @@
+-- What an outsider tries at a login and at a check: names that a backend takes for one, bodies that are read in two
+-- ways, cookies and headers of every shape. None of it may be a 500, and none may pass.
+
+local auth = require "support.auth"
+local cjson = require "cjson"
+local http = require "support.http"
+local process = require "support.process"
+
+local SITE = [[
+lua_shared_dict tight 1m;
+lua_shared_dict narrow 1m;
+init_by_lua_block {
+    local auth = require "route_native.auth"
+    local file = ngx.config.prefix() .. "../keys/jwt_secret"
+    local function login(limit, more)
+        local config = { backend = "/authenticate", secret_file = file, issuer = "spec", rate_limit = limit }
+        for name, value in pairs(more or {}) do config[name] = value end
+        return auth.prepare_login(config)
+    end
+    entrances = {
+        names = login { dict = "tight", per_user = 3, per_address = 1000, window = 600 },
+        addresses = login { dict = "narrow", per_user = 3, per_address = 5, window = 600 },
+        free = login(false),
+    }
+    for _, name in ipairs { "deep", "nothing", "created", "moved", "denied", "down", "array", "twice", "headers" } do
+        entrances[name] = login(false, { backend = "/backend/" .. name })
+    end
+    guards = {
+        plain = auth.prepare_check { secret_file = file, token = { "header", "cookie:session", "query:token" },
+            headers = { ["X-User"] = "sub" }, strip_token = true },
+        raising = auth.prepare_check { secret_file = file, require = { age = function(age) return age > 17 end } },
+    }
+}
+
+server {
+    include runtime/listen.conf;
+    set $endpoint ""; set $route_uri ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+    underscores_in_headers on;
+    ignore_invalid_headers off;
+
+    location ~ ^/guard/(?<guard>[a-z]+)$ {
+        access_by_lua_block { require("route_native.auth").check(guards[ngx.var.guard]) }
+        proxy_pass http://$auth_upstream;
+    }
+    location ~ ^/login/(?<entrance>[a-z]+)$ {
+        content_by_lua_block { require("route_native.auth").login(entrances[ngx.var.entrance]) }
+    }
+    location = /counted { content_by_lua_block { ngx.print(#ngx.shared.narrow:get_keys(0)) } }
+    location = /authenticate { internal; proxy_pass http://$auth_backend/login; }
+    location = /backend/deep {
+        internal;
+        content_by_lua_block { ngx.print(('{"a":'):rep(5000), "1", ("}"):rep(5000)) }
+    }
+    location = /backend/array { internal; return 200 '[]'; }
+    location = /backend/twice { internal; return 200 '{"a":{"sub":1,"sub":2}}'; }
+    location = /backend/nothing { internal; return 204; }
+    location = /backend/created { internal; return 201 '{"sub":"x"}'; }
+    location = /backend/moved { internal; return 302 /elsewhere; }
+    location = /backend/denied { internal; return 403; }
+    location = /backend/down { internal; proxy_pass http://127.0.0.1:1; }
+    location = /backend/headers {
+        internal;
+        content_by_lua_block {
+            ngx.req.read_body()
+            local body, headers = ngx.req.get_body_data(), ngx.req.get_headers()
+            ngx.print(require("cjson").encode { sub = "x", headers = headers, body = body })
+        }
+    }
+}
+]]
+
+describe("an outsider", function()
+    local running
+
+    local function minted(claims, secret)
+        local all = { exp = os.time() + 300, sub = "ada" }
+        for name, value in pairs(claims or {}) do
+            all[name] = value
+        end
+        return auth.token(running.directory, all, secret)
+    end
+
+    local function get(path, ...)
+        return running:request { path = path, headers = { ... } }
+    end
+
+    local function status_of(path, body, headers)
+        return auth.post(running, path, body, headers).status
+    end
+
+    setup(function()
+        running = assert(auth.start(auth.directory(), SITE))
+    end)
+    teardown(function()
+        assert.is_nil(running:error_log():find("stack traceback", 1, true))
+        running:stop()
+    end)
+
+    it("has one allowance for all spellings of a name", function()
+        local function attempt(user)
+            return status_of("/login/names", cjson.encode { username = user, password = "x" })
+        end
+        for _, spellings in ipairs {
+            { "admin", "ADMIN", " admin\t", "àdmin", "ａｄｍｉｎ", "ad\194\173min", "admin\0", "\226\128\139admin" },
+            { "7", 7, "７", " 7" },
+        } do
+            for i, spelling in ipairs(spellings) do
+                -- The demo backend wants a string, and answers 400 to a number.
+                local status = attempt(spelling)
+                assert.equal(i > 3 and 429 or spelling == 7 and 400 or 401, status, spelling)
+            end
+        end
+        assert.is_true(attempt("someone else") ~= 429)
+    end)
+
+    it("cannot let one name be counted and another one be tried", function()
+        local two = {
+            '{"username":"a","USERNAME":"demo","password":"x"}', '{"username":"a","u\\u017fername":"demo"}',
+            '{"username":"a","username":"demo"}', '{"username":"a","\\u0075sername":"demo"}',
+            "username=a&Username=demo", "username=a&%20username=demo", "username=a&username=demo",
+            "username=a&u%73ername=demo",
+            "\239\187\191{\"username\":\"demo\"}", ("{\"username\":\"demo\"}"):gsub(".", "%0\0"),
+            ("{\"username\":\"demo\"}"):gsub(".", "\0%0"), ("a=1&"):rep(200) .. "username=demo",
+        }
+        local many = {}
+        for i = 1, 150 do many[i] = '"' .. i .. '":1,' end
+        two[#two + 1] = "{" .. table.concat(many) .. '"username":"demo"}'
+        for _, body in ipairs(two) do
+            assert.equal(400, status_of("/login/names", body), body:sub(1, 80))
+        end
+    end)
+
+    it("who names nobody is counted with all others who do", function()
+        local last
+        for i = 1, 8 do
+            last = status_of("/login/addresses", i % 2 == 0 and "x" .. i or '{"user":"' .. i .. '"}')
+        end
+        assert.equal(429, last)
+        -- An address that is refused counts nothing more, and so cannot push others out of the dictionary.
+        local before = http.request(running.port, { path = "/counted" }).body
+        for i = 1, 20 do
+            assert.equal(429, status_of("/login/addresses", '{"username":"n' .. i .. '"}'))
+        end
+        assert.equal(before, http.request(running.port, { path = "/counted" }).body)
+    end)
+
+    it("gets an answer for every body and method", function()
+        for _, body in ipairs { "", "{", "{}", "[]", "null", "\255", "%", "=", "&", "username", "username=",
+            '{"username":null}', '{"username":["demo"]}', '{"username":"\\ud800"}',
+            ('{"a":'):rep(200) .. "1" .. ("}"):rep(200),
+            '{"username":"' .. ("x"):rep(60000) .. '"}', '{"username":1e999}', ("["):rep(60000) } do
+            local status = status_of("/login/names", body)
+            assert.is_true(status == 400 or status == 401 or status == 429, body:sub(1, 40) .. " gave " .. status)
+        end
+        for _, method in ipairs { "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND" } do
+            local response = http.request(running.port, { method = method, path = "/login/free" })
+            assert.same({ 405, "POST" }, { response.status, response.headers.allow }, method)
+        end
+        local multipart = '--b\r\nContent-Disposition: form-data; name="username"\r\n\r\ndemo\r\n--b--\r\n'
+        assert.equal(400, http.request(running.port, { method = "POST", path = "/login/free", body = multipart,
+            headers = { { "Content-Type", "multipart/form-data; boundary=b" } } }).status)
+    end)
+
+    it("logs in with headers that would change the backend's answer, and they change nothing", function()
+        local headers = { { "Expect", "100-continue" }, { "Accept-Encoding", "gzip" }, { "Range", "bytes=0-1" },
+            { "If-None-Match", "*" }, { "X-Forwarded-For", "1.2.3.4" } }
+        local response = auth.post(running, "/login/free", '{"username":"demo","password":"demo"}', headers)
+        assert.equal(200, response.status)
+        response = auth.post(running, "/login/headers", '{"username":"demo"}', headers)
+        assert.equal(200, response.status)
+        local payload = cjson.decode(response.body).token:match("%.(.-)%.")
+        local python = "import base64,sys; print(base64.urlsafe_b64decode(sys.argv[1] + '===').decode())"
+        local claims = cjson.decode((process.run("/usr/bin/python3 -c " .. process.quoted(python) .. " " .. payload)))
+        assert.equal('{"username":"demo"}', claims.body)
+        for _, name in ipairs { "accept-encoding", "range", "if-none-match" } do
+            assert.is_nil(claims.headers[name])
+        end
+    end)
+
+    it("gets no token out of a backend that says something else", function()
+        local answers = { deep = 502, array = 502, twice = 502, nothing = 204, created = 201, moved = 302, denied = 403,
+            down = 502 }
+        for backend, status in pairs(answers) do
+            local response = auth.post(running, "/login/" .. backend, "{}")
+            assert.equal(status, response.status, backend)
+            assert.is_nil(response.body:find("token", 1, true), backend)
+        end
+    end)
+
+    it("finds no cookie or header that passes", function()
+        local token, forged = minted(), minted({}, ("f"):rep(32))
+        local function cookie(text) return get("/guard/plain", { "Cookie", text }) end
+        for _, text in ipairs {
+            "session=" .. forged .. "; session=" .. token, "session=" .. token .. "; session =" .. forged,
+            "session=" .. forged, 'session="' .. token, "Session=" .. token, "session", "session=", "=" .. token,
+            ";;;", "session=" .. token .. "\t; session=", "session=" .. token .. ",x", "xsession=" .. token,
+            "session=\255\254",
+            ("a=b; "):rep(3000), "$Version=1; session=" .. token .. "x",
+        } do
+            assert.equal(401, cookie(text).status, text:sub(1, 60))
+        end
+        local twice = { "Cookie", "session=" .. token }
+        assert.equal(401, get("/guard/plain", twice, twice).status)
+        for _, text in ipairs { twice[2], ' session = "' .. token .. '" ', "a=1; session=" .. token .. ";" } do
+            local response = cookie(text)
+            assert.equal(200, response.status, text:sub(1, 30))
+            assert.is_nil(response.body:find(token, 1, true))
+        end
+        for _, value in ipairs { "Bearer", "Bearer ", "Bearer\t", "bearer " .. forged, "Bearer Bearer " .. token,
+            "Token " .. token, token .. " " .. token, "Bearer " .. token .. ", Bearer " .. token, "Bearer=" .. token,
+            "\255", ("a"):rep(30000), "Bearer " .. ("a."):rep(14000), "{", ("eyJhbGciOiJIUzI1NiJ9."):rep(1000) } do
+            assert.equal(401, get("/guard/plain", { "Authorization", value }).status, value:sub(1, 40))
+        end
+        -- 64 KB: nginx itself refuses what does not fit into its buffers.
+        local large = get("/guard/plain", { "Authorization", "Bearer " .. ("a"):rep(65536) }).status
+        assert.is_true(large == 400 or large == 401 or large == 431, large)
+        assert.equal(401, get("/guard/plain?token=" .. forged .. "&a=b").status)
+        assert.equal(401, get("/guard/plain?token=" .. token .. "&to%6ben=" .. token).status)
+    end)
+
+    it("cannot speak as somebody else to the upstream, whatever the header is called", function()
+        local response = get("/guard/plain", { "Authorization", minted { sub = "a\r\nX-User: root\0\226\128\168é" } },
+            { "X-User", "root" }, { "x_user", "root" }, { "X-USER", "root" }, { "X_User", "root" })
+        assert.equal(200, response.status)
+        local headers = cjson.decode(response.body).headers
+        assert.equal("a%0D%0AX-User:%20root%00%E2%80%A8%C3%A9", headers["x-user"])
+        assert.is_nil(headers.x_user)
+    end)
+
+    it("is refused where a rule raises", function()
+        assert.equal(403, get("/guard/raising", { "Authorization", minted { age = "42" } }).status)
+        assert.equal(403, get("/guard/raising", { "Authorization", minted() }).status)
+        assert.equal(200, get("/guard/raising", { "Authorization", minted { age = 42 } }).status)
+        assert.is_truthy(running:error_log():find("route_native.auth: a rule failed: ", 1, true))
+    end)
+end)

@@ -1,0 +1,210 @@
+-- What programs for lua-resty-jwt bring along besides a secret: certificates in tokens (x5u), Authorization headers,
+-- and names of algorithms old and new.
+
+local process = require "support.process"
+local toolkit = require "support.toolkit"
+
+-- Two authorities, each with a leaf that signs with P-256.
+local AUTHORITIES = [[set -e
+cd %s/keys
+for ca in trusted rogue; do
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=$ca \
+    -keyout $ca.key -out $ca.crt 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=leaf \
+    -keyout $ca.leaf.key -out $ca.csr 2>/dev/null
+  printf 'basicConstraints=CA:FALSE\n' > $ca.ext
+  openssl x509 -req -in $ca.csr -CA $ca.crt -CAkey $ca.key -CAcreateserial -days 2 -extfile $ca.ext -out $ca.leaf.crt \
+    2>/dev/null
+done]]
+
+local READ = [[
+local function read(name)
+    local file = assert(io.open(a[1] .. "/keys/" .. name))
+    local text = file:read("*a")
+    file:close()
+    return text
+end
+]]
+
+describe("programs for lua-resty-jwt", function()
+    local running
+
+    local function eval(lua, ...)
+        return running:eval(READ .. lua, running.directory, ...)
+    end
+
+    setup(function()
+        running = toolkit.start()
+        local output, status = process.run(AUTHORITIES:format(running.directory))
+        assert(status == 0, output)
+    end)
+    teardown(function() running:stop() end)
+
+    it("say themselves what is behind an x5u, and only a trusted certificate counts", function()
+        local asked, verdicts = eval([[
+            local url, asked = "https://issuer.example/cert.pem", {}
+            local own = resty.new()
+            own:set_trusted_certs_file(a[1] .. "/keys/trusted.crt")
+            local function token(key, header)
+                header.alg, header.x5u, header.kid = "ES256", url, "k"
+                return own:sign(read(key), { header = header, payload = { iss = "issuer" } })
+            end
+            local function verdict(key, answer, header)
+                own:set_x5u_content_retriever(function(...)
+                    asked[#asked + 1] = table.concat({ ... }, " ")
+                    return answer()
+                end)
+                local obj = own:verify(nil, token(key, header or {}))
+                assert(obj.valid == obj.verified)
+                return obj.valid and "valid" or obj.reason
+            end
+            local function certificate(name) return function() return read(name) end end
+            local verdicts = {
+                (own:verify(nil, token("trusted.leaf.key", {})).reason),
+                verdict("trusted.leaf.key", certificate "trusted.leaf.crt"),
+                verdict("rogue.leaf.key", certificate "trusted.leaf.crt"),
+                verdict("rogue.leaf.key", certificate "rogue.leaf.crt"),
+                verdict("trusted.leaf.key", function() end),
+                verdict("trusted.leaf.key", function() error("a reason of the program's") end),
+                verdict("trusted.leaf.key", function() return "garbage" end),
+                verdict("trusted.leaf.key", function() return ("x"):rep(300 * 1024) end),
+                verdict("trusted.leaf.key", function() ngx.sleep(0.001) return read "trusted.leaf.crt" end),
+                -- x5c comes first, as there.
+                verdict("trusted.leaf.key", certificate "trusted.leaf.crt", { x5c = { "AAAA" } }),
+            }
+            for i, text in ipairs(verdicts) do
+                verdicts[i] = text:gsub("trusted: .*", "trusted"):gsub("from JWT: [^x].*", "from JWT")
+            end
+            return asked, verdicts
+        ]])
+        assert.same({
+            "No function has been provided to retrieve the content pointed at by the 'x5u'.",
+            "valid",
+            "Verification failed",
+            "Cert used to sign the JWT isn't trusted",
+            "Unable to extract signing cert from JWT: x5u gave none",
+            "An error occured while invoking the x5u_content_retriever function.",
+            "Unable to extract signing cert from JWT",
+            "Unable to extract signing cert from JWT: x5u gave too much",
+            "valid",
+            "Unable to extract signing cert from JWT",
+        }, verdicts)
+        assert.equal(8, #asked)
+        assert.equal("https://issuer.example/cert.pem issuer k", asked[1])
+    end)
+
+    it("are told when the retriever is no function, and nothing is asked without trusted certificates", function()
+        local ok, message, asked = eval([[
+            local ok, message = pcall(resty.set_x5u_content_retriever, resty.new(), "https://issuer.example")
+            local own, asked = resty.new(), 0
+            own:set_x5u_content_retriever(function() asked = asked + 1 end)
+            local header = { alg = "ES256", x5u = "https://x" }
+            local token = own:sign(read "rogue.leaf.key", { header = header, payload = {} })
+            assert(own:verify(nil, token).reason == "No trusted certs loaded")
+            assert(own:verify(read "trusted.leaf.crt", token).reason == "Verification failed")
+            return ok, message, asked
+        ]])
+        assert.same({ false, "'retriever_function' is expected to be a function", 0 }, { ok, message, asked })
+    end)
+
+    it("may pass an Authorization header on, and nothing else before a token", function()
+        local verdicts, raw = eval([[
+            local secret = ("s"):rep(32)
+            local token = resty:sign(secret, { header = { alg = "HS256" }, payload = { sub = "ada" } })
+            local verdicts = {}
+            for i, prefix in ipairs { "", "Bearer ", "bearer ", "BEARER  ", "Basic ", "Bearer", "Bearer Bearer ", " ",
+                "Bearer\n", "Bearer x." } do
+                local obj = resty:verify(secret, prefix .. token)
+                verdicts[i] = obj.valid
+                assert(obj.valid or obj.reason)
+            end
+            return verdicts, resty:verify(secret, "Bearer " .. token).raw_header == token:match("^[^.]+")
+        ]])
+        assert.same({ true, true, true, true, false, false, false, false, false, false }, verdicts)
+        assert.is_true(raw)
+    end)
+
+    it("find an encrypted token no better than its claims, and a signed one nowhere in it", function()
+        local verdicts = eval([[
+            local rsa = { read "RSA_own.pub", read "RSA_own.pem", read "RSA_other.pem" }
+            local now = ngx.time()
+            local verdicts = {}
+            local function verdict(key, token, ...)
+                local obj = resty:verify(key, token, ...)
+                assert(obj.valid == obj.verified and (obj.valid or type(obj.reason) == "string"))
+                assert(select(2, jwt.verify(token, jwt.key(rsa[1]))) == "token_malformed")
+                return obj.valid
+            end
+            for enc, size in pairs { A128GCM = 16, A256GCM = 32, ["A128CBC-HS256"] = 32, ["A256CBC-HS512"] = 64 } do
+                local secret = ("k"):rep(size)
+                for alg, keys in pairs { dir = { secret, secret, ("w"):rep(size) }, ["RSA-OAEP-256"] = rsa } do
+                    local function seal(claims)
+                        local header = { typ = "JWE", alg = alg, enc = enc }
+                        return resty:sign(keys[1], { header = header, payload = claims })
+                    end
+                    local good = seal { aud = "api", exp = now + 60 }
+                    local parts = {}
+                    for part in (good .. "."):gmatch("([^.]*)%.") do parts[#parts + 1] = part end
+                    local function with(i, part)
+                        local copy = { unpack(parts, 1, 5) }
+                        copy[i] = part
+                        return table.concat(copy, ".")
+                    end
+                    local other = {}
+                    for part in (seal { aud = "api", exp = now + 60, sub = "root" } .. "."):gmatch("([^.]*)%.") do
+                        other[#other + 1] = part
+                    end
+                    local aud = { aud = validators.equals("api") }
+                    verdicts[alg .. " " .. enc] = {
+                        verdict(keys[2], good), verdict(keys[2], good, aud),
+                        verdict(keys[3], good),
+                        verdict(keys[2], seal { exp = now - 60 }), verdict(keys[2], seal { exp = "never" }),
+                        verdict(keys[2], seal { nbf = now + 60 }), verdict(keys[2], seal { nbf = true }),
+                        verdict(keys[2], seal { aud = "other" }, aud), verdict(keys[2], seal { aud = 7 }, aud),
+                        verdict(keys[2], with(4, other[4])), verdict(keys[2], with(5, other[5])),
+                        verdict(keys[2], with(3, other[3])), verdict(keys[2], with(5, "")),
+                        verdict(keys[2], with(4, "")),
+                        verdict(keys[2], with(1, (resty:jwt_encode { alg = alg, enc = enc, zip = "DEF" }))),
+                        verdict(keys[2], good .. ".AA"), verdict(keys[2], good:match("^(.*)%.")),
+                    }
+                end
+            end
+            return verdicts
+        ]])
+        local count = 0
+        for name, list in pairs(verdicts) do
+            local expected = { true, true }
+            for i = 3, 17 do expected[i] = false end
+            assert.same(expected, list, name)
+            count = count + 1
+        end
+        assert.equal(8, count)
+    end)
+
+    it("and those of route_native.jwt know EdDSA under its newer name too", function()
+        local verdicts = eval([[
+            local private, public = read "ED25519_own.pem", read "ED25519_own.pub"
+            local verdicts = {}
+            for _, name in ipairs { "EdDSA", "Ed25519" } do
+                local token = resty:sign(private, { header = { alg = name }, payload = { sub = "ada" } })
+                local own = jwt.sign({ sub = "ada" }, private, { algorithm = name, lifetime = 60 })
+                assert(jwt.decode_unverified(own) and select(2, jwt.decode_unverified(own)).alg == name)
+                for _, allowed in ipairs { "EdDSA", "Ed25519", "ES256" } do
+                    resty:set_alg_whitelist { [allowed] = 1 }
+                    verdicts[#verdicts + 1] = resty:verify(public, token).valid
+                    verdicts[#verdicts + 1] = jwt.verify(own, public, { algorithms = allowed }) ~= nil
+                end
+                resty:set_alg_whitelist(nil)
+                verdicts[#verdicts + 1] = resty:verify(read "ED25519_other.pub", token).valid
+                verdicts[#verdicts + 1] = resty:verify(read "P-256_own.pub", token).valid
+                assert(resty:verify(nil, token).reason == "Failed to load EdDSA public key: no key provided")
+            end
+            return verdicts
+        ]])
+        local each = { true, true, true, true, false, false, false, false }
+        for i, verdict in ipairs(verdicts) do
+            assert.equal(each[(i - 1) % 8 + 1], verdict, i)
+        end
+        assert.equal(16, #verdicts)
+    end)
+end)

@@ -1,0 +1,106 @@
+-- The examples that the RFCs publish, from Lua in nginx and with both faces. tests/vectors.rs has them without Lua.
+
+local cjson = require "cjson"
+local gateway = require "support.gateway"
+local process = require "support.process"
+local toolkit = require "support.toolkit"
+
+local EXAMPLES = cjson.decode(process.read(gateway.ROOT .. "/tests/data/rfc_examples.json"))
+
+-- What verifies and signs, for lua-resty-jwt's face: a secret is its bytes there, any other key may be a JWK.
+local KEYS = [[
+local function key_of(example)
+    local key = example.key
+    return key.kty == "oct" and resty:jwt_decode(key.k) or require("cjson").encode(key)
+end
+]]
+
+describe("the examples of the RFCs", function()
+    local running
+
+    local function eval(lua, ...)
+        return running:eval(KEYS .. lua, ...)
+    end
+
+    setup(function() running = toolkit.start() end)
+    teardown(function() running:stop() end)
+
+    it("have signatures that hold, and claims that are read, with both faces", function()
+        assert.equal(13, #EXAMPLES.signed)
+        for _, example in ipairs(EXAMPLES.signed) do
+            local native, valid, payload, touched = eval([[
+                local example = a[1]
+                local claims, why = jwt.verify(example.token, require("cjson").encode(example.key),
+                    { algorithms = example.algorithm, clock = function() return 1300819379 end })
+                -- With an empty claim spec the older face looks at the signature alone.
+                local obj = resty:verify(key_of(example), example.token, { none = function() end })
+                local middle = #example.token - 20
+                local touched = example.token:sub(1, middle - 1)
+                    .. (example.token:sub(middle, middle) == "A" and "B" or "A") .. example.token:sub(middle + 1)
+                return claims and claims.iss or why, obj.valid and obj.verified, obj.payload,
+                    resty:verify(key_of(example), touched, { none = function() end }).valid
+            ]], example)
+            -- RFC 7520 and 8037 sign prose, which is no JWT: the signature holds, and the claims are malformed.
+            local prose = type(payload) == "string"
+            assert.equal(prose and "token_malformed" or payload.iss, native, example.source)
+            assert.same({ true, false }, { valid, touched }, example.source)
+        end
+    end)
+
+    it("are made again where a signature has one value", function()
+        local again = 0
+        for _, example in ipairs(EXAMPLES.signed) do
+            if example.key.d or example.key.k then
+                local token = eval([[
+                    local obj = resty:load_jwt(a[1].token)
+                    return resty:sign(key_of(a[1]), { raw_header = obj.raw_header, header = obj.header,
+                        raw_payload = obj.raw_payload, payload = obj.payload })
+                ]], example)
+                if example.algorithm:find("^[HR]S") or example.algorithm == "EdDSA" then
+                    assert.equal(example.token, token, example.source)
+                    again = again + 1
+                else
+                    assert.equal(example.token:match("^[^.]+%.[^.]+"), token:match("^[^.]+%.[^.]+"), example.source)
+                end
+            end
+        end
+        assert.equal(7, again)
+    end)
+
+    it("are refused where they are no signed tokens", function()
+        local key
+        for _, example in ipairs(EXAMPLES.signed) do
+            key = example.source:find("7520 4.4", 1, true) and example.key or key
+        end
+        assert.equal(5, #EXAMPLES.refused)
+        for _, example in ipairs(EXAMPLES.refused) do
+            local claims, why, valid, verified = eval([[
+                local claims, why = jwt.verify(a[1].token, require("cjson").encode(a[1].key),
+                    { clock = function() return 1300819379 end })
+                local obj = resty:verify(key_of(a[1]), a[1].token)
+                return claims, why, obj.valid, obj.verified
+            ]], { token = example.token, key = key })
+            assert.same({ nil, example.reason, false, false }, { claims, why, valid, verified }, example.source)
+        end
+    end)
+
+    it("are decrypted as far as their keys travel in a way that is offered", function()
+        local example = EXAMPLES.encrypted[1]
+        local obj = eval([[
+            return resty:verify(resty:jwt_decode(a[1].secret), a[1].token, { none = function() end })
+        ]], example)
+        assert.same({ true, true, example.plaintext }, { obj.valid, obj.verified, obj.payload })
+        assert.equal(12, #EXAMPLES.refused_encrypted)
+        for _, refused in ipairs(EXAMPLES.refused_encrypted) do
+            local why, native = eval([[
+                local obj = resty:verify(("k"):rep(32), a[1].token)
+                return not obj.valid and not obj.verified and obj.reason,
+                    select(2, jwt.verify(a[1].token, ("k"):rep(32)))
+            ]], refused)
+            local expected = refused.reason == "header_unsupported" and "invalid header: crit and zip"
+                or "invalid algorithm: only dir and RSA-OAEP-256"
+            assert.is_truthy(tostring(why):find(expected, 1, true), refused.source .. ": " .. tostring(why))
+            assert.equal("token_malformed", native, refused.source)
+        end
+    end)
+end)
