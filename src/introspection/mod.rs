@@ -9,18 +9,18 @@
 //! media type alone. Whatever else comes back is the server's fault and never a verdict on the token.
 
 mod forward;
-mod signer;
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 pub use forward::ClaimHeaders;
-pub use signer::Signer;
 
 use crate::error::{ConfigError, Reason};
 use crate::gateway::{load, sha256};
-use crate::jwt::{Claims, Compact, KeySet, Policy, check_expiry, check_not_before, check_signature, parse_object};
+use crate::jwt::{
+    self, Claims, Compact, Issue, KeySet, Policy, SigningKey, check_expiry, check_not_before, check_signature, parse_object,
+};
 
 /// The longest JWT that is taken from an authorization server, in bytes.
 pub const MAX_JWT_BYTES: usize = 32 * 1024;
@@ -56,6 +56,13 @@ pub struct Introspector {
     lifetime: u32,
 }
 
+/// What signs the JWT that the API receives.
+struct Signer {
+    key: SigningKey,
+    issue: Issue,
+    identity: [u8; 32],
+}
+
 /// An active token.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -77,7 +84,7 @@ impl Introspector {
         };
         // A verdict must never outlive the keys that it was made under.
         let verify_identity = verify_keys.as_ref().map_or([0; 32], KeySet::identity);
-        let signer_identity = signer.as_ref().map_or([0; 32], Signer::identity);
+        let signer_identity = signer.as_ref().map_or([0; 32], |signer| signer.identity);
         let parts = [b"route_native introspection 1", &verify_identity[..], &signer_identity, options.identity];
         Ok(Introspector {
             identity: sha256(&parts),
@@ -173,6 +180,24 @@ impl Introspector {
             format!("Bearer {}", token.ok_or(Reason::KeyUnsupported)?)
         };
         Ok(Verdict { scope, expires_at, forward })
+    }
+}
+
+impl Signer {
+    /// Reads a private key in PEM.
+    fn parse(text: &[u8], key_id: Option<&str>) -> Result<Signer, ConfigError> {
+        let key = SigningKey::from_pem(text)?
+            .ok_or_else(|| ConfigError::new(Reason::KeyUnsupported, "is a public key or a certificate, and cannot sign"))?;
+        let issue = Issue { key_id: key_id.map(str::to_owned), ..Issue::default() };
+        Ok(Signer { key, issue, identity: sha256(&[text]) })
+    }
+
+    /// Signs `claims`. `iat` and `exp` are added where they are missing: no token of ours lives forever.
+    fn sign(&self, mut claims: Map<String, Value>, now: i64, end: i64) -> Result<String, Reason> {
+        claims.entry("iat").or_insert_with(|| now.into());
+        claims.entry("exp").or_insert_with(|| end.into());
+        let json = serde_json::to_vec(&claims).map_err(|_| Reason::Internal)?;
+        jwt::sign_within(&json, &self.key, &self.issue, now, MAX_JWT_BYTES).map_err(of_server)
     }
 }
 

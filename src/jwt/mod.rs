@@ -26,7 +26,7 @@ pub use algorithm::Algorithm;
 pub use certificate::{MAX_CHAIN, trusted_key};
 pub use claims::Claims;
 pub use compact::{Compact, Header, Parts};
-pub use issue::{Issue, sign, sign_parts};
+pub use issue::{Issue, sign, sign_parts, sign_within};
 pub use json::parse_object;
 pub use key::{Key, KeySet};
 pub use keyring::{Form, Keyring, MAX_KEY_FILE_BYTES, Ring};
