@@ -62,6 +62,7 @@ build = {
             ["route_native.fields"] = "lua/route_native/fields.lua",
             ["route_native.flight"] = "lua/route_native/flight.lua",
             ["route_native.gateway"] = "lua/route_native/gateway.lua",
+            ["route_native.jwks"] = "lua/route_native/jwks.lua",
             ["route_native.jwt"] = "lua/route_native/jwt.lua",
             ["route_native.keyring"] = "lua/route_native/keyring.lua",
             ["route_native.library"] = "lua/route_native/library.lua",

@@ -42,7 +42,8 @@ function _M.parse_url(text)
     if not match(rest, "^/") then
         rest = "/" .. rest
     end
-    return { scheme = scheme:lower(), host = host:lower(), port = port, authority = authority, rest = rest }
+    return { text = text, scheme = scheme:lower(), host = host:lower(), port = port, authority = authority,
+        rest = rest }
 end
 
 -- Where nginx is to connect: an upstream block by its name, else the URL's own host. nginx resolves names through its
@@ -69,9 +70,15 @@ function _M.variables(target)
     }
 end
 
+-- The phases that can wait for another server.
+local PHASES = { rewrite = true, access = true, content = true }
+
 -- Whether this request can go out. Returns nil and a sentence when it cannot.
 function _M.possible()
-    if ngx.var.route_outbound ~= "1" then
+    local phase = ngx.get_phase()
+    if not PHASES[phase] then
+        return nil, "another server can only be asked in the rewrite, access and content phases, and this is " .. phase
+    elseif ngx.var.route_outbound ~= "1" then
         return nil, "this server block lacks the way out: add `include phantom_token.conf;` to it"
     elseif not HTTP2_CAPABLE and ngx.req.http_version() >= 2 then
         return nil, "this lua-nginx-module cannot ask another server within an HTTP/2 request: "

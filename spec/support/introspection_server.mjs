@@ -7,6 +7,9 @@
 //         large (bytes, chunked)
 //   headers: more response headers        fill: bytes that the claims are padded with        hold: a path; the answer waits until that file exists
 //   fails_if: a path; once that file exists the answer is a 500
+//   file: a path; the body is what that file holds
+//
+// What is no form, such as the question for a JWK Set, brings its token in the query: /?token=…
 //
 // Listens on a free port of 127.0.0.1, prints `ready PORT`, and for each request one line of JSON.
 
@@ -81,8 +84,10 @@ function answer(request, response) {
   request.on('end', () => {
     console.log(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body,
       connection: request.socket.remotePort }));
-    const wanted = directive(new URLSearchParams(body).get('token'));
+    const query = request.url.split('?')[1];
+    const wanted = directive(new URLSearchParams(body || query).get('token'));
     if (wanted.fails_if && existsSync(wanted.fails_if)) wanted.kind = 'failure';
+    if (wanted.file) wanted.body = readFileSync(wanted.file);
     if (wanted.fill) wanted.claims.fill = 'x'.repeat(wanted.fill);
     whenReleased(wanted.hold, () => kinds[wanted.kind](wanted, response));
   });
