@@ -36,6 +36,7 @@ describe("phantom tokens", function()
                     sign = json,
                     headers = { claim_headers = { ["X-Subject"] = "sub", ["X-Roles"] = "roles" } },
                     verify = { verify_key = self.key .. ".pub" },
+                    audience = { audience = { "api", "other" }, issuer = "https://as.example" },
                     named = { cache_name = "other-name" },
                     nameless = { cache_name = "no-such-dictionary" },
                     other = { client_id = "another-client" },
@@ -152,6 +153,15 @@ describe("phantom tokens", function()
             local unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."
             is_server_error(running:get("/verify", { kind = "raw", status = 200, body = unsigned,
                 headers = { ["content-type"] = "application/jwt" } }))
+        end)
+
+        it("checks whom the JWT is from and for when that is configured: another one is no token for this API", function()
+            local claims = { iss = "https://as.example", aud = "api" }
+            api_saw(running:get("/audience", { kind = "jwt", claims = claims }))
+            is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = claims.iss, aud = "x" } }))
+            assert.equal("audience_not_allowed", running.gate:logged("/audience").reason)
+            is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = "https://x", aud = "api" } }))
+            is_server_error(running:get("/audience", { kind = "jwt", claims = { aud = "api" } }))
         end)
 
         it("says what is missing when the server answers JSON and nothing says what the API receives", function()

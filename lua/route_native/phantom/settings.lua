@@ -249,6 +249,8 @@ local function compile(given)
     values.published = published_keys(values, url)
     values.introspector = new_introspector(values)
     values.scopes = scopes_of(values.scope)
+    -- Whether an active token is one, without a look at its scope, and its JWT what goes on.
+    values.is_plain = not values.scopes and not values.claim_headers
     values.origins = origins_of(values.trusted_web_origins)
     values.outbound = outbound.variables {
         url = url, upstream = values.upstream, accept = ACCEPT,
