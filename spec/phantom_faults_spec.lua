@@ -25,7 +25,10 @@ describe("an authorization server that", function()
                 stopped = { introspection_endpoint = ("http://127.0.0.1:%d/"):format(process.free_port()) },
                 unresolved = { introspection_endpoint = "http://no-such-host.invalid/" },
                 stale = { stale_if_error_seconds = 60 },
+                abortable = {},
             },
+            includes = { abortable = "lua_check_client_abort on;" },
+            listen = "location = /status { stub_status; }",
             env = { NAMESERVER_RESOLVER = "127.0.0.1:" .. process.free_port() },
         }
     end)
@@ -111,6 +114,53 @@ describe("an authorization server that", function()
         is_server_error(running:get("/api", token))
     end)
 
+    describe("is asked by a client that goes away", function()
+        local path, before
+
+        -- Asks with a new token, goes away while the server thinks, and lets it answer once that was noticed.
+        local function go_away(location, noticed)
+            path = running.directory .. "/" .. location
+            local token = phantom.token({ kind = "jwt", claims = { sub = "gone" }, hold = path }, location)
+            before = #running:asked()
+            local connection = http.connect(running.gate.port)
+            http.send(connection, { path = "/" .. location, headers = { { "Authorization", "Bearer " .. token } } })
+            process.wait_until("the server was asked", function() return #running:asked() > before end)
+            connection:close()
+            process.wait_until("nginx had noticed", noticed)
+            process.write(path, "")
+            return token
+        end
+
+        it("and answers all others all the same", function()
+            local token = go_away("api", function() return true end)
+            assert.equal(200, running:get("/api", token).status)
+            assert.equal(before + 1, #running:asked())
+        end)
+
+        it("and the others wait a bounded time where that ends its request", function()
+            local token = go_away("abortable", function()
+                return running:get("/status").body:find("Writing: 1 ", 1, true)
+            end)
+            local began = os.time()
+            assert.equal(200, running:get("/abortable", token).status)
+            assert.truthy(os.time() - began <= 10, os.time() - began)
+            assert.equal(before + 2, #running:asked())
+        end)
+    end)
+
+    -- What none of these may leave in a log: tokens and JWTs, which begin alike, and the gateway's own credentials.
+    local function logs_hold_no_secret(gate)
+        local logs = gate:error_log() .. gate:access_log()
+        assert.truthy(#logs > 1000)
+        for _, secret in ipairs { "eyJ", "s p:%&", "s%20p", "aW50cm9zcGVjdGlvbi1jbGllbnQ", "introspection-client" } do
+            assert.is_nil(logs:find(secret, 1, true), secret)
+        end
+    end
+
+    it("fails in any of these ways leaves no token and no secret in a log", function()
+        logs_hold_no_secret(running.gate)
+    end)
+
     describe("speaks TLS", function()
         local secure, hosts
 
@@ -149,6 +199,7 @@ describe("an authorization server that", function()
             assert.equal(before, #secure:asked())
             assert.truthy(secure.gate:error_log():find("upstream SSL certificate does not match", 1, true))
             assert.equal(200, secure:get("/unverified", { kind = "jwt", claims = { sub = "tls" } }).status)
+            logs_hold_no_secret(secure.gate)
         end)
 
         it("is asked over kept connections through an upstream block, under its own name", function()

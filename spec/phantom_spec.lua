@@ -8,6 +8,9 @@ local process = require "support.process"
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}'
 local ORIGIN = "https://app.example.com"
 
+-- What the API receives is then written by proxy_set_header.
+local PROXY = "include phantom_proxy.conf;"
+
 local function in_an_hour()
     return os.time() + 3600
 end
@@ -25,6 +28,7 @@ describe("phantom tokens", function()
         running = phantom.start {
             listen = ("listen 127.0.0.1:%d http2;"):format(http2_port),
             functions = { execute = "execute" },
+            includes = { variable = PROXY, variable_headers = PROXY, variable_pass = PROXY, variable_write = PROXY },
             locations = function(self)
                 local json = { signing_key = self.key, signing_key_id = "gateway-1", token_cache_seconds = 7 }
                 return {
@@ -37,6 +41,10 @@ describe("phantom tokens", function()
                     headers = { claim_headers = { ["X-Subject"] = "sub", ["X-Roles"] = "roles" } },
                     verify = { verify_key = self.key .. ".pub" },
                     audience = { audience = { "api", "other" }, issuer = "https://as.example" },
+                    variable = {},
+                    variable_headers = { claim_headers = { ["X-Subject"] = "sub" } },
+                    variable_pass = { preflight = "pass" },
+                    variable_write = { scope = "write" },
                     named = { cache_name = "other-name" },
                     nameless = { cache_name = "no-such-dictionary" },
                     other = { client_id = "another-client" },
@@ -106,6 +114,28 @@ describe("phantom tokens", function()
             is_server_error(running:get("/api", { kind = "jwt", fill = 25000, claims = { sub = "too large" } }))
         end)
 
+        it("hands the JWT on through a variable where phantom_proxy.conf is included, and nothing else", function()
+            local directive = { kind = "jwt", fill = 24000, claims = { sub = "by variable", scope = "read" } }
+            for _ = 1, 6 do
+                local seen = api_saw(running:get("/variable", directive))
+                assert.equal("by variable", payload_of(seen.authorization).sub)
+            end
+            assert.equal("hit", running.gate:logged("/variable").cache)
+            -- The client's own header is untouched, and does not go on.
+            local seen = api_saw(running:get("/variable_headers", directive, { ["X-Subject"] = "me" }))
+            assert.same({ "by variable", nil }, { seen["x-subject"], seen.authorization })
+            assert.equal(403, running:get("/variable_write", directive).status)
+            local preflight = running.gate:request { method = "OPTIONS", path = "/variable_pass", headers = {
+                { "Origin", ORIGIN }, { "Access-Control-Request-Method", "PUT" }, { "Authorization", "Bearer x" } } }
+            assert.is_nil(api_saw(preflight).authorization)
+            is_unauthorized(running:get("/variable"))
+            local entry = running.gate:logged("/variable")
+            assert.same({ "", "token_missing" }, { entry.cache, entry.reason })
+            is_unauthorized(running:get("/variable", { kind = "inactive" }))
+            -- Other locations go on as before.
+            assert.equal("by variable", payload_of(api_saw(running:get("/api", directive)).authorization).sub)
+        end)
+
         it("streams a large body on, untouched and never on disk, while the token is new", function()
             local token = phantom.token { kind = "jwt", claims = { sub = "upload" } }
             local output = process.run(("head -c 40M /dev/zero | curl -sS -T - -H 'Authorization: Bearer %s' %s:%d/api")
@@ -155,7 +185,7 @@ describe("phantom tokens", function()
                 headers = { ["content-type"] = "application/jwt" } }))
         end)
 
-        it("checks whom the JWT is from and for when that is configured: another one is no token for this API", function()
+        it("checks whom the JWT is from and for: another one is no token for this API", function()
             local claims = { iss = "https://as.example", aud = "api" }
             api_saw(running:get("/audience", { kind = "jwt", claims = claims }))
             is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = claims.iss, aud = "x" } }))

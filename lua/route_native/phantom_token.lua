@@ -230,6 +230,7 @@ end
 -- A token that this worker does not know.
 local function check(settings, key, token)
     local token_fingerprint = note_token(token)
+    note("route_cache", "")
     local dict = ngx.shared[settings.cache_name]
     if not dict then
         return unavailable(settings, "lua_shared_dict " .. settings.cache_name .. " is missing")
@@ -265,6 +266,7 @@ function _M.run(config)
     local headers, count = headers_of(r)
     local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
     if status ~= OK then
+        note("route_cache", "")
         return refuse(settings, status)
     end
     local key = ffi_string(bearer.key, KEY_BYTES)

@@ -64,6 +64,7 @@ end
 local LOCATION = [[
     location = /%s {
         set $endpoint ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+        %s
         rewrite_by_lua_block { require("resty.phantom-token").%s(%s) }
         proxy_pass http://127.0.0.1:$file_service_tcp_port;
         proxy_http_version 1.1;
@@ -87,8 +88,8 @@ server {
 %s}
 ]]
 
--- options: locations (path to fields of its configuration), functions (path to "run" or "execute"), listen and http
--- (nginx directives), tls (a certificate and a key for the server), env.
+-- options: locations (path to fields of its configuration), functions (path to "run" or "execute"), includes (path to
+-- more directives), listen and http (nginx directives), tls (a certificate and a key for the server), env.
 function _M.start(options)
     local self = setmetatable({ directory = process.temporary_directory() }, phantom)
     self.key = self.directory .. "/signing.pem"
@@ -102,9 +103,10 @@ function _M.start(options)
     local fields_by_path = type(options.locations) == "function" and options.locations(self) or options.locations
     for path, fields in pairs(fields_by_path) do
         local method = options.functions and options.functions[path] or "run"
-        locations[#locations + 1] = LOCATION:format(path, method, config_text(self.server, fields))
+        local more = options.includes and options.includes[path] or ""
+        locations[#locations + 1] = LOCATION:format(path, more, method, config_text(self.server, fields))
     end
-    local bare = LOCATION:format("bare", "run", config_text(self.server, {}))
+    local bare = LOCATION:format("bare", "", "run", config_text(self.server, {}))
     local site = self.directory .. "/site.conf"
     process.write(site, SITE:format(options.http and options.http(self) or "", options.listen or "",
         table.concat(locations), self.bare_port, bare))
