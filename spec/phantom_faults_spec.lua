@@ -27,6 +27,12 @@ describe("an authorization server that", function()
                 stale = { stale_if_error_seconds = 60 },
                 abortable = {},
             },
+            bare = function()
+                return {
+                    bare = {},
+                    bare_stopped = { introspection_endpoint = ("http://127.0.0.1:%d/"):format(process.free_port()) },
+                }
+            end,
             includes = { abortable = "lua_check_client_abort on;" },
             listen = "location = /status { stub_status; }",
             env = { NAMESERVER_RESOLVER = "127.0.0.1:" .. process.free_port() },
@@ -75,18 +81,37 @@ describe("an authorization server that", function()
             local response = running:get("/api", directive, { Origin = "https://app.example.com" })
             is_server_error(response)
             assert.equal("https://app.example.com", response.headers["access-control-allow-origin"])
+            is_server_error(running:get_bare("/bare", directive))
         end)
     end
 
+    it("answers in any of the ways of HTTP/1.1 is understood without phantom_token.conf", function()
+        for name, more in pairs {
+            length = {}, chunks = { chunked = true }, close = { until_close = true }, interim = { interim = true },
+        } do
+            more.kind, more.claims = "jwt", { sub = name }
+            assert.equal(200, running:get_bare("/bare", more).status, name)
+        end
+        -- Two lengths, or a length and chunks, are two opinions.
+        for _, head in ipairs { "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Transfer-Encoding: gzip, chunked", "Content-Length: -5", "Content-Length: 99999999999999999999" } do
+            is_server_error(running:get_bare("/bare", { kind = "bytes",
+                text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" .. head .. "\r\n\r\n" }))
+        end
+    end)
+
     it("is stopped is a 503", function()
         is_server_error(running:get("/stopped", "opaque"))
+        is_server_error(running:get_bare("/bare_stopped", "opaque"))
     end)
 
     it("hangs, sends its headers slowly or has no address is a 503 within seconds", function()
         local connections = {}
         for path, directive in pairs { ["/api"] = { kind = "hang" }, ["/api?"] = { kind = "slow_headers" },
-            ["/unresolved"] = { kind = "inactive" } } do
-            local connection = http.connect(running.gate.port)
+            ["/unresolved"] = { kind = "inactive" }, ["/bare"] = { kind = "hang" },
+            ["/bare?"] = { kind = "slow_headers" } } do
+            local connection = http.connect(path:find("bare") and running.bare_port or running.gate.port)
             http.send(connection, { path = path,
                 headers = { { "Authorization", "Bearer " .. phantom.token(directive) } } })
             connections[#connections + 1] = connection
@@ -170,7 +195,17 @@ describe("an authorization server that", function()
                 tls = certificate,
                 env = { ROUTE_CA_FILE = certificate.cert },
                 http = function(self)
-                    return ("upstream kept { server 127.0.0.1:%d; keepalive 4; }"):format(self.server.port)
+                    return ("upstream kept { server 127.0.0.1:%d; keepalive 4; }\nlua_ssl_trusted_certificate %s;")
+                        :format(self.server.port, certificate.cert)
+                end,
+                bare = function(self)
+                    local port = self.server.port
+                    return {
+                        verified = { introspection_endpoint = ("https://localhost:%d/introspect"):format(port) },
+                        misnamed = { introspection_endpoint = ("https://127.0.0.1:%d/introspect"):format(port) },
+                        unverified = { introspection_endpoint = ("https://127.0.0.1:%d/introspect"):format(port),
+                            verify_ssl = false },
+                    }
                 end,
                 locations = function(self)
                     local port = self.server.port
@@ -199,6 +234,12 @@ describe("an authorization server that", function()
             assert.equal(before, #secure:asked())
             assert.truthy(secure.gate:error_log():find("upstream SSL certificate does not match", 1, true))
             assert.equal(200, secure:get("/unverified", { kind = "jwt", claims = { sub = "tls" } }).status)
+            local asked = #secure:asked()
+            local directive = { kind = "jwt", claims = { sub = "direct" } }
+            assert.equal(200, secure:get_bare("/verified", directive).status)
+            is_server_error(secure:get_bare("/misnamed", directive))
+            assert.equal(asked + 1, #secure:asked())
+            assert.equal(200, secure:get_bare("/unverified", directive).status)
             logs_hold_no_secret(secure.gate)
         end)
 

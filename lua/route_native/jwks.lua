@@ -39,7 +39,7 @@ end
 
 -- Asks the server. Returns the text and the keys in it, or nil, the reason's status and a sentence.
 local function fetch(self)
-    local answer, sentence, trouble = outbound.ask(self.variables, self.verify_ssl)
+    local answer, sentence, trouble = outbound.ask(self.target, self.verify_ssl)
     if not answer then
         return nil, trouble, sentence
     elseif answer.status ~= 200 then
@@ -102,7 +102,7 @@ end
 
 -- Has the server asked, once for all who need it now. Returns the status.
 local function ask(self, dict)
-    local possible, sentence = outbound.possible()
+    local possible, sentence = outbound.possible(self.target)
     if not possible then
         complain(self, sentence)
         return reason.SETTING_INVALID
@@ -122,7 +122,7 @@ end
 
 -- One request at a time asks for keys that are still good.
 local function renew_early(self, dict)
-    if last_status(self, dict) or not outbound.possible() then
+    if last_status(self, dict) or not outbound.possible(self.target) then
         return
     end
     local turn = self.id .. "turn"
@@ -210,7 +210,7 @@ local function make(values)
         id = id,
         -- What logs may say: a query could hold anything.
         name = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*"),
-        variables = outbound.variables { url = url, upstream = values.upstream, accept = ACCEPT },
+        target = outbound.target { url = url, upstream = values.upstream, accept = ACCEPT },
         verify_ssl = values.verify_ssl, cache_name = values.cache_name,
         cooldown = values.cooldown, max_age = values.max_age, stale = values.stale,
         fetched = 0, look_at = 0,

@@ -241,7 +241,7 @@ local function check(settings, key, token)
         local _, active = apply(settings, entry, "hit")
         return active and keep_hot(key, active, seconds, token_fingerprint)
     end
-    local possible, sentence = outbound.possible()
+    local possible, sentence = outbound.possible(settings.outbound)
     if not possible then
         return unavailable(settings, sentence)
     end

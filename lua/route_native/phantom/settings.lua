@@ -252,7 +252,7 @@ local function compile(given)
     -- Whether an active token is one, without a look at its scope, and its JWT what goes on.
     values.is_plain = not values.scopes and not values.claim_headers
     values.origins = origins_of(values.trusted_web_origins)
-    values.outbound = outbound.variables {
+    values.outbound = outbound.target {
         url = url, upstream = values.upstream, accept = ACCEPT,
         content_type = "application/x-www-form-urlencoded", authorization = basic(values),
     }
