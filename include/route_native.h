@@ -66,6 +66,10 @@
 // A text that is one HMAC secret of any length but 0: for programs that have always used a short one.
 #define RN_KEY_FORM_SHORT_SECRET 3
 
+// A text that is a JWK Set which another server publishes: its public keys. Secrets in it are passed over, and private
+// halves are not used.
+#define RN_KEY_FORM_PUBLISHED 4
+
 // The size of [`rn_bearer::key`].
 #define RN_CACHE_KEY_BYTES 32
 
@@ -264,6 +268,14 @@ typedef struct {
     const uint8_t *verify_key;
     // Its length.
     size_t verify_key_length;
+    // What `iss` of the server's answers must be: one a line; absent: it is not looked at.
+    const uint8_t *issuer;
+    // Its length.
+    size_t issuer_length;
+    // What `aud` of the server's answers must name: one a line; absent: it is not looked at.
+    const uint8_t *audience;
+    // Its length.
+    size_t audience_length;
     // Path of the file with the private key that signs what the API receives; absent: nothing is signed.
     const uint8_t *signing_key;
     // Its length.
@@ -755,17 +767,19 @@ int32_t rn_introspector_find(const rn_introspector *introspector,
                              size_t count,
                              rn_bearer *bearer);
 
-// Reads a server's answer of status 200.
+// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
 //
 // 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
-// `TokenExpired`, `TokenNotYetValid`: it is not to be accepted. `ServerAnswerInvalid`: nothing is known about it.
-// `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
+// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
+// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
+// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
 // lengths in `verdict` say what is needed.
 //
 // # Safety
-// `content_type` and `body` must be readable for their lengths, `verdict` writable for one value, `text` for
+// `keys` must be null or a live handle, `content_type` and `body` readable for their lengths, `verdict` writable for one value, `text` for
 // `capacity` bytes.
 int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const rn_keys *keys,
                              const uint8_t *content_type,
                              size_t content_type_length,
                              const uint8_t *body,

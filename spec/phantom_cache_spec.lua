@@ -13,10 +13,31 @@ describe("the cache of phantom tokens", function()
         running = phantom.start {
             listen = [[
                 location = /status { stub_status; }
+                location = /garbage {
+                    set $route_token ""; set $route_reason "";
+                    include phantom_proxy.conf;
+                    content_by_lua_block {
+                        local run = require("route_native.phantom_token").run
+                        local function calls() for _ = 1, 10000 do run(config) end end
+                        run(config)
+                        calls()
+                        collectgarbage() collectgarbage("stop")
+                        local before = collectgarbage("count")
+                        calls()
+                        ngx.print(collectgarbage("count") - before)
+                        collectgarbage("restart")
+                    }
+                }
                 location = /keys {
                     content_by_lua_block { ngx.print(table.concat(ngx.shared["phantom-token"]:get_keys(0), "\n")) }
                 }
             ]],
+            http = function(self)
+                return ([[init_by_lua_block { config = {
+                    introspection_endpoint = "http://127.0.0.1:%d/introspect", client_id = "introspection-client",
+                    client_secret = "x", token_cache_seconds = 900,
+                } }]]):format(self.server.port)
+            end,
             locations = {
                 api = { token_cache_seconds = 900 },
                 write = { token_cache_seconds = 900, scope = "write" },
@@ -49,6 +70,16 @@ describe("the cache of phantom tokens", function()
 
     it("asks once, whichever worker is asked next", function()
         assert.equal(1, questions("/api", jwt("once"), 12))
+    end)
+
+    it("makes no garbage for a token that the worker knows", function()
+        local token = jwt("garbage")
+        local garbage
+        -- Until the worker that is asked knows the token by its first cache, and the code is compiled.
+        process.wait_until("there was none", function()
+            garbage = tonumber(running:get("/garbage", token).body)
+            return garbage and garbage < 8
+        end)
     end)
 
     it("keeps nothing that the server does not allow to be kept", function()

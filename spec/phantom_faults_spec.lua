@@ -25,7 +25,16 @@ describe("an authorization server that", function()
                 stopped = { introspection_endpoint = ("http://127.0.0.1:%d/"):format(process.free_port()) },
                 unresolved = { introspection_endpoint = "http://no-such-host.invalid/" },
                 stale = { stale_if_error_seconds = 60 },
+                abortable = {},
             },
+            bare = function()
+                return {
+                    bare = {},
+                    bare_stopped = { introspection_endpoint = ("http://127.0.0.1:%d/"):format(process.free_port()) },
+                }
+            end,
+            includes = { abortable = "lua_check_client_abort on;" },
+            listen = "location = /status { stub_status; }",
             env = { NAMESERVER_RESOLVER = "127.0.0.1:" .. process.free_port() },
         }
     end)
@@ -72,18 +81,37 @@ describe("an authorization server that", function()
             local response = running:get("/api", directive, { Origin = "https://app.example.com" })
             is_server_error(response)
             assert.equal("https://app.example.com", response.headers["access-control-allow-origin"])
+            is_server_error(running:get_bare("/bare", directive))
         end)
     end
 
+    it("answers in any of the ways of HTTP/1.1 is understood without phantom_token.conf", function()
+        for name, more in pairs {
+            length = {}, chunks = { chunked = true }, close = { until_close = true }, interim = { interim = true },
+        } do
+            more.kind, more.claims = "jwt", { sub = name }
+            assert.equal(200, running:get_bare("/bare", more).status, name)
+        end
+        -- Two lengths, or a length and chunks, are two opinions.
+        for _, head in ipairs { "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Transfer-Encoding: gzip, chunked", "Content-Length: -5", "Content-Length: 99999999999999999999" } do
+            is_server_error(running:get_bare("/bare", { kind = "bytes",
+                text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" .. head .. "\r\n\r\n" }))
+        end
+    end)
+
     it("is stopped is a 503", function()
         is_server_error(running:get("/stopped", "opaque"))
+        is_server_error(running:get_bare("/bare_stopped", "opaque"))
     end)
 
     it("hangs, sends its headers slowly or has no address is a 503 within seconds", function()
         local connections = {}
         for path, directive in pairs { ["/api"] = { kind = "hang" }, ["/api?"] = { kind = "slow_headers" },
-            ["/unresolved"] = { kind = "inactive" } } do
-            local connection = http.connect(running.gate.port)
+            ["/unresolved"] = { kind = "inactive" }, ["/bare"] = { kind = "hang" },
+            ["/bare?"] = { kind = "slow_headers" } } do
+            local connection = http.connect(path:find("bare") and running.bare_port or running.gate.port)
             http.send(connection, { path = path,
                 headers = { { "Authorization", "Bearer " .. phantom.token(directive) } } })
             connections[#connections + 1] = connection
@@ -111,6 +139,53 @@ describe("an authorization server that", function()
         is_server_error(running:get("/api", token))
     end)
 
+    describe("is asked by a client that goes away", function()
+        local path, before
+
+        -- Asks with a new token, goes away while the server thinks, and lets it answer once that was noticed.
+        local function go_away(location, noticed)
+            path = running.directory .. "/" .. location
+            local token = phantom.token({ kind = "jwt", claims = { sub = "gone" }, hold = path }, location)
+            before = #running:asked()
+            local connection = http.connect(running.gate.port)
+            http.send(connection, { path = "/" .. location, headers = { { "Authorization", "Bearer " .. token } } })
+            process.wait_until("the server was asked", function() return #running:asked() > before end)
+            connection:close()
+            process.wait_until("nginx had noticed", noticed)
+            process.write(path, "")
+            return token
+        end
+
+        it("and answers all others all the same", function()
+            local token = go_away("api", function() return true end)
+            assert.equal(200, running:get("/api", token).status)
+            assert.equal(before + 1, #running:asked())
+        end)
+
+        it("and the others wait a bounded time where that ends its request", function()
+            local token = go_away("abortable", function()
+                return running:get("/status").body:find("Writing: 1 ", 1, true)
+            end)
+            local began = os.time()
+            assert.equal(200, running:get("/abortable", token).status)
+            assert.truthy(os.time() - began <= 10, os.time() - began)
+            assert.equal(before + 2, #running:asked())
+        end)
+    end)
+
+    -- What none of these may leave in a log: tokens and JWTs, which begin alike, and the gateway's own credentials.
+    local function logs_hold_no_secret(gate)
+        local logs = gate:error_log() .. gate:access_log()
+        assert.truthy(#logs > 1000)
+        for _, secret in ipairs { "eyJ", "s p:%&", "s%20p", "aW50cm9zcGVjdGlvbi1jbGllbnQ", "introspection-client" } do
+            assert.is_nil(logs:find(secret, 1, true), secret)
+        end
+    end
+
+    it("fails in any of these ways leaves no token and no secret in a log", function()
+        logs_hold_no_secret(running.gate)
+    end)
+
     describe("speaks TLS", function()
         local secure, hosts
 
@@ -120,7 +195,17 @@ describe("an authorization server that", function()
                 tls = certificate,
                 env = { ROUTE_CA_FILE = certificate.cert },
                 http = function(self)
-                    return ("upstream kept { server 127.0.0.1:%d; keepalive 4; }"):format(self.server.port)
+                    return ("upstream kept { server 127.0.0.1:%d; keepalive 4; }\nlua_ssl_trusted_certificate %s;")
+                        :format(self.server.port, certificate.cert)
+                end,
+                bare = function(self)
+                    local port = self.server.port
+                    return {
+                        verified = { introspection_endpoint = ("https://localhost:%d/introspect"):format(port) },
+                        misnamed = { introspection_endpoint = ("https://127.0.0.1:%d/introspect"):format(port) },
+                        unverified = { introspection_endpoint = ("https://127.0.0.1:%d/introspect"):format(port),
+                            verify_ssl = false },
+                    }
                 end,
                 locations = function(self)
                     local port = self.server.port
@@ -149,6 +234,13 @@ describe("an authorization server that", function()
             assert.equal(before, #secure:asked())
             assert.truthy(secure.gate:error_log():find("upstream SSL certificate does not match", 1, true))
             assert.equal(200, secure:get("/unverified", { kind = "jwt", claims = { sub = "tls" } }).status)
+            local asked = #secure:asked()
+            local directive = { kind = "jwt", claims = { sub = "direct" } }
+            assert.equal(200, secure:get_bare("/verified", directive).status)
+            is_server_error(secure:get_bare("/misnamed", directive))
+            assert.equal(asked + 1, #secure:asked())
+            assert.equal(200, secure:get_bare("/unverified", directive).status)
+            logs_hold_no_secret(secure.gate)
         end)
 
         it("is asked over kept connections through an upstream block, under its own name", function()

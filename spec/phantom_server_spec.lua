@@ -59,6 +59,18 @@ describe("make run EXAMPLE=phantom", function()
     end)
 end)
 
+-- Ends the cooldown of a JWK Set by URL, which lasts longer than a spec should.
+local FORGET = [[
+    location = /forget {
+        content_by_lua_block {
+            local dict = ngx.shared["phantom-token"]
+            for _, key in ipairs(dict:get_keys(0)) do
+                if key:find("^jwks .* asked$") then dict:delete(key) end
+            end
+        }
+    }
+]]
+
 describe("with oidc-provider", function()
     local directory, plain, signed, key, running
 
@@ -77,7 +89,13 @@ describe("with oidc-provider", function()
         -- The server's own keys, as it publishes them.
         key = directory .. "/keys.json"
         process.write(key, (process.run("curl -sS http://127.0.0.1:" .. signed.port .. "/jwks")))
-        running = phantom.start { locations = {
+        local issuer = "http://127.0.0.1:" .. signed.port
+        running = phantom.start { listen = FORGET, locations = {
+            published = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+                verify_key = issuer .. "/jwks", issuer = { "https://other.example", issuer },
+                audience = "introspection-client", token_cache_seconds = 0 },
+            foreign = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+                audience = "somebody-else" },
             plain = { introspection_endpoint = endpoint(plain, "/introspection"), client_secret = "Password1",
                 claim_headers = { ["X-Client"] = "client_id" } },
             signed = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
@@ -118,6 +136,33 @@ describe("with oidc-provider", function()
         end
         assert.equal(1, introspections(signed))
         assert.equal(401, running:get("/signed", "not-a-token-of-this-server").status)
+    end)
+
+    it("verifies it with the set that the server publishes, also when that has changed", function()
+        local function questions()
+            return select(2, process.read(signed.log):gsub("jwks 200", ""))
+        end
+        local token, before = token_of(endpoint(signed), "read"), questions()
+        for _ = 1, 3 do
+            assert.equal(200, running:get("/published", token).status, running.gate:error_log())
+        end
+        assert.equal(before + 1, questions())
+        process.signal(signed.pid, "HUP")
+        process.wait_until("the keys had changed", function()
+            return process.read(signed.log):find("keys changed", 1, true)
+        end)
+        token = token_of(endpoint(signed), "read")
+        -- Not asked again within the cooldown, and the server's trouble meanwhile.
+        assert.equal(503, running:get("/published", token).status)
+        assert.equal(before + 1, questions())
+        running:get("/forget")
+        assert.equal(200, running:get("/published", token).status, running.gate:error_log())
+        assert.equal(before + 2, questions())
+    end)
+
+    it("takes no signed answer that is for somebody else", function()
+        assert.equal(503, running:get("/foreign", token_of(endpoint(signed), "read")).status)
+        assert.truthy(running.gate:error_log():find("does not say whom it is from and for", 1, true))
     end)
 
     it("refuses a token that was revoked", function()

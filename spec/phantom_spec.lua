@@ -1,12 +1,14 @@
 -- Phantom tokens: what reaches the API and the authorization server, and what the client is told.
 
 local cjson = require "cjson.safe"
-local http = require "support.http"
 local phantom = require "support.phantom"
 local process = require "support.process"
 
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}'
 local ORIGIN = "https://app.example.com"
+
+-- What the API receives is then written by proxy_set_header.
+local PROXY = "include phantom_proxy.conf;"
 
 local function in_an_hour()
     return os.time() + 3600
@@ -24,7 +26,9 @@ describe("phantom tokens", function()
         http2_port = process.free_port()
         running = phantom.start {
             listen = ("listen 127.0.0.1:%d http2;"):format(http2_port),
+            bare = function() return { bare = {}, bare_upstream = { upstream = "kept" } } end,
             functions = { execute = "execute" },
+            includes = { variable = PROXY, variable_headers = PROXY, variable_pass = PROXY, variable_write = PROXY },
             locations = function(self)
                 local json = { signing_key = self.key, signing_key_id = "gateway-1", token_cache_seconds = 7 }
                 return {
@@ -36,6 +40,11 @@ describe("phantom tokens", function()
                     sign = json,
                     headers = { claim_headers = { ["X-Subject"] = "sub", ["X-Roles"] = "roles" } },
                     verify = { verify_key = self.key .. ".pub" },
+                    audience = { audience = { "api", "other" }, issuer = "https://as.example" },
+                    variable = {},
+                    variable_headers = { claim_headers = { ["X-Subject"] = "sub" } },
+                    variable_pass = { preflight = "pass" },
+                    variable_write = { scope = "write" },
                     named = { cache_name = "other-name" },
                     nameless = { cache_name = "no-such-dictionary" },
                     other = { client_id = "another-client" },
@@ -105,6 +114,28 @@ describe("phantom tokens", function()
             is_server_error(running:get("/api", { kind = "jwt", fill = 25000, claims = { sub = "too large" } }))
         end)
 
+        it("hands the JWT on through a variable where phantom_proxy.conf is included, and nothing else", function()
+            local directive = { kind = "jwt", fill = 24000, claims = { sub = "by variable", scope = "read" } }
+            for _ = 1, 6 do
+                local seen = api_saw(running:get("/variable", directive))
+                assert.equal("by variable", payload_of(seen.authorization).sub)
+            end
+            assert.equal("hit", running.gate:logged("/variable").cache)
+            -- The client's own header is untouched, and does not go on.
+            local seen = api_saw(running:get("/variable_headers", directive, { ["X-Subject"] = "me" }))
+            assert.same({ "by variable", nil }, { seen["x-subject"], seen.authorization })
+            assert.equal(403, running:get("/variable_write", directive).status)
+            local preflight = running.gate:request { method = "OPTIONS", path = "/variable_pass", headers = {
+                { "Origin", ORIGIN }, { "Access-Control-Request-Method", "PUT" }, { "Authorization", "Bearer x" } } }
+            assert.is_nil(api_saw(preflight).authorization)
+            is_unauthorized(running:get("/variable"))
+            local entry = running.gate:logged("/variable")
+            assert.same({ "", "token_missing" }, { entry.cache, entry.reason })
+            is_unauthorized(running:get("/variable", { kind = "inactive" }))
+            -- Other locations go on as before.
+            assert.equal("by variable", payload_of(api_saw(running:get("/api", directive)).authorization).sub)
+        end)
+
         it("streams a large body on, untouched and never on disk, while the token is new", function()
             local token = phantom.token { kind = "jwt", claims = { sub = "upload" } }
             local output = process.run(("head -c 40M /dev/zero | curl -sS -T - -H 'Authorization: Bearer %s' %s:%d/api")
@@ -152,6 +183,15 @@ describe("phantom tokens", function()
             local unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."
             is_server_error(running:get("/verify", { kind = "raw", status = 200, body = unsigned,
                 headers = { ["content-type"] = "application/jwt" } }))
+        end)
+
+        it("checks whom the JWT is from and for: another one is no token for this API", function()
+            local claims = { iss = "https://as.example", aud = "api" }
+            api_saw(running:get("/audience", { kind = "jwt", claims = claims }))
+            is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = claims.iss, aud = "x" } }))
+            assert.equal("audience_not_allowed", running.gate:logged("/audience").reason)
+            is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = "https://x", aud = "api" } }))
+            is_server_error(running:get("/audience", { kind = "jwt", claims = { aud = "api" } }))
         end)
 
         it("says what is missing when the server answers JSON and nothing says what the API receives", function()
@@ -249,12 +289,29 @@ describe("phantom tokens", function()
             assert.equal(before + 3, #running:asked())
         end)
 
-        it("without its dictionary or its way out answers 503, says why, and sends no secret anywhere", function()
+        it("without its dictionary answers 503 and says why", function()
             is_server_error(running:get("/nameless", "x"))
             assert.truthy(running.gate:error_log():find("lua_shared_dict no-such-dictionary is missing", 1, true))
-            is_server_error(http.request(running.bare_port,
-                { path = "/bare", headers = { { "Authorization", "Bearer x" } } }))
-            assert.truthy(running.gate:error_log():find("add `include phantom_token.conf;`", 1, true))
+        end)
+
+        it("works as it stands, without phantom_token.conf, and asks the same", function()
+            local directive = { kind = "jwt", fill = 24000, claims = { sub = "direct", scope = "read" } }
+            local before = #running:asked()
+            for _ = 1, 3 do
+                assert.equal("direct", payload_of(api_saw(running:get_bare("/bare", directive)).authorization).sub)
+            end
+            assert.equal(before + 1, #running:asked())
+            local question = running:asked()[before + 1]
+            assert.same({ "POST", "/introspect" }, { question.method, question.url })
+            assert.equal("introspection-client:s%20p%3A%25%26%C3%A9",
+                (require("mime").unb64(question.headers.authorization:match("^Basic (.+)$"))))
+            local names = {}
+            for name in pairs(question.headers) do names[#names + 1] = name end
+            table.sort(names)
+            assert.same({ "accept", "authorization", "connection", "content-length", "content-type", "host" }, names)
+            is_unauthorized(running:get_bare("/bare", { kind = "inactive" }))
+            is_server_error(running:get_bare("/bare_upstream", directive))
+            assert.truthy(running.gate:error_log():find("`include phantom_token.conf;` alone", 1, true))
         end)
 
         it("keeps its internal locations internal", function()
@@ -266,9 +323,9 @@ describe("phantom tokens", function()
 
     it("over HTTP/2 goes out where the nginx allows it, and is a clear error where not", function()
         local token = phantom.token { kind = "jwt", claims = { sub = "h2" } }
-        local function get(path)
+        local function get(path, port)
             local text, status = process.run(("curl -sS --http2-prior-knowledge -m 20 -w '\\n%%{http_code}' -H "
-                .. "'Authorization: Bearer %s' http://127.0.0.1:%d%s"):format(token, http2_port, path))
+                .. "'Authorization: Bearer %s' http://127.0.0.1:%d%s"):format(token, port or http2_port, path))
             assert.equal(0, status, text)
             return tonumber(text:match("(%d+)$")), text
         end
@@ -276,8 +333,10 @@ describe("phantom tokens", function()
         if status ~= 200 then
             assert.equal(503, status)
             assert.truthy(text:find('"code":"server_error"', 1, true))
-            assert.truthy(running.gate:error_log():find("cannot ask another server within an HTTP/2 request", 1, true))
+            assert.truthy(running.gate:error_log():find("within an HTTP/2 request", 1, true))
         end
+        -- Without phantom_token.conf every nginx can.
+        assert.equal(200, (get("/bare", running.bare_http2_port)))
         -- A token that the cache knows needs no way out.
         api_saw(running:get("/api", token))
         assert.equal(200, (get("/api")))

@@ -36,6 +36,8 @@ fn options(identity: &[u8]) -> Options<'_> {
     Options {
         identity,
         verify_key: None,
+        issuers: None,
+        audiences: None,
         signing_key: None,
         signing_key_id: None,
         claim_headers: ClaimHeaders::default(),
@@ -57,14 +59,15 @@ fn a_jwt_goes_on_as_it_came_with_its_scope_and_its_end() {
     let token = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": "read write", "exp": NOW + 60 }));
     let expected =
         Verdict { scope: "read write".into(), expires_at: Some(NOW + 60), forward: format!("Bearer {token}") };
-    assert_eq!(plain().read(JWT, format!(" {token}\n").as_bytes(), NOW), Ok(expected));
+    assert_eq!(plain().read(JWT, format!(" {token}\n").as_bytes(), None, NOW), Ok(expected));
     let listed = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": ["read", "write"] }));
-    assert_eq!(plain().read(JWT, listed.as_bytes(), NOW).unwrap().scope, "read write");
+    assert_eq!(plain().read(JWT, listed.as_bytes(), None, NOW).unwrap().scope, "read write");
 }
 
 #[test]
 fn the_end_of_a_token_is_the_tokens_fault_and_all_else_the_servers() {
-    let read = |claims: Value| plain().read(JWT, unsigned(json!({ "alg": "RS256" }), &claims).as_bytes(), NOW).err();
+    let read =
+        |claims: Value| plain().read(JWT, unsigned(json!({ "alg": "RS256" }), &claims).as_bytes(), None, NOW).err();
     assert_eq!(read(json!({ "exp": NOW - 5 })), Some(Reason::TokenExpired));
     assert_eq!(read(json!({ "exp": NOW - 4 })), None);
     assert_eq!(read(json!({ "nbf": NOW + 6 })), Some(Reason::TokenNotYetValid));
@@ -72,7 +75,7 @@ fn the_end_of_a_token_is_the_tokens_fault_and_all_else_the_servers() {
         assert_eq!(read(claims.clone()), Some(Reason::ServerAnswerInvalid), "{claims}");
     }
     let whole = unsigned(json!({ "alg": "RS256" }), &json!({ "fill": "x".repeat(MAX_JWT_BYTES * 3 / 4 - 200) }));
-    assert!(whole.len() <= MAX_JWT_BYTES && plain().read(JWT, whole.as_bytes(), NOW).is_ok());
+    assert!(whole.len() <= MAX_JWT_BYTES && plain().read(JWT, whole.as_bytes(), None, NOW).is_ok());
     let large = unsigned(json!({ "alg": "RS256" }), &json!({ "fill": "x".repeat(MAX_JWT_BYTES * 3 / 4) }));
     for (media_type, body) in [
         (JWT, "a.b.c"),
@@ -86,22 +89,26 @@ fn the_end_of_a_token_is_the_tokens_fault_and_all_else_the_servers() {
         ("", r#"{"active":true}"#),
         (SIGNED, r#"{"active":true}"#),
     ] {
-        assert_eq!(plain().read(media_type, body.as_bytes(), NOW), Err(Reason::ServerAnswerInvalid), "{media_type}");
+        assert_eq!(
+            plain().read(media_type, body.as_bytes(), None, NOW),
+            Err(Reason::ServerAnswerInvalid),
+            "{media_type}"
+        );
     }
 }
 
 #[test]
 fn an_inactive_token_is_inactive_in_either_form() {
-    assert_eq!(plain().read(JSON, br#"{"active":false,"exp":"never"}"#, NOW), Err(Reason::TokenInactive));
+    assert_eq!(plain().read(JSON, br#"{"active":false,"exp":"never"}"#, None, NOW), Err(Reason::TokenInactive));
     let header = json!({ "alg": "RS256", "typ": "application/Token-Introspection+JWT" });
     let signed = unsigned(header, &json!({ "token_introspection": { "active": false } }));
-    assert_eq!(plain().read(SIGNED, signed.as_bytes(), NOW), Err(Reason::TokenInactive));
+    assert_eq!(plain().read(SIGNED, signed.as_bytes(), None, NOW), Err(Reason::TokenInactive));
 }
 
 #[test]
 fn a_signed_answer_says_by_its_type_that_it_is_one() {
     let claims = json!({ "token_introspection": { "active": true, "scope": "read", "exp": NOW + 9 } });
-    let read = |header: Value| plain().read(SIGNED, unsigned(header, &claims).as_bytes(), NOW);
+    let read = |header: Value| plain().read(SIGNED, unsigned(header, &claims).as_bytes(), None, NOW);
     let verdict = read(json!({ "alg": "RS256", "typ": "token-introspection+jwt" })).unwrap();
     assert_eq!((verdict.scope.as_str(), verdict.expires_at), ("read", Some(NOW + 9)));
     for header in [json!({ "alg": "RS256" }), json!({ "alg": "RS256", "typ": "at+jwt" })] {
@@ -115,23 +122,80 @@ fn with_a_key_an_unverified_answer_is_none() {
     let path = files.path("public.pem");
     let introspector = Introspector::new(Options { verify_key: Some(&path), ..options(b"a") }).unwrap();
     let claims = json!({ "sub": "s" });
-    assert!(introspector.read(JWT, files.key.token("RS256", &claims).as_bytes(), NOW).is_ok());
+    assert!(introspector.read(JWT, files.key.token("RS256", &claims).as_bytes(), None, NOW).is_ok());
     let others = RsaKey::generate(2048).token("RS256", &claims);
     let none = unsigned(json!({ "alg": "none" }), &claims);
     for token in [others, none] {
-        assert_eq!(introspector.read(JWT, token.as_bytes(), NOW), Err(Reason::ServerAnswerInvalid));
+        assert_eq!(introspector.read(JWT, token.as_bytes(), None, NOW), Err(Reason::ServerAnswerInvalid));
     }
+}
+
+#[test]
+fn keys_that_are_handed_in_count_and_a_kid_that_they_lack_is_told_apart() {
+    let files = Files::new();
+    let introspector = plain();
+    let claims = json!({ "sub": "s" });
+    let set = |kid: &str| {
+        KeySet::parse(json!({ "keys": [files.key.jwk(json!({ "kid": kid }))] }).to_string().as_bytes()).unwrap()
+    };
+    let token =
+        support::token(&json!({ "alg": "RS256", "kid": "one" }), &claims, |input| files.key.sign("RS256", input));
+    let read = |keys: &KeySet, token: &str| introspector.read(JWT, token.as_bytes(), Some(keys), NOW).err();
+    assert_eq!(read(&set("one"), &token), None);
+    assert_eq!(read(&set("two"), &token), Some(Reason::KeyNotFound));
+    let forged = support::token(&json!({ "alg": "RS256", "kid": "one" }), &claims, |_| vec![0; 256]);
+    assert_eq!(read(&set("one"), &forged), Some(Reason::ServerAnswerInvalid));
+    assert_eq!(read(&set("one"), &unsigned(json!({ "alg": "none" }), &claims)), Some(Reason::ServerAnswerInvalid));
+}
+
+#[test]
+fn issuer_and_audience_are_the_tokens_and_of_a_signed_answer_the_answers() {
+    let demanding = Options {
+        issuers: Some(vec!["https://as".into()]),
+        audiences: Some(vec!["api".into(), "other".into()]),
+        claim_headers: ClaimHeaders::parse("X-Sub: sub").unwrap(),
+        ..options(b"a")
+    };
+    let introspector = Introspector::new(demanding).unwrap();
+    let as_jwt = |claims: &Value| {
+        introspector.read(JWT, unsigned(json!({ "alg": "RS256" }), claims).as_bytes(), None, NOW).err()
+    };
+    let as_json = |claims: &Value| {
+        let mut claims = claims.clone();
+        claims["active"] = true.into();
+        introspector.read(JSON, claims.to_string().as_bytes(), None, NOW).err()
+    };
+    let as_signed = |claims: &Value| {
+        let mut claims = claims.clone();
+        claims["token_introspection"] = json!({ "active": true, "aud": "elsewhere" });
+        let header = json!({ "alg": "RS256", "typ": "token-introspection+jwt" });
+        introspector.read(SIGNED, unsigned(header, &claims).as_bytes(), None, NOW).err()
+    };
+    let server = Some(Reason::ServerAnswerInvalid);
+    for (claims, of_token) in [
+        (json!({ "iss": "https://as", "aud": ["x", "api"] }), None),
+        (json!({ "iss": "https://other", "aud": "api" }), Some(Reason::IssuerNotAllowed)),
+        (json!({ "iss": "https://as", "aud": "x" }), Some(Reason::AudienceNotAllowed)),
+        (json!({ "iss": "https://as" }), server),
+        (json!({ "aud": "api" }), server),
+        (json!({ "iss": "https://as", "aud": 7 }), server),
+    ] {
+        assert_eq!(as_jwt(&claims), of_token, "{claims}");
+        assert_eq!(as_json(&claims), of_token, "{claims}");
+        assert_eq!(as_signed(&claims), of_token.and(server), "{claims}");
+    }
+    assert_eq!(introspector.read(JSON, br#"{"active":false}"#, None, NOW), Err(Reason::TokenInactive));
 }
 
 #[test]
 fn plain_json_needs_to_be_told_what_the_api_receives() {
     let files = Files::new();
     let body = br#"{"active":true,"sub":"s","scope":"read"}"#;
-    assert_eq!(plain().read(JSON, body, NOW), Err(Reason::KeyUnsupported));
+    assert_eq!(plain().read(JSON, body, None, NOW), Err(Reason::KeyUnsupported));
 
     let path = files.path("private.pem");
     let signing = Options { signing_key: Some(&path), signing_key_id: Some("k1"), ..options(b"a") };
-    let verdict = Introspector::new(signing).unwrap().read(JSON, body, NOW).unwrap();
+    let verdict = Introspector::new(signing).unwrap().read(JSON, body, None, NOW).unwrap();
     assert_eq!(verdict.expires_at, Some(NOW + 300));
     let token = verdict.forward.strip_prefix("Bearer ").unwrap();
     let keys = KeySet::parse(files.key.public_pem.as_bytes()).unwrap();
@@ -140,7 +204,8 @@ fn plain_json_needs_to_be_told_what_the_api_receives() {
     assert_eq!(Value::Object(claims), expected);
 
     let claim_headers = ClaimHeaders::parse("X-Sub: sub").unwrap();
-    let verdict = Introspector::new(Options { claim_headers, ..options(b"a") }).unwrap().read(JSON, body, NOW).unwrap();
+    let verdict =
+        Introspector::new(Options { claim_headers, ..options(b"a") }).unwrap().read(JSON, body, None, NOW).unwrap();
     assert_eq!(verdict.forward, "X-Sub: s\n");
 }
 

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import platform
+import secrets
 import shutil
 import sys
 import tempfile
@@ -56,19 +57,21 @@ def start(stack, directory, peer):
     """Every gateway that an arm needs, by name; each has one worker, and rests while another is measured."""
     keys = Keys(directory)
     behind = stack.enter_context(Stopping(desktop(directory)))
-    def run(name, site="arms.conf", **environment):
+    def run(name, site="arms.conf", replacements=None, **environment):
         environment = {**keys.environment, **environment}
-        return stack.enter_context(Stopping(gateway(directory, name, site, behind, environment)))
+        return stack.enter_context(Stopping(gateway(directory, name, site, behind, environment, **(replacements or {}))))
+    token = keys.mint(1, 24 * 3600)[0]
     servers = {
         "hot": run("hot", **LEEWAY),
         "inline": run("inline", ROUTE_RSA_THREADS="0", **LEEWAY),
         # Without a cache of its own the worker finds every answer in the dictionary, as after another worker's miss.
         "warm": run("warm", ROUTE_CACHE_ENTRIES="0"),
         "shipped": run("shipped", None),
+        "phantom": run("phantom", "phantom.conf", {"JWT": token, "SOCKET": directory / "authorization-server"}),
     }
     if peer:
         servers["peer"] = run("peer", "peer.conf", ROUTE_LUA_PATH=f"{peer}/?.lua;{peer}/?/init.lua")
-    return keys, servers
+    return keys, servers, token
 
 
 class Stopping(closing):
@@ -85,6 +88,9 @@ def arms_of(servers, token, new_tokens):
     arms = [Arm(name, hot, f"/{name}", token) for name in names]
     arms += [Arm("shipped", servers["shipped"], "/spawner", token), Arm("warm", warm, "/resolve", token),
              Arm("cold", hot, "/resolve", rotate=new_tokens), Arm("cold_inline", inline, "/resolve", rotate=new_tokens)]
+    # What a client brings is short, and what it stands for is the same token as in /plain.
+    opaque = secrets.token_urlsafe(32)
+    arms += [Arm(name, servers["phantom"], f"/{name}", opaque) for name in ("phantom", "phantom_header")]
     if "peer" in servers:
         peer = servers["peer"]
         arms += [Arm("peer", peer, "/peer", token), Arm("peer_cold", peer, "/peer_cold", token)]
@@ -94,8 +100,7 @@ def arms_of(servers, token, new_tokens):
 def measure(settings, directory):
     with ExitStack() as stack:
         progress("starting the servers, minting tokens")
-        keys, servers = start(stack, directory, settings.peer)
-        token = keys.mint(1, 24 * 3600)[0]
+        keys, servers, token = start(stack, directory, settings.peer)
         new_tokens = directory / "new_tokens"
         rounds = settings.rounds
 

@@ -95,7 +95,7 @@ def desktop(directory):
     return Nginx(port, command, home / "nginx.out", home / "upstream.log")
 
 
-def gateway(directory, name, site, upstream, environment):
+def gateway(directory, name, site, upstream, environment, **replacements):
     """A gateway whose site is a file of this directory, or the shipped one when `site` is None."""
     port = free_port()
     home = directory / name
@@ -109,7 +109,7 @@ def gateway(directory, name, site, upstream, environment):
         **environment,
     }
     if site:
-        environment["SITE"] = str(filled(site, home, {"UPSTREAM_PORT": upstream.port, "HERE": HERE}))
+        environment["SITE"] = str(filled(site, home, {"UPSTREAM_PORT": upstream.port, "HERE": HERE, **replacements}))
     bash(f". scripts/nginx.sh && scripts/lay-out.sh {home}", environment)
     etc, error_log = home / "etc", home / "logs/error.log"
     command = [nginx_binary(), "-e", str(error_log), "-p", str(etc), "-c", str(etc / "nginx.conf")]

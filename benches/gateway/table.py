@@ -16,6 +16,8 @@ LABELS = {
     "warm": "resolve(), warm: shared tier",
     "cold": "resolve(), cold: thread pool",
     "cold_inline": "resolve(), cold: inline",
+    "phantom": "phantom token, cached",
+    "phantom_header": "phantom token, cached, without phantom_proxy.conf",
     "peer": "the reference's Lua program, hot",
     "peer_cold": "the reference's Lua program, cold",
 }

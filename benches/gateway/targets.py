@@ -48,6 +48,8 @@ def targets(measured):
                inverse(ratios(arms, "resolve", "plain", "worker_ns"))),
         Target("hot path, requests/s against an empty Lua hook", ratios(arms, "resolve", "empty_access"), ">=", 0.98, 3,
                inverse(ratios(arms, "resolve", "empty_access", "worker_ns"))),
+        Target("cached phantom tokens, requests/s against plain proxy_pass", ratios(arms, "phantom", "plain"), ">=", 0.95, 3,
+               inverse(ratios(arms, "phantom", "plain", "worker_ns"))),
         Target("resolve() of a cached token in nginx, first tier, µs",
                [ns / 1000 for ns in loops["resolve_first_tier"]], "<=", 0.5),
         Target("resolve() of a cached token in nginx, shared tier, µs",

@@ -16,7 +16,7 @@
 -- |--------|-----------------------------------------------------------------------|
 -- | 401    | no token, or one that is not valid; WWW-Authenticate as in RFC 6750 §3 |
 -- | 403    | the token is valid, and a rule or a scope does not allow the request  |
--- | 503    | the keys cannot be read                                               |
+-- | 503    | the keys cannot be read, or fetched                                   |
 
 local auth_keys = require "route_native.auth_keys"
 local auth_token = require "route_native.auth_token"
@@ -81,11 +81,15 @@ function _M.run(self)
     if not token and not trouble then
         return refuse(self, ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED, "token_missing")
     end
-    local claims, header
+    local claims, header, is_ours
     if not trouble then
         auth_token.note_token(token)
-        claims, header = jwt.verify(token, keys, self.policy)
+        claims, header, is_ours = jwt.verify(token, keys, self.policy)
         trouble = not claims and header
+    end
+    if is_ours then
+        auth_token.note_reason(trouble)
+        return response.unavailable(RETRY_AFTER)
     end
     if trouble then
         -- An empty token was sent, so it is not missing.

@@ -10,7 +10,8 @@ local _M = {}
 
 -- Takes exactly one of `key`, `key_file` and `secret_file`. Returns a function that returns the keys, or nil and why
 -- not.
--- `key` is a handle of route_native.jwt, a string, or a list of strings of which the first signs and each is accepted.
+-- `key` is a handle of route_native.jwt, also one of jwks(), a string, or a list of strings of which the first signs
+-- and each is accepted.
 function _M.read(fields)
     local key = fields:take("key", "string or table")
     local key_file = fields:text("key_file", ".", "a path")

@@ -47,6 +47,8 @@ static const int RN_KEY_FORM_SECRETS = 2;
 
 static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
+static const int RN_KEY_FORM_PUBLISHED = 4;
+
 static const int RN_CACHE_KEY_BYTES = 32;
 
 enum rn_reason
@@ -152,6 +154,10 @@ typedef struct {
     size_t identity_length;
     const uint8_t *verify_key;
     size_t verify_key_length;
+    const uint8_t *issuer;
+    size_t issuer_length;
+    const uint8_t *audience;
+    size_t audience_length;
     const uint8_t *signing_key;
     size_t signing_key_length;
     const uint8_t *signing_key_id;
@@ -384,6 +390,7 @@ int32_t rn_introspector_find(const rn_introspector *introspector,
                              rn_bearer *bearer);
 
 int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const rn_keys *keys,
                              const uint8_t *content_type,
                              size_t content_type_length,
                              const uint8_t *body,

@@ -2,6 +2,7 @@
 --
 --     local jwt = require "route_native.jwt"
 --     local keys = jwt.key_file("/etc/keys/issuer.jwks")            -- in init_by_lua
+--     local keys = jwt.jwks { url = "https://id.example/jwks" }     -- also
 --     local policy = jwt.policy { issuer = "https://id.example", audience = "api", max_lifetime = 3600 }
 --
 --     local claims, header = jwt.verify(token, keys, policy)        -- or nil and the reason's name
@@ -21,7 +22,7 @@ cjson.decode_max_depth(128)
 
 local ffi_string = ffi.string
 local time = ngx and ngx.time or os.time
-local OK = reason.OK
+local OK, KEY_NOT_FOUND = reason.OK, reason.KEY_NOT_FOUND
 
 local BUFFER_BYTES = 16384
 local SENTENCE_BYTES = 1024
@@ -38,6 +39,18 @@ local _M = {
     key_file = keyring.key_file,
     secret_file = keyring.secret_file,
 }
+
+-- The keys that another server publishes; see jwks.lua for the settings. Call it in init_by_lua, so that nginx does not
+-- start with a mistake.
+function _M.jwks(config)
+    if not ngx then
+        error("route_native.jwt: jwks() works in nginx only", 2)
+    elseif type(config) ~= "table" then
+        error("route_native.jwt: jwks() takes a table", 2)
+    end
+    local ok, keys = pcall(require("route_native.jwks").new, config)
+    return ok and keys or error(keys, 2)
+end
 
 local policy_type = {}
 policy_type.__index = policy_type
@@ -114,18 +127,37 @@ local function written()
     return claims, header
 end
 
--- Verifies a token. Returns its claims and its header as tables, or nil and the reason's name, such as "token_expired".
+-- Returns the status, and with OK leaves header and claims in the buffer.
+local function check(keys, policy, token, seconds)
+    local handle, trouble = keys:current()
+    if not handle then
+        return trouble
+    end
+    return library.rn_jwt_verify(handle, policy.handle, token, #token, seconds, buffer, BUFFER_BYTES, texts)
+end
+
+-- Keys from elsewhere may be newer there.
+local function check_again(keys, policy, token, seconds)
+    local status = keys.source:renew()
+    return status == OK and check(keys, policy, token, seconds) or status
+end
+
+-- Verifies a token. Returns its claims and its header as tables; or nil, the reason's name, such as "token_expired",
+-- and whether that is not about the token, but about our keys or the server that publishes them: a 503 and no 401.
 -- `key` is a handle of this module, or a string: PEM, a JWK, a JWK Set, else a secret. `policy` is a handle or a table.
 function _M.verify(token, key, policy)
     if type(token) ~= "string" then
-        return nil, token == nil and "token_missing" or "token_malformed"
+        return nil, token == nil and "token_missing" or "token_malformed", false
     end
     policy = policy_of(policy)
     local keys = keyring.of(key, 2)
-    local status = library.rn_jwt_verify(keys:current(), policy.handle, token, #token, now_of(policy.clock), buffer,
-        BUFFER_BYTES, texts)
+    local seconds = now_of(policy.clock)
+    local status = check(keys, policy, token, seconds)
+    if status == KEY_NOT_FOUND and keys.source then
+        status = check_again(keys, policy, token, seconds)
+    end
     if status ~= OK then
-        return nil, reason.name(status)
+        return nil, reason.name(status), not reason.is_token(status)
     end
     return written()
 end
@@ -173,6 +205,9 @@ function _M.sign(claims, key, options)
         error("route_native.jwt: sign() takes claims as a table or as JSON text", 2)
     end
     local keys = keyring.of(key, 2)
+    if keys.source then
+        error("route_native.jwt: these keys verify and cannot sign", 2)
+    end
     local status = library.rn_jwt_sign(keys:current(), json, #json, claims, #claims, now_of(clock), buffer,
         BUFFER_BYTES,
         length)

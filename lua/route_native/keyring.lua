@@ -1,4 +1,5 @@
--- Keys behind their handles: parsed once, read again from their files when those change.
+-- Keys behind their handles: parsed once, read again from their files when those change, or kept by a source of their
+-- own (jwks.lua).
 
 local ffi = require "ffi"
 local library = require "route_native.library"
@@ -12,6 +13,7 @@ local SENTENCE_BYTES = 1024
 local MOST_STRINGS = 64
 
 local KEY, SECRET, SECRETS = library.RN_KEY_FORM_KEY, library.RN_KEY_FORM_SECRET, library.RN_KEY_FORM_SECRETS
+local PUBLISHED = library.RN_KEY_FORM_PUBLISHED
 
 local sentence = ffi.new("uint8_t[?]", SENTENCE_BYTES)
 local length, changed = ffi.new("size_t[1]"), ffi.new("uint32_t[1]")
@@ -140,12 +142,28 @@ local function refresh(self)
     self.trouble = trouble
 end
 
--- The handle for the library, its keys up to date.
+-- The handle for the library, its keys up to date. Only where they have a source: or nil and the status.
 function keys:current()
-    if self.is_file then
+    if self.source then
+        return self.source:current()
+    elseif self.is_file then
         refresh(self)
     end
     return self.handle
+end
+
+-- Keys that `source` keeps: it has current() and, for a `kid` that none of them bears, renew().
+function _M.of_source(source)
+    return setmetatable({ source = source }, keys)
+end
+
+-- The public keys of a JWK Set that another server publishes. Returns nil and a sentence when there are none.
+function _M.published(text)
+    local ring, message = from_texts { { form = PUBLISHED, text = text } }
+    if not ring then
+        return nil, (message:gsub("^the key", "it"))
+    end
+    return ring
 end
 
 local strings, count = {}, 0
@@ -174,8 +192,8 @@ function _M.of(value, level)
     if getmetatable(value) == keys then
         return value
     elseif type(value) ~= "string" then
-        error("route_native.jwt: a key is a string, or what key(), secret(), keys(), key_file() or secret_file() "
-            .. "returns", (level or 1) + 1)
+        error("route_native.jwt: a key is a string, or what key(), secret(), keys(), key_file(), secret_file() or "
+            .. "jwks() returns", (level or 1) + 1)
     end
     local item = guessed(value)
     local known, message = _M.of_text(item.form, value)

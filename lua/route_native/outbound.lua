@@ -1,8 +1,9 @@
 -- The way out of a request: a question to another server, through nginx's own upstreams.
 --
 -- conf/phantom_token.conf holds the two internal locations. nginx brings the connections kept, TLS, names and timeouts;
--- this module says what is asked and bounds what comes back.
+-- this module says what is asked and bounds what comes back. Without that file, direct.lua asks.
 
+local direct = require "route_native.direct"
 local reason = require "route_native.reason"
 
 local ngx = ngx
@@ -42,7 +43,8 @@ function _M.parse_url(text)
     if not match(rest, "^/") then
         rest = "/" .. rest
     end
-    return { scheme = scheme:lower(), host = host:lower(), port = port, authority = authority, rest = rest }
+    return { text = text, scheme = scheme:lower(), host = host:lower(), port = port, authority = authority,
+        rest = rest }
 end
 
 -- Where nginx is to connect: an upstream block by its name, else the URL's own host. nginx resolves names through its
@@ -55,11 +57,11 @@ local function address(url, upstream)
     return url.port == "" and host or host .. ":" .. url.port
 end
 
--- The variables that carry a question to its location. Made once for each configuration.
--- target = { url (from parse_url), upstream, accept, content_type, authorization }
-function _M.variables(target)
+-- Makes a target of { url (from parse_url), upstream, accept, content_type, authorization }, once for each
+-- configuration: with the variables that carry a question to its location.
+function _M.target(target)
     local url = target.url
-    return {
+    target.variables = {
         route_outbound_url = url.scheme .. "://" .. address(url, target.upstream) .. url.rest,
         route_outbound_host = url.authority,
         route_outbound_name = url.host,
@@ -67,15 +69,30 @@ function _M.variables(target)
         route_outbound_authorization = target.authorization or "",
         route_outbound_content_type = target.content_type or "",
     }
+    return target
 end
 
--- Whether this request can go out. Returns nil and a sentence when it cannot.
-function _M.possible()
-    if ngx.var.route_outbound ~= "1" then
-        return nil, "this server block lacks the way out: add `include phantom_token.conf;` to it"
+local function is_included()
+    return ngx.var.route_outbound == "1"
+end
+
+-- The phases that can wait for another server.
+local PHASES = { rewrite = true, access = true, content = true }
+
+-- Whether this request can ask a target. Returns nil and a sentence when it cannot.
+function _M.possible(target)
+    local phase = ngx.get_phase()
+    if not PHASES[phase] then
+        return nil, "another server can only be asked in the rewrite, access and content phases, and this is " .. phase
+    elseif not is_included() then
+        if target.upstream then
+            return nil, "an upstream block is reached through `include phantom_token.conf;` alone, which this server "
+                .. "block lacks"
+        end
     elseif not HTTP2_CAPABLE and ngx.req.http_version() >= 2 then
-        return nil, "this lua-nginx-module cannot ask another server within an HTTP/2 request: "
-            .. "serve HTTP/1.1 here, or use lua-nginx-module 0.10.28 (OpenResty 1.27.1.2) or newer"
+        return nil, "this lua-nginx-module cannot ask another server through phantom_token.conf within an HTTP/2 "
+            .. "request: serve HTTP/1.1 here, leave the file out, or use lua-nginx-module 0.10.28 (OpenResty "
+            .. "1.27.1.2) or newer"
     end
     return true
 end
@@ -91,18 +108,28 @@ local function headers_of(answer)
     return headers
 end
 
+local function ask_directly(target, verify, body)
+    local answer, sentence, is_answers_fault = direct.ask(target, verify, body, MAX_BYTES)
+    if answer then
+        return answer
+    end
+    return nil, sentence, is_answers_fault and reason.SERVER_ANSWER_INVALID or reason.SERVER_UNREACHABLE
+end
+
 -- Asks. Returns { status, headers, body } with lower-case names of headers, or nil, a sentence and the reason. With a
 -- body the question is a POST.
-function _M.ask(variables, verify, body)
-    local possible, sentence = _M.possible()
+function _M.ask(target, verify, body)
+    local possible, sentence = _M.possible(target)
     if not possible then
         return nil, sentence, reason.SETTING_INVALID
+    elseif not is_included() then
+        return ask_directly(target, verify, body)
     end
     local seen = {}
     local answer = capture(verify and VERIFIED or UNVERIFIED, {
         method = body and ngx.HTTP_POST or ngx.HTTP_GET,
         body = body,
-        vars = variables,
+        vars = target.variables,
         ctx = seen,
     })
     if answer.status == 502 or answer.status == 504 then

@@ -23,7 +23,8 @@ local request = require "route_native.request"
 local settings_of = require("route_native.phantom.settings").of
 
 local ffi_string = ffi.string
-local current, headers_of, set = request.current, request.headers, request.set
+local current, headers_of = request.current, request.headers
+local set, has_value = request.set, request.has_value
 local ngx = ngx
 local now = ngx.now
 local find, sub, byte = string.find, string.sub, string.byte
@@ -54,9 +55,12 @@ local function note(name, value)
     is_logged = is_logged and set(current(), name, value, #value)
 end
 
-local function note_token(r, token, length)
-    library.rn_token_fingerprint(token, length, fingerprint)
-    is_logged = set(r, "route_token", fingerprint, FINGERPRINT_BYTES)
+-- Returns the fingerprint.
+local function note_token(token)
+    library.rn_token_fingerprint(token, #token, fingerprint)
+    local text = ffi_string(fingerprint, FINGERPRINT_BYTES)
+    note("route_token", text)
+    return text
 end
 
 local function encode(active)
@@ -168,29 +172,47 @@ local function unavailable(settings, sentence)
     return refuse(settings, reason.SETTING_INVALID)
 end
 
+local function lacks_scope(settings)
+    note("route_reason", reason.name(reason.SCOPE_INSUFFICIENT))
+    return answer.insufficient_scope(settings)
+end
+
 -- Goes on with an active token, or ends for want of a scope.
 local function accept(settings, active, cache)
     note("route_cache", cache)
-    local scopes = settings.scopes
-    if scopes and not has_scopes(settings, active.scope) then
-        note("route_reason", reason.name(reason.SCOPE_INSUFFICIENT))
-        return answer.insufficient_scope(settings)
+    local r = current()
+    if settings.scopes and not has_scopes(settings, active.scope) then
+        return lacks_scope(settings)
     elseif settings.claim_headers then
         return hand_on_claims(settings, active.text)
+    elseif has_value(r, "phantom_by_variable") then
+        set(r, "phantom_authorization", active.text, #active.text)
+        return
     end
     return set_header("Authorization", active.text)
 end
 
+-- The same for a token that this worker knows. phantom_proxy.conf has said "hit" already.
+local function accept_again(r, settings, active)
+    if settings.is_plain and has_value(r, "phantom_by_variable") then
+        is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
+        set(r, "phantom_authorization", active.text, #active.text)
+        return
+    end
+    note("route_token", active.fingerprint)
+    return accept(settings, active, "hit")
+end
+
 -- Keeps a decoded entry for this worker.
-local function keep_hot(key, active, seconds)
+local function keep_hot(key, active, seconds, token_fingerprint)
     if seconds <= 0 then
         return
     end
-    local bytes = #active.text + #active.scope + 200
+    local bytes = #active.text + #active.scope + 220
     if hot_bytes + bytes > MAX_HOT_BYTES then
         hot, hot_bytes = {}, 0
     end
-    active.ends = now() + seconds
+    active.ends, active.fingerprint = now() + seconds, token_fingerprint
     hot[key], hot_bytes = active, hot_bytes + bytes
 end
 
@@ -201,12 +223,14 @@ local function apply(settings, entry, cache)
         return refuse(settings, tonumber(sub(entry, 2)))
     end
     local scope, text = decode(entry)
-    local active = { scope = scope, text = text, ends = 0 }
+    local active = { scope = scope, text = text, ends = 0, fingerprint = "" }
     return accept(settings, active, cache), active
 end
 
 -- A token that this worker does not know.
 local function check(settings, key, token)
+    local token_fingerprint = note_token(token)
+    note("route_cache", "")
     local dict = ngx.shared[settings.cache_name]
     if not dict then
         return unavailable(settings, "lua_shared_dict " .. settings.cache_name .. " is missing")
@@ -215,9 +239,9 @@ local function check(settings, key, token)
     if entry then
         local seconds = seconds_left(settings, dict, key)
         local _, active = apply(settings, entry, "hit")
-        return active and keep_hot(key, active, seconds)
+        return active and keep_hot(key, active, seconds, token_fingerprint)
     end
-    local possible, sentence = outbound.possible()
+    local possible, sentence = outbound.possible(settings.outbound)
     if not possible then
         return unavailable(settings, sentence)
     end
@@ -242,15 +266,13 @@ function _M.run(config)
     local headers, count = headers_of(r)
     local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
     if status ~= OK then
+        note("route_cache", "")
         return refuse(settings, status)
-    end
-    if is_logged then
-        note_token(r, bearer.token, bearer.token_length)
     end
     local key = ffi_string(bearer.key, KEY_BYTES)
     local active = hot[key]
     if active and active.ends > now() then
-        return accept(settings, active, "hit")
+        return accept_again(r, settings, active)
     end
     return check(settings, key, ffi_string(bearer.token, bearer.token_length))
 end

@@ -58,6 +58,11 @@ function _M.is_set(r, name)
     return C.ngx_http_lua_ffi_var_get(r, name, #name, lower_name, 0, value_pointer, value_length, get_error) == 0
 end
 
+-- Whether a variable is set, and to something.
+function _M.has_value(r, name)
+    return _M.is_set(r, name) and value_length[0] ~= 0
+end
+
 -- Sets an nginx variable from bytes or a string. Returns false when the configuration declares no such variable.
 function _M.set(r, name, value, length)
     error_length[0] = ERROR_BYTES

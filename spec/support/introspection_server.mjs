@@ -4,9 +4,13 @@
 //
 //   kind: jwt (signed claims, as the phantom token pattern's own server answers), unsigned_answer (RFC 7662 JSON),
 //         signed_answer (RFC 9701), inactive (204), raw (status, headers, body), hang, slow_headers, truncated, garbage,
-//         large (bytes, chunked)
+//         large (bytes, chunked), bytes (text: the answer as it is)
+//   chunked, until_close, interim: how an answer of jwt, unsigned_answer and signed_answer is sent
 //   headers: more response headers        fill: bytes that the claims are padded with        hold: a path; the answer waits until that file exists
 //   fails_if: a path; once that file exists the answer is a 500
+//   file: a path; the body is what that file holds
+//
+// What is no form, such as the question for a JWK Set, brings its token in the query: /?token=…
 //
 // Listens on a free port of 127.0.0.1, prints `ready PORT`, and for each request one line of JSON.
 
@@ -28,9 +32,14 @@ function jwt(claims, typ) {
   return `${input}.${createSign('RSA-SHA256').update(input).sign(key, 'base64url')}`;
 }
 
+// With a length, unless the token asks for chunks or for none; `interim` sends a 103 before.
 function send(response, wanted, type, body) {
-  response.writeHead(200, { 'content-type': type, ...wanted.headers });
-  response.end(body);
+  const ends = wanted.until_close || wanted.chunked;
+  if (wanted.interim) response.writeEarlyHints({ link: '</>; rel=preconnect' });
+  if (wanted.until_close) response.useChunkedEncodingByDefault = false;
+  response.writeHead(200, { 'content-type': type, ...(!ends && { 'content-length': body.length }), ...wanted.headers });
+  for (const piece of [body.slice(0, 9), body.slice(9)]) response.write(piece);
+  response.end();
 }
 
 const kinds = {
@@ -49,6 +58,7 @@ const kinds = {
     const timer = setInterval(() => socket.write('X-Slow: 1\r\n'), 100);
     socket.on('close', () => clearInterval(timer));
   },
+  bytes: (wanted, response) => response.socket.end(wanted.text),
   truncated: (wanted, response) => {
     response.writeHead(200, { 'content-type': 'application/jwt', 'content-length': 4000 });
     response.write(jwt({ scope: 'read' }, 'JWT'), () => response.socket.destroy());
@@ -81,8 +91,10 @@ function answer(request, response) {
   request.on('end', () => {
     console.log(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body,
       connection: request.socket.remotePort }));
-    const wanted = directive(new URLSearchParams(body).get('token'));
+    const query = request.url.split('?')[1];
+    const wanted = directive(new URLSearchParams(body || query).get('token'));
     if (wanted.fails_if && existsSync(wanted.fails_if)) wanted.kind = 'failure';
+    if (wanted.file) wanted.body = readFileSync(wanted.file);
     if (wanted.fill) wanted.claims.fill = 'x'.repeat(wanted.fill);
     whenReleased(wanted.hold, () => kinds[wanted.kind](wanted, response));
   });

@@ -4,6 +4,7 @@
 local cjson = require "cjson.safe"
 local mime = require "mime"
 local gateway = require "support.gateway"
+local http = require "support.http"
 local process = require "support.process"
 
 local _M = {}
@@ -64,6 +65,7 @@ end
 local LOCATION = [[
     location = /%s {
         set $endpoint ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+        %s
         rewrite_by_lua_block { require("resty.phantom-token").%s(%s) }
         proxy_pass http://127.0.0.1:$file_service_tcp_port;
         proxy_http_version 1.1;
@@ -83,12 +85,14 @@ server {
 %s}
 server {
     listen 127.0.0.1:%d;
+    listen 127.0.0.1:%d http2;
     location / { return 200 "leaked: $http_authorization"; }
 %s}
 ]]
 
--- options: locations (path to fields of its configuration), functions (path to "run" or "execute"), listen and http
--- (nginx directives), tls (a certificate and a key for the server), env.
+-- options: locations (path to fields of its configuration), functions (path to "run" or "execute"), includes (path to
+-- more directives), bare (a function that returns what `locations` is, for a server without phantom_token.conf), listen
+-- and http (nginx directives), tls (a certificate and a key for the server), env.
 function _M.start(options)
     local self = setmetatable({ directory = process.temporary_directory() }, phantom)
     self.key = self.directory .. "/signing.pem"
@@ -97,31 +101,40 @@ function _M.start(options)
     assert(status == 0, output)
     local tls = options.tls and (" --tls-cert %s --tls-key %s"):format(options.tls.cert, options.tls.key) or ""
     self.server = _M.serve("node " .. SERVER .. " --key " .. self.key .. tls, self.directory .. "/server.log")
-    self.bare_port = process.free_port()
+    self.bare_port, self.bare_http2_port = process.free_port(), process.free_port()
     local locations = {}
     local fields_by_path = type(options.locations) == "function" and options.locations(self) or options.locations
     for path, fields in pairs(fields_by_path) do
         local method = options.functions and options.functions[path] or "run"
-        locations[#locations + 1] = LOCATION:format(path, method, config_text(self.server, fields))
+        local more = options.includes and options.includes[path] or ""
+        locations[#locations + 1] = LOCATION:format(path, more, method, config_text(self.server, fields))
     end
-    local bare = LOCATION:format("bare", "run", config_text(self.server, {}))
+    local bare = {}
+    for path, fields in pairs(options.bare and options.bare(self) or {}) do
+        bare[#bare + 1] = LOCATION:format(path, "", "run", config_text(self.server, fields))
+    end
     local site = self.directory .. "/site.conf"
     process.write(site, SITE:format(options.http and options.http(self) or "", options.listen or "",
-        table.concat(locations), self.bare_port, bare))
+        table.concat(locations), self.bare_port, self.bare_http2_port, table.concat(bare)))
     local env = options.env or {}
     env.SITE = site
     self.gate = assert(gateway.start { env = env, workers = options.workers })
     return self
 end
 
--- A GET with a token that holds the directive; a string is the token itself.
-function phantom:get(path, directive, headers)
+-- A GET with a token that holds the directive; a string is the token itself. `port`: default the gateway's.
+function phantom:get(path, directive, headers, port)
     local token = type(directive) == "table" and _M.token(directive, directive.name) or directive
     local list = { token and { "Authorization", "Bearer " .. token } }
     for name, value in pairs(headers or {}) do
         list[#list + 1] = { name, value }
     end
-    return self.gate:request { path = path, headers = list }
+    return http.request(port or self.gate.port, { path = path, headers = list })
+end
+
+-- The same at the server that has no way out by nginx's upstreams.
+function phantom:get_bare(path, directive)
+    return self:get(path, directive, nil, self.bare_port)
 end
 
 -- What the server was asked, in order.

@@ -1,5 +1,6 @@
 //! The C ABI of phantom tokens: the conventions are those of [`super`].
 
+use super::jwt::rn_keys;
 use super::{
     array, bytes, guard, hand_out, option_bytes, option_path, option_text, out, release, rn_header, string, write_bytes,
 };
@@ -22,6 +23,14 @@ pub struct rn_introspector_options {
     pub verify_key: *const u8,
     /// Its length.
     pub verify_key_length: usize,
+    /// What `iss` of the server's answers must be: one a line; absent: it is not looked at.
+    pub issuer: *const u8,
+    /// Its length.
+    pub issuer_length: usize,
+    /// What `aud` of the server's answers must name: one a line; absent: it is not looked at.
+    pub audience: *const u8,
+    /// Its length.
+    pub audience_length: usize,
     /// Path of the file with the private key that signs what the API receives; absent: nothing is signed.
     pub signing_key: *const u8,
     /// Its length.
@@ -129,19 +138,21 @@ pub unsafe extern "C" fn rn_introspector_find(
     })
 }
 
-/// Reads a server's answer of status 200.
+/// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
 ///
 /// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
-/// `TokenExpired`, `TokenNotYetValid`: it is not to be accepted. `ServerAnswerInvalid`: nothing is known about it.
-/// `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
+/// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
+/// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
+/// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
 /// lengths in `verdict` say what is needed.
 ///
 /// # Safety
-/// `content_type` and `body` must be readable for their lengths, `verdict` writable for one value, `text` for
+/// `keys` must be null or a live handle, `content_type` and `body` readable for their lengths, `verdict` writable for one value, `text` for
 /// `capacity` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_introspector_read(
     introspector: *const rn_introspector,
+    keys: *const rn_keys,
     content_type: *const u8,
     content_type_length: usize,
     body: *const u8,
@@ -162,7 +173,13 @@ pub unsafe extern "C" fn rn_introspector_read(
             )
         };
         let content_type = std::str::from_utf8(content_type).map_err(|_| Reason::ServerAnswerInvalid)?;
-        let read = introspector.read(content_type, body, now)?;
+        // SAFETY: the caller's promise.
+        let ring = unsafe { keys.as_ref() }.map(rn_keys::ring);
+        let keys = match &ring {
+            Some(ring) => Some(ring.verifying.as_ref().ok_or(Reason::InvalidArgument)?),
+            None => None,
+        };
+        let read = introspector.read(content_type, body, keys, now)?;
         verdict.expires_at = read.expires_at.unwrap_or(0);
         verdict.scope_length = read.scope.len() as u32; // no longer than the answer
         verdict.forward_length = read.forward.len() as u32;
@@ -186,11 +203,17 @@ unsafe fn new_introspector(options: &rn_introspector_options) -> Result<Introspe
     Introspector::new(Options {
         identity: read(options.identity, options.identity_length)?,
         verify_key: path(options.verify_key, options.verify_key_length)?,
+        issuers: lines(text(options.issuer, options.issuer_length)?),
+        audiences: lines(text(options.audience, options.audience_length)?),
         signing_key: path(options.signing_key, options.signing_key_length)?,
         signing_key_id: (!key_id.is_empty()).then_some(key_id),
         claim_headers: ClaimHeaders::parse(text(options.claim_headers, options.claim_headers_length)?)?,
         lifetime: options.lifetime,
     })
+}
+
+fn lines(text: &str) -> Option<Vec<String>> {
+    (!text.is_empty()).then(|| text.lines().map(str::to_owned).collect())
 }
 
 /// # Safety

@@ -1,8 +1,10 @@
 //! The JWT toolkit over the C ABI: keys, policies, verification and signing. The conventions are those of the parent.
 
+use std::sync::Arc;
+
 use super::{array, bytes, explain, guard, hand_out, out, path_of, release, write_bytes};
 use crate::error::Reason;
-use crate::jwt::{self, Compact, Form, Issue, Keyring, MAX_TOKEN_BYTES, Policy};
+use crate::jwt::{self, Compact, Form, Issue, Keyring, MAX_TOKEN_BYTES, Policy, Ring};
 
 /// The longest token that is read or made; a buffer of this size holds any answer about one.
 pub const RN_TOKEN_BYTES: usize = 16384;
@@ -17,6 +19,10 @@ pub const RN_KEY_FORM_SECRETS: u32 = 2;
 /// A text that is one HMAC secret of any length but 0: for programs that have always used a short one.
 pub const RN_KEY_FORM_SHORT_SECRET: u32 = 3;
 
+/// A text that is a JWK Set which another server publishes: its public keys. Secrets in it are passed over, and private
+/// halves are not used.
+pub const RN_KEY_FORM_PUBLISHED: u32 = 4;
+
 /// Keys that verify or sign, parsed once.
 #[allow(non_camel_case_types)]
 pub struct rn_keys(Keyring);
@@ -24,6 +30,10 @@ pub struct rn_keys(Keyring);
 impl rn_keys {
     pub(super) fn new(keys: Keyring) -> rn_keys {
         rn_keys(keys)
+    }
+
+    pub(super) fn ring(&self) -> Arc<Ring> {
+        self.0.ring()
     }
 }
 
@@ -326,6 +336,7 @@ fn form_of(form: u32) -> Result<Form, Reason> {
         RN_KEY_FORM_SECRET => Ok(Form::Secret),
         RN_KEY_FORM_SECRETS => Ok(Form::Secrets),
         RN_KEY_FORM_SHORT_SECRET => Ok(Form::ShortSecret),
+        RN_KEY_FORM_PUBLISHED => Ok(Form::Published),
         _ => Err(Reason::InvalidArgument),
     }
 }

@@ -9,18 +9,19 @@
 //! media type alone. Whatever else comes back is the server's fault and never a verdict on the token.
 
 mod forward;
-mod signer;
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 pub use forward::ClaimHeaders;
-pub use signer::Signer;
 
 use crate::error::{ConfigError, Reason};
 use crate::gateway::{load, sha256};
-use crate::jwt::{Claims, Compact, KeySet, Policy, check_expiry, check_not_before, check_signature, parse_object};
+use crate::jwt::{
+    self, Claims, Compact, Issue, KeySet, Policy, SigningKey, check_demands, check_expiry, check_not_before,
+    check_signature, parse_object,
+};
 
 /// The longest JWT that is taken from an authorization server, in bytes.
 pub const MAX_JWT_BYTES: usize = 32 * 1024;
@@ -37,6 +38,10 @@ pub struct Options<'a> {
     pub identity: &'a [u8],
     /// File with the key or keys that the server's JWTs are signed with; `None`: the connection is trusted.
     pub verify_key: Option<&'a Path>,
+    /// When set, `iss` of what the server sends must be one of these.
+    pub issuers: Option<Vec<String>>,
+    /// When set, `aud` of what the server sends must name one of these.
+    pub audiences: Option<Vec<String>>,
     /// File with a private key in PEM that signs what the API receives; `None`: the server's JWT goes on as it is.
     pub signing_key: Option<&'a Path>,
     /// The `kid` of what is signed.
@@ -51,9 +56,18 @@ pub struct Options<'a> {
 pub struct Introspector {
     identity: [u8; 32],
     verify_keys: Option<KeySet>,
+    /// The end is the server's to set; issuer and audience are the configuration's.
+    policy: Policy,
     signer: Option<Signer>,
     claim_headers: ClaimHeaders,
     lifetime: u32,
+}
+
+/// What signs the JWT that the API receives.
+struct Signer {
+    key: SigningKey,
+    issue: Issue,
+    identity: [u8; 32],
 }
 
 /// An active token.
@@ -77,11 +91,17 @@ impl Introspector {
         };
         // A verdict must never outlive the keys that it was made under.
         let verify_identity = verify_keys.as_ref().map_or([0; 32], KeySet::identity);
-        let signer_identity = signer.as_ref().map_or([0; 32], Signer::identity);
+        let signer_identity = signer.as_ref().map_or([0; 32], |signer| signer.identity);
         let parts = [b"route_native introspection 1", &verify_identity[..], &signer_identity, options.identity];
         Ok(Introspector {
             identity: sha256(&parts),
             verify_keys,
+            policy: Policy {
+                require_exp: false,
+                issuers: options.issuers,
+                audiences: options.audiences,
+                ..Policy::default()
+            },
             signer,
             claim_headers: options.claim_headers,
             lifetime: options.lifetime,
@@ -93,68 +113,78 @@ impl Introspector {
         sha256(&[&self.identity, token])
     }
 
-    /// Reads an answer of status 200. `content_type` is the header as received.
+    /// Reads an answer of status 200. `content_type` is the header as received; `keys` are those that the server
+    /// signs with, where they are not a file's.
     ///
-    /// `TokenInactive`, `TokenExpired`, `TokenNotYetValid`: the token is not to be accepted. `ServerAnswerInvalid`:
-    /// nothing is known about it. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive.
-    pub fn read(&self, content_type: &str, body: &[u8], now: i64) -> Result<Verdict, Reason> {
+    /// `TokenInactive`, `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: the token is not
+    /// to be accepted. `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none
+    /// of `keys` bears the answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what
+    /// the API is to receive.
+    pub fn read(&self, content_type: &str, body: &[u8], keys: Option<&KeySet>, now: i64) -> Result<Verdict, Reason> {
         if body.len() > MAX_ANSWER_BYTES {
             return Err(Reason::ServerAnswerInvalid);
         }
         let media_type = content_type.split(';').next().unwrap_or_default().trim_ascii();
         match media_type.to_ascii_lowercase().as_str() {
-            "application/jwt" => self.read_jwt(body, now),
-            "application/token-introspection+jwt" => self.read_signed_answer(body, now),
+            "application/jwt" => self.read_jwt(body, keys, now),
+            "application/token-introspection+jwt" => self.read_signed_answer(body, keys, now),
             "application/json" => {
-                let members = parse_object(body).ok_or(Reason::ServerAnswerInvalid)?;
-                self.read_members(members, None, now)
+                let claims = active(parse_object(body).ok_or(Reason::ServerAnswerInvalid)?)?;
+                self.check_claims(&claims, now)?;
+                self.verdict(claims.members, None, now)
             }
             _ => Err(Reason::ServerAnswerInvalid),
         }
     }
 
     /// A JWT for the API.
-    fn read_jwt(&self, body: &[u8], now: i64) -> Result<Verdict, Reason> {
-        let (token, claims, _) = self.open(body)?;
-        let times = Policy { require_exp: false, ..Policy::default() };
-        check_expiry(&claims, &times, now).map_err(of_server)?;
-        check_not_before(&claims, &times, now).map_err(of_server)?;
+    fn read_jwt(&self, body: &[u8], keys: Option<&KeySet>, now: i64) -> Result<Verdict, Reason> {
+        let (token, claims, _) = self.open(body, keys)?;
+        self.check_claims(&claims, now)?;
         self.verdict(claims.members, Some(token), now)
     }
 
     /// An answer that is signed (RFC 9701): what it says of the token is in one claim.
-    fn read_signed_answer(&self, body: &[u8], now: i64) -> Result<Verdict, Reason> {
-        let (token, mut claims, typ) = self.open(body)?;
+    fn read_signed_answer(&self, body: &[u8], keys: Option<&KeySet>, now: i64) -> Result<Verdict, Reason> {
+        let (token, mut claims, typ) = self.open(body, keys)?;
         // Any other JWT of the same server could be passed off as an answer (RFC 9701 §8.1).
         if typ.as_deref() != Some(INTROSPECTION_TYP) {
             return Err(Reason::ServerAnswerInvalid);
         }
+        // Who says it, and to whom: of the answer, not of the token, so that another one is the server's fault.
+        check_demands(&claims, &self.policy, now).map_err(|_| Reason::ServerAnswerInvalid)?;
         match claims.members.remove("token_introspection") {
-            Some(Value::Object(members)) => self.read_members(members, Some(token), now),
+            Some(Value::Object(members)) => {
+                let claims = active(members)?;
+                self.check_times(&claims, now)?;
+                self.verdict(claims.members, Some(token), now)
+            }
             _ => Err(Reason::ServerAnswerInvalid),
         }
     }
 
-    /// The members of RFC 7662 §2.2.
-    fn read_members(&self, mut members: Map<String, Value>, token: Option<&str>, now: i64) -> Result<Verdict, Reason> {
-        match members.remove("active") {
-            Some(Value::Bool(true)) => {}
-            Some(Value::Bool(false)) => return Err(Reason::TokenInactive),
-            _ => return Err(Reason::ServerAnswerInvalid),
-        }
-        let claims = Claims { json: Vec::new(), members };
-        let times = Policy { require_exp: false, ..Policy::default() };
-        check_expiry(&claims, &times, now).map_err(of_server)?;
-        check_not_before(&claims, &times, now).map_err(of_server)?;
-        self.verdict(claims.members, token, now)
+    fn check_times(&self, claims: &Claims, now: i64) -> Result<(), Reason> {
+        check_expiry(claims, &self.policy, now).map_err(of_server)?;
+        check_not_before(claims, &self.policy, now).map_err(of_server)
+    }
+
+    /// Checks claims that speak of the token.
+    fn check_claims(&self, claims: &Claims, now: i64) -> Result<(), Reason> {
+        self.check_times(claims, now)?;
+        check_demands(claims, &self.policy, now).map_err(of_server)
     }
 
     /// Takes a JWT of the server apart, verifies it when keys are configured, and returns it with its claims and type.
-    fn open<'a>(&self, body: &'a [u8]) -> Result<(&'a str, Claims, Option<String>), Reason> {
+    fn open<'a>(&self, body: &'a [u8], keys: Option<&KeySet>) -> Result<(&'a str, Claims, Option<String>), Reason> {
         let token = std::str::from_utf8(body.trim_ascii()).map_err(|_| Reason::ServerAnswerInvalid)?;
         let compact = Compact::parse_within(token.as_bytes(), MAX_JWT_BYTES).map_err(of_server)?;
-        if let Some(keys) = &self.verify_keys {
-            check_signature(&compact, keys, &Policy::default()).map_err(of_server)?;
+        match (keys, &self.verify_keys) {
+            (Some(keys), _) => check_signature(&compact, keys, &Policy::default()).map_err(|reason| match reason {
+                Reason::KeyNotFound => reason,
+                _ => Reason::ServerAnswerInvalid,
+            })?,
+            (None, Some(keys)) => check_signature(&compact, keys, &Policy::default()).map_err(of_server)?,
+            (None, None) => {}
         }
         let claims = compact.unverified_claims().map_err(of_server)?;
         Ok((token, claims, compact.header.media_type()))
@@ -176,6 +206,34 @@ impl Introspector {
     }
 }
 
+impl Signer {
+    /// Reads a private key in PEM.
+    fn parse(text: &[u8], key_id: Option<&str>) -> Result<Signer, ConfigError> {
+        let key = SigningKey::from_pem(text)?.ok_or_else(|| {
+            ConfigError::new(Reason::KeyUnsupported, "is a public key or a certificate, and cannot sign")
+        })?;
+        let issue = Issue { key_id: key_id.map(str::to_owned), ..Issue::default() };
+        Ok(Signer { key, issue, identity: sha256(&[text]) })
+    }
+
+    /// Signs `claims`. `iat` and `exp` are added where they are missing: no token of ours lives forever.
+    fn sign(&self, mut claims: Map<String, Value>, now: i64, end: i64) -> Result<String, Reason> {
+        claims.entry("iat").or_insert_with(|| now.into());
+        claims.entry("exp").or_insert_with(|| end.into());
+        let json = serde_json::to_vec(&claims).map_err(|_| Reason::Internal)?;
+        jwt::sign_within(&json, &self.key, &self.issue, now, MAX_JWT_BYTES).map_err(of_server)
+    }
+}
+
+/// The members of RFC 7662 §2.2, without `active`: `TokenInactive` when it says so.
+fn active(mut members: Map<String, Value>) -> Result<Claims, Reason> {
+    match members.remove("active") {
+        Some(Value::Bool(true)) => Ok(Claims { json: Vec::new(), members }),
+        Some(Value::Bool(false)) => Err(Reason::TokenInactive),
+        _ => Err(Reason::ServerAnswerInvalid),
+    }
+}
+
 /// `scope`: a string (RFC 7662, RFC 9068) or, with some servers, an array of strings.
 fn scope(members: &Map<String, Value>) -> Result<String, Reason> {
     match members.get("scope") {
@@ -189,10 +247,13 @@ fn scope(members: &Map<String, Value>) -> Result<String, Reason> {
     }
 }
 
-/// What is wrong with a server's answer says nothing about the client's token, except that its time is over.
+/// What is wrong with a server's answer says nothing about the client's token, except that its time is over, or that it
+/// is not for us.
 fn of_server(reason: Reason) -> Reason {
     match reason {
-        Reason::TokenExpired | Reason::TokenNotYetValid => reason,
+        Reason::TokenExpired | Reason::TokenNotYetValid | Reason::IssuerNotAllowed | Reason::AudienceNotAllowed => {
+            reason
+        }
         _ => Reason::ServerAnswerInvalid,
     }
 }

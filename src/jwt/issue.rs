@@ -55,6 +55,17 @@ impl Issue {
 ///
 /// Errors: `ClaimMalformed` when the text is no JSON object, `KeyCannotSign`, `TokenTooLarge`, `HeaderUnsupported`.
 pub fn sign(claims: &[u8], key: &SigningKey, issue: &Issue, now: i64) -> Result<String, Reason> {
+    sign_within(claims, key, issue, now, MAX_TOKEN_BYTES)
+}
+
+/// As [`sign`], with another bound on the token's length.
+pub fn sign_within(
+    claims: &[u8],
+    key: &SigningKey,
+    issue: &Issue,
+    now: i64,
+    max_bytes: usize,
+) -> Result<String, Reason> {
     let mut claims = parse_object(claims).ok_or(Reason::ClaimMalformed)?;
     if let Some(lifetime) = issue.lifetime {
         claims.insert("iat".into(), now.into());
@@ -74,21 +85,25 @@ pub fn sign(claims: &[u8], key: &SigningKey, issue: &Issue, now: i64) -> Result<
         header.insert("kid".into(), id.into());
     }
     let text = |object: &Map<String, Value>| serde_json::to_vec(object).map_err(|_| Reason::Internal);
-    sign_parts(&text(&header)?, &text(&claims)?, key)
+    sign_parts_within(&text(&header)?, &text(&claims)?, key, max_bytes)
 }
 
 /// Signs a header and a payload as they are: the header is a JSON object whose `alg` the key does, the payload is any
 /// bytes.
 pub fn sign_parts(header: &[u8], payload: &[u8], key: &SigningKey) -> Result<String, Reason> {
+    sign_parts_within(header, payload, key, MAX_TOKEN_BYTES)
+}
+
+fn sign_parts_within(header: &[u8], payload: &[u8], key: &SigningKey, max_bytes: usize) -> Result<String, Reason> {
     let mut token = URL_SAFE_NO_PAD.encode(header);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(payload, &mut token);
     // What is signed here must be something that would be read here.
-    let algorithm = Parts::split(format!("{token}.").as_bytes())?.header()?.algorithm;
+    let algorithm = Parts::split_within(format!("{token}.").as_bytes(), max_bytes)?.header()?.algorithm;
     let signature = key.sign(algorithm.ok_or(Reason::KeyCannotSign)?, token.as_bytes())?;
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-    if token.len() > MAX_TOKEN_BYTES { Err(Reason::TokenTooLarge) } else { Ok(token) }
+    if token.len() > max_bytes { Err(Reason::TokenTooLarge) } else { Ok(token) }
 }
 
 /// 128 random bits in base64url.

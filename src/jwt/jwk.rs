@@ -94,6 +94,11 @@ impl Jwk {
         Ok(Some(key))
     }
 
+    /// Whether the key is a shared secret.
+    pub fn is_secret(&self) -> bool {
+        self.text("kty") == Some("oct")
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }

@@ -27,6 +27,8 @@ pub enum Form {
     Secrets,
     /// One HMAC secret of any length. See [`Key::from_short_secret`].
     ShortSecret,
+    /// A JWK Set that another server publishes: its public keys alone.
+    Published,
 }
 
 /// What verifies and what signs. One or the other may be missing, never both.
@@ -143,6 +145,7 @@ fn read(form: Form, text: &[u8]) -> Result<Keys, ConfigError> {
             verifying: vec![Key::from_short_secret(text)?],
             signing: Some(SigningKey::from_short_secret(text)?),
         }),
+        Form::Published => read_published(text),
         Form::Secrets if looks_like_pem(text) => Err(unsupported("is a PEM key used as an HMAC secret")),
         Form::Secrets => {
             let mut all = Keys::default();
@@ -174,6 +177,13 @@ fn read_keys(text: &[u8]) -> Result<Keys, ConfigError> {
         }
     }
     Ok(all)
+}
+
+/// What everybody can read verifies nothing by being known: secrets are passed over, and nothing signs.
+fn read_published(text: &[u8]) -> Result<Keys, ConfigError> {
+    let jwks = Jwk::all(text).filter(|_| Jwk::is_set(text)).ok_or_else(|| unsupported("is not a JWK Set"))?;
+    let public = jwks.iter().filter(|jwk| !jwk.is_secret());
+    Ok(Keys { verifying: public.filter_map(|jwk| jwk.verifying_key().ok()).collect(), signing: None })
 }
 
 /// Reads a file that holds keys. The sentence says what is wrong with it and where it is.

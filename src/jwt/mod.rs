@@ -26,12 +26,14 @@ pub use algorithm::Algorithm;
 pub use certificate::{MAX_CHAIN, trusted_key};
 pub use claims::Claims;
 pub use compact::{Compact, Header, Parts};
-pub use issue::{Issue, sign, sign_parts};
+pub use issue::{Issue, sign, sign_parts, sign_within};
 pub use json::parse_object;
 pub use key::{Key, KeySet};
 pub use keyring::{Form, Keyring, MAX_KEY_FILE_BYTES, Ring};
 pub use signing::SigningKey;
-pub use verify::{Policy, check_expiry, check_issued_at, check_not_before, check_signature, verify, verify_compact};
+pub use verify::{
+    Policy, check_demands, check_expiry, check_issued_at, check_not_before, check_signature, verify, verify_compact,
+};
 
 /// The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

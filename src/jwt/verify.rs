@@ -142,7 +142,7 @@ fn check_type(compact: &Compact, policy: &Policy) -> Result<(), Reason> {
 }
 
 /// Checks what a policy may ask for beyond the times: issuer, audience, required claims, lifetime and age.
-fn check_demands(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
+pub fn check_demands(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
     if let Some(issuers) = &policy.issuers {
         let issuer = claims.string("iss")?.ok_or(Reason::ClaimMissing)?;
         issuers.iter().any(|allowed| allowed == issuer).then_some(()).ok_or(Reason::IssuerNotAllowed)?;

@@ -34,12 +34,32 @@ function _M.allowed_seconds(header)
     return allowed
 end
 
-local function read(settings, answer)
+-- Returns the status, and with OK leaves the verdict and its texts.
+local function judge(settings, answer)
+    local keys
+    if settings.published then
+        local trouble
+        keys, trouble = settings.published:current()
+        if not keys then
+            return trouble
+        end
+    end
     text_buffer = text_buffer or ffi.new("uint8_t[?]", TEXT_BYTES)
     local content_type, body = answer.headers["content-type"] or "", answer.body
-    local status = library.rn_introspector_read(settings.introspector, content_type, #content_type, body, #body,
+    return library.rn_introspector_read(settings.introspector, keys, content_type, #content_type, body, #body,
         ngx.time(), verdict, text_buffer, TEXT_BYTES)
-    if status ~= reason.OK then
+end
+
+local function read(settings, answer)
+    local status = judge(settings, answer)
+    if status == reason.KEY_NOT_FOUND then
+        local renewed = settings.published.source:renew()
+        status = renewed == reason.OK and judge(settings, answer) or renewed
+    end
+    if status == reason.KEY_NOT_FOUND then
+        -- The server signs with a key that it does not publish: that says nothing about the token.
+        return nil, reason.SERVER_ANSWER_INVALID
+    elseif status ~= reason.OK then
         return nil, status
     end
     local scope = ffi_string(text_buffer, verdict.scope_length)
@@ -66,7 +86,8 @@ end
 
 -- What the reasons of src/introspection mean to whoever reads the log.
 local WRONG = {
-    [reason.SERVER_ANSWER_INVALID] = "the answer is none of the documented ones, or not signed as it must be",
+    [reason.SERVER_ANSWER_INVALID] = "the answer is none of the documented ones, or not signed as it must be, "
+        .. "or does not say whom it is from and for",
     [reason.KEY_UNSUPPORTED] = "the answer is JSON; set signing_key or claim_headers to say what the API receives",
 }
 
@@ -90,7 +111,7 @@ function _M.ask(settings, token)
     if not active then
         if why < 100 or why >= 200 then
             complain(settings, WRONG[why] or reason.name(why))
-            why = reason.SERVER_ANSWER_INVALID
+            why = why >= 300 and why or reason.SERVER_ANSWER_INVALID
         end
         return nil, why
     end

@@ -1,6 +1,7 @@
 -- What run() is configured with: checked once, kept by its content, so that a table made for each request costs little.
 
 local ffi = require "ffi"
+local jwks = require "route_native.jwks"
 local library = require "route_native.library"
 local nkeys = require "table.nkeys"
 local outbound = require "route_native.outbound"
@@ -30,6 +31,8 @@ local FIELDS = {
     cache_name = { kind = "text", default = "phantom-token", shapes = true },
     upstream = { kind = "text", shapes = true },
     verify_key = { kind = "text", shapes = true },
+    issuer = { kind = "texts", shapes = true },
+    audience = { kind = "texts", shapes = true },
     signing_key = { kind = "text", shapes = true },
     signing_key_id = { kind = "text", shapes = true },
     claim_headers = { kind = "map", shapes = true },
@@ -49,6 +52,17 @@ local check = {}
 function check.text(name, value)
     if type(value) ~= "string" or value == "" or value:find("%c") then
         mistake("%s must be a string that is not empty and holds no control characters", name)
+    end
+end
+
+function check.texts(name, value)
+    if type(value) ~= "table" then
+        return check.text(name, value)
+    elseif #value == 0 or #value ~= nkeys(value) then
+        mistake("%s must be a string or a list of strings", name)
+    end
+    for i = 1, #value do
+        check.text(name, value[i])
     end
 end
 
@@ -125,6 +139,11 @@ local function lines_of(claim_headers)
     return concat(lines, "\n")
 end
 
+-- One string or a list of them, a line each.
+local function lines_of_texts(value)
+    return type(value) == "table" and concat(value, "\n") or value or ""
+end
+
 -- A text that is the same for two configurations exactly when their answers are.
 local function identity_of(values)
     local names, parts = {}, {}
@@ -136,7 +155,8 @@ local function identity_of(values)
     sort(names)
     for i, name in ipairs(names) do
         local value = values[name]
-        local text = type(value) == "table" and lines_of(value) or tostring(value)
+        local text = FIELDS[name].kind == "texts" and lines_of_texts(value)
+            or type(value) == "table" and lines_of(value) or tostring(value)
         parts[i] = #text .. ":" .. text
     end
     return concat(parts)
@@ -152,7 +172,10 @@ local function new_introspector(values)
     -- The texts live as long as this table: options holds pointers into them.
     local texts = {
         identity = identity_of(values),
-        verify_key = values.verify_key or "",
+        -- Keys by URL are handed in with each answer.
+        verify_key = not values.published and values.verify_key or "",
+        issuer = lines_of_texts(values.issuer),
+        audience = lines_of_texts(values.audience),
         signing_key = values.signing_key or "",
         signing_key_id = values.signing_key_id or "",
         claim_headers = values.claim_headers and lines_of(values.claim_headers) or "",
@@ -191,6 +214,23 @@ local function basic(values)
     return "Basic " .. ngx.encode_base64(pair)
 end
 
+-- The keys that the server publishes, when verify_key is where; asked for as the tokens are.
+local function published_keys(values, endpoint)
+    local url = values.verify_key and values.verify_key:find("^[Hh][Tt][Tt][Pp][Ss]?://") and values.verify_key
+    if not url then
+        return nil
+    end
+    local parsed, sentence = outbound.parse_url(url)
+    if not parsed then
+        mistake("verify_key %s", sentence)
+    end
+    local is_same_server = parsed.scheme == endpoint.scheme and parsed.authority == endpoint.authority
+    return jwks.new {
+        url = url, verify_ssl = values.verify_ssl, cache_name = values.cache_name,
+        upstream = is_same_server and values.upstream or nil,
+    }
+end
+
 local function compile(given)
     local values = checked(given)
     local url, sentence = outbound.parse_url(values.introspection_endpoint)
@@ -206,10 +246,13 @@ local function compile(given)
     if values.signing_key and values.claim_headers then
         mistake("signing_key and claim_headers are two ways to tell the API the same; choose one")
     end
+    values.published = published_keys(values, url)
     values.introspector = new_introspector(values)
     values.scopes = scopes_of(values.scope)
+    -- Whether an active token is one, without a look at its scope, and its JWT what goes on.
+    values.is_plain = not values.scopes and not values.claim_headers
     values.origins = origins_of(values.trusted_web_origins)
-    values.outbound = outbound.variables {
+    values.outbound = outbound.target {
         url = url, upstream = values.upstream, accept = ACCEPT,
         content_type = "application/x-www-form-urlencoded", authorization = basic(values),
     }
@@ -256,6 +299,8 @@ local function same(given, config)
         and config.verify_key == given.verify_key
         and config.signing_key == given.signing_key
         and config.signing_key_id == given.signing_key_id
+        and equal(config.issuer, given.issuer)
+        and equal(config.audience, given.audience)
         and equal(config.trusted_web_origins, given.trusted_web_origins)
         and equal(config.claim_headers, given.claim_headers)
         and nkeys(config) == nkeys(given)

@@ -1,10 +1,11 @@
 // The authorization server of `make run EXAMPLE=phantom` and of the specs: oidc-provider, with the two clients of the
 // phantom token pattern's tutorial.
 //
-//   authorization_server.mjs [--jwt-introspection] [--max-age SECONDS] [--token-ttl SECONDS] [--tls-cert FILE --tls-key FILE]
+//   authorization_server.mjs [--jwt-introspection] [--jwt-access-tokens] [--max-age SECONDS] [--token-ttl SECONDS] [--tls-cert FILE --tls-key FILE]
 //
-// Listens on a free port of 127.0.0.1, prints `ready PORT` and then a line for each introspection. Its introspection
-// answers say `no-store`, as oidc-provider writes them, unless --max-age lets gateways keep them.
+// Listens on a free port of 127.0.0.1, prints `ready PORT` and then a line for each introspection and for each question
+// for its JWK Set. Its introspection answers say `no-store`, as oidc-provider writes them, unless --max-age lets gateways
+// keep them. At SIGHUP it changes its keys.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -16,6 +17,7 @@ import Provider from 'oidc-provider';
 const { values: options } = parseArgs({
   options: {
     'jwt-introspection': { type: 'boolean', default: false },
+    'jwt-access-tokens': { type: 'boolean', default: false },
     'max-age': { type: 'string' },
     'token-ttl': { type: 'string', default: '300' },
     'tls-cert': { type: 'string' },
@@ -61,10 +63,16 @@ function provider(issuer) {
       introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientId === 'introspection-client' },
       jwtIntrospection: { enabled: options['jwt-introspection'] },
       revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: options['jwt-access-tokens'],
+        defaultResource: () => 'urn:api',
+        getResourceServerInfo: () => ({ scope: 'read write', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } }),
+      },
     },
   });
   made.use(async (ctx, next) => {
     await next();
+    if (ctx.path === '/jwks') console.log(`jwks ${ctx.status}`);
     if (ctx.path !== '/token/introspection') return;
     console.log(`introspection ${ctx.status} ${ctx.type}`);
     if (options['max-age'] && ctx.status === 200) ctx.set('cache-control', `private, max-age=${options['max-age']}`);
@@ -79,6 +87,12 @@ const server = tls
   : http.createServer();
 server.listen(0, '127.0.0.1', () => {
   const { port } = server.address();
-  server.on('request', provider(tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`));
+  const issuer = tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
+  let answer = provider(issuer);
+  server.on('request', (request, response) => answer(request, response));
+  process.on('SIGHUP', () => {
+    answer = provider(issuer);
+    console.log('keys changed');
+  });
   console.log(`ready ${port}`);
 });

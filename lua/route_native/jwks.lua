@@ -1,0 +1,254 @@
+-- A JWK Set that another server publishes (RFC 7517 §5), by its URL: fetched on first need, shared by all workers.
+--
+--     this worker's keys ── ngx.shared ── one question for all workers ──► the server
+--
+-- Keys count for max_age; then one request asks for them anew, while the others go on with those that are there. A
+-- `kid` that none of them bears is asked for at once, but not within `cooldown` of the last answer. While the server
+-- fails, the last good set counts for `stale` seconds more; after that nobody can say what a token is worth, and the
+-- status is one of the 300s: the server's fault, never the token's.
+
+local fields_of = require("route_native.fields").of
+local flight = require "route_native.flight"
+local keyring = require "route_native.keyring"
+local outbound = require "route_native.outbound"
+local reason = require "route_native.reason"
+
+local ngx = ngx
+local now = ngx.now
+
+local OK = reason.OK
+
+-- A failing server is asked again after so many seconds, or after `cooldown` when that is shorter.
+local RETRY_SECONDS = 5
+-- How often a worker looks whether another one has newer keys, in seconds.
+local LOOK_SECONDS = 1
+-- Configurations are written by hand; more than this are made by a program, and forgotten.
+local MAX_KNOWN = 256
+
+local ACCEPT = "application/jwk-set+json, application/json;q=0.9"
+local TYPES = { ["application/jwk-set+json"] = true, ["application/json"] = true }
+
+local _M = {}
+local published = {}
+published.__index = published
+
+local function complain(self, sentence)
+    local use = self.keys and "; the keys fetched before stay in use for a while" or ""
+    ngx.log(ngx.ERR, "route_native: the JWK Set at ", self.name, ": ", sentence, use)
+end
+
+-- Asks the server. Returns the text and the keys in it, or nil, the reason's status and a sentence.
+local function fetch(self)
+    local answer, sentence, trouble = outbound.ask(self.target, self.verify_ssl)
+    if not answer then
+        return nil, trouble, sentence
+    elseif answer.status ~= 200 then
+        return nil, reason.SERVER_FAILED, "status " .. answer.status
+    end
+    local media_type = (answer.headers["content-type"] or ""):lower():match("^%s*([^;%s]*)")
+    if not TYPES[media_type] then
+        return nil, reason.SERVER_ANSWER_INVALID, "the answer's content type is neither application/json nor "
+            .. "application/jwk-set+json"
+    end
+    local keys, message = keyring.published(answer.body)
+    if not keys then
+        return nil, reason.SERVER_ANSWER_INVALID, message
+    end
+    return answer.body, keys
+end
+
+-- Takes what another worker has fetched.
+local function take(self, dict)
+    local fetched = dict:get(self.id .. "time")
+    local text = fetched and fetched ~= self.fetched and dict:get(self.id .. "set")
+    if not text then
+        return
+    end
+    if text ~= self.text then
+        self.keys = keyring.published(text) or self.keys
+        self.text = text
+    end
+    self.fetched = fetched
+end
+
+-- Keeps what this worker has fetched, for itself and for the others.
+local function keep(self, dict, text, keys)
+    self.text, self.keys, self.fetched = text, keys, now()
+    local seconds = self.max_age + self.stale
+    local ok, trouble = dict:set(self.id .. "set", text, seconds)
+    ok = ok and dict:set(self.id .. "time", self.fetched, seconds)
+    if not ok then
+        complain(self, "lua_shared_dict " .. self.cache_name .. " does not hold it: " .. tostring(trouble))
+    end
+end
+
+-- What came of the last question, as long as there is to be no other.
+local function last_status(self, dict)
+    return dict:get(self.id .. "asked")
+end
+
+local function work(self, dict)
+    local text, keys, sentence = fetch(self)
+    local status = text and OK or keys
+    local pause = text and self.cooldown or math.min(self.cooldown, RETRY_SECONDS)
+    dict:set(self.id .. "asked", status, pause)
+    if text then
+        keep(self, dict, text, keys)
+    else
+        complain(self, sentence)
+    end
+    return tostring(status), status == OK
+end
+
+-- Has the server asked, once for all who need it now. Returns the status.
+local function ask(self, dict)
+    local possible, sentence = outbound.possible(self.target)
+    if not possible then
+        complain(self, sentence)
+        return reason.SETTING_INVALID
+    end
+    local before = self.fetched
+    local function find()
+        take(self, dict)
+        if self.keys and self.fetched ~= before then
+            return tostring(OK)
+        end
+        local status = last_status(self, dict)
+        return status and status ~= OK and tostring(status) or nil
+    end
+    local outcome = flight.run(dict, self.id, find, function() return work(self, dict) end)
+    return tonumber(outcome or reason.SERVER_UNREACHABLE)
+end
+
+-- One request at a time asks for keys that are still good.
+local function renew_early(self, dict)
+    if last_status(self, dict) or not outbound.possible(self.target) then
+        return
+    end
+    local turn = self.id .. "turn"
+    if dict:add(turn, true, outbound.LONGEST) then
+        ask(self, dict)
+        dict:delete(turn)
+    end
+end
+
+local function dictionary(self)
+    local dict = ngx.shared[self.cache_name]
+    if not dict then
+        complain(self, "lua_shared_dict " .. self.cache_name .. " is missing")
+    end
+    return dict
+end
+
+-- Sees to it that there are keys which count. Returns the status.
+local function look(self)
+    local dict = dictionary(self)
+    if not dict then
+        return reason.SETTING_INVALID
+    end
+    take(self, dict)
+    local age = now() - self.fetched
+    if self.keys and age < self.max_age + self.stale then
+        self.look_at = now() + LOOK_SECONDS
+        if age >= self.max_age then
+            renew_early(self, dict)
+        end
+        return OK
+    end
+    self.keys, self.text = nil, nil
+    local last = last_status(self, dict)
+    return last and last ~= OK and last or ask(self, dict)
+end
+
+-- The handle for the library, or nil and the status.
+function published:current()
+    if now() >= self.look_at then
+        local status = look(self)
+        if status ~= OK then
+            return nil, status
+        end
+    end
+    return self.keys.handle
+end
+
+-- To be called when none of the current keys bears a token's `kid`. Returns the status: OK when there are newer keys,
+-- KEY_NOT_FOUND when these are the newest, else why nobody knows.
+function published:renew()
+    local dict = dictionary(self)
+    if not dict then
+        return reason.SETTING_INVALID
+    end
+    local before = self.fetched
+    take(self, dict)
+    if self.fetched ~= before then
+        return OK
+    end
+    local last = last_status(self, dict)
+    if last == OK then
+        return reason.KEY_NOT_FOUND
+    end
+    return last or ask(self, dict)
+end
+
+-- Those that were made, by what they are made of.
+local known, known_count = {}, 0
+
+-- Makes keys from checked values: url (from outbound.parse_url), cooldown, max_age, stale, verify_ssl, upstream and
+-- cache_name. The same values give the same keys.
+local function make(values)
+    local url = values.url
+    local parts = { url.text, values.cooldown, values.max_age, values.stale, tostring(values.verify_ssl),
+        values.upstream or "", values.cache_name }
+    local id = "jwks " .. table.concat(parts, " ") .. " "
+    if known[id] then
+        return known[id]
+    end
+    if known_count >= MAX_KNOWN then
+        known, known_count = {}, 0
+    end
+    local self = setmetatable({
+        id = id,
+        -- What logs may say: a query could hold anything.
+        name = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*"),
+        target = outbound.target { url = url, upstream = values.upstream, accept = ACCEPT },
+        verify_ssl = values.verify_ssl, cache_name = values.cache_name,
+        cooldown = values.cooldown, max_age = values.max_age, stale = values.stale,
+        fetched = 0, look_at = 0,
+    }, published)
+    known[id], known_count = keyring.of_source(self), known_count + 1
+    return known[id]
+end
+
+-- Keys from a table of settings. A mistake is an error of one sentence.
+--
+--   url         where the set is: http or https
+--   cooldown    seconds between two questions about keys that are not there; default 30
+--   max_age     seconds until the server is asked anew; default 600
+--   stale       seconds for which keys count beyond that while the server fails; default 3600
+--   verify_ssl  whether the server's certificate is checked; default true
+--   upstream    an upstream block to connect to, for connections that are kept; name and certificate stay the URL's
+--   cache_name  the lua_shared_dict; default "route_native_jwks"
+function _M.new(config)
+    local fields = fields_of(config, "route_native.jwt: jwks()")
+    local text = fields:text("url", ".", "a URL") or fields:fail('the field "url" is needed')
+    local url, sentence = outbound.parse_url(text)
+    if not url then
+        fields:fail('the field "url" ' .. sentence)
+    end
+    local values = {
+        url = url,
+        cooldown = fields:number("cooldown", 1, 86400, 30),
+        max_age = fields:number("max_age", 1, 7 * 86400, 600),
+        stale = fields:number("stale", 0, 7 * 86400, 3600),
+        verify_ssl = fields:take("verify_ssl", "boolean", true),
+        upstream = fields:text("upstream", "^[%w._-]+$", "the name of an upstream block"),
+        cache_name = fields:text("cache_name", ".", "a name", "route_native_jwks"),
+    }
+    fields:finish()
+    if not ngx.shared[values.cache_name] then
+        fields:fail("lua_shared_dict " .. values.cache_name .. " is missing")
+    end
+    return make(values)
+end
+
+return _M
