@@ -114,23 +114,44 @@ async fn a_registration_that_fails_costs_no_session() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_token_unless_it_may_outlive_it() {
-    for outlive in [false, true] {
-        let server = TestServer::start_with(|config| config.outlive_token = outlive).await;
-        let bearer = format!("Bearer {}", mint_with(SECRET_A, "c1", 1));
-        let mut client =
-            raw::register(server.address, &[("x-websocktunnel-id", "c1"), ("authorization", &bearer)]).await.unwrap();
-        if outlive {
-            let second = raw::connect(server.address, "c1");
-            until("the token has expired", async || (tunnel_support::now() > 0).then_some(())).await;
-            let _second = second.await;
-            assert_eq!(client.closed().await.0, 4001);
-        } else {
-            assert_eq!(client.closed().await, (4002, "token expired".into()));
-            assert_eq!(viewer::get(server.address, "/c1/x").await.status, 404);
-            until("the metric", async || (server.metric("sessions_expired_total").await == 1).then_some(())).await;
-        }
-    }
+async fn a_session_ends_with_its_token() {
+    let server = TestServer::start().await;
+    let mut client = raw::connect_with(server.address, "c1", &mint_with(SECRET_A, "c1", 2)).await;
+    assert_eq!(client.closed().await, (4002, "token expired".into()));
+    assert_eq!(viewer::get(server.address, "/c1/x").await.status, 404);
+    until("the metric", async || (server.metric("sessions_expired_total").await == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn with_the_switch_a_session_outlives_its_token() {
+    let server = TestServer::start_with(|config| config.outlive_token = true).await;
+    let target = TestTarget::start().await;
+    let expires = tunnel_support::now() + 2;
+    let tokens = Tokens::fixed(mint_with(SECRET_A, "c1", 2));
+    let client = TestClient::start_with(server.address, "c1", target.address, tokens, |_| {}).await;
+    // The server looks every second: two later it has looked.
+    until("the token has expired", async || (tunnel_support::now() > expires + 2).then_some(())).await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
+    assert_eq!(client.saw(|event| !matches!(event, Event::Connected { .. })), 0);
+}
+
+#[tokio::test]
+async fn a_client_whose_token_expires_waits_for_another_and_goes_on() {
+    let server = TestServer::start().await;
+    let target = TestTarget::start().await;
+    let (sender, tokens) = Tokens::replaceable();
+    sender.send_replace(Some(mint_with(SECRET_A, "c1", 2)));
+    let client = TestClient::start_with(server.address, "c1", target.address, tokens, |_| {}).await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
+    until("it waits for a token", async || {
+        (client.saw(|event| matches!(event, Event::WaitingForToken)) == 1).then_some(())
+    })
+    .await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 404);
+    sender.send_replace(Some(mint("c1")));
+    until("it is back", async || (viewer::get(server.address, "/c1/echo").await.status == 200).then_some(())).await;
+    // It knew from the server that the old token was of no more use.
+    assert_eq!(server.metric("registrations_refused_total").await, 0);
 }
 
 #[tokio::test]
