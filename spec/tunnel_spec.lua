@@ -1,5 +1,5 @@
--- Websocket tunnels behind nginx, as conf/tunnel.conf ships them: two servers, real clients, and what happens when one of
--- them stops or dies, or nginx is reloaded.
+-- Websocket tunnels behind nginx, as conf/tunnel.conf ships them: two servers, real clients, and what happens when one
+-- of them stops or dies, or nginx is reloaded.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -10,16 +10,17 @@ local websocket = require "support.websocket"
 
 local IDS = { "c1", "c2", "c3", "c4", "c5", "c6" }
 
--- Viewers of every ID, until they are ended; returns a function that waits until the load has gone on, and one that ends
--- it and returns how often each status came.
+-- Viewers of every ID, until they are ended; returns a function that waits until the load has gone on, and one that
+-- ends it and returns how often each status came.
 local function load_on(running)
     local paths = {}
     for i, id in ipairs(IDS) do
         paths[i] = ("/tunnel/%s/status/200"):format(id)
     end
     local out, dots = running.directory .. "/load.out", running.directory .. "/load.dots"
-    local pid = process.start(("sh -c %s"):format(process.quoted(("exec /usr/bin/python3 %s/spec/support/tunnel_load.py %d %s 2> %s")
-        :format(gateway.ROOT, running.port, table.concat(paths, " "), dots))), out)
+    local command = ("exec /usr/bin/python3 %s/spec/support/tunnel_load.py %d %s 2> %s")
+        :format(gateway.ROOT, running.port, table.concat(paths, " "), dots)
+    local pid = process.start("sh -c " .. process.quoted(command), out)
     local function goes_on()
         local before = #process.read(dots)
         process.wait_until("the load went on", function() return #process.read(dots) >= before + 3 end)
@@ -105,7 +106,7 @@ describe("tunnels behind nginx", function()
         end
     end)
 
-    it("lose nothing when nginx is reloaded: a response and a WebSocket that run go on, and new requests too", function()
+    it("lose nothing when nginx is reloaded: what runs goes on, WebSockets too", function()
         local stop_echo = start_echo()
         local socket = assert(websocket.open(running.port, { path = "/tunnel/echo/x" }))
         socket:receive()

@@ -122,7 +122,7 @@ describe("TUNNEL_VIEWERS", function()
             ["return {"] = "TUNNEL_VIEWERS: .*unexpected symbol",
             ["return 1"] = "TUNNEL_VIEWERS: .*returns no table",
             ["error 'no'"] = "TUNNEL_VIEWERS: .*no",
-            [("return { secret_file = '/none', token = { 'header', 'query:t' } }")] = "TUNNEL_VIEWERS: .*not in the query",
+            ["return { secret_file = '/none', token = { 'header', 'query:t' } }"] = "TUNNEL_VIEWERS: .*the query",
             ["return { secret_file = '/none', tokens = 'header' }"] = "TUNNEL_VIEWERS: .*tokens",
             ["return { token = 'header' }"] = "TUNNEL_VIEWERS: .*exactly one of",
         } do

@@ -282,12 +282,28 @@ async fn a_client_whose_clock_runs_ahead_comes_back_with_the_token_that_the_serv
     assert!(!client.end.is_finished());
 }
 
+#[tokio::test]
+async fn a_server_that_tells_no_url_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            _ = tokio_tungstenite::accept_async(socket).await;
+        }
+    });
+    let config = Config::new(&format!("http://{address}"), "c1", Tokens::fixed(mint("c1"))).unwrap();
+    let error = in_time("the refusal", Client::connect(config, None)).await.unwrap_err();
+    assert!(error.to_string().contains("where viewers go"), "{error}");
+}
+
 /// Takes registrations with one token.
 struct OnlyWith(String);
 
 impl Callback for OnlyWith {
-    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+    fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
         assert_eq!(request.headers()["authorization"], self.0);
+        response.headers_mut().insert("x-websocktunnel-client-url", "http://tunnel.test/c1".parse().unwrap());
         Ok(response)
     }
 }

@@ -20,6 +20,20 @@ local function secrets()
     return { TASKCLUSTER_PROXY_SECRET_A = _M.SECRETS.A, TASKCLUSTER_PROXY_SECRET_B = _M.SECRETS.B }
 end
 
+-- The command that starts a server; `settings` are environment variables.
+function _M.server_command(settings)
+    local environment = secrets()
+    for name, value in pairs(settings) do
+        environment[name] = value
+    end
+    return process.environment(environment) .. " " .. BINARIES .. "websocktunnel"
+end
+
+-- The command that starts a client.
+function _M.client_command(url, id, port)
+    return process.environment { WST_TOKEN = _M.mint(id) } .. (" %swst-client %s %s %d"):format(BINARIES, url, id, port)
+end
+
 -- A registration token for an ID, of the server program itself.
 function _M.mint(id)
     return (process.run(process.environment(secrets()) .. " " .. BINARIES .. "websocktunnel --mint " .. id)
@@ -29,16 +43,15 @@ end
 -- Starts a server on a free port; `settings` are environment variables.
 function _M.start_server(directory, settings)
     local self = { port = process.free_port(), metrics_port = process.free_port() }
-    local environment = secrets()
-    environment.URL_PREFIX = "http://gate.test/tunnel"
-    environment.PORT, environment.TUNNEL_BIND = self.port, "127.0.0.1"
-    environment.TUNNEL_METRICS = "127.0.0.1:" .. self.metrics_port
-    environment.TUNNEL_BEHIND_PROXY = 1
+    local environment = {
+        URL_PREFIX = "http://gate.test/tunnel", PORT = self.port, TUNNEL_BIND = "127.0.0.1",
+        TUNNEL_METRICS = "127.0.0.1:" .. self.metrics_port, TUNNEL_BEHIND_PROXY = 1,
+    }
     for name, value in pairs(settings or {}) do
         environment[name] = value
     end
     self.log = ("%s/server-%d.log"):format(directory, self.port)
-    self.pid = process.start(process.environment(environment) .. " " .. BINARIES .. "websocktunnel", self.log)
+    self.pid = process.start(_M.server_command(environment), self.log)
     process.wait_until("the server listened", function()
         return process.accepts(self.port) or not process.alive(self.pid)
     end)
@@ -54,8 +67,7 @@ end
 -- Starts a client of the server at `url` and waits until it is connected.
 function _M.start_client(directory, url, id, port)
     local log = directory .. "/client-" .. id .. ".log"
-    local pid = process.start(process.environment { WST_TOKEN = _M.mint(id) } .. (" %swst-client %s %s %d")
-        :format(BINARIES, url, id, port), log)
+    local pid = process.start(_M.client_command(url, id, port), log)
     process.wait_until(id .. " was connected", function()
         return process.read(log):find("connected to websocktunnel", 1, true) or not process.alive(pid)
     end)

@@ -2,6 +2,7 @@
 
   /status/N    answers N, with the body "the service says N"
   /drip/FILE   a chunk now and then until FILE is there, then the end
+  /wait/FILE   answers nothing until FILE is there; FILE.asked tells that it was asked
 
 Listens on the port that is named; prints "ready" once it does.
 """
@@ -21,6 +22,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/drip/"):
             self.drip(self.path[len("/drip"):])
+        elif self.path.startswith("/wait/"):
+            self.wait(self.path[len("/wait"):])
         else:
             self.answer(int(self.path.rsplit("/", 1)[1]))
 
@@ -34,6 +37,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def wait(self, release):
+        with open(release + ".asked", "w") as asked:
+            asked.write("yes")
+        while not os.path.exists(release):
+            time.sleep(0.02)
+        self.answer(200)
 
     def chunk(self, data):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))

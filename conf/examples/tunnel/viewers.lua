@@ -1,9 +1,9 @@
--- Who may view what is behind the tunnels: named by TUNNEL_VIEWERS, read when nginx starts (conf/tunnel.conf). The fields
--- are those of check() in docs/auth.md.
+-- Who may view what is behind the tunnels: named by TUNNEL_VIEWERS, read when nginx starts (conf/tunnel.conf). The
+-- fields are those of check() in docs/auth.md.
 
 return {
-    -- One secret a line, each accepted; or key_file, with the issuer's public keys. Never a secret of registrations: who
-    -- may look must not be able to register.
+    -- One secret a line, each accepted; or key_file, with the issuer's public keys. Never a secret of registrations:
+    -- who may look must not be able to register.
     secret_file = ngx.config.prefix() .. "../keys/tunnel_viewers",
     policy = { algorithms = "HS256", audience = "tunnel-viewers", max_lifetime = 86400 },
 
