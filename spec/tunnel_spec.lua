@@ -144,9 +144,16 @@ describe("tunnels behind nginx", function()
             return tunnel.metric(other, "clients") == #IDS
         end)
         assert.is_true(moving > 0)
+        process.wait_until("the old server took nothing more", function()
+            return not process.accepts(stopping.port)
+        end)
         goes_on()
-        -- The old server still carries what ran: it has time to end.
+        -- It still carries what ran, which has time to end; bodies, which cannot be sent twice, go to the other.
         assert.is_true(process.alive(stopping.pid))
+        for _, id in ipairs(IDS) do
+            local path = ("/tunnel/%s/status/201"):format(id)
+            assert.equal(201, http.request(running.port, { method = "POST", path = path, body = "x" }).status)
+        end
         for id, one in pairs(drips) do
             process.write(one.file, "")
             local rest = one.connection:receive("*a")
@@ -169,5 +176,25 @@ describe("tunnels behind nginx", function()
         for _, id in ipairs(IDS) do
             assert.equal(200, running:get("/" .. id .. "/status/200").status, id)
         end
+    end)
+end)
+
+describe("make run EXAMPLE=tunnel", function()
+    it("prints a curl line that goes through the tunnel, and ends with all that it started", function()
+        local directory = process.temporary_directory()
+        local log, port = directory .. "/run.log", process.free_port()
+        local pid = process.start(process.environment { PORT = port, RUN_DIR = directory .. "/run", EXAMPLE = "tunnel",
+            WORKERS = 1 } .. " " .. gateway.ROOT .. "/scripts/run.sh", log)
+        process.wait_until("the example was ready", function()
+            return process.read(log):find("\ncurl [^\n]*\n") or not process.alive(pid)
+        end)
+        local said = process.read(log)
+        assert.truthy(said:find("ready: http://127.0.0.1:" .. port .. "\n", 1, true), said)
+        local line = said:match("\n(curl [^\n]*)\n")
+        assert.equal("curl http://127.0.0.1:" .. port .. "/tunnel/demo/x", line)
+        assert.equal("/x", cjson.decode((process.run(line .. " -sS"))).path)
+        process.stop(pid)
+        process.wait_until("all of it ended", function() return process.run("pgrep -s " .. pid) == "" end)
+        process.run("rm -rf " .. directory)
     end)
 end)

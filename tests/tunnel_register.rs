@@ -3,7 +3,10 @@
 
 mod tunnel_support;
 
-use route_native::tunnel::client::{ClientError, Event, Tokens};
+use route_native::tunnel::{
+    client::{ClientError, Event, Tokens},
+    wire,
+};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use tunnel_support::{
     SECRET_A, SECRET_B, TestClient, TestServer, in_time, mint, mint_with, raw,
@@ -200,9 +203,22 @@ async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
     .await;
     assert_eq!(viewer::get(old.address, "/__lbheartbeat__").await.status, 503);
     assert_eq!(viewer::get(old.address, "/unknown/x").await.status, 503);
+    // A proxy that can look elsewhere is told to, unless it has sent what it cannot send again.
+    for (headers, status) in [
+        ("X-Websocktunnel-Elsewhere: ask\r\n\r\n", 421),
+        ("X-Websocktunnel-Elsewhere: looking\r\n\r\n", 404),
+        ("X-Websocktunnel-Elsewhere: ask\r\nContent-Length: 1\r\n\r\nx", 503),
+        ("X-Websocktunnel-Elsewhere: what\r\n\r\n", 503),
+    ] {
+        let answer = viewer::exchange(old.address, &format!("GET /unknown/x HTTP/1.1\r\nHost: v\r\n{headers}")).await;
+        assert_eq!(answer.status, status, "{headers}");
+        assert_eq!(answer.header("retry-after"), (status == 503).then_some("1"));
+    }
     let bearer = format!("Bearer {}", mint("c2"));
     let late = raw::register(old.address, &[("x-websocktunnel-id", "c2"), ("authorization", &bearer)]).await;
     assert_eq!(late.err(), Some(503));
+    let headers = [("x-websocktunnel-id", "c2"), ("authorization", bearer.as_str()), (wire::ELSEWHERE_HEADER, "ask")];
+    assert_eq!(raw::register(old.address, &headers).await.err(), Some(421));
     target.lines.send("to the end".into()).unwrap();
     target.lines.send("end".into()).unwrap();
     let mut rest = [0; 20];
