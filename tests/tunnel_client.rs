@@ -3,6 +3,7 @@
 
 mod tunnel_support;
 
+use futures_util::StreamExt;
 use route_native::tunnel::{
     Client,
     client::{
@@ -14,7 +15,10 @@ use route_native::tunnel::{
 use std::{
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 use tokio::{
@@ -25,6 +29,7 @@ use tokio_rustls::rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
 use tunnel_support::{
     SECRET_A, SECRET_B, TestClient, TestServer, in_time, mint, mint_with, process::Process, target::TestTarget, until,
     viewer,
@@ -247,4 +252,58 @@ async fn a_network_that_freezes_is_noticed_by_both_sides() {
     until("the server notices", async || (server.metric("sessions_lost_total").await > 0).then_some(())).await;
     freeze.send(false).unwrap();
     until("the client is back", async || (viewer::get(address, "/c1/echo").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_client_whose_clock_runs_ahead_comes_back_with_the_token_that_the_server_takes() {
+    // A server whose clock is behind: for it, this token is good. It cuts the first two sessions.
+    let token = mint_with(SECRET_A, "c1", -3600);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (bearer, registered) = (format!("Bearer {token}"), Arc::<AtomicUsize>::default());
+    let count = registered.clone();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let (bearer, count) = (bearer.clone(), count.clone());
+            tokio::spawn(async move {
+                // Not a registration: the client asks what kind of server this is.
+                let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(socket, OnlyWith(bearer)).await else {
+                    return;
+                };
+                if count.fetch_add(1, SeqCst) >= 2 {
+                    while let Some(Ok(_)) = socket.next().await {}
+                }
+            });
+        }
+    });
+    let client = TestClient::start_with(address, "c1", address, Tokens::fixed(token), |_| {}).await;
+    until("it is back twice", async || (registered.load(SeqCst) == 3).then_some(())).await;
+    assert!(!client.end.is_finished());
+}
+
+#[tokio::test]
+async fn a_server_that_tells_no_url_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            _ = tokio_tungstenite::accept_async(socket).await;
+        }
+    });
+    let config = Config::new(&format!("http://{address}"), "c1", Tokens::fixed(mint("c1"))).unwrap();
+    let error = in_time("the refusal", Client::connect(config, None)).await.unwrap_err();
+    assert!(error.to_string().contains("where viewers go"), "{error}");
+}
+
+/// Takes registrations with one token.
+struct OnlyWith(String);
+
+impl Callback for OnlyWith {
+    fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+        assert_eq!(request.headers()["authorization"], self.0);
+        response.headers_mut().insert("x-websocktunnel-client-url", "http://tunnel.test/c1".parse().unwrap());
+        Ok(response)
+    }
 }

@@ -4,7 +4,7 @@
 mod tunnel_support;
 
 use futures_util::{SinkExt, StreamExt};
-use route_native::tunnel::client::Event;
+use route_native::tunnel::{client::Event, wire};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -45,6 +45,28 @@ async fn every_malformed_frame_costs_the_session_with_its_name() {
     _ = client.socket.send(Message::binary(frame(0, 7, &vec![0; (4 << 20) + (64 << 10)]))).await;
     assert_eq!(client.closed().await, (1009, "message too big".into()));
     until("the metric", async || (server.metric("sessions_violated_total").await == 11).then_some(())).await;
+}
+
+#[tokio::test]
+async fn malformed_frames_of_the_extended_kind_cost_the_session_too() {
+    let server = TestServer::start().await;
+    let malformed: [(&[u8], &str); 6] = [
+        (b"\x04\x01\x00\x00\x00", "malformed payload"),
+        (b"\x04\x01\x00\x00\x00\x00\x00", "malformed payload"),
+        (b"\x05\x00\x00\x00\x00", "malformed payload"),
+        (b"\x05\x01\x00\x00\x00\x00", "malformed payload"),
+        (b"\x06\x00\x00\x00\x00", "malformed header"),
+        (b"\x04\x01\x00\x00", "malformed header"),
+    ];
+    let bearer = format!("Bearer {}", mint("c1"));
+    let registration =
+        [("x-websocktunnel-id", "c1"), ("authorization", bearer.as_str()), (wire::DIALECT_HEADER, wire::DIALECT_VALUE)];
+    for (bytes, name) in malformed {
+        let mut client = raw::register(server.address, &registration).await.unwrap();
+        assert!(client.response.headers().contains_key(wire::DIALECT_HEADER));
+        client.send(bytes).await;
+        assert_eq!(client.closed().await, (1008, name.to_owned()), "{bytes:?}");
+    }
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
         server.address,
         "POST /c1/a%2Fb/%7Ex?q=1&r=%20 HTTP/1.1\r\nHost: viewer.test\r\nX-Two: 1\r\nX-Two: 2\r\nConnection: close, x-mine\r\n\
          X-Mine: 1\r\nKeep-Alive: 3\r\nTE: trailers\r\nX-Forwarded-For: 6.6.6.6\r\nX-Websocktunnel-Original-Path: /liar\r\n\
+         X-Websocktunnel-Elsewhere: ask\r\n\
          Authorization: Bearer of-the-viewer\r\nContent-Length: 5\r\n\r\nhello",
     )
     .await;

@@ -3,7 +3,10 @@
 
 mod tunnel_support;
 
-use route_native::tunnel::client::{ClientError, Event, Tokens};
+use route_native::tunnel::{
+    client::{ClientError, Event, Tokens},
+    wire,
+};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use tunnel_support::{
     SECRET_A, SECRET_B, TestClient, TestServer, in_time, mint, mint_with, raw,
@@ -114,23 +117,44 @@ async fn a_registration_that_fails_costs_no_session() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_token_unless_it_may_outlive_it() {
-    for outlive in [false, true] {
-        let server = TestServer::start_with(|config| config.outlive_token = outlive).await;
-        let bearer = format!("Bearer {}", mint_with(SECRET_A, "c1", 1));
-        let mut client =
-            raw::register(server.address, &[("x-websocktunnel-id", "c1"), ("authorization", &bearer)]).await.unwrap();
-        if outlive {
-            let second = raw::connect(server.address, "c1");
-            until("the token has expired", async || (tunnel_support::now() > 0).then_some(())).await;
-            let _second = second.await;
-            assert_eq!(client.closed().await.0, 4001);
-        } else {
-            assert_eq!(client.closed().await, (4002, "token expired".into()));
-            assert_eq!(viewer::get(server.address, "/c1/x").await.status, 404);
-            until("the metric", async || (server.metric("sessions_expired_total").await == 1).then_some(())).await;
-        }
-    }
+async fn a_session_ends_with_its_token() {
+    let server = TestServer::start().await;
+    let mut client = raw::connect_with(server.address, "c1", &mint_with(SECRET_A, "c1", 2)).await;
+    assert_eq!(client.closed().await, (4002, "token expired".into()));
+    assert_eq!(viewer::get(server.address, "/c1/x").await.status, 404);
+    until("the metric", async || (server.metric("sessions_expired_total").await == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn with_the_switch_a_session_outlives_its_token() {
+    let server = TestServer::start_with(|config| config.outlive_token = true).await;
+    let target = TestTarget::start().await;
+    let expires = tunnel_support::now() + 2;
+    let tokens = Tokens::fixed(mint_with(SECRET_A, "c1", 2));
+    let client = TestClient::start_with(server.address, "c1", target.address, tokens, |_| {}).await;
+    // The server looks every second: two later it has looked.
+    until("the token has expired", async || (tunnel_support::now() > expires + 2).then_some(())).await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
+    assert_eq!(client.saw(|event| !matches!(event, Event::Connected { .. })), 0);
+}
+
+#[tokio::test]
+async fn a_client_whose_token_expires_waits_for_another_and_goes_on() {
+    let server = TestServer::start().await;
+    let target = TestTarget::start().await;
+    let (sender, tokens) = Tokens::replaceable();
+    sender.send_replace(Some(mint_with(SECRET_A, "c1", 2)));
+    let client = TestClient::start_with(server.address, "c1", target.address, tokens, |_| {}).await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
+    until("it waits for a token", async || {
+        (client.saw(|event| matches!(event, Event::WaitingForToken)) == 1).then_some(())
+    })
+    .await;
+    assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 404);
+    sender.send_replace(Some(mint("c1")));
+    until("it is back", async || (viewer::get(server.address, "/c1/echo").await.status == 200).then_some(())).await;
+    // It knew from the server that the old token was of no more use.
+    assert_eq!(server.metric("registrations_refused_total").await, 0);
 }
 
 #[tokio::test]
@@ -179,9 +203,22 @@ async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
     .await;
     assert_eq!(viewer::get(old.address, "/__lbheartbeat__").await.status, 503);
     assert_eq!(viewer::get(old.address, "/unknown/x").await.status, 503);
+    // A proxy that can look elsewhere is told to, unless it has sent what it cannot send again.
+    for (headers, status) in [
+        ("X-Websocktunnel-Elsewhere: ask\r\n\r\n", 421),
+        ("X-Websocktunnel-Elsewhere: looking\r\n\r\n", 404),
+        ("X-Websocktunnel-Elsewhere: ask\r\nContent-Length: 1\r\n\r\nx", 503),
+        ("X-Websocktunnel-Elsewhere: what\r\n\r\n", 503),
+    ] {
+        let answer = viewer::exchange(old.address, &format!("GET /unknown/x HTTP/1.1\r\nHost: v\r\n{headers}")).await;
+        assert_eq!(answer.status, status, "{headers}");
+        assert_eq!(answer.header("retry-after"), (status == 503).then_some("1"));
+    }
     let bearer = format!("Bearer {}", mint("c2"));
     let late = raw::register(old.address, &[("x-websocktunnel-id", "c2"), ("authorization", &bearer)]).await;
     assert_eq!(late.err(), Some(503));
+    let headers = [("x-websocktunnel-id", "c2"), ("authorization", bearer.as_str()), (wire::ELSEWHERE_HEADER, "ask")];
+    assert_eq!(raw::register(old.address, &headers).await.err(), Some(421));
     target.lines.send("to the end".into()).unwrap();
     target.lines.send("end".into()).unwrap();
     let mut rest = [0; 20];

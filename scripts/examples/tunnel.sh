@@ -3,7 +3,6 @@
 
 export SITE=conf/tunnel.conf
 CARGO_FEATURES=cli,demo,tunnel
-SERVICE_PORT=29786
 
 # A port that nobody listens on, from PORT upwards.
 free_port() {
@@ -37,12 +36,13 @@ example_start() {
     tunnel_keys
     local log=$RUN_DIR/logs/demo.log
     rm -f "$log"
-    background "$log" target/release/demo-desktop --ports $SERVICE_PORT
+    SERVICE_PORT=$(free_port $((PORT + 1)))
+    background "$log" target/release/demo-desktop --only-first "$SERVICE_PORT"
     wait_for $! 'the demo desktop' grep -qs '^ready' "$log"
 
     mkdir -p "$RUN_DIR/etc/runtime"
     : > "$RUN_DIR/etc/runtime/tunnel_servers.conf"
-    local port=$PORT number
+    local port=$SERVICE_PORT number
     export URL_PREFIX=http://127.0.0.1:$PORT/tunnel
     for number in 1 2; do
         port=$(free_port $((port + 1)))

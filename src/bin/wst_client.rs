@@ -62,6 +62,9 @@ struct Arguments {
     /// Give up when no attempt has succeeded for so long; 0 for never.
     #[arg(long, value_name = "seconds", default_value_t = 180)]
     give_up_after: u32,
+    /// Between pings, and to answer one: less than what a firewall on the way forgets connections after.
+    #[arg(long, value_name = "seconds", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    keepalive: u32,
 }
 
 fn main() -> ExitCode {
@@ -169,6 +172,7 @@ fn configure(arguments: &Arguments, log: &Logger) -> Result<(Config, Target), St
     let mut config = Config::new(&arguments.server, &arguments.id, tokens).map_err(|error| error.to_string())?;
     let give_up = arguments.give_up_after;
     config.retry = Retry { give_up: (give_up > 0).then(|| Duration::from_secs(give_up.into())), ..Retry::default() };
+    config.limits.keepalive = Duration::from_secs(arguments.keepalive.into());
     config.server_window = arguments.server_window.map_or(ServerWindow::Auto, ServerWindow::Fixed);
     Ok((config, target))
 }

@@ -27,22 +27,33 @@ pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Starts a server program and waits until it answers.
-pub async fn server(program: &Path) -> (Process, SocketAddr) {
-    let port = free_port();
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let child = Command::new(program)
+/// A server program on a port of 127.0.0.1, with the secrets of the specs. What it says goes nowhere yet.
+pub fn server_command(program: &Path, port: u16) -> Command {
+    let mut command = Command::new(program);
+    command
         .env("URL_PREFIX", "http://tunnel.test")
         .env("PORT", port.to_string())
+        .env("TUNNEL_BIND", "127.0.0.1")
         .env("TASKCLUSTER_PROXY_SECRET_A", SECRET_A)
         .env("TASKCLUSTER_PROXY_SECRET_B", SECRET_B)
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let process = Process(child);
-    until("the server answers", async || std::net::TcpStream::connect(address).ok()).await;
+        .stderr(Stdio::null());
+    command
+}
+
+/// Starts a server program and waits until it listens.
+pub async fn listening(command: &mut Command, port: u16) -> (Process, SocketAddr) {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let process = Process(command.spawn().unwrap());
+    until("the server listens", async || std::net::TcpStream::connect(address).ok()).await;
     (process, address)
+}
+
+/// Starts a server program on a free port and waits until it listens.
+pub async fn server(program: &Path) -> (Process, SocketAddr) {
+    let port = free_port();
+    listening(&mut server_command(program, port), port).await
 }
 
 /// Starts a client program and waits until its ID is known to the server.
@@ -54,10 +65,14 @@ pub async fn client(program: &Path, server: SocketAddr, id: &str, target: Socket
         .spawn()
         .unwrap();
     let process = Process(child);
-    until("the client is connected", async || {
-        let answer = viewer::get(server, &format!("/{id}/echo")).await;
-        (answer.status == 200).then_some(())
+    reachable(server, id).await;
+    process
+}
+
+/// Waits until the service behind an ID answers.
+pub async fn reachable(server: SocketAddr, id: &str) {
+    until("the service answers", async || {
+        (viewer::try_get(server, &format!("/{id}/bytes/1")).await == Some(200)).then_some(())
     })
     .await;
-    process
 }

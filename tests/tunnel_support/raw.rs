@@ -29,7 +29,11 @@ pub async fn register(server: SocketAddr, headers: &[(&'static str, &str)]) -> R
 }
 
 pub async fn connect(server: SocketAddr, id: &str) -> RawClient {
-    let bearer = format!("Bearer {}", mint(id));
+    connect_with(server, id, &mint(id)).await
+}
+
+pub async fn connect_with(server: SocketAddr, id: &str, token: &str) -> RawClient {
+    let bearer = format!("Bearer {token}");
     register(server, &[("x-websocktunnel-id", id), ("authorization", &bearer)]).await.unwrap()
 }
 

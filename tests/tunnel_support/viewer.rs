@@ -128,3 +128,15 @@ pub async fn exchange(address: SocketAddr, request: &str) -> Answer {
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: viewer.test\r\nConnection: close\r\n\r\n")).await
 }
+
+/// The status of a GET; none when no answer came, as from a server that is not there.
+pub async fn try_get(address: SocketAddr, path: &str) -> Option<u16> {
+    let exchange = async {
+        let mut socket = TcpStream::connect(address).await?;
+        socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: v\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.map(|_| answer)
+    };
+    let answer: std::io::Result<Vec<u8>> = in_time("an answer", exchange).await;
+    std::str::from_utf8(answer.ok()?.get(9..12)?).ok()?.parse().ok()
+}

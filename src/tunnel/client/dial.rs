@@ -83,7 +83,8 @@ pub(super) async fn register(config: &Config, token: &str) -> Result<Registered,
     if text(header::SEC_WEBSOCKET_ACCEPT.as_str()) != Some(derive_accept_key(nonce.as_bytes()).as_str()) {
         return Err(DialError::Hopeless("the server's WebSocket handshake is wrong".into()));
     }
-    let url = text(wire::URL_HEADER).unwrap_or_default().to_owned();
+    let url = text(wire::URL_HEADER).filter(|url| !url.is_empty()).map(str::to_owned);
+    let url = url.ok_or_else(|| DialError::Hopeless("the server does not say where viewers go: is it one?".into()))?;
     let session = session(config, headers).await;
     let parts = upgrade::on(&mut response).await?.downcast::<TokioIo<Box<dyn Transport>>>();
     let parts = parts.map_err(|_| DialError::Hopeless("the connection cannot be taken over".into()))?;

@@ -4,7 +4,6 @@ use super::{
     ClientError, Event, Observer,
     config::{Config, Retry},
     dial::{self, DialError, Registered},
-    token,
 };
 use crate::{
     mux::{Dialect, GoneReason},
@@ -25,8 +24,10 @@ pub(super) struct Keeper {
     streams: mpsc::Sender<MuxStream>,
     url: watch::Sender<String>,
     closing: watch::Receiver<bool>,
-    /// The token of the session that runs.
+    /// The token of the session that runs, or ran last.
     token: String,
+    /// The server has said that this token has run out. Our own clock is not asked: the two may differ.
+    spent: bool,
 }
 
 /// What becomes of a session.
@@ -45,7 +46,7 @@ impl Keeper {
         url: watch::Sender<String>,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        Self { config, observer, streams, url, closing, token: String::new() }
+        Self { config, observer, streams, url, closing, token: String::new(), spent: false }
     }
 
     fn tell(&self, event: Event) {
@@ -105,7 +106,7 @@ impl Keeper {
     }
 
     /// Waits until a session has to be replaced.
-    async fn watch(&self, link: &Link) -> Result<Next, ClientError> {
+    async fn watch(&mut self, link: &Link) -> Result<Next, ClientError> {
         let mut tokens = self.config.tokens.clone();
         let replaced = async {
             // A server of the original kind cuts the old session, so there a new token waits for its turn.
@@ -118,6 +119,7 @@ impl Keeper {
                 if matches!(end, End::Closed { code, .. } if code == Farewell::Replaced.close_frame().0) {
                     return Err(ClientError::Replaced);
                 }
+                self.spent = matches!(end, End::Closed { code, .. } if code == Farewell::Expired.close_frame().0);
                 self.tell(Event::Disconnected { reason: end.to_string() });
                 Ok(Next::Reconnect)
             }
@@ -128,6 +130,7 @@ impl Keeper {
                     Ok(Next::Move)
                 }
                 GoneReason::Expired => {
+                    self.spent = true;
                     self.tell(Event::Moving { reason: "the token has expired".into() });
                     Ok(Next::Move)
                 }
@@ -147,7 +150,7 @@ impl Keeper {
             let attempt = tokio::time::timeout(self.config.handshake_timeout, dial::register(&self.config, &token));
             let error = match attempt.await {
                 Ok(Ok(registered)) => {
-                    self.token = token;
+                    (self.token, self.spent) = (token, false);
                     return Ok(registered);
                 }
                 Ok(Err(error)) => error,
@@ -167,12 +170,11 @@ impl Keeper {
         }
     }
 
-    /// The newest token; waits for another while that one has run out.
+    /// The newest token; waits for another when the server has said that it has run out.
     async fn usable_token(&mut self) -> Result<String, ClientError> {
         loop {
             let token = self.config.tokens.newest().await.map_err(|_| ClientError::NoToken)?;
-            // Only a token that has served is known to be dead by our clock: that of the server may differ.
-            if token != self.token || !token::has_expired(&token) {
+            if token != self.token || !self.spent {
                 return Ok(token);
             }
             self.another_token(&token, "the token has expired".into()).await?;

@@ -1,10 +1,6 @@
 //! The client's token, which may be replaced while it runs.
 
-use crate::jwt::Compact;
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fmt;
 use tokio::sync::watch;
 
 /// Where tokens come from. Clones see the same ones.
@@ -49,12 +45,4 @@ impl Tokens {
         let other = |token: &Option<String>| token.as_deref().is_some_and(|token| token != used);
         self.current.wait_for(other).await.map(|_| ()).map_err(|_| NoMore)
     }
-}
-
-/// Whether a token has run out by our clock; one that cannot be read is for the server to judge.
-pub(super) fn has_expired(token: &str) -> bool {
-    let expires =
-        Compact::parse(token.as_bytes()).ok().and_then(|token| token.unverified_claims().ok()?.expires_at().ok()?);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
-    expires.is_some_and(|expires| expires <= now)
 }

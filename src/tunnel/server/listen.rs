@@ -1,6 +1,6 @@
 //! Sockets: accepting, TLS, HTTP, and stopping.
 
-use super::{Bound, Peer, Server, StartError, answer, metrics::Metrics};
+use super::{Bound, MOVE_TIME, Peer, Server, StartError, answer, metrics::Metrics};
 use crate::tunnel::log::Level;
 use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +15,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -59,9 +59,8 @@ impl Bound {
         let acceptor = acceptor.map(|config| TlsAcceptor::from(Arc::new(config)));
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        for listener in self.listeners {
-            tasks.spawn(accept(server.clone(), listener, acceptor.clone(), stopping.clone()));
-        }
+        let accept = |listener| tasks.spawn(accept(server.clone(), listener, acceptor.clone(), stopping.clone()));
+        let accepting: Vec<AbortHandle> = self.listeners.into_iter().map(accept).collect();
         if let Some(listener) = self.metrics {
             tasks.spawn(serve_metrics(server.metrics.clone(), listener));
         }
@@ -74,22 +73,28 @@ impl Bound {
             }
         });
         shutdown.await;
-        server.drain(&stop).await;
+        server.drain(&stop, accepting).await;
         Ok(())
     }
 }
 
 impl Server {
-    /// Ends everything: clients first, so that they meet a server elsewhere while this one still answers.
-    async fn drain(&self, stop: &watch::Sender<bool>) {
+    /// Ends everything: clients first, so that they meet a server elsewhere while this one still answers. Once they
+    /// have gone, nothing new is accepted, so that a proxy in front finds out before it has sent anything.
+    async fn drain(&self, stop: &watch::Sender<bool>, accepting: Vec<AbortHandle>) {
         self.draining.store(true, Relaxed);
         self.config.logger.event(Level::Info, "draining", &[("clients", &self.registry.len())]);
-        let deadline = Instant::now() + self.config.grace;
+        let start = Instant::now();
         self.registry.for_each(|_, tunnel| tunnel.move_away(self.config.grace));
-        while self.sessions.load(Relaxed) > 0 && Instant::now() < deadline {
+        let grace = self.config.grace;
+        while self.registry.len() > 0 && start.elapsed() < grace.min(MOVE_TIME) {
             tokio::time::sleep(DRAIN_POLL).await;
         }
+        accepting.iter().for_each(AbortHandle::abort);
         _ = stop.send(true);
+        while self.sessions.load(Relaxed) > 0 && start.elapsed() < grace {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
         self.config.logger.event(Level::Info, "stopped", &[("clients", &self.sessions.load(Relaxed))]);
         // The close frames and the last bytes of responses are with the kernel a moment later.
         tokio::time::sleep(DRAIN_POLL).await;

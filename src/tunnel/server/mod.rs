@@ -16,12 +16,12 @@ mod websocket;
 pub use config::{BadSetting, Config};
 pub use tls::TlsSource;
 
-use crate::tunnel::{link::Farewell, log::Level};
+use crate::tunnel::{link::Farewell, log::Level, wire};
 use auth::Authority;
 use body::ResponseBody;
 use hyper::{
     Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{self, HeaderValue},
 };
 use metrics::{Metrics, count};
@@ -40,6 +40,43 @@ use tokio::net::TcpListener;
 
 /// How long a client that was asked to move may look for another server while this one still serves it.
 const MOVE_TIME: Duration = Duration::from_secs(5);
+
+const NO_CLIENT: &str = "No client is connected with that id\n";
+
+/// What whoever asks can do with a request that a server which stops no longer serves ([`wire::ELSEWHERE_HEADER`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Elsewhere {
+    /// Ask again later.
+    Later,
+    /// Look at another server, when told to.
+    CanLook,
+    /// It is being looked for.
+    Looking,
+}
+
+impl Elsewhere {
+    /// A request with a body cannot be sent again: its bytes have left the proxy.
+    fn of<B: Body>(request: &Request<B>) -> Self {
+        match request.headers().get(wire::ELSEWHERE_HEADER).map(HeaderValue::as_bytes) {
+            Some(b"looking") => Self::Looking,
+            Some(b"ask") if request.body().is_end_stream() => Self::CanLook,
+            _ => Self::Later,
+        }
+    }
+
+    /// Not a status that a service might use: a proxy would take a service's word for ours and look for it elsewhere.
+    fn answer(self) -> Response<ResponseBody> {
+        match self {
+            Self::Looking => answer(StatusCode::NOT_FOUND, NO_CLIENT),
+            Self::CanLook => answer(StatusCode::MISDIRECTED_REQUEST, "The server is stopping\n"),
+            Self::Later => {
+                let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping\n");
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+        }
+    }
+}
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -142,16 +179,14 @@ impl Server {
         }
     }
 
-    /// No such client. A server that drains has sent its clients elsewhere, and says so: a proxy may try there.
-    fn unknown(&self, id: &str) -> Response<ResponseBody> {
+    /// No such client. A server that drains has sent its clients elsewhere, and says so.
+    fn unknown(&self, id: &str, elsewhere: Elsewhere) -> Response<ResponseBody> {
         count(&self.metrics.viewer_unknown_total);
         self.config.logger.event(Level::Debug, "no such client", &[("tunnel-id", &id)]);
         if self.is_draining() {
-            let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping\n");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            return response;
+            return elsewhere.answer();
         }
-        answer(StatusCode::NOT_FOUND, "No client is connected with that id\n")
+        answer(StatusCode::NOT_FOUND, NO_CLIENT)
     }
 
     fn bad_gateway(&self, status: StatusCode) -> Response<ResponseBody> {

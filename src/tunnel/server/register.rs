@@ -1,6 +1,8 @@
 //! Clients: the request that turns a connection into a tunnel.
 
-use super::{Peer, Server, answer, auth::bearer_token, body::ResponseBody, headers, metrics::count, registry::Tunnel};
+use super::{
+    Elsewhere, Peer, Server, answer, auth::bearer_token, body::ResponseBody, headers, metrics::count, registry::Tunnel,
+};
 use crate::{
     mux::{Config, Dialect, Role, Violation},
     tunnel::{
@@ -77,12 +79,12 @@ pub(super) fn serve(server: &Arc<Server>, peer: Peer, mut request: Request<Incom
 
 /// The checks, in the order of the reference.
 fn check(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Claim, Box<Response<ResponseBody>>> {
+    let log_refusal = |why: &dyn std::fmt::Display| {
+        let fields: [(&str, &dyn std::fmt::Display); 2] = [("remote-addr", &peer.address), ("reason", why)];
+        server.config.logger.event(Level::Warn, "registration refused", &fields);
+    };
     let refuse = |status: StatusCode, text: &'static str, why: &dyn std::fmt::Display| {
-        server.config.logger.event(
-            Level::Warn,
-            "registration refused",
-            &[("remote-addr", &peer.address), ("reason", why)],
-        );
+        log_refusal(why);
         Box::new(answer(status, text))
     };
     let bad_request = |why: &'static str| refuse(StatusCode::BAD_REQUEST, "Bad Request\n", &why);
@@ -117,8 +119,11 @@ fn check(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Cla
     if nonce.is_none_or(|nonce| nonce.len() != 16) {
         return Err(handshake_fault(StatusCode::BAD_REQUEST, "Bad Request\n", "bad_key"));
     }
-    if server.is_draining() || (server.registry.len() >= server.config.max_clients && server.registry.get(id).is_none())
-    {
+    if server.is_draining() {
+        log_refusal(&"stopping");
+        return Err(Box::new(Elsewhere::of(request).answer()));
+    }
+    if server.registry.len() >= server.config.max_clients && server.registry.get(id).is_none() {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n", &"no_room"));
     }
     let extended = headers.get(wire::DIALECT_HEADER).is_some_and(|value| value == wire::DIALECT_VALUE);

@@ -1,7 +1,7 @@
 //! Viewers: HTTP requests that cross a tunnel.
 
 use super::{
-    Peer, Server, answer,
+    Elsewhere, Peer, Server, answer,
     body::{Progress, RequestBody, ResponseBody},
     headers,
     metrics::count,
@@ -9,7 +9,10 @@ use super::{
     upstream::{ConnectError, Connection},
     websocket,
 };
-use crate::tunnel::{log::Level, wire};
+use crate::{
+    mux::OpenError,
+    tunnel::{log::Level, wire},
+};
 use hyper::{
     Method, Request, Response, StatusCode, Uri, Version,
     body::{Body, Incoming},
@@ -64,8 +67,9 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
     if id.is_empty() {
         return answer(StatusCode::NOT_FOUND, "404 page not found\n");
     }
+    let elsewhere = Elsewhere::of(&request);
     let Some(tunnel) = server.registry.get(id) else {
-        return server.unknown(id);
+        return server.unknown(id, elsewhere);
     };
     let id = id.to_owned();
     let log = server.config.logger.clone();
@@ -81,6 +85,10 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
         forward(server, &tunnel, parts, body).await
     };
     outcome.unwrap_or_else(|failure| {
+        if matches!(failure, Failure::Connect(ConnectError::Open(OpenError::Closed))) {
+            // It has gone since it was looked up, and nothing was sent.
+            return server.unknown(&id, elsewhere);
+        }
         log.event(Level::Warn, "viewer request failed", &[("tunnel-id", &id), ("error", &failure)]);
         server.bad_gateway(failure.status())
     })
@@ -91,6 +99,7 @@ fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str
     let upgrade =
         headers::wants_websocket(&parts.headers).then(|| parts.headers.get(header::UPGRADE).cloned()).flatten();
     headers::strip_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(wire::ELSEWHERE_HEADER);
     if let Some(upgrade) = upgrade {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         parts.headers.insert(header::UPGRADE, upgrade);

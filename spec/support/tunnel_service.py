@@ -1,0 +1,69 @@
+"""The service behind the tunnels of the specs.
+
+  /status/N    answers N, with the body "the service says N"
+  /drip/FILE   a chunk now and then until FILE is there, then the end
+  /wait/FILE   answers nothing until FILE is there; FILE.asked tells that it was asked
+
+Listens on the port that is named; prints "ready" once it does.
+"""
+
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.path.startswith("/drip/"):
+            self.drip(self.path[len("/drip"):])
+        elif self.path.startswith("/wait/"):
+            self.wait(self.path[len("/wait"):])
+        else:
+            self.answer(int(self.path.rsplit("/", 1)[1]))
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def answer(self, status):
+        body = f"the service says {status}".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def wait(self, release):
+        with open(release + ".asked", "w") as asked:
+            asked.write("yes")
+        while not os.path.exists(release):
+            time.sleep(0.02)
+        self.answer(200)
+
+    def chunk(self, data):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def drip(self, release):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while not os.path.exists(release):
+            self.chunk(b"drip ")
+            time.sleep(0.02)
+        self.chunk(b"the end")
+        self.chunk(b"")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+server = Server(("127.0.0.1", int(sys.argv[1])), Handler)
+print("ready", flush=True)
+server.serve_forever()

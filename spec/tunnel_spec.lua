@@ -1,0 +1,200 @@
+-- Websocket tunnels behind nginx, as conf/tunnel.conf ships them: two servers, real clients, and what happens when one
+-- of them stops or dies, or nginx is reloaded.
+
+local cjson = require "cjson"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local process = require "support.process"
+local tunnel = require "support.tunnel"
+local websocket = require "support.websocket"
+
+local IDS = { "c1", "c2", "c3", "c4", "c5", "c6" }
+
+-- Viewers of every ID, until they are ended; returns a function that waits until the load has gone on, and one that
+-- ends it and returns how often each status came.
+local function load_on(running)
+    local paths = {}
+    for i, id in ipairs(IDS) do
+        paths[i] = ("/tunnel/%s/status/200"):format(id)
+    end
+    local out, dots = running.directory .. "/load.out", running.directory .. "/load.dots"
+    local command = ("exec /usr/bin/python3 %s/spec/support/tunnel_load.py %d %s 2> %s")
+        :format(gateway.ROOT, running.port, table.concat(paths, " "), dots)
+    local pid = process.start("sh -c " .. process.quoted(command), out)
+    local function goes_on()
+        local before = #process.read(dots)
+        process.wait_until("the load went on", function() return #process.read(dots) >= before + 3 end)
+    end
+    goes_on()
+    return goes_on, function()
+        process.stop(pid)
+        return cjson.decode(process.read(out))
+    end
+end
+
+-- The service's end of a drip, as it comes through a connection.
+local function drip(running, id)
+    local file = running.directory .. "/release-" .. id
+    local connection = http.connect(running.port)
+    http.send(connection, { path = ("/tunnel/%s/drip%s"):format(id, file), headers = { { "Connection", "close" } } })
+    return file, connection
+end
+
+describe("tunnels behind nginx", function()
+    local running
+
+    setup(function() running = assert(tunnel.start { ids = IDS }) end)
+    teardown(function() running:stop() end)
+
+    -- A client whose service echoes WebSocket messages.
+    local function start_echo()
+        local port = process.free_port()
+        local log = running.directory .. "/demo.log"
+        local pid = process.start(("%s/target/release/demo-desktop --only-first %d"):format(gateway.ROOT, port), log)
+        process.wait_until("the demo desktop was ready", function() return process.read(log):find("ready", 1, true) end)
+        running.clients.echo = tunnel.start_client(running.directory, running:url(), "echo", port)
+        return function()
+            process.stop(running.clients.echo.pid)
+            running.clients.echo = nil
+            process.stop(pid)
+        end
+    end
+
+    it("lead each ID's viewers to the server where its client is", function()
+        for _, id in ipairs(IDS) do
+            local answer = running:get("/" .. id .. "/status/200")
+            assert.same({ 200, "the service says 200" }, { answer.status, answer.body }, id)
+        end
+        assert.equal(404, running:get("/nobody/status/200").status)
+        assert.equal(404, http.request(running.port, { path = "/other" }).status)
+    end)
+
+    it("leave a service's own answers alone, whatever their status", function()
+        for _ = 1, 3 do
+            for _, status in ipairs { 403, 404, 421, 429, 500, 502, 503, 504 } do
+                for _, id in ipairs(IDS) do
+                    local answer = running:get(("/%s/status/%d"):format(id, status))
+                    assert.same({ status, "the service says " .. status }, { answer.status, answer.body }, id)
+                end
+            end
+        end
+    end)
+
+    it("refuse a registration whose token is no good, at nginx and at the server", function()
+        local function register(port, path, id, bearer)
+            return http.request(port, { path = path, headers = {
+                { "X-Websocktunnel-Id", id }, { "Authorization", "Bearer " .. bearer }, { "Connection", "Upgrade" },
+                { "Upgrade", "websocket" }, { "Sec-WebSocket-Version", "13" },
+                { "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==" },
+            } }).status
+        end
+        local good = tunnel.mint("late")
+        for _, path in ipairs { "/tunnel/", "/tunnel" } do
+            assert.equal(401, register(running.port, path, "late", "x.y.z"))
+            assert.equal(401, register(running.port, path, "another", good))
+            assert.equal(101, register(running.port, path, "late", good))
+        end
+        assert.equal(401, register(running.servers[1].port, "/", "another", good))
+    end)
+
+    it("take the ID of a viewer from the path, whatever its headers say", function()
+        for _, id in ipairs(IDS) do
+            for _, other in ipairs { "c1", "c2", "nobody" } do
+                local answer = running:get("/" .. id .. "/status/200", { { "X-Websocktunnel-Id", other } })
+                assert.equal(200, answer.status, id .. " " .. other)
+            end
+        end
+    end)
+
+    it("lose nothing when nginx is reloaded: what runs goes on, WebSockets too", function()
+        local stop_echo = start_echo()
+        local socket = assert(websocket.open(running.port, { path = "/tunnel/echo/x" }))
+        socket:receive()
+        local goes_on, ended = load_on(running)
+        local file, connection = drip(running, "c1")
+        connection:receive("*l")
+        local old = running.nginx:workers()
+        process.signal(running.nginx.pid, "HUP")
+        process.wait_until("new workers ran", function() return #running.nginx:workers() > #old end)
+        goes_on()
+        assert.is_true(process.alive(old[1]) or process.alive(old[2]))
+        socket:send("still there?")
+        assert.equal("still there?", (socket:receive()))
+        socket:close()
+        process.write(file, "")
+        local rest = connection:receive("*a")
+        assert.truthy(rest:find("the end\r\n0\r\n\r\n", 1, true), rest:sub(-100))
+        local seen = ended()
+        assert.same({ "200" }, { next(seen), next(seen, "200") }, cjson.encode(seen))
+        stop_echo()
+    end)
+
+    it("lose nothing when a server is stopped: its clients move, and what runs comes to its end", function()
+        local stopping, other = running:busier_and_other()
+        local moving = tunnel.metric(stopping, "clients")
+        local goes_on, ended = load_on(running)
+        local drips = {}
+        for _, id in ipairs(IDS) do
+            local file, connection = drip(running, id)
+            drips[id] = { file = file, connection = connection }
+            assert.equal("HTTP/1.1 200 OK", (connection:receive("*l")))
+        end
+        process.signal(stopping.pid, "TERM")
+        process.wait_until("all clients were at the other server", function()
+            return tunnel.metric(other, "clients") == #IDS
+        end)
+        assert.is_true(moving > 0)
+        process.wait_until("the old server took nothing more", function()
+            return not process.accepts(stopping.port)
+        end)
+        goes_on()
+        -- It still carries what ran, which has time to end; bodies, which cannot be sent twice, go to the other.
+        assert.is_true(process.alive(stopping.pid))
+        for _, id in ipairs(IDS) do
+            local path = ("/tunnel/%s/status/201"):format(id)
+            assert.equal(201, http.request(running.port, { method = "POST", path = path, body = "x" }).status)
+        end
+        for id, one in pairs(drips) do
+            process.write(one.file, "")
+            local rest = one.connection:receive("*a")
+            assert.truthy(rest:find("the end\r\n0\r\n\r\n", 1, true), id .. " " .. rest:sub(-100))
+        end
+        process.wait_until("the server ended", function() return not process.alive(stopping.pid) end)
+        goes_on()
+        local seen = ended()
+        assert.same({ "200" }, { next(seen), next(seen, "200") }, cjson.encode(seen))
+    end)
+
+    it("bring the clients of a server that dies to the next one", function()
+        running:stop()
+        running = assert(tunnel.start { ids = IDS })
+        local dying, other = running:busier_and_other()
+        process.stop(dying.pid, "KILL")
+        process.wait_until("all clients were at the other server", function()
+            return tunnel.metric(other, "clients") == #IDS
+        end)
+        for _, id in ipairs(IDS) do
+            assert.equal(200, running:get("/" .. id .. "/status/200").status, id)
+        end
+    end)
+end)
+
+describe("make run EXAMPLE=tunnel", function()
+    it("prints a curl line that goes through the tunnel, and ends with all that it started", function()
+        local directory = process.temporary_directory()
+        local log, port = directory .. "/run.log", process.free_port()
+        local pid = process.start(process.environment { PORT = port, RUN_DIR = directory .. "/run", EXAMPLE = "tunnel",
+            WORKERS = 1 } .. " " .. gateway.ROOT .. "/scripts/run.sh", log)
+        process.wait_until("the example was ready", function()
+            return process.read(log):find("\ncurl [^\n]*\n") or not process.alive(pid)
+        end)
+        local said = process.read(log)
+        assert.truthy(said:find("ready: http://127.0.0.1:" .. port .. "\n", 1, true), said)
+        local line = said:match("\n(curl [^\n]*)\n")
+        assert.equal("curl http://127.0.0.1:" .. port .. "/tunnel/demo/x", line)
+        assert.equal("/x", cjson.decode((process.run(line .. " -sS"))).path)
+        process.stop(pid)
+        process.wait_until("all of it ended", function() return process.run("pgrep -s " .. pid) == "" end)
+        process.run("rm -rf " .. directory)
+    end)
+end)

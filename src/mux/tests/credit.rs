@@ -1,0 +1,65 @@
+//! What may be sent when: the first ACK, windows, and turns.
+
+use super::*;
+use bytes::Bytes;
+
+#[test]
+fn nothing_precedes_the_first_ack_of_an_original_peer() {
+    let mut server = session(Role::Server, Dialect::Original);
+    let id = server.open().unwrap();
+    assert_eq!(server.write(id, Bytes::from_static(b"GET")), WriteOutcome::Taken);
+    server.finish(id);
+    assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
+    assert_eq!(server.poll_transmit(), None);
+    server.receive(Frame::Credit(id, 2).encode()).unwrap();
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW - 2)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Data(id, Bytes::from_static(b"GE"))));
+    assert_eq!(server.poll_transmit(), None);
+    server.receive(Frame::Credit(id, 2).encode()).unwrap();
+    assert_eq!(server.poll_transmit(), Some(Frame::Data(id, Bytes::from_static(b"T"))));
+    assert_eq!(server.poll_transmit(), Some(Frame::Fin(id)));
+}
+
+#[test]
+fn early_data_of_extended_peers_counts_against_the_window() {
+    let mut server = session(Role::Server, Dialect::Extended);
+    let id = server.open().unwrap();
+    server.write(id, vec![7; 100].into());
+    assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
+    assert!(matches!(server.poll_transmit(), Some(Frame::Data(..))));
+    server.receive(Frame::Credit(id, WINDOW).encode()).unwrap();
+    server.write(id, vec![7; WINDOW as usize].into());
+    let mut sent = 100;
+    while let Some(Frame::Data(_, data)) = server.poll_transmit() {
+        sent += data.len();
+    }
+    assert_eq!(sent, WINDOW as usize);
+}
+
+#[test]
+fn a_peer_with_a_small_window_is_told_at_once_that_it_may_send_more() {
+    let mut server = session(Role::Server, Dialect::Original);
+    let id = server.open().unwrap();
+    server.poll_transmit();
+    server.receive(Frame::Credit(id, 64).encode()).unwrap();
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW - 64)));
+    server.receive(Frame::Data(id, vec![1; WINDOW as usize].into()).encode()).unwrap();
+    assert!(matches!(server.read(id, WINDOW as usize / 4), ReadOutcome::Data(_)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW / 4)));
+}
+
+#[test]
+fn one_streams_backlog_delays_another_by_one_frame() {
+    let (mut pair, busy) = connected(Dialect::Extended);
+    pair.ends[0].write(busy, vec![0; 500].into());
+    pair.step(&Step::Open);
+    let other = pair.open[1];
+    pair.ends[0].write(other, Bytes::from_static(b"quick"));
+    let order: Vec<StreamId> = std::iter::from_fn(|| pair.ends[0].poll_transmit())
+        .map(|frame| match frame {
+            Frame::Data(id, _) | Frame::Open(id) => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(order[..4], [busy, other, busy, other]);
+}

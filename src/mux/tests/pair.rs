@@ -1,0 +1,228 @@
+//! Two honest ends, the wires between them, and users whose bytes are counters, so that loss and reordering show.
+
+use super::*;
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
+
+/// A direction of one stream as its user sees it: bytes are a counter, so that loss and reordering show.
+#[derive(Default)]
+pub struct Flow {
+    pub written: u64,
+    pub read: u64,
+    pub finished: bool,
+    pub ended: bool,
+}
+
+pub struct Pair {
+    pub ends: [Session; 2],
+    wires: [VecDeque<Bytes>; 2],
+    /// By stream and by the end that sends.
+    pub flows: BTreeMap<(StreamId, usize), Flow>,
+    pub released: BTreeSet<StreamId>,
+    pub open: Vec<StreamId>,
+    pub now: Instant,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Open,
+    Write(usize, usize, usize),
+    Read(usize, usize, usize),
+    Finish(usize, usize),
+    Release(usize),
+    Send(usize, usize),
+    Deliver(usize, usize),
+}
+
+pub fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => Just(Step::Open),
+        4 => (0usize..2, 0usize..8, 1usize..400).prop_map(|(end, s, n)| Step::Write(end, s, n)),
+        4 => (0usize..2, 0usize..8, 1usize..400).prop_map(|(end, s, n)| Step::Read(end, s, n)),
+        1 => (0usize..2, 0usize..8).prop_map(|(end, s)| Step::Finish(end, s)),
+        1 => (0usize..8).prop_map(Step::Release),
+        5 => (0usize..2, 1usize..8).prop_map(|(end, n)| Step::Send(end, n)),
+        5 => (0usize..2, 1usize..8).prop_map(|(end, n)| Step::Deliver(end, n)),
+    ]
+}
+
+impl Pair {
+    pub fn new(dialect: Dialect) -> Self {
+        Self {
+            ends: [session(Role::Server, dialect), session(Role::Client, dialect)],
+            wires: Default::default(),
+            flows: BTreeMap::new(),
+            released: Default::default(),
+            open: Vec::new(),
+            now: Instant::now(),
+        }
+    }
+
+    fn pick(&self, n: usize) -> Option<StreamId> {
+        (!self.open.is_empty()).then(|| self.open[n % self.open.len()])
+    }
+
+    pub fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Open => {
+                if let Ok(id) = self.ends[0].open() {
+                    self.open.push(id);
+                }
+            }
+            Step::Write(end, n, len) => _ = self.pick(n).map(|id| self.write(end, id, len)),
+            Step::Read(end, n, max) => _ = self.pick(n).map(|id| self.read(end, id, max)),
+            Step::Finish(end, n) => {
+                if let Some(id) = self.pick(n)
+                    && !self.released.contains(&id)
+                    && self.ends[end].state(id).may_write()
+                {
+                    self.ends[end].finish(id);
+                    self.flows.entry((id, end)).or_default().finished = true;
+                }
+            }
+            Step::Release(n) => {
+                if let Some(id) = self.pick(n)
+                    && self.released.insert(id)
+                {
+                    for end in &mut self.ends {
+                        end.release(id, ResetReason::Abandoned, self.now);
+                    }
+                }
+            }
+            Step::Send(end, n) => _ = self.send(end, n),
+            Step::Deliver(end, n) => _ = self.deliver(end, n),
+        }
+    }
+
+    fn write(&mut self, end: usize, id: StreamId, len: usize) {
+        if self.released.contains(&id) || !self.ends[end].state(id).may_write() {
+            return;
+        }
+        let flow = self.flows.entry((id, end)).or_default();
+        if flow.finished {
+            return;
+        }
+        let data: Vec<u8> = (flow.written..flow.written + len as u64).map(|n| n as u8).collect();
+        match self.ends[end].write(id, data.into()) {
+            WriteOutcome::Taken => flow.written += len as u64,
+            WriteOutcome::Pending => assert!(!self.ends[end].is_writable(id)),
+            WriteOutcome::Failed(reason) => panic!("stream {id} failed at {end}: {reason:?}"),
+        }
+    }
+
+    fn read(&mut self, end: usize, id: StreamId, max: usize) -> bool {
+        if self.released.contains(&id)
+            || (self.ends[end].state(id) == State::Closed && !self.flows.contains_key(&(id, 1 - end)))
+        {
+            return false;
+        }
+        let flow = self.flows.entry((id, 1 - end)).or_default();
+        match self.ends[end].read(id, max) {
+            ReadOutcome::Data(data) => {
+                for byte in &data {
+                    assert_eq!(*byte, flow.read as u8, "stream {id} to {end} lost or reordered bytes");
+                    flow.read += 1;
+                }
+                true
+            }
+            ReadOutcome::End => {
+                assert!(flow.finished, "stream {id} ended at {end} and nobody finished it");
+                assert_eq!(flow.read, flow.written, "stream {id} to {end} ended early");
+                flow.ended = true;
+                false
+            }
+            // Before the offer has arrived the acceptor has no such stream.
+            ReadOutcome::Failed(_) => {
+                assert!(end == 1 && flow.read == 0, "stream {id} failed at {end}");
+                false
+            }
+            ReadOutcome::Pending => false,
+        }
+    }
+
+    pub fn send(&mut self, end: usize, n: usize) -> bool {
+        let mut any = false;
+        for _ in 0..n {
+            let Some(frame) = self.ends[end].poll_transmit() else {
+                break;
+            };
+            if let Frame::Data(_, data) = &frame {
+                assert!(!data.is_empty(), "an empty DAT makes a peer of the original kind invent bytes");
+            }
+            self.wires[end].push_back(frame.encode());
+            any = true;
+        }
+        any
+    }
+
+    pub fn deliver(&mut self, end: usize, n: usize) -> bool {
+        let mut any = false;
+        for _ in 0..n {
+            let Some(message) = self.wires[1 - end].pop_front() else {
+                break;
+            };
+            self.ends[end].receive(message).expect("two honest ends break no rule");
+            any = true;
+        }
+        while let Some(notice) = self.ends[end].poll_notice() {
+            if let Notice::Incoming(id) = notice {
+                assert_eq!(end, 1);
+                if self.released.contains(&id) {
+                    self.ends[1].release(id, ResetReason::Abandoned, self.now);
+                } else {
+                    assert!(self.ends[1].accept(id));
+                }
+            }
+        }
+        any
+    }
+
+    /// Lets both ends run, finishes every stream, and expects that all of it comes to its end.
+    pub fn settle(&mut self) {
+        for id in self.open.clone() {
+            for end in 0..2 {
+                if !self.released.contains(&id) && end == 0 {
+                    self.ends[0].finish(id);
+                    self.flows.entry((id, 0)).or_default().finished = true;
+                }
+            }
+        }
+        loop {
+            let mut any = false;
+            for end in 0..2 {
+                any |= self.send(end, 1000);
+                any |= self.deliver(end, 1000);
+            }
+            for id in self.open.clone() {
+                for end in 0..2 {
+                    any |= self.read(end, id, 10_000);
+                }
+                if !self.released.contains(&id) && self.ends[1].state(id).may_write() {
+                    self.ends[1].finish(id);
+                    self.flows.entry((id, 1)).or_default().finished = true;
+                    any = true;
+                }
+            }
+            if !any {
+                break;
+            }
+        }
+    }
+
+    pub fn settle_wires(&mut self) {
+        loop {
+            let mut any = false;
+            for end in 0..2 {
+                any |= self.send(end, 1000);
+                any |= self.deliver(1 - end, 1000);
+            }
+            if !any {
+                break;
+            }
+        }
+    }
+}
