@@ -12,3 +12,4 @@ cargo bench --no-run
 /usr/bin/python3 benches/gateway
 # Verify and sign for each algorithm.
 BENCH_OUT=${BENCH_OUT:-docs/bench/results.json} scripts/bench/jwt.sh
+scripts/bench/tunnel.sh
