@@ -25,7 +25,7 @@ AGAINST_RATHOLE = {"requests/s at 1": 0.5, "requests/s at 16": 0.5, "requests/s 
                    "8 downloads MB/s": 0.8}
 IDLE_BYTES = 12_000
 # Of each measurement, without QUICK.
-ROUNDS = 5
+ROUNDS = 3
 
 
 def less_is_better(figure):
@@ -122,7 +122,7 @@ def memory_lines(measured):
 
 def measure(quick, rounds):
     program = ROOT / "target/release/examples/tunnel_bench"
-    environment = dict(os.environ, BENCH_ROUNDS=str(rounds), BENCH_SECONDS="0.2" if quick else "1")
+    environment = dict(os.environ, BENCH_ROUNDS=str(rounds), BENCH_SECONDS="0.2" if quick else "0.5")
     done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise Failed("the tunnel's benchmark failed")

@@ -2,7 +2,7 @@
 //! `scripts/bench/tunnel.sh` runs it, holds the samples against each other and says which targets are met.
 //!
 //! `PEER_WEBSOCKTUNNEL` and `PEER_WST_CLIENT` name the original's server and client (several versions, separated by
-//! commas, in the same order), `PEER_RATHOLE` names rathole. `BENCH_SECONDS` (0.5) and `BENCH_ROUNDS` (5) set the
+//! commas, in the same order), `PEER_RATHOLE` names rathole. `BENCH_SECONDS` (0.5) and `BENCH_ROUNDS` (3) set the
 //! length of a measurement and how many there are of each. The servers, the clients and the target are processes of
 //! their own, started anew for each measurement; this one makes the load.
 
@@ -79,7 +79,7 @@ async fn main() {
         return target::serve(port).await;
     }
     let time = Duration::from_secs_f64(number("BENCH_SECONDS", 0.5));
-    let rounds = number("BENCH_ROUNDS", 5.0) as usize;
+    let rounds = number("BENCH_ROUNDS", 3.0) as usize;
     let stacks = stack::all();
     let (mut figures, mut resident) = (Map::new(), Map::new());
     for figure in FIGURES {
