@@ -33,6 +33,12 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(targets["requests/s at 1 against the better original"].value, 4)
         self.assertFalse(targets["requests/s at 1 against the better original"].met)
 
+    def test_every_cause_belongs_to_a_target_and_is_told_where_it_is_missed(self):
+        stacks = {"direct": [0.5], "ours": [1.0], "original 1": [1.0]}
+        targets = judged({"figures": figures(**stacks), "idle_bytes": {}})
+        for name, cause in tunnel.CAUSES.items():
+            self.assertEqual(tunnel.as_json(targets[name])["cause"], cause)
+
     def test_latency_is_what_the_tunnel_adds(self):
         measured = figures(direct=[1.0], ours=[2.0])
         measured[LATENCY] = {"direct": [0.1], "ours": [0.3], "original 1": [1.6], "original 2": [2.1]}
