@@ -1,146 +1,170 @@
 //! The load: viewers that keep their connections and want nothing but the next answer.
 
-use crate::{stack::Stack, target::DOWNLOAD};
+use crate::{
+    stack::Door,
+    target::{DOWNLOAD, SMALL_BODY},
+};
 use futures_util::{SinkExt, StreamExt};
 use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinSet,
 };
 use tokio_tungstenite::{client_async, tungstenite::Message};
+
+/// An upload; the slowest peer takes two seconds for it.
+const UPLOAD: usize = 16 << 20;
+/// A download that takes longer than this is cut off: its speed is known by then.
+const LONG: Duration = Duration::from_secs(2);
 
 struct Viewer {
     socket: TcpStream,
     buffer: Vec<u8>,
-    host: String,
-    prefix: String,
+    door: Door,
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 impl Viewer {
-    async fn connect(stack: &Stack) -> Self {
-        let socket = TcpStream::connect(stack.viewer_address()).await.expect("a viewer's connection");
+    async fn connect(door: Door) -> Self {
+        let socket = TcpStream::connect(door.address).await.expect("a viewer's connection");
         socket.set_nodelay(true).expect("TCP_NODELAY");
-        let (host, prefix) = (stack.viewer_address().to_string(), stack.prefix().to_owned());
-        Self { socket, buffer: Vec::with_capacity(256 << 10), host, prefix }
+        Self { socket, buffer: Vec::with_capacity(256 << 10), door }
     }
 
-    async fn send(&mut self, method: &str, path: &str, length: usize) {
-        let Self { prefix, host, .. } = self;
-        let request = format!("{method} {prefix}{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
-        let request = if length == 0 { request.replace("Content-Length: 0\r\n", "") } else { request };
-        self.socket.write_all(request.as_bytes()).await.expect("sending a request");
+    fn head(&self, method: &str, path: &str, length: usize) -> String {
+        let Door { address, prefix } = self.door;
+        let length = if length == 0 { String::new() } else { format!("Content-Length: {length}\r\n") };
+        format!("{method} {prefix}{path} HTTP/1.1\r\nHost: {address}\r\n{length}\r\n")
     }
 
-    /// Reads one response of the target; anything else ends the measurement.
-    async fn receive(&mut self) {
+    async fn send(&mut self, text: &str) {
+        self.socket.write_all(text.as_bytes()).await.expect("sending a request");
+    }
+
+    async fn read(&mut self) -> usize {
+        let read = self.socket.read_buf(&mut self.buffer).await.expect("reading a response");
+        assert!(read > 0, "the connection was closed: {}", String::from_utf8_lossy(&self.buffer));
+        read
+    }
+
+    /// Reads the small response, which is known by its last bytes: the load must not cost more than what is measured.
+    async fn receive_small(&mut self) {
+        while !self.buffer.ends_with(SMALL_BODY) {
+            self.read().await;
+        }
+        assert!(self.buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&self.buffer));
+        self.buffer.clear();
+    }
+
+    /// Reads a download to its end or until `deadline`, and tells how much of it came.
+    async fn receive_download(&mut self, deadline: Instant) -> usize {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
             }
-            let read = self.socket.read_buf(&mut self.buffer).await.expect("reading a response");
-            assert!(read > 0, "the connection was closed: {}", String::from_utf8_lossy(&self.buffer));
+            self.read().await;
         };
-        let head = String::from_utf8_lossy(&self.buffer[..end]).to_lowercase();
-        assert!(head.starts_with("http/1.1 200"), "{head}");
-        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
-        let early = self.buffer.len() - end;
-        let mut left = length.expect("a length") - early;
-        while left > 0 {
-            self.buffer.clear();
-            let read = self.socket.read_buf(&mut self.buffer).await.expect("reading a body");
-            assert!(read > 0, "a body broke off");
-            left -= read;
-        }
+        assert!(self.buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&self.buffer));
+        let mut received = self.buffer.len() - end;
         self.buffer.clear();
+        while received < DOWNLOAD && Instant::now() < deadline {
+            received += self.read().await;
+            self.buffer.clear();
+        }
+        received
     }
 }
 
 /// Requests per second over so many connections.
-pub async fn requests(stack: &Stack, connections: usize, time: Duration) -> f64 {
+pub async fn requests(door: Door, connections: usize, time: Duration) -> f64 {
     let mut viewers = Vec::new();
     for _ in 0..connections {
-        let mut viewer = Viewer::connect(stack).await;
-        viewer.send("GET", "/small", 0).await;
-        viewer.receive().await;
-        viewers.push(viewer);
+        let mut viewer = Viewer::connect(door).await;
+        let request = viewer.head("GET", "/small", 0);
+        viewer.send(&request).await;
+        viewer.receive_small().await;
+        viewers.push((viewer, request));
     }
     let start = Instant::now();
-    let running: Vec<_> = viewers
-        .into_iter()
-        .map(|mut viewer| {
-            tokio::spawn(async move {
-                let mut done = 0u64;
-                while start.elapsed() < time {
-                    viewer.send("GET", "/small", 0).await;
-                    viewer.receive().await;
-                    done += 1;
-                }
-                done
-            })
-        })
-        .collect();
-    let mut total = 0;
-    for viewer in running {
-        total += viewer.await.expect("a viewer");
+    let mut running = JoinSet::new();
+    for (mut viewer, request) in viewers {
+        running.spawn(async move {
+            let mut done = 0u64;
+            while start.elapsed() < time {
+                viewer.send(&request).await;
+                viewer.receive_small().await;
+                done += 1;
+            }
+            done
+        });
     }
-    total as f64 / start.elapsed().as_secs_f64()
+    let done: u64 = running.join_all().await.into_iter().sum();
+    done as f64 / start.elapsed().as_secs_f64()
 }
 
 /// The median time of a small request, at 100 a second, in milliseconds.
-pub async fn low_load(stack: &Stack, time: Duration) -> f64 {
-    let mut viewer = Viewer::connect(stack).await;
+pub async fn low_load(door: Door, time: Duration) -> f64 {
+    let mut viewer = Viewer::connect(door).await;
+    let request = viewer.head("GET", "/small", 0);
     let mut pace = tokio::time::interval(Duration::from_millis(10));
     let mut times = Vec::new();
     for _ in 0..time.as_millis() / 10 {
         pace.tick().await;
         let start = Instant::now();
-        viewer.send("GET", "/small", 0).await;
-        viewer.receive().await;
+        viewer.send(&request).await;
+        viewer.receive_small().await;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
     }
-    crate::median(times)
+    median(times)
 }
 
-/// Megabytes per second of so many downloads at once.
-pub async fn download(stack: &Stack, parallel: usize) -> f64 {
-    let mut viewers = Vec::new();
+/// Megabytes per second of so many viewers who download again and again.
+pub async fn download(door: Door, parallel: usize, time: Duration) -> f64 {
+    let mut running = JoinSet::new();
+    let start = Instant::now();
     for _ in 0..parallel {
-        viewers.push(Viewer::connect(stack).await);
+        running.spawn(async move {
+            let mut viewer = Viewer::connect(door).await;
+            let request = viewer.head("GET", "/download", 0);
+            let mut received = 0;
+            while start.elapsed() < time {
+                viewer.send(&request).await;
+                received += viewer.receive_download(start + LONG).await;
+            }
+            received
+        });
     }
-    let start = Instant::now();
-    let running: Vec<_> = viewers
-        .into_iter()
-        .map(|mut viewer| {
-            tokio::spawn(async move {
-                viewer.send("GET", "/download", 0).await;
-                viewer.receive().await;
-            })
-        })
-        .collect();
-    for viewer in running {
-        viewer.await.expect("a download");
-    }
-    (parallel * DOWNLOAD) as f64 / 1e6 / start.elapsed().as_secs_f64()
+    let received: usize = running.join_all().await.into_iter().sum();
+    received as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
-/// Megabytes per second of one upload.
-pub async fn upload(stack: &Stack) -> f64 {
-    let mut viewer = Viewer::connect(stack).await;
+/// Megabytes per second of one upload after the other.
+pub async fn upload(door: Door, time: Duration) -> f64 {
+    let mut viewer = Viewer::connect(door).await;
+    let request = viewer.head("POST", "/upload", UPLOAD);
     let block = vec![b'u'; 256 << 10];
-    let start = Instant::now();
-    viewer.send("POST", "/upload", DOWNLOAD).await;
-    for _ in 0..DOWNLOAD / block.len() {
-        viewer.socket.write_all(&block).await.expect("uploading");
+    let (start, mut sent) = (Instant::now(), 0);
+    while start.elapsed() < time {
+        viewer.send(&request).await;
+        for _ in 0..UPLOAD / block.len() {
+            viewer.socket.write_all(&block).await.expect("uploading");
+        }
+        viewer.receive_small().await;
+        sent += UPLOAD;
     }
-    viewer.receive().await;
-    DOWNLOAD as f64 / 1e6 / start.elapsed().as_secs_f64()
+    sent as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
 /// The median round trip of a 64 KiB WebSocket message, in milliseconds.
-pub async fn websocket(stack: &Stack, time: Duration) -> f64 {
-    let socket = TcpStream::connect(stack.viewer_address()).await.expect("a viewer's connection");
+pub async fn websocket(door: Door, time: Duration) -> f64 {
+    let socket = TcpStream::connect(door.address).await.expect("a viewer's connection");
     socket.set_nodelay(true).expect("TCP_NODELAY");
-    let url = format!("ws://{}{}/ws", stack.viewer_address(), stack.prefix());
+    let url = format!("ws://{}{}/ws", door.address, door.prefix);
     let (mut socket, _) = client_async(url, socket).await.expect("a WebSocket");
     let message = Message::binary(vec![7; 64 << 10]);
     let (start, mut times) = (Instant::now(), Vec::new());
@@ -150,5 +174,5 @@ pub async fn websocket(stack: &Stack, time: Duration) -> f64 {
         socket.next().await.expect("an echo").expect("an echo");
         times.push(sent.elapsed().as_secs_f64() * 1000.0);
     }
-    crate::median(times)
+    median(times)
 }

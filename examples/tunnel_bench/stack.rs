@@ -55,12 +55,24 @@ pub enum Kind {
     Rathole(PathBuf),
 }
 
-/// A stack that runs, or one that could.
+/// A stack that could run.
 pub struct Stack {
-    name: String,
+    pub name: String,
     kind: Kind,
-    viewer: Option<SocketAddr>,
+}
+
+/// Where viewers come in.
+#[derive(Clone, Copy)]
+pub struct Door {
+    pub address: SocketAddr,
+    pub prefix: &'static str,
+}
+
+/// A stack that runs, until this is dropped.
+pub struct Running {
+    pub door: Door,
     pub processes: Vec<(&'static str, Process)>,
+    _settings: Option<tempfile::TempDir>,
 }
 
 /// Our own program, next to this one.
@@ -72,22 +84,23 @@ pub fn ours(name: &str) -> PathBuf {
 }
 
 /// Every stack that the environment allows, ours first.
-pub fn all(only: &str) -> Vec<Stack> {
+pub fn all() -> Vec<Stack> {
     let list = |name: &str| -> Vec<PathBuf> {
-        std::env::var(name).unwrap_or_default().split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+        std::env::var(name).unwrap_or_default().split(',').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
     };
     let tunnel = |server, client| Kind::Websocktunnel { server, client };
     let mut kinds = vec![("direct".to_owned(), Kind::Direct)];
     kinds.push(("ours".into(), tunnel(ours("websocktunnel"), ours("wst-client"))));
-    for (n, (server, client)) in list("PEER_WEBSOCKTUNNEL").into_iter().zip(list("PEER_WST_CLIENT")).enumerate() {
-        kinds.push((format!("original {}", n + 1), tunnel(server.clone(), client.clone())));
-        kinds.push((format!("ours, original {} client", n + 1), tunnel(ours("websocktunnel"), client)));
-        kinds.push((format!("ours, original {} server", n + 1), tunnel(server, ours("wst-client"))));
+    let (servers, clients) = (list("PEER_WEBSOCKTUNNEL"), list("PEER_WST_CLIENT"));
+    assert_eq!(servers.len(), clients.len(), "PEER_WEBSOCKTUNNEL and PEER_WST_CLIENT must name as many programs");
+    for (n, (server, client)) in servers.into_iter().zip(clients).enumerate() {
+        let n = n + 1;
+        kinds.push((format!("original {n}"), tunnel(server.clone(), client.clone())));
+        kinds.push((format!("ours, client of original {n}"), tunnel(ours("websocktunnel"), client)));
+        kinds.push((format!("ours, server of original {n}"), tunnel(server, ours("wst-client"))));
     }
     kinds.extend(list("PEER_RATHOLE").into_iter().map(|program| ("rathole".into(), Kind::Rathole(program))));
-    let wanted = |name: &str| only.is_empty() || only.split(';').any(|part| part == name);
-    let stacks = kinds.into_iter().filter(|(name, _)| wanted(name));
-    stacks.map(|(name, kind)| Stack { name, kind, viewer: None, processes: Vec::new() }).collect()
+    kinds.into_iter().map(|(name, kind)| Stack { name, kind }).collect()
 }
 
 async fn wait_for(address: SocketAddr, request: &str) {
@@ -111,65 +124,58 @@ async fn answers(address: SocketAddr, request: &str) -> bool {
 }
 
 impl Stack {
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Whether nothing of it comes from others.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.name.as_str(), "direct" | "ours")
     }
 
-    pub fn viewer_address(&self) -> SocketAddr {
-        self.viewer.expect("a stack that runs")
-    }
-
-    pub fn prefix(&self) -> &'static str {
-        if matches!(self.kind, Kind::Websocktunnel { .. }) { "/bench" } else { "" }
-    }
-
-    pub async fn start(mut self) -> Self {
+    pub async fn start(&self) -> Running {
         let (target_port, port) = (free_port(), free_port());
         let target = SocketAddr::from(([127, 0, 0, 1], target_port));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut this = Command::new(std::env::current_exe().expect("this program's path"));
-        self.processes.push(("target", Process::start(this.args(["target", &target_port.to_string()]))));
+        let mut processes = vec![("target", Process::start(this.args(["target", &target_port.to_string()])))];
         wait_for(target, "/small").await;
-        let viewer = SocketAddr::from(([127, 0, 0, 1], port));
-        match &self.kind {
-            Kind::Direct => {
-                self.viewer = Some(target);
-                return self;
-            }
+        let mut settings = None;
+        let door = match &self.kind {
+            Kind::Direct => Door { address: target, prefix: "" },
             Kind::Websocktunnel { server, client } => {
-                self.processes.push(("server", Process::start(&mut server_command(server, port))));
-                wait_for(viewer, "/__lbheartbeat__").await;
+                processes.push(("server", Process::start(&mut server_command(server, port))));
+                wait_for(address, "/__lbheartbeat__").await;
                 let arguments =
-                    [&format!("http://{viewer}"), "bench", &target_port.to_string(), "--token", &token("bench")];
-                self.processes.push(("client", Process::start(Command::new(client).args(arguments))));
+                    [&format!("http://{address}"), "bench", &target_port.to_string(), "--token", &token("bench")];
+                processes.push(("client", Process::start(Command::new(client).args(arguments))));
+                Door { address, prefix: "/bench" }
             }
             Kind::Rathole(program) => {
-                let control = free_port();
-                let folder = tempfile::tempdir().expect("a folder for rathole").keep();
-                let write = |name: &str, text: String| {
-                    let path = folder.join(name);
-                    std::fs::write(&path, text).expect("rathole's settings");
-                    path
-                };
-                let server = write(
-                    "server.toml",
-                    format!(
-                        "[server]\nbind_addr = \"127.0.0.1:{control}\"\ndefault_token = \"x\"\n[server.services.s]\nbind_addr = \"{viewer}\"\n"
-                    ),
-                );
-                let client = write(
-                    "client.toml",
-                    format!(
-                        "[client]\nremote_addr = \"127.0.0.1:{control}\"\ndefault_token = \"x\"\n[client.services.s]\nlocal_addr = \"{target}\"\n"
-                    ),
-                );
-                self.processes.push(("server", Process::start(Command::new(program).arg("--server").arg(server))));
-                self.processes.push(("client", Process::start(Command::new(program).arg("--client").arg(client))));
+                let folder = tempfile::tempdir().expect("a folder for rathole");
+                let [server, client] = rathole_settings(folder.path(), address, target);
+                processes.push(("server", Process::start(Command::new(program).arg("--server").arg(server))));
+                processes.push(("client", Process::start(Command::new(program).arg("--client").arg(client))));
+                settings = Some(folder);
+                Door { address, prefix: "" }
             }
-        }
-        self.viewer = Some(viewer);
-        wait_for(viewer, &format!("{}/small", self.prefix())).await;
-        self
+        };
+        wait_for(door.address, &format!("{}/small", door.prefix)).await;
+        Running { door, processes, _settings: settings }
     }
+}
+
+fn rathole_settings(folder: &Path, viewers: SocketAddr, target: SocketAddr) -> [PathBuf; 2] {
+    let control = free_port();
+    let texts = [
+        format!(
+            "[server]\nbind_addr = \"127.0.0.1:{control}\"\ndefault_token = \"x\"\n[server.services.s]\nbind_addr = \"{viewers}\"\n"
+        ),
+        format!(
+            "[client]\nremote_addr = \"127.0.0.1:{control}\"\ndefault_token = \"x\"\n[client.services.s]\nlocal_addr = \"{target}\"\n"
+        ),
+    ];
+    let paths = [folder.join("server.toml"), folder.join("client.toml")];
+    for (path, text) in paths.iter().zip(texts) {
+        std::fs::write(path, text).expect("rathole's settings");
+    }
+    paths
 }
 
 pub fn server_command(program: &Path, port: u16) -> Command {

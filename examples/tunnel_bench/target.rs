@@ -10,6 +10,8 @@ use tokio_tungstenite::{WebSocketStream, tungstenite};
 
 /// The size of a download.
 pub const DOWNLOAD: usize = 64 << 20;
+/// The body of every other response.
+pub const SMALL_BODY: &[u8] = b"hello world\n";
 const SMALL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nContent-Type: text/plain\r\n\r\nhello world\n";
 
 pub async fn serve(port: u16) {

@@ -11,6 +11,7 @@
 //! | `frame` | the wire format |
 //! | `state` | the life of one stream, drawn and tabled |
 //! | `buffer`, `stream` | what one stream holds |
+//! | `table` | streams by number |
 //! | `session`, `local`, `transmit` | the session: what the peer does, what we do, what is sent next |
 //! | `keepalive`, `limits`, `violation` | when to ping, what things may cost, which rules there are |
 
@@ -22,6 +23,7 @@ mod local;
 mod session;
 mod state;
 mod stream;
+mod table;
 mod transmit;
 mod violation;
 
@@ -34,4 +36,5 @@ pub use limits::Limits;
 pub use local::{OpenError, ReadOutcome, WriteOutcome};
 pub use session::{Config, Notice, Role, Session};
 pub use state::{Event, State};
+pub(crate) use table::StreamTable;
 pub use violation::Violation;

@@ -5,13 +5,11 @@ use super::{
     limits::Limits,
     state::{Event, State},
     stream::Stream,
+    table::StreamTable,
     violation::Violation,
 };
 use bytes::Bytes;
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Instant,
-};
+use std::{collections::VecDeque, time::Instant};
 
 /// Which end this is: it decides the numbers of the streams that we open, and whether the peer may open any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +51,7 @@ pub enum Notice {
 #[derive(Debug)]
 pub struct Session {
     pub(super) config: Config,
-    pub(super) streams: HashMap<StreamId, Stream>,
+    pub(super) streams: StreamTable<Stream>,
     pub(super) next_id: StreamId,
     pub(super) offered: usize,
     /// Received and unread bytes of all streams.
@@ -76,7 +74,7 @@ impl Session {
         let next_id = if config.role == Role::Server { 0 } else { 1 };
         Self {
             config,
-            streams: HashMap::new(),
+            streams: StreamTable::default(),
             next_id,
             offered: 0,
             buffered: 0,

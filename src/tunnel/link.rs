@@ -1,11 +1,13 @@
 //! A session that runs: the multiplexer behind a lock, its driver, and the handles that others hold.
 
 use super::{driver, stream::MuxStream};
-use crate::mux::{Config, Dialect, GoneReason, Notice, OpenError, ResetReason, Role, Session, StreamId, Violation};
+use crate::mux::{
+    Config, Dialect, GoneReason, Notice, OpenError, ResetReason, Role, Session, StreamId, StreamTable, Violation,
+};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -108,7 +110,7 @@ pub(super) struct StreamWakers {
 
 pub(super) struct Inner {
     pub session: Session,
-    pub wakers: HashMap<StreamId, StreamWakers>,
+    pub wakers: StreamTable<StreamWakers>,
     incoming: VecDeque<StreamId>,
     accept_waker: Option<Waker>,
     pub plan: Plan,
@@ -180,7 +182,7 @@ impl Link {
     pub fn start(io: Box<dyn Transport>, early: Bytes, config: Config) -> Self {
         let inner = Inner {
             session: Session::new(config),
-            wakers: HashMap::new(),
+            wakers: StreamTable::default(),
             incoming: VecDeque::new(),
             accept_waker: None,
             plan: Plan::default(),

@@ -7,14 +7,18 @@ use hyper::{
 use std::net::IpAddr;
 
 /// Fields that mean something for one connection only, whether or not `Connection` names them.
-const HOP_BY_HOP: [HeaderName; 6] = [
+static HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHORIZATION,
+    header::TE,
 ];
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Whether a field is a list that contains `token`, in any case.
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -29,6 +33,10 @@ pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
 
 /// Removes what belongs to the connection that the message came on. `TE: trailers` is said again for the next hop.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have none of them, and this finds out without a search for each.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let trailers = headers.contains_key(header::TE) && has_token(headers, &header::TE, "trailers");
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -43,10 +51,9 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
-    headers.remove(header::TE);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -54,28 +61,25 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Says where a request came from. What an untrusted peer says about that itself is replaced.
 pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, tls: bool, trust_peer: bool) {
-    let for_name = HeaderName::from_static("x-forwarded-for");
-    let (proto_name, host_name) =
-        (HeaderName::from_static("x-forwarded-proto"), HeaderName::from_static("x-forwarded-host"));
     let mut chain = String::new();
     if trust_peer {
-        for value in headers.get_all(&for_name).iter().filter_map(|value| value.to_str().ok()) {
+        for value in headers.get_all(&FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
             chain.push_str(value);
             chain.push_str(", ");
         }
     } else {
-        headers.remove(&proto_name);
-        headers.remove(&host_name);
+        headers.remove(&FORWARDED_PROTO);
+        headers.remove(&FORWARDED_HOST);
         headers.remove(header::FORWARDED);
     }
     chain.push_str(&peer.to_canonical().to_string());
     if let Ok(value) = HeaderValue::from_str(&chain) {
-        headers.insert(for_name, value);
+        headers.insert(&FORWARDED_FOR, value);
     }
     let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
-    headers.entry(proto_name).or_insert(proto);
+    headers.entry(&FORWARDED_PROTO).or_insert(proto);
     if let Some(host) = headers.get(header::HOST).cloned() {
-        headers.entry(host_name).or_insert(host);
+        headers.entry(&FORWARDED_HOST).or_insert(host);
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
     log.event(Level::Debug, "viewer request", &[("tunnel-id", &id), ("remote-addr", &peer.address)]);
     let is_websocket = headers::wants_websocket(request.headers());
     let (mut parts, body) = request.into_parts();
-    rewrite(server, peer, &mut parts, &target);
+    rewrite(server, peer, &mut parts, &target, is_websocket);
     let outcome = if is_websocket {
         count(&server.metrics.viewer_websockets_total);
         websocket::serve(server, &tunnel, Request::from_parts(parts, body)).await
@@ -95,9 +95,8 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
 }
 
 /// Makes a viewer's head the one that the target gets.
-fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str) {
-    let upgrade =
-        headers::wants_websocket(&parts.headers).then(|| parts.headers.get(header::UPGRADE).cloned()).flatten();
+fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str, is_websocket: bool) {
+    let upgrade = is_websocket.then(|| parts.headers.get(header::UPGRADE).cloned()).flatten();
     headers::strip_hop_by_hop(&mut parts.headers);
     parts.headers.remove(wire::ELSEWHERE_HEADER);
     if let Some(upgrade) = upgrade {
