@@ -124,6 +124,28 @@ describe("programs for lua-resty-jwt", function()
         assert.is_true(raw)
     end)
 
+    it("are told why, and not stopped, when their secret function raises", function()
+        local reasons, signed = eval([[
+            local secret = ("s"):rep(32)
+            local function raising(kid)
+                if kid == "known" then error({ reason = "a reason of the program's" }) end
+                return secrets[kid.name]
+            end
+            local reasons = {}
+            for i, kid in ipairs { "known", "unknown" } do
+                local token = resty:sign(secret, { header = { alg = "HS256", kid = kid }, payload = {} })
+                local obj = resty:verify(raising, token)
+                assert(obj.valid == false and obj.verified == false)
+                reasons[i] = obj.reason
+            end
+            local header = { alg = "HS256", kid = "x" }
+            local signed, why = pcall(resty.sign, resty, raising, { header = header, payload = {} })
+            return reasons, not signed and why.reason
+        ]])
+        assert.same({ "a reason of the program's", "internal error" }, reasons)
+        assert.equal("internal error", signed)
+    end)
+
     it("find an encrypted token no better than its claims, and a signed one nowhere in it", function()
         local verdicts = eval([[
             local rsa = { read "RSA_own.pub", read "RSA_own.pem", read "RSA_other.pem" }
