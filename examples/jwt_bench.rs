@@ -100,18 +100,18 @@ fn bench_of(algorithm: Algorithm) -> Bench {
     }
 }
 
-/// Microseconds of one call of each, in turns: the best of 20 spells, for the machine has other things to do.
+/// Microseconds of one call of each, in turns: the best of 100 spells, short ones, for the machine has other things to do.
 fn costs<const N: usize>(patience: Duration, calls: [&dyn Fn(); N]) -> [f64; N] {
     let spell = |call: &dyn Fn()| {
         let (start, mut count) = (Instant::now(), 0u32);
-        while count == 0 || start.elapsed() < patience / 20 {
+        while count == 0 || start.elapsed() < patience / 100 {
             call();
             count += 1;
         }
         start.elapsed().as_secs_f64() * 1e6 / f64::from(count)
     };
     let mut best = [f64::INFINITY; N];
-    for _ in 0..20 {
+    for _ in 0..100 {
         for (cost, call) in best.iter_mut().zip(calls) {
             *cost = cost.min(spell(call));
         }
