@@ -436,12 +436,6 @@ done]]):format(directory)
         assert.equal(0, status, output)
         local verdicts = eval([[
             local dir = a[1]
-            local function read(name)
-                local file = assert(io.open(dir .. "/keys/" .. name))
-                local text = file:read("*a")
-                file:close()
-                return text
-            end
             local function der(name)
                 return (read(name):gsub("%-%-%-%-%-[^\n]+", ""):gsub("%s", ""))
             end

@@ -17,20 +17,11 @@ for ca in trusted rogue; do
     2>/dev/null
 done]]
 
-local READ = [[
-local function read(name)
-    local file = assert(io.open(a[1] .. "/keys/" .. name))
-    local text = file:read("*a")
-    file:close()
-    return text
-end
-]]
-
 describe("programs for lua-resty-jwt", function()
     local running
 
     local function eval(lua, ...)
-        return running:eval(READ .. lua, running.directory, ...)
+        return running:eval(lua, running.directory, ...)
     end
 
     setup(function()

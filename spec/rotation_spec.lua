@@ -19,9 +19,7 @@ local LOCATIONS = [[
     }
     location = /resty {
         content_by_lua_block {
-            local file = assert(io.open(ngx.config.prefix() .. "../keys/all.jwks"))
-            local text = file:read("*a")
-            file:close()
+            local text = read "all.jwks"
             local token = ngx.var.http_authorization
             local function secret(kid)
                 for _, key in ipairs(require("cjson").decode(text).keys) do
@@ -162,12 +160,6 @@ cp own.crt trusted.crt]]):format(running.directory))
         assert.equal(0, status, output)
         local function passed(name)
             return (running:eval([[
-                local function read(name)
-                    local file = assert(io.open(a[1] .. "/keys/" .. name))
-                    local text = file:read("*a")
-                    file:close()
-                    return text
-                end
                 local own = resty.new()
                 own:set_trusted_certs_file(a[1] .. "/keys/trusted.crt")
                 local x5c = { (read(a[2] .. ".crt"):gsub("%-%-%-%-%-[^\n]+", ""):gsub("%s", "")) }

@@ -8,12 +8,18 @@ local http = require "support.http"
 local process = require "support.process"
 local token = require "support.token"
 
--- /eval runs the Lua that it is sent and answers with what it returned, as JSON.
+-- /eval runs the Lua that it is sent and answers with what it returned, as JSON. read() is for the files of keys/.
 local SITE = [[
 init_by_lua_block {
     jwt = require "route_native.jwt"
     resty = require "route_native.resty_jwt"
     validators = require "route_native.resty_jwt_validators"
+    function read(name)
+        local file = assert(io.open(ngx.config.prefix() .. "../keys/" .. name))
+        local text = file:read("*a")
+        file:close()
+        return text
+    end
     INIT
 }
 server {
