@@ -72,8 +72,8 @@ local function make_keys(directory)
     end
 end
 
--- Starts it. options: init (Lua for init_by_lua), locations (nginx configuration), prepare (called with what is
--- returned, before nginx starts).
+-- Starts it. options: init (Lua for init_by_lua), locations (nginx configuration), workers (2), and prepare, which is
+-- called with what is returned, before nginx starts.
 function _M.start(options)
     options = options or {}
     local self = setmetatable({ directory = auth.directory() }, toolkit)
@@ -83,7 +83,7 @@ function _M.start(options)
     end
     local values = { INIT = options.init or "", LOCATIONS = options.locations or "" }
     process.write(self.directory .. "/site.conf", (SITE:gsub("%u%u%u%u+", values)))
-    self.gateway = assert(gateway.start { directory = self.directory, demo = false,
+    self.gateway = assert(gateway.start { directory = self.directory, demo = false, workers = options.workers,
         keys = { signing_public = "/none", payload_private = "/none" },
         env = { SITE = self.directory .. "/site.conf" } })
     self.port = self.gateway.port
