@@ -41,9 +41,11 @@ function _M.read(fields)
     return get
 end
 
--- Ends a request for which there are no keys. Why is for the log alone.
+-- Ends a request for which there are no keys. Why is for the log alone, where nothing else has told it yet.
 function _M.unavailable(why)
-    ngx.log(ngx.ERR, "route_native.auth: ", why)
+    if why then
+        ngx.log(ngx.ERR, "route_native.auth: ", why)
+    end
     return response.unavailable(RETRY_AFTER)
 end
 
