@@ -92,12 +92,18 @@ describe("an authorization server that", function()
             more.kind, more.claims = "jwt", { sub = name }
             assert.equal(200, running:get_bare("/bare", more).status, name)
         end
-        -- Two lengths, or a length and chunks, are two opinions.
-        for _, head in ipairs { "Content-Length: 5\r\nTransfer-Encoding: chunked",
-            "Content-Length: 5\r\nContent-Length: 6",
-            "Transfer-Encoding: gzip, chunked", "Content-Length: -5", "Content-Length: 99999999999999999999" } do
+        -- Two lengths, or a length and chunks, are two opinions: this says "not active" to whoever believes one.
+        local plain, chunks = '{"active":false}', '10\r\n{"active":false}\r\n0\r\n\r\n'
+        for head, body in pairs {
+            ["Content-Length: 16\r\nTransfer-Encoding: chunked"] = chunks,
+            ["Transfer-Encoding: gzip, chunked"] = chunks,
+            ["Transfer-Encoding: chunked"] = chunks:gsub("0\r\n\r\n$", ""),
+            ["Content-Length: 16\r\nContent-Length: 17"] = plain,
+            ["Content-Length: -16"] = plain,
+            ["Content-Length: 17"] = plain,
+        } do
             is_server_error(running:get_bare("/bare", { kind = "bytes",
-                text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" .. head .. "\r\n\r\n" }))
+                text = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" .. head .. "\r\n\r\n" .. body }))
         end
     end)
 

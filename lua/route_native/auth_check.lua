@@ -89,7 +89,7 @@ function _M.run(self)
     end
     if is_ours then
         auth_token.note_reason(trouble)
-        return auth_keys.unavailable()
+        return auth_keys.unavailable("a token could not be checked: " .. trouble)
     end
     if trouble then
         -- An empty token was sent, so it is not missing.

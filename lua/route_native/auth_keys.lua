@@ -43,9 +43,7 @@ end
 
 -- Ends a request for which there are no keys. Why is for the log alone, where nothing else has told it yet.
 function _M.unavailable(why)
-    if why then
-        ngx.log(ngx.ERR, "route_native.auth: ", why)
-    end
+    ngx.log(ngx.ERR, "route_native.auth: ", why)
     return response.unavailable(RETRY_AFTER)
 end
 

@@ -1,0 +1,82 @@
+-- lua-resty-phantom-token's configuration as its tutorial prints it: nothing of ours in it but the addresses.
+
+local cjson = require "cjson.safe"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local phantom = require "support.phantom"
+local process = require "support.process"
+
+local SITE = [[
+lua_shared_dict phantom-token 10m;
+server {
+    server_name localhost;
+    listen 127.0.0.1:%d;
+    location / {
+        root /usr/local/openresty/nginx/html;
+        index index.html index.htm;
+    }
+    location /api {
+        resolver 127.0.0.1:%d;
+        rewrite_by_lua_block {
+            local config = {
+                introspection_endpoint = 'https://curityserver:%d/oauth/v2/oauth-introspect',
+                client_id = 'introspection-client',
+                client_secret = 'Password1',
+                token_cache_seconds = 900,
+                verify_ssl = false
+            }
+            local phantomTokenPlugin = require 'resty.phantom-token'
+            phantomTokenPlugin.run(config)
+        }
+        proxy_pass http://127.0.0.1:$file_service_tcp_port;
+    }
+}
+# What the access log of the specs names.
+server {
+    include runtime/listen.conf;
+    set $endpoint ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+    return 204;
+}
+]]
+
+describe("the reference's configuration", function()
+    local directory, names, server, port, running
+
+    setup(function()
+        directory = process.temporary_directory()
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x "
+            .. "-keyout %s/key -out %s/crt"):format(directory, directory))
+        assert(status == 0, output)
+        names = phantom.serve("/usr/bin/python3 " .. gateway.ROOT .. "/spec/support/dns_server.py",
+            directory .. "/names")
+        server = phantom.serve(("node %s/spec/support/introspection_server.mjs --key %s/key --tls-key %s/key "
+            .. "--tls-cert %s/crt"):format(gateway.ROOT, directory, directory, directory), directory .. "/server")
+        port = process.free_port()
+        process.write(directory .. "/site.conf", SITE:format(port, names.port, server.port))
+        running = assert(gateway.start { env = { SITE = directory .. "/site.conf" } })
+    end)
+    teardown(function()
+        running:stop()
+        process.stop(server.pid)
+        process.stop(names.pid)
+        process.run("rm -rf " .. directory)
+    end)
+
+    local function get(token)
+        return http.request(port, { path = "/api", headers = token and { { "Authorization", "Bearer " .. token } } })
+    end
+
+    it("exchanges a token, asked about by a name and over TLS, and refuses others", function()
+        local token = phantom.token { kind = "jwt", claims = { sub = "reference" } }
+        for _ = 1, 3 do
+            local response = get(token)
+            assert.equal(200, response.status, running:error_log())
+            assert.truthy(cjson.decode(response.body).headers.authorization:find("^Bearer eyJ"))
+        end
+        assert.equal(1, select(2, process.read(server.log):gsub('"method"', "")))
+        for _, refused in ipairs { get(nil), get("unknown") } do
+            assert.same({ 401, '{"code":"unauthorized","message":"Missing, invalid or expired access token"}' },
+                { refused.status, refused.body })
+        end
+    end)
+end)
