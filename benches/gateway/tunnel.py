@@ -37,6 +37,9 @@ CAUSES = {
     "added p50 at low load against the better original": f"{TWO_WAKE_UPS}. {HTTP_TWICE}",
     "requests/s at 16 against the better original": HTTP_TWICE,
     "requests/s at 64 against the better original": HTTP_TWICE,
+    "requests/s at 1 against rathole": HTTP_TWICE,
+    "requests/s at 16 against rathole": HTTP_TWICE,
+    "requests/s at 64 against rathole": HTTP_TWICE,
 }
 
 
