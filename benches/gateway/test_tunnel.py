@@ -34,7 +34,7 @@ class Verdicts(unittest.TestCase):
         self.assertFalse(targets["requests/s at 1 against the better original"].met)
 
     def test_every_cause_belongs_to_a_target_and_is_told_where_it_is_missed(self):
-        stacks = {"direct": [0.5], "ours": [1.0], "original 1": [1.0]}
+        stacks = {"direct": [0.5], "ours": [1.0], "original 1": [1.0], "rathole": [4.0]}
         targets = judged({"figures": figures(**stacks), "idle_bytes": {}})
         for name, cause in tunnel.CAUSES.items():
             self.assertEqual(tunnel.as_json(targets[name])["cause"], cause)
