@@ -41,7 +41,7 @@ function _M.read(fields)
     return get
 end
 
--- Ends a request for which there are no keys. Why is for the log alone, where nothing else has told it yet.
+-- Ends a request for which there are no keys; why is for the log alone.
 function _M.unavailable(why)
     ngx.log(ngx.ERR, "route_native.auth: ", why)
     return response.unavailable(RETRY_AFTER)
