@@ -1,6 +1,7 @@
 """The limits: what openssl and aws-lc need for the RSA alone, and the library against aws-lc (benches/limits.rs)."""
 
 import json
+import os
 import re
 import subprocess
 
@@ -16,8 +17,9 @@ def openssl():
 
 
 def limits(rounds):
-    """What benches/limits.rs measures."""
-    done = subprocess.run(["cargo", "bench", "--quiet", "--bench", "limits", "--", str(rounds)], cwd=ROOT,
+    """What benches/limits.rs measures, of the build that scripts/bench.sh has made."""
+    features = ["--features", os.environ["CARGO_FEATURES"]] if os.environ.get("CARGO_FEATURES") else []
+    done = subprocess.run(["cargo", "bench", "--quiet", *features, "--bench", "limits", "--", str(rounds)], cwd=ROOT,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise Failed(f"benches/limits.rs failed: {done.stderr.strip()}")
