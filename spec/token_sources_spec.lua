@@ -141,6 +141,9 @@ describe("token sources", function()
                 assert.equal(path .. "?a=%2F+b&&c=&d", seen_at(path .. "?a=%2F+b&" .. jwt .. "&&c=&d"))
                 assert.equal(path .. "?a=1&b=?/&my_jwt_token=x", seen_at(path .. "?a=1&b=?/&my_jwt_token=x&" .. jwt))
                 assert.equal(path .. "?z", seen_at(path .. "?" .. jwt .. "&z"))
+                -- What is too short to be a token takes nothing out of the others.
+                assert.equal(path .. "?page=10", seen_at(path .. "?jwt_token=1&page=10",
+                    { { "Authorization", one } }))
                 -- The same token under other names goes no further either.
                 assert.equal(path .. "?x=&y=z", seen_at(("%s?x=%s&%s&y=%sz"):format(path, one, jwt, one)))
             end

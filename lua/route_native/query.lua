@@ -10,6 +10,8 @@ local unescape = ngx.unescape_uri
 local var = ngx.var
 
 local ARGUMENT = "jwt_token"
+-- What is shorter is no token, and may be a piece of anything else.
+local MIN_TOKEN_BYTES = 16
 
 local _M = {}
 
@@ -57,16 +59,17 @@ local function scrub(token)
     scrub_variable(r, "request_uri", uri, find(uri, "?", 1, true), token)
 end
 
--- Takes a token out of the other arguments too: the upstream's URL is in nginx's error log when it cannot be reached.
-local function remove_from(arguments, token)
-    for i, argument in ipairs(arguments) do
-        local at = find(argument, token, 1, true)
-        while at do
-            argument = sub(argument, 1, at - 1) .. sub(argument, at + #token)
-            at = find(argument, token, at, true)
-        end
-        arguments[i] = argument
+-- What is left of a text without a token.
+local function without(text, token)
+    local pieces, from = {}, 1
+    local at = find(text, token, 1, true)
+    while at do
+        pieces[#pieces + 1] = sub(text, from, at - 1)
+        from = at + #token
+        at = find(text, token, from, true)
     end
+    pieces[#pieces + 1] = sub(text, from)
+    return concat(pieces)
 end
 
 -- Takes the argument `name` (in lower case) out of a query and out of nginx's memory. Returns the arguments to pass on
@@ -77,8 +80,11 @@ function _M.extract(query, name)
         -- They are refused together, and one search for each would cost a request of 32 KB a quarter of a second.
         scrub(query)
         return {}, tokens
-    elseif #tokens == 1 and tokens[1] ~= "" then
-        remove_from(kept, tokens[1])
+    elseif #tokens == 1 and #tokens[1] >= MIN_TOKEN_BYTES then
+        -- Out of the other arguments too: the upstream's URL is in nginx's error log when it cannot be reached.
+        for i, argument in ipairs(kept) do
+            kept[i] = without(argument, tokens[1])
+        end
         scrub(tokens[1])
     end
     return kept, tokens
