@@ -28,6 +28,8 @@ init_by_lua_block {
     guards = {
         plain = auth.prepare_check { secret_file = file, token = { "header", "cookie:session", "query:token" },
             headers = { ["X-User"] = "sub" }, strip_token = true },
+        several = auth.prepare_check { secret_file = file, strip_token = true, cors_preflight = true,
+            token = { "header:X-Token", "cookie:session", "cookie:other", "header" } },
         raising = auth.prepare_check { secret_file = file, require = { age = function(age) return age > 17 end } },
     }
 }
@@ -217,6 +219,28 @@ describe("an outsider", function()
         assert.is_true(large == 400 or large == 401 or large == 431, large)
         assert.equal(401, get("/guard/plain?token=" .. forged .. "&a=b").status)
         assert.equal(401, get("/guard/plain?token=" .. token .. "&to%6ben=" .. token).status)
+    end)
+
+    it("leaves no second token to the upstream, wherever it put one", function()
+        local token, second = minted(), minted { sub = "eve" }
+        local function seen(...)
+            local response = get("/guard/several", ...)
+            assert.equal(200, response.status)
+            assert.is_nil(response.body:find(second, 1, true))
+            assert.is_nil(response.body:find(token, 1, true))
+            return cjson.decode(response.body).headers.cookie
+        end
+        assert.is_nil(seen({ "X-Token", token }, { "Cookie", "session=" .. second }))
+        assert.equal("a=1; b=2", seen({ "Cookie", "a=1; other=" .. second .. "; session=" .. token .. "; b=2" }))
+        assert.is_nil(seen({ "Cookie", "session=" .. token }, { "Cookie", "other=" .. second },
+            { "Authorization", "Bearer " .. second }))
+        assert.equal("a=1", seen({ "X-Token", token }, { "Authorization", second }, { "Cookie", "a=1" }))
+        local preflight = running:request { method = "OPTIONS", path = "/guard/several", headers = {
+            { "Origin", "https://o" }, { "Access-Control-Request-Method", "PUT" },
+            { "X-Token", token }, { "Cookie", "session=" .. second },
+        } }
+        assert.equal(200, preflight.status)
+        assert.is_nil(preflight.body:find(token, 1, true) or preflight.body:find(second, 1, true))
     end)
 
     it("cannot speak as somebody else to the upstream, whatever the header is called", function()

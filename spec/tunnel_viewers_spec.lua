@@ -62,6 +62,9 @@ describe("viewers of a tunnel who have to show a token", function()
         assert.is_nil(seen.headers["x-tunnel-authorization"])
         local answer = running:get("/c1/x", { { "Cookie", "a=1; tunnel_viewer=" .. token() .. "; b=2" } })
         assert.same({ 200, "a=1; b=2" }, { answer.status, cjson.decode(answer.body).headers.cookie })
+        -- A token in the header leaves none in the cookie.
+        local both = view("c1", token(), { "Cookie", "a=1; tunnel_viewer=" .. token { tunnel = "*" } })
+        assert.same({ 200, "a=1" }, { both.status, cjson.decode(both.body).headers.cookie })
     end)
 
     it("are refused with one that is no good", function()

@@ -8,7 +8,8 @@
 --                 function }
 --   scope         scopes that the token must have, all of them
 --   headers       claims for the upstream: { ["X-Claim-Sub"] = "sub" }; the client's own are always removed
---   strip_token   whether the upstream is not to see the token; default false. A token in the query is never passed on
+--   strip_token   whether the upstream sees nothing in the places that `token` lists; default false. A token in the
+--                 query is never passed on
 --   cors_preflight  whether a CORS preflight, which never carries a token, goes on without one; default false
 --   realm         what WWW-Authenticate names; default: none
 --
@@ -70,7 +71,10 @@ end
 function _M.run(self)
     local headers = ngx.req.get_headers(0)
     claim_headers.clear(self.headers, headers)
-    local token, source, trouble = auth_token.find(self.sources, headers)
+    local token, trouble = auth_token.find(self.sources, headers)
+    if self.strip then
+        auth_token.remove(self.sources, headers)
+    end
     if self.preflight and is_preflight(headers) then
         return nil
     end
@@ -107,9 +111,6 @@ function _M.run(self)
     end
     if not claim_headers.set(self.headers, claims) then
         return refuse(self, ngx.HTTP_FORBIDDEN, FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
-    end
-    if self.strip then
-        source.remove(headers)
     end
     return claims, header
 end

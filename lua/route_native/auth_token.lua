@@ -71,8 +71,10 @@ local function cookie_source(name)
                     kept[#kept + 1] = text
                 end
             end)
-            if #kept > 0 then
-                ngx.req.set_header("Cookie", table.concat(kept, "; "))
+            -- Another source's cookie is looked for in what is left.
+            headers.cookie = #kept > 0 and table.concat(kept, "; ") or nil
+            if headers.cookie then
+                ngx.req.set_header("Cookie", headers.cookie)
             else
                 ngx.req.clear_header("Cookie")
             end
@@ -122,17 +124,24 @@ function _M.read(fields)
     return sources
 end
 
--- The first source that has a token gives it: the token and its source; nil when none has one, or nil and a reason when
--- there are several in one place. Every source is asked, so that no token in a URL is passed on or logged.
+-- The first source that has a token gives it; nil when none has one, or nil and a reason when there are several in one
+-- place. Every source is asked, so that no token in a URL is passed on or logged.
 function _M.find(sources, headers)
-    local token, from, trouble
+    local token, trouble
     for _, source in ipairs(sources) do
         local found, reason = source.find(headers)
         if (found or reason) and not (token or trouble) then
-            token, from, trouble = found, source, reason
+            token, trouble = found, reason
         end
     end
-    return token, from, trouble
+    return token, trouble
+end
+
+-- Takes the tokens of all sources out of the request: one that was not looked at opens as much as the one that was.
+function _M.remove(sources, headers)
+    for _, source in ipairs(sources) do
+        source.remove(headers)
+    end
 end
 
 -- What the access log may show, where the configuration declares its variables: why a token was refused, and what
