@@ -105,7 +105,8 @@ describe("an outsider", function()
         end
         for _, spellings in ipairs {
             { "admin", "ADMIN", " admin\t", "àdmin", "ａｄｍｉｎ", "ad\194\173min", "admin\0", "\226\128\139admin" },
-            { "7", 7, "７", " 7" },
+            { "7", 7, "７", " 7" }, { "straße", "STRASSE", "straẞe", "strasse" },
+            { "νίκος", "ΝΙΚΟΣ", "νίκοσ", "νικος" }, { "søren", "SØREN", "Soren", "soren" },
         } do
             for i, spelling in ipairs(spellings) do
                 -- The demo backend wants a string, and answers 400 to a number.
