@@ -9,6 +9,7 @@ local process = require "support.process"
 local SITE = [[
 lua_shared_dict tight 1m;
 lua_shared_dict narrow 1m;
+lua_shared_dict formal 1m;
 init_by_lua_block {
     local auth = require "route_native.auth"
     local file = ngx.config.prefix() .. "../keys/jwt_secret"
@@ -46,6 +47,21 @@ server {
     }
     location ~ ^/login/(?<entrance>[a-z]+)$ {
         content_by_lua_block { require("route_native.auth").login(entrances[ngx.var.entrance]) }
+    }
+    location = /undigested {
+        content_by_lua_block {
+            local real, loaded = require "route_native.library", package.loaded
+            local body, limit = require "route_native.login_body", require "route_native.rate_limit"
+            local broken = { rn_login_name_digest = function() return 1 end }
+            loaded["route_native.library"] = setmetatable(broken, { __index = function(_, name) return real[name] end })
+            loaded["route_native.login_body"], loaded["route_native.rate_limit"] = nil, nil
+            local digest = require("route_native.login_body").digest_of("b")
+            local fields = require("route_native.fields").of({ rate_limit = { dict = "formal" } }, "spec")
+            local ticket = require("route_native.rate_limit").read(fields):count("b")
+            loaded["route_native.library"] = real
+            loaded["route_native.login_body"], loaded["route_native.rate_limit"] = body, limit
+            ngx.print(tostring(digest), " ", ticket[2])
+        }
     }
     location = /counted { content_by_lua_block { ngx.print(#ngx.shared.narrow:get_keys(0)) } }
     location = /authenticate { internal; proxy_pass http://$auth_backend/login; }
@@ -132,6 +148,10 @@ describe("an outsider", function()
         for _, body in ipairs(two) do
             assert.equal(400, status_of("/login/names", body), body:sub(1, 80))
         end
+    end)
+
+    it("is counted with the nameless when a name has no digest, and not under the name before", function()
+        assert.equal("nil n:", http.request(running.port, { path = "/undigested" }).body)
     end)
 
     it("who names nobody is counted with all others who do", function()

@@ -42,10 +42,9 @@ function _M.read(most_bytes)
     return body or ""
 end
 
--- Stands for a name and for all that may be taken for it.
+-- Stands for a name and for all that may be taken for it; nil when there is none, as nothing may stand for two names.
 function _M.digest_of(name)
-    library.rn_login_name_digest(name, #name, digest)
-    return ffi.string(digest, DIGEST_BYTES)
+    return library.rn_login_name_digest(name, #name, digest) == 0 and ffi.string(digest, DIGEST_BYTES) or nil
 end
 
 -- The value under a name, or nil and whether several fields may be taken for it, or are too many to look at.
@@ -56,7 +55,7 @@ local function field_of(fields, name)
         count = count + 1
         if count > MOST_FIELDS then
             return nil, true
-        elseif type(field) == "string" and _M.digest_of((gsub(field, "[ .]", "_"))) == wanted then
+        elseif wanted and type(field) == "string" and _M.digest_of((gsub(field, "[ .]", "_"))) == wanted then
             found, matches = value, matches + 1
         end
     end

@@ -44,9 +44,10 @@ end
 -- What an attempt is counted under, with the most that each may reach. Attempts that name nobody count together: the
 -- backend may know better whom they name.
 local function counters_of(self, user)
+    local digest = user and digest_of(user)
     return {
         { "a:" .. address(), self.per_address },
-        user and { "u:" .. digest_of(user), self.per_user } or { "n:", self.per_address },
+        digest and { "u:" .. digest, self.per_user } or { "n:", self.per_address },
     }
 end
 
