@@ -15,7 +15,7 @@
 -- | status  | when                                                                       |
 -- |---------|----------------------------------------------------------------------------|
 -- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
--- | 400     | the body could be read in two ways, such as one that names the user twice  |
+-- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says |
 -- | 405     | not a POST                                                                 |
 -- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
 -- | 429     | too many failed attempts; Retry-After says when to come back                |
@@ -36,7 +36,7 @@ local ngx = ngx
 -- The first lua-nginx-module whose subrequests work over HTTP/2.
 local SUBREQUESTS_OVER_HTTP2 = 10028
 local MESSAGES = {
-    [400] = '{"code":"bad_request","message":"The body cannot be read, or names the user twice"}\n',
+    [400] = '{"code":"bad_request","message":"The body is not of its type, or names the user twice"}\n',
     [405] = '{"code":"method_not_allowed","message":"Log in with POST"}\n',
     [411] = '{"code":"length_required","message":"The length of the body is not known"}\n',
     [413] = '{"code":"body_too_large","message":"The body is too large"}\n',
@@ -175,7 +175,7 @@ function _M.run(self)
         return refuse(status)
     end
     local user
-    user, status = login_body.user(body, self.user_field)
+    user, status = login_body.user(body, self.user_field, ngx.req.get_headers(0)["content-type"])
     if status then
         return refuse(status)
     end
