@@ -7,6 +7,7 @@ local http = require "support.http"
 local mint = require "support.token"
 local phantom = require "support.phantom"
 local process = require "support.process"
+local gettime = require("socket").gettime
 
 local TOGETHER = 100
 local JSON = "application/json"
@@ -86,6 +87,7 @@ local FAULTS = {
     sends_10_MB = { { kind = "large", bytes = 10 * 1024 * 1024 }, "server_answer_invalid" },
     sends_10_MB_in_chunks = { { kind = "large", bytes = 10 * 1024 * 1024, chunked = true }, "server_answer_invalid" },
     hangs = { { kind = "hang" }, "server_unreachable" },
+    stalls_in_its_body = { { kind = "stalled_body" }, "server_answer_invalid" },
     sends_headers_slowly = { { kind = "slow_headers" }, "server_unreachable" },
 }
 
@@ -144,6 +146,8 @@ describe("a JWK Set by URL", function()
             uploaded = { url = published { of = "uploaded" } },
             patient = { url = published { of = "patient" }, cooldown = 60 },
             bounded = { url = published { of = "bounded", fails_if = down }, cooldown = 1, max_age = 1, stale = 1 },
+            late = { url = published { of = "late", fails_if = down .. "_late", fails_after = directory .. "/given_up" },
+                cooldown = 1, max_age = 1, stale = 1 },
             lasting = { url = published { of = "lasting", fails_if = down }, cooldown = 1, max_age = 1 },
             many = { url = published { file = directory .. "/many.json" } },
             stopped = { url = ("http://127.0.0.1:%d/"):format(process.free_port()) },
@@ -296,6 +300,37 @@ describe("a JWK Set by URL", function()
         assert.truthy(asked("bounded") <= before + 1)
         os.remove(directory .. "/down")
         process.wait_until("it was fetched again", function() return get("bounded", tokens.one).status == 200 end)
+    end)
+
+    it("is gone for a request that waited beyond its time for a newer one", function()
+        assert.equal(200, get("late", tokens.one).status)
+        local fetched, connections = gettime(), {}
+        local function start()
+            local connection = http.connect(running.port)
+            http.send(connection, { path = "/guarded/late",
+                headers = { { "Authorization", "Bearer " .. tokens.one } } })
+            connections[#connections + 1] = connection
+        end
+        process.write(directory .. "/down_late", "")
+        process.wait_until("a request waited for newer keys", function()
+            start()
+            return asked("late") > 1
+        end)
+        process.wait_until("the keys were too old", function() return gettime() > fetched + 2.1 end)
+        local answered = #connections
+        for _ = 1, 12 do
+            start()
+        end
+        process.wait_until("the others waited too", function()
+            return tonumber(running:get("/status").body:match("Writing: (%d+)")) > 12
+        end)
+        process.write(directory .. "/given_up", "")
+        for i, connection in ipairs(connections) do
+            local status = http.read_response(connection).status
+            assert.truthy(status == 503 or i <= answered and status == 200, status)
+            connection:close()
+        end
+        assert.is_nil(running:error_log():find("attempt to", 1, true))
     end)
 
     it("is a 503 within seconds, whatever the server does instead, and no token is in a log", function()

@@ -87,6 +87,12 @@ local function last_status(self, dict)
     return dict:get(self.id .. "asked")
 end
 
+-- The same, when it is a failure.
+local function failed_status(self, dict)
+    local status = last_status(self, dict)
+    return status ~= OK and status or nil
+end
+
 local function work(self, dict)
     local text, keys, sentence = fetch(self)
     local status = text and OK or keys
@@ -113,8 +119,8 @@ local function ask(self, dict)
         if self.keys and self.fetched ~= before then
             return tostring(OK)
         end
-        local status = last_status(self, dict)
-        return status and status ~= OK and tostring(status) or nil
+        local status = failed_status(self, dict)
+        return status and tostring(status)
     end
     local outcome = flight.run(dict, self.id, find, function() return work(self, dict) end)
     return tonumber(outcome or reason.SERVER_UNREACHABLE)
@@ -153,11 +159,11 @@ local function look(self)
         if age >= self.max_age then
             renew_early(self, dict)
         end
-        return OK
+        -- While this one waited, another request may have found them too old.
+        return self.keys and OK or failed_status(self, dict) or reason.SERVER_UNREACHABLE
     end
     self.keys, self.text = nil, nil
-    local last = last_status(self, dict)
-    return last and last ~= OK and last or ask(self, dict)
+    return failed_status(self, dict) or ask(self, dict)
 end
 
 -- The handle for the library, or nil and the status.

@@ -3,11 +3,11 @@
 //   introspection_server.mjs --key PRIVATE_PEM [--tls-cert FILE --tls-key FILE]
 //
 //   kind: jwt (signed claims, as the phantom token pattern's own server answers), unsigned_answer (RFC 7662 JSON),
-//         signed_answer (RFC 9701), inactive (204), raw (status, headers, body), hang, slow_headers, truncated, garbage,
-//         large (bytes, chunked), bytes (text: the answer as it is)
+//         signed_answer (RFC 9701), inactive (204), raw (status, headers, body), hang, slow_headers, slow_body,
+//         stalled_body, truncated, garbage, large (bytes, chunked), bytes (text: the answer as it is)
 //   chunked, until_close, interim: how an answer of jwt, unsigned_answer and signed_answer is sent
 //   headers: more response headers        fill: bytes that the claims are padded with        hold: a path; the answer waits until that file exists
-//   fails_if: a path; once that file exists the answer is a 500
+//   fails_if: a path; once that file exists the answer is a 500       fails_after: a path; the 500 waits for that file
 //   file: a path; the body is what that file holds
 //
 // What is no form, such as the question for a JWK Set, brings its token in the query: /?token=…
@@ -58,6 +58,13 @@ const kinds = {
     const timer = setInterval(() => socket.write('X-Slow: 1\r\n'), 100);
     socket.on('close', () => clearInterval(timer));
   },
+  slow_body: (wanted, response) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': 4000 }).write('{');
+    const timer = setInterval(() => response.write(' '), 100);
+    response.socket.on('close', () => clearInterval(timer));
+  },
+  stalled_body: (wanted, response) =>
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': 4000 }).write('{'),
   bytes: (wanted, response) => response.socket.end(wanted.text),
   truncated: (wanted, response) => {
     response.writeHead(200, { 'content-type': 'application/jwt', 'content-length': 4000 });
@@ -93,7 +100,10 @@ function answer(request, response) {
       connection: request.socket.remotePort }));
     const query = request.url.split('?')[1];
     const wanted = directive(new URLSearchParams(body || query).get('token'));
-    if (wanted.fails_if && existsSync(wanted.fails_if)) wanted.kind = 'failure';
+    if (wanted.fails_if && existsSync(wanted.fails_if)) {
+      wanted.kind = 'failure';
+      wanted.hold = wanted.fails_after ?? wanted.hold;
+    }
     if (wanted.file) wanted.body = readFileSync(wanted.file);
     if (wanted.fill) wanted.claims.fill = 'x'.repeat(wanted.fill);
     whenReleased(wanted.hold, () => kinds[wanted.kind](wanted, response));
