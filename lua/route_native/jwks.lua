@@ -155,7 +155,7 @@ local function look(self)
     take(self, dict)
     local age = now() - self.fetched
     if self.keys and age < self.max_age + self.stale then
-        self.look_at = now() + LOOK_SECONDS
+        self.look_at = math.min(now() + LOOK_SECONDS, self.fetched + self.max_age + self.stale)
         if age >= self.max_age then
             renew_early(self, dict)
         end
