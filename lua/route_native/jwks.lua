@@ -225,7 +225,8 @@ local function make(values)
     return known[id]
 end
 
--- Keys from a table of settings. A mistake is an error of one sentence.
+-- Keys from a table of settings. A mistake is an error of one sentence. `may_lack_dictionary`: a missing dictionary is
+-- none, because the caller says so itself in each request.
 --
 --   url         where the set is: http or https
 --   cooldown    seconds between two questions about keys that are not there; default 30
@@ -234,7 +235,7 @@ end
 --   verify_ssl  whether the server's certificate is checked; default true
 --   upstream    an upstream block to connect to, for connections that are kept; name and certificate stay the URL's
 --   cache_name  the lua_shared_dict; default "route_native_jwks"
-function _M.new(config)
+function _M.new(config, may_lack_dictionary)
     local fields = fields_of(config, "route_native.jwt: jwks()")
     local text = fields:text("url", ".", "a URL") or fields:fail('the field "url" is needed')
     local url, sentence = outbound.parse_url(text)
@@ -251,7 +252,7 @@ function _M.new(config)
         cache_name = fields:text("cache_name", ".", "a name", "route_native_jwks"),
     }
     fields:finish()
-    if not ngx.shared[values.cache_name] then
+    if not may_lack_dictionary and not ngx.shared[values.cache_name] then
         fields:fail("lua_shared_dict " .. values.cache_name .. " is missing")
     end
     return make(values)

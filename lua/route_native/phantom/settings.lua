@@ -225,10 +225,11 @@ local function published_keys(values, endpoint)
         mistake("verify_key %s", sentence)
     end
     local is_same_server = parsed.scheme == endpoint.scheme and parsed.authority == endpoint.authority
-    return jwks.new {
+    local config = {
         url = url, verify_ssl = values.verify_ssl, cache_name = values.cache_name,
         upstream = is_same_server and values.upstream or nil,
     }
+    return jwks.new(config, true)
 end
 
 local function compile(given)
