@@ -28,7 +28,8 @@ describe("phantom tokens", function()
             listen = ("listen 127.0.0.1:%d http2;"):format(http2_port),
             bare = function() return { bare = {}, bare_upstream = { upstream = "kept" } } end,
             functions = { execute = "execute" },
-            includes = { variable = PROXY, variable_headers = PROXY, variable_pass = PROXY, variable_write = PROXY },
+            includes = { variable = PROXY, variable_headers = PROXY, variable_pass = PROXY, variable_write = PROXY,
+                variable_answer = PROXY, variable_missing = PROXY },
             locations = function(self)
                 local json = { signing_key = self.key, signing_key_id = "gateway-1", token_cache_seconds = 7 }
                 return {
@@ -45,8 +46,11 @@ describe("phantom tokens", function()
                     variable_headers = { claim_headers = { ["X-Subject"] = "sub" } },
                     variable_pass = { preflight = "pass" },
                     variable_write = { scope = "write" },
+                    variable_answer = { preflight = "answer" },
+                    variable_missing = { client_secret = phantom.ABSENT },
                     named = { cache_name = "other-name" },
                     nameless = { cache_name = "no-such-dictionary" },
+                    nameless_keys = { cache_name = "no-such-dictionary", verify_key = "http://127.0.0.1:1/" },
                     other = { client_id = "another-client" },
                     answer = { preflight = "answer", trusted_web_origins = { ORIGIN } },
                     pass = { preflight = "pass" },
@@ -79,6 +83,14 @@ describe("phantom tokens", function()
     local function api_saw(response)
         assert.equal(200, response.status, response.body)
         return cjson.decode(response.body).headers
+    end
+
+    -- nginx writes its line after the answer.
+    local function is_logged(path, cache, reason)
+        process.wait_until(("the log's last line of %s said %q and %q"):format(path, cache, reason), function()
+            local entry = running.gate:logged(path)
+            return entry.cache == cache and entry.reason == reason
+        end)
     end
 
     describe("the exchange", function()
@@ -120,7 +132,7 @@ describe("phantom tokens", function()
                 local seen = api_saw(running:get("/variable", directive))
                 assert.equal("by variable", payload_of(seen.authorization).sub)
             end
-            assert.equal("hit", running.gate:logged("/variable").cache)
+            is_logged("/variable", "hit", "")
             -- The client's own header is untouched, and does not go on.
             local seen = api_saw(running:get("/variable_headers", directive, { ["X-Subject"] = "me" }))
             assert.same({ "by variable", nil }, { seen["x-subject"], seen.authorization })
@@ -128,9 +140,9 @@ describe("phantom tokens", function()
             local preflight = running.gate:request { method = "OPTIONS", path = "/variable_pass", headers = {
                 { "Origin", ORIGIN }, { "Access-Control-Request-Method", "PUT" }, { "Authorization", "Bearer x" } } }
             assert.is_nil(api_saw(preflight).authorization)
+            is_logged("/variable_pass", "", "")
             is_unauthorized(running:get("/variable"))
-            local entry = running.gate:logged("/variable")
-            assert.same({ "", "token_missing" }, { entry.cache, entry.reason })
+            is_logged("/variable", "", "token_missing")
             is_unauthorized(running:get("/variable", { kind = "inactive" }))
             -- Other locations go on as before.
             assert.equal("by variable", payload_of(api_saw(running:get("/api", directive)).authorization).sub)
@@ -189,7 +201,7 @@ describe("phantom tokens", function()
             local claims = { iss = "https://as.example", aud = "api" }
             api_saw(running:get("/audience", { kind = "jwt", claims = claims }))
             is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = claims.iss, aud = "x" } }))
-            assert.equal("audience_not_allowed", running.gate:logged("/audience").reason)
+            is_logged("/audience", "miss", "audience_not_allowed")
             is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = "https://x", aud = "api" } }))
             is_server_error(running:get("/audience", { kind = "jwt", claims = { aud = "api" } }))
         end)
@@ -262,6 +274,8 @@ describe("phantom tokens", function()
             assert.is_nil(api_saw(preflight("/pass", ORIGIN)).authorization)
             is_unauthorized(preflight("/api", ORIGIN))
             is_unauthorized(running.gate:request { method = "OPTIONS", path = "/answer" })
+            assert.equal(204, preflight("/variable_answer", ORIGIN).status)
+            is_logged("/variable_answer", "", "")
         end)
     end)
 
@@ -278,6 +292,8 @@ describe("phantom tokens", function()
                 assert.equal(500, running:get("/" .. path, "x").status)
                 assert.truthy(running.gate:error_log():find("phantom_token: " .. sentence, 1, true), sentence)
             end
+            assert.equal(500, running:get("/variable_missing", "x").status)
+            is_logged("/variable_missing", "", "")
         end)
 
         it("has its own part of the cache", function()
@@ -290,8 +306,12 @@ describe("phantom tokens", function()
         end)
 
         it("without its dictionary answers 503 and says why", function()
-            is_server_error(running:get("/nameless", "x"))
-            assert.truthy(running.gate:error_log():find("lua_shared_dict no-such-dictionary is missing", 1, true))
+            for _, path in ipairs { "/nameless", "/nameless_keys" } do
+                local before = #running.gate:error_log()
+                is_server_error(running:get(path, "x"))
+                local _, lines = running.gate:error_log():sub(before + 1):gsub("dict no%-such%-dictionary is missing", "")
+                assert.equal(1, lines, path)
+            end
         end)
 
         it("works as it stands, without phantom_token.conf, and asks the same", function()

@@ -249,6 +249,7 @@ local function check(settings, key, token)
 end
 
 local function preflight(settings)
+    note("route_cache", "")
     if settings.preflight == "pass" then
         return clear(settings)
     end
@@ -258,8 +259,11 @@ end
 -- Exchanges the request's opaque token for what the API receives, or ends the request.
 -- For the rewrite and access phases; `config` may be made anew for each request.
 function _M.run(config)
-    local settings = settings_of(config)
-    if settings.preflight and answer.is_preflight() then
+    local settings, mistake = settings_of(config)
+    if not settings then
+        note("route_cache", "")
+        error(mistake, 2)
+    elseif settings.preflight and answer.is_preflight() then
         return preflight(settings)
     end
     local r = current()
@@ -282,7 +286,10 @@ _M.execute = _M.run
 -- Checks a configuration and reads its keys, in init_by_lua: nginx then refuses to start with a mistake, and the keys
 -- may be readable for root alone.
 function _M.prepare(config)
-    settings_of(config)
+    local settings, mistake = settings_of(config)
+    if not settings then
+        error(mistake, 2)
+    end
 end
 
 return _M

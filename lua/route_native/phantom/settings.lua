@@ -339,10 +339,10 @@ local function compiled(config)
     return settings
 end
 
--- The settings of a configuration table. A mistake is an error of one sentence.
+-- The settings of a configuration table; nil and a sentence when there is a mistake in it.
 function _M.of(config)
     if type(config) ~= "table" then
-        error("route_native: phantom_token: run() takes a table", 3)
+        return nil, "route_native: phantom_token: run() takes a table"
     end
     local entry = known[config.introspection_endpoint or ""]
     if entry and same(entry.given, config) then
@@ -350,7 +350,7 @@ function _M.of(config)
     end
     local ok, settings = pcall(compiled, config)
     if not ok then
-        error(settings, 3)
+        return nil, settings
     end
     return settings
 end
