@@ -112,11 +112,12 @@ describe("an authorization server that", function()
         is_server_error(running:get_bare("/bare_stopped", "opaque"))
     end)
 
-    it("hangs, sends its headers slowly or has no address is a 503 within seconds", function()
+    it("hangs, sends its headers or its body slowly, or has no address is a 503 within seconds", function()
         local connections = {}
         for path, directive in pairs { ["/api"] = { kind = "hang" }, ["/api?"] = { kind = "slow_headers" },
             ["/unresolved"] = { kind = "inactive" }, ["/bare"] = { kind = "hang" },
-            ["/bare?"] = { kind = "slow_headers" } } do
+            ["/bare?"] = { kind = "slow_headers" }, ["/bare??"] = { kind = "slow_body" },
+            ["/api??"] = { kind = "stalled_body" } } do
             local connection = http.connect(path:find("bare") and running.bare_port or running.gate.port)
             http.send(connection, { path = path,
                 headers = { { "Authorization", "Bearer " .. phantom.token(directive) } } })
@@ -201,8 +202,16 @@ describe("an authorization server that", function()
                 tls = certificate,
                 env = { ROUTE_CA_FILE = certificate.cert },
                 http = function(self)
-                    return ("upstream kept { server 127.0.0.1:%d; keepalive 4; }\nlua_ssl_trusted_certificate %s;")
-                        :format(self.server.port, certificate.cert)
+                    return ([[
+                        upstream kept { server 127.0.0.1:%d; keepalive 4; }
+                        lua_ssl_trusted_certificate %s;
+                        init_by_lua_block {
+                            require("route_native.phantom_token").prepare {
+                                introspection_endpoint = "https://localhost:%d/introspect", upstream = "kept",
+                                client_id = "x", client_secret = "x",
+                            }
+                        }
+                    ]]):format(self.server.port, certificate.cert, self.server.port)
                 end,
                 bare = function(self)
                     local port = self.server.port
@@ -224,6 +233,10 @@ describe("an authorization server that", function()
                         misnamed = { introspection_endpoint = hosts.other },
                         unverified = { introspection_endpoint = hosts.other, verify_ssl = false },
                         kept = { introspection_endpoint = hosts.named, upstream = "kept" },
+                        kept_unverified = { introspection_endpoint = hosts.named, upstream = "kept",
+                            verify_ssl = false },
+                        kept_other = { introspection_endpoint = hosts.other, upstream = "Kept" },
+                        kept_plain = { introspection_endpoint = hosts.named:gsub("https", "http"), upstream = "kept" },
                     }
                 end,
             }
@@ -247,6 +260,18 @@ describe("an authorization server that", function()
             assert.equal(asked + 1, #secure:asked())
             assert.equal(200, secure:get_bare("/unverified", directive).status)
             logs_hold_no_secret(secure.gate)
+        end)
+
+        it("shares its upstream block with no other use, whose connections nobody may have checked", function()
+            assert.equal(200, secure:get("/kept", { kind = "jwt", claims = { sub = "own" } }).status)
+            local before = #secure:asked()
+            for _, path in ipairs { "/kept_unverified", "/kept_other", "/kept_plain" } do
+                local logged = #secure.gate:error_log()
+                assert.equal(500, secure:get(path, { kind = "jwt", claims = { sub = "own" } }).status, path)
+                assert.truthy(secure.gate:error_log():sub(logged + 1):lower():find("phantom_token: upstream kept is "
+                    .. "in use already for https://localhost with verify_ssl = true", 1, true), path)
+            end
+            assert.equal(before, #secure:asked())
         end)
 
         it("is asked over kept connections through an upstream block, under its own name", function()

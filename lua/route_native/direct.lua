@@ -135,8 +135,8 @@ end
 
 -- Asks. Returns { status, headers, body }, or nil, a sentence, and whether that is about the answer and not about the
 -- way to it.
-function _M.ask(target, verify, body, max_bytes)
-    local socket, trouble = connect(target.url, verify)
+function _M.ask(target, body, max_bytes)
+    local socket, trouble = connect(target.url, target.verify_ssl)
     if not socket then
         return nil, UNREACHABLE .. ": " .. tostring(trouble)
     end

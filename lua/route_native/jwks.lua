@@ -39,7 +39,7 @@ end
 
 -- Asks the server. Returns the text and the keys in it, or nil, the reason's status and a sentence.
 local function fetch(self)
-    local answer, sentence, trouble = outbound.ask(self.target, self.verify_ssl)
+    local answer, sentence, trouble = outbound.ask(self.target)
     if not answer then
         return nil, trouble, sentence
     elseif answer.status ~= 200 then
@@ -200,7 +200,7 @@ end
 local known, known_count = {}, 0
 
 -- Makes keys from checked values: url (from outbound.parse_url), cooldown, max_age, stale, verify_ssl, upstream and
--- cache_name. The same values give the same keys.
+-- cache_name. The same values give the same keys. Returns nil and a sentence when the upstream block is in use.
 local function make(values)
     local url = values.url
     local parts = { url.text, values.cooldown, values.max_age, values.stale, tostring(values.verify_ssl),
@@ -212,12 +212,16 @@ local function make(values)
     if known_count >= MAX_KNOWN then
         known, known_count = {}, 0
     end
+    local target, sentence = outbound.target { url = url, upstream = values.upstream, verify_ssl = values.verify_ssl,
+        accept = ACCEPT }
+    if not target then
+        return nil, sentence
+    end
     local self = setmetatable({
         id = id,
         -- What logs may say: a query could hold anything.
         name = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*"),
-        target = outbound.target { url = url, upstream = values.upstream, accept = ACCEPT },
-        verify_ssl = values.verify_ssl, cache_name = values.cache_name,
+        target = target, cache_name = values.cache_name,
         cooldown = values.cooldown, max_age = values.max_age, stale = values.stale,
         fetched = 0, look_at = 0,
     }, published)
@@ -255,7 +259,9 @@ function _M.new(config, may_lack_dictionary)
     if not may_lack_dictionary and not ngx.shared[values.cache_name] then
         fields:fail("lua_shared_dict " .. values.cache_name .. " is missing")
     end
-    return make(values)
+    local keys
+    keys, sentence = make(values)
+    return keys or fields:fail(sentence)
 end
 
 return _M

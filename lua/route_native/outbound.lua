@@ -57,10 +57,33 @@ local function address(url, upstream)
     return url.port == "" and host or host .. ":" .. url.port
 end
 
--- Makes a target of { url (from parse_url), upstream, accept, content_type, authorization }, once for each
--- configuration: with the variables that carry a question to its location.
+-- What each upstream block is used for, by its name.
+local uses = {}
+
+-- nginx finds a kept connection by its address alone. One that was opened without TLS, under another name or without a
+-- look at the certificate must never carry a question that counts on them. Returns nil and a sentence for a second use.
+local function reserve(upstream, url, verify_ssl)
+    local name = upstream:lower()
+    local use = ("%s://%s with verify_ssl = %s"):format(url.scheme, url.host, tostring(verify_ssl))
+    uses[name] = uses[name] or use
+    if uses[name] ~= use then
+        return nil, ("upstream %s is in use already for %s, and cannot be for %s: give this an upstream block of its own")
+            :format(upstream, uses[name], use)
+    end
+    return true
+end
+
+-- Makes a target of { url (from parse_url), upstream, verify_ssl, accept, content_type, authorization }, once for each
+-- configuration: with the variables that carry a question to its location. Returns nil and a sentence when its
+-- upstream block is in use for something else.
 function _M.target(target)
     local url = target.url
+    if target.upstream then
+        local ok, sentence = reserve(target.upstream, url, target.verify_ssl)
+        if not ok then
+            return nil, sentence
+        end
+    end
     target.variables = {
         route_outbound_url = url.scheme .. "://" .. address(url, target.upstream) .. url.rest,
         route_outbound_host = url.authority,
@@ -108,8 +131,8 @@ local function headers_of(answer)
     return headers
 end
 
-local function ask_directly(target, verify, body)
-    local answer, sentence, is_answers_fault = direct.ask(target, verify, body, MAX_BYTES)
+local function ask_directly(target, body)
+    local answer, sentence, is_answers_fault = direct.ask(target, body, MAX_BYTES)
     if answer then
         return answer
     end
@@ -118,15 +141,15 @@ end
 
 -- Asks. Returns { status, headers, body } with lower-case names of headers, or nil, a sentence and the reason. With a
 -- body the question is a POST.
-function _M.ask(target, verify, body)
+function _M.ask(target, body)
     local possible, sentence = _M.possible(target)
     if not possible then
         return nil, sentence, reason.SETTING_INVALID
     elseif not is_included() then
-        return ask_directly(target, verify, body)
+        return ask_directly(target, body)
     end
     local seen = {}
-    local answer = capture(verify and VERIFIED or UNVERIFIED, {
+    local answer = capture(target.verify_ssl and VERIFIED or UNVERIFIED, {
         method = body and ngx.HTTP_POST or ngx.HTTP_GET,
         body = body,
         vars = target.variables,

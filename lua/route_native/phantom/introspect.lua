@@ -94,7 +94,7 @@ local WRONG = {
 -- Returns { scope, forward, seconds, left } of an active token: what the API receives, how long that may be kept, how
 -- long it holds at all. Else nil and the reason: a token's (100s) or the server's (300s).
 function _M.ask(settings, token)
-    local answer, sentence, trouble = outbound.ask(settings.outbound, settings.verify_ssl,
+    local answer, sentence, trouble = outbound.ask(settings.outbound,
         "token=" .. ngx.escape_uri(token) .. "&token_type_hint=access_token")
     if not answer then
         complain(settings, sentence)

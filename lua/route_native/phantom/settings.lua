@@ -253,10 +253,13 @@ local function compile(given)
     -- Whether an active token is one, without a look at its scope, and its JWT what goes on.
     values.is_plain = not values.scopes and not values.claim_headers
     values.origins = origins_of(values.trusted_web_origins)
-    values.outbound = outbound.target {
-        url = url, upstream = values.upstream, accept = ACCEPT,
+    values.outbound, sentence = outbound.target {
+        url = url, upstream = values.upstream, verify_ssl = values.verify_ssl, accept = ACCEPT,
         content_type = "application/x-www-form-urlencoded", authorization = basic(values),
     }
+    if not values.outbound then
+        mistake("%s", sentence)
+    end
     -- What logs may say of the endpoint: a query could hold anything.
     values.endpoint = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*")
     return values
