@@ -13,6 +13,15 @@ describe("the cache of phantom tokens", function()
         running = phantom.start {
             listen = [[
                 location = /status { stub_status; }
+                location = /slow {
+                    content_by_lua_block {
+                        local dict = ngx.shared["other-name"]
+                        ngx.print(require("route_native.flight").run(dict, "slow", function() end, function()
+                            ngx.sleep(4)
+                            return "question " .. dict:incr("questions", 1, 0), false
+                        end))
+                    }
+                }
                 location = /garbage {
                     set $route_token ""; set $route_reason "";
                     include phantom_proxy.conf;
@@ -175,6 +184,18 @@ describe("the cache of phantom tokens", function()
             assert.equal(1, count)
         end)
     end
+
+    it("waits for a question that takes longer than a lock lives, and asks none of its own", function()
+        local connections = {}
+        for i = 1, 4 do
+            connections[i] = http.connect(running.gate.port)
+            http.send(connections[i], { path = "/slow" })
+        end
+        for _, connection in ipairs(connections) do
+            assert.equal("question 1", http.read_response(connection).body)
+            connection:close()
+        end
+    end)
 
     it("waits a bounded time for a worker that died while it asked", function()
         local hold = running.directory .. "/dead"

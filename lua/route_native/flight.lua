@@ -1,14 +1,16 @@
 -- Single flight: of all the requests, in all workers, that need one thing at once, one does the work.
 --
 -- A lock in the dictionary says that the work is being done, under an id of its own. The others look again at short
--- intervals: for what they need, or for the outcome that the work left under that id. A holder that died leaves a lock
--- that expires, and the next one takes over.
+-- intervals: for what they need, or for the outcome that the work left under that id. Beside the work runs a heartbeat
+-- that prolongs the lock: work may be slow, while a holder that died leaves a lock that soon expires, and the next one
+-- takes over.
 
 local ngx = ngx
 local now, sleep = ngx.now, ngx.sleep
+local spawn, kill = ngx.thread.spawn, ngx.thread.kill
 
--- How long a lock outlives its holder, and how long anybody waits, in seconds.
-local LOCK_SECONDS, WAIT_SECONDS = 8, 16
+-- How long a lock outlives its holder, how often a living one prolongs it, and how long anybody waits, in seconds.
+local LOCK_SECONDS, BEAT_SECONDS, WAIT_SECONDS = 3, 1, 20
 -- How long an outcome lies ready for those who wait, in seconds.
 local OUTCOME_SECONDS = 2
 -- Between two looks, in seconds: from the first to the last.
@@ -23,13 +25,28 @@ local function new_id()
     return ngx.worker.pid() .. "/" .. now() .. "/" .. count
 end
 
+-- Prolongs the lock for as long as the request lives and has it.
+local function beat(dict, lock, id)
+    repeat
+        sleep(BEAT_SECONDS)
+    until dict:get(lock) ~= id or not dict:expire(lock, LOCK_SECONDS)
+end
+
+-- Calls work() beside a heartbeat. A request that ends before its time ends both.
+local function call(work, dict, lock, id)
+    local heart = spawn(beat, dict, lock, id)
+    local ok, outcome, kept = pcall(work)
+    kill(heart)
+    return ok, outcome, kept
+end
+
 -- Does the work while holding the lock, and lets the others go whatever becomes of it.
 local function lead(dict, lock, id, find, work)
     -- Somebody may have finished between our look and our lock.
     local outcome = find()
     local ok, kept = true, true
     if not outcome then
-        ok, outcome, kept = pcall(work)
+        ok, outcome, kept = call(work, dict, lock, id)
     end
     if ok and not kept then
         dict:set("outcome " .. id, outcome, OUTCOME_SECONDS)
@@ -61,8 +78,9 @@ local function follow(dict, lock, find, deadline)
 end
 
 -- find() looks the thing up and returns it, or nil. work() makes it and returns it, and whether find() will see it.
--- Both speak of strings. Returns the string, or nil when the wait was too long.
-function _M.run(dict, key, find, work)
+-- Both speak of strings. Returns the string, or nil when the wait was too long; with `is_optional` also, and at
+-- once, when somebody else is at work.
+function _M.run(dict, key, find, work, is_optional)
     local lock = "flight " .. key
     local deadline = now() + WAIT_SECONDS
     repeat
@@ -71,6 +89,8 @@ function _M.run(dict, key, find, work)
         -- A dictionary that is full cannot hold a lock: better two questions than none.
         if locked or why ~= "exists" then
             return lead(dict, lock, id, find, work)
+        elseif is_optional then
+            return nil
         end
         local outcome = follow(dict, lock, find, deadline)
         if outcome then

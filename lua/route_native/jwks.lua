@@ -106,8 +106,8 @@ local function work(self, dict)
     return tostring(status), status == OK
 end
 
--- Has the server asked, once for all who need it now. Returns the status.
-local function ask(self, dict)
+-- Has the server asked, once for all who need it now. Returns the status. `is_optional`: no wait for another who asks.
+local function ask(self, dict, is_optional)
     local possible, sentence = outbound.possible(self.target)
     if not possible then
         complain(self, sentence)
@@ -122,19 +122,14 @@ local function ask(self, dict)
         local status = failed_status(self, dict)
         return status and tostring(status)
     end
-    local outcome = flight.run(dict, self.id, find, function() return work(self, dict) end)
+    local outcome = flight.run(dict, self.id, find, function() return work(self, dict) end, is_optional)
     return tonumber(outcome or reason.SERVER_UNREACHABLE)
 end
 
 -- One request at a time asks for keys that are still good.
 local function renew_early(self, dict)
-    if last_status(self, dict) or not outbound.possible(self.target) then
-        return
-    end
-    local turn = self.id .. "turn"
-    if dict:add(turn, true, outbound.LONGEST) then
-        ask(self, dict)
-        dict:delete(turn)
+    if not last_status(self, dict) and outbound.possible(self.target) then
+        ask(self, dict, true)
     end
 end
 

@@ -21,11 +21,7 @@ local MAX_PATIENCE_BYTES, MAX_PATIENCE = 16 * 1024 * 1024, 4
 -- lua-nginx-module can ask within HTTP/2 requests from 0.10.28 on.
 local HTTP2_CAPABLE = ngx.config.ngx_lua_version >= 10028
 
-local _M = {
-    -- What one question takes at most, in seconds: name 2, two tries of connection 2 and headers 4, the second
-    -- begun within 3, or the one with its body 4.
-    LONGEST = 12,
-}
+local _M = {}
 
 -- Takes a URL apart: { text, scheme, host, port, authority, rest }. Returns nil and a sentence when it cannot be used.
 function _M.parse_url(text)
