@@ -52,6 +52,18 @@ server {
         content_by_lua_block { ngx.print(select(2, pcall(jwt.sign, {}, guards.usual.key))) }
     }
 }
+server {
+    listen 127.0.0.1:%d;
+    location ~ ^/guarded/(?<name>\w+)$ {
+        access_by_lua_block { auth.check(guards[ngx.var.name]) }
+        content_by_lua_block { ngx.print("let in") }
+    }
+    location ~ ^/what/(?<name>\w+)$ {
+        content_by_lua_block {
+            ngx.print((select(2, jwt.verify(ngx.var.http_authorization:sub(8), guards[ngx.var.name].key))))
+        }
+    }
+}
 ]]
 
 local function lua_text(fields)
@@ -91,6 +103,12 @@ local FAULTS = {
     sends_headers_slowly = { { kind = "slow_headers" }, "server_unreachable" },
 }
 
+-- The same where no phantom_token.conf is included, as far as it is another one.
+local DIRECT_FAULTS = {
+    drips_directly = { { kind = "slow_body" }, "server_unreachable" },
+    stalls_directly = { { kind = "stalled_body", of = "direct" }, "server_unreachable" },
+}
+
 -- The JWKs of public keys in PEM: { [kid] = path }, by cryptography.
 local function jwks_of(paths)
     local python = [[
@@ -110,7 +128,7 @@ print(json.dumps({kid: {**json.loads(RSAAlgorithm.to_jwk(load_pem_public_key(ope
 end
 
 describe("a JWK Set by URL", function()
-    local directory, keys, server, provider, running, jwks
+    local directory, keys, server, provider, running, jwks, direct_port
     local tokens = {}
 
     local function publish(...)
@@ -153,8 +171,10 @@ describe("a JWK Set by URL", function()
             stopped = { url = ("http://127.0.0.1:%d/"):format(process.free_port()) },
             provider = { url = ("http://127.0.0.1:%d/jwks"):format(provider.port), cooldown = 1, max_age = 1 },
         }
-        for name, fault in pairs(FAULTS) do
-            all[name] = { url = at(fault[1]) }
+        for _, faults in ipairs { FAULTS, DIRECT_FAULTS } do
+            for name, fault in pairs(faults) do
+                all[name] = { url = at(fault[1]) }
+            end
         end
         return all
     end
@@ -174,11 +194,12 @@ describe("a JWK Set by URL", function()
             keys.signing_private), directory .. "/server.log")
         provider = phantom.serve("node " .. phantom.AUTHORIZATION_SERVER .. " --jwt-access-tokens",
             directory .. "/provider.log")
+        direct_port = process.free_port()
         local configs = {}
         for name, fields in pairs(configurations()) do
             configs[#configs + 1] = name .. " = " .. lua_text(fields)
         end
-        process.write(directory .. "/site.conf", SITE:format(table.concat(configs, ", ")))
+        process.write(directory .. "/site.conf", SITE:format(table.concat(configs, ", "), direct_port))
         running = assert(gateway.start { env = { SITE = directory .. "/site.conf" }, keys = keys })
     end)
     teardown(function()
@@ -335,10 +356,16 @@ describe("a JWK Set by URL", function()
 
     it("is a 503 within seconds, whatever the server does instead, and no token is in a log", function()
         local connections = {}
-        for name in pairs(FAULTS) do
-            connections[name] = http.connect(running.port)
+        local function start(port, name)
+            connections[name] = http.connect(port)
             http.send(connections[name], { path = "/guarded/" .. name,
                 headers = { { "Authorization", "Bearer " .. tokens.one } } })
+        end
+        for name in pairs(FAULTS) do
+            start(running.port, name)
+        end
+        for name in pairs(DIRECT_FAULTS) do
+            start(direct_port, name)
         end
         local began = os.time()
         for name, fault in pairs(FAULTS) do
@@ -347,6 +374,12 @@ describe("a JWK Set by URL", function()
             is_unavailable(response)
             connections[name]:close()
             assert.same({ cjson.null, fault[2], true }, why(name, tokens.one), name)
+        end
+        for name, fault in pairs(DIRECT_FAULTS) do
+            is_unavailable(http.read_response(connections[name]))
+            connections[name]:close()
+            assert.equal(fault[2], http.request(direct_port, { path = "/what/" .. name,
+                headers = { { "Authorization", "Bearer " .. tokens.one } } }).body, name)
         end
         assert.truthy(os.time() - began <= 20, os.time() - began)
         is_unavailable(get("stopped", tokens.one))
