@@ -63,7 +63,7 @@ local function reserve(upstream, url, verify_ssl)
     local use = ("%s://%s with verify_ssl = %s"):format(url.scheme, url.host, tostring(verify_ssl))
     uses[name] = uses[name] or use
     if uses[name] ~= use then
-        return nil, ("upstream %s is in use already for %s, and cannot be for %s: give this an upstream block of its own")
+        return nil, ("upstream %s is in use already for %s, and cannot be for %s: give this one a block of its own")
             :format(upstream, uses[name], use)
     end
     return true
