@@ -80,6 +80,30 @@ describe("tunnels behind nginx", function()
         end
     end)
 
+    it("ask a service once, whatever it answers", function()
+        local handshake = {
+            { "Connection", "Upgrade" }, { "Upgrade", "websocket" }, { "Sec-WebSocket-Version", "13" },
+            { "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==" },
+        }
+        for what, request in pairs {
+            get = { method = "GET" }, post = { method = "POST" }, body = { method = "POST", body = "x" },
+            websocket = { method = "GET", headers = handshake },
+        } do
+            for _, status in ipairs { 404, 421, 502, 503, 599 } do
+                local path = ("/once/%s/status/%d"):format(what, status)
+                request.path = "/tunnel/c1" .. path
+                local answer = http.request(running.port, request)
+                -- 599 is between the servers and nginx.
+                local expected = { status, "the service says " .. status }
+                if status == 599 then
+                    expected = { 502, "The client could not answer\n" }
+                end
+                assert.same(expected, { answer.status, answer.body }, path)
+                assert.equal(1, running:asked(request.method, path), path)
+            end
+        end
+    end)
+
     it("refuse a registration whose token is no good, at nginx and at the server", function()
         local function register(port, path, id, bearer)
             return http.request(port, { path = path, headers = {
@@ -175,6 +199,32 @@ describe("tunnels behind nginx", function()
         end)
         for _, id in ipairs(IDS) do
             assert.equal(200, running:get("/" .. id .. "/status/200").status, id)
+        end
+    end)
+
+    it("take a request without a body from a server that stops to the next, a POST too, and do it once", function()
+        running:stop()
+        running = assert(tunnel.start { ids = IDS })
+        local stopping, other = running:busier_and_other()
+        local staying, moving = nil, {}
+        for _, id in ipairs(IDS) do
+            if http.request(stopping.port, { path = "/" .. id .. "/status/200" }).status == 200 then
+                moving[#moving + 1], staying = staying, id
+            end
+        end
+        -- The server goes on accepting for this one, which does not move: so it is still asked for the others.
+        process.signal(running.clients[staying].pid, "STOP")
+        process.signal(stopping.pid, "TERM")
+        process.wait_until("the others had moved", function()
+            return tunnel.metric(other, "clients") == #IDS - 1
+        end)
+        for _, id in ipairs(moving) do
+            for status, expected in pairs { [201] = 201, [421] = 421, [599] = 502 } do
+                local path = ("/moved/%s/status/%d"):format(id, status)
+                local request = { method = "POST", path = "/tunnel/" .. id .. path, body = "" }
+                assert.equal(expected, http.request(running.port, request).status, path)
+                assert.equal(1, running:asked("POST", path), path)
+            end
         end
     end)
 end)

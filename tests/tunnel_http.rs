@@ -117,6 +117,27 @@ async fn statuses_and_reasons_are_the_targets() {
 }
 
 #[tokio::test]
+async fn what_makes_a_proxy_look_elsewhere_is_no_status_of_a_target() {
+    let (server, target, _client) = tunnel().await;
+    let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    for (headers, status) in [
+        ("", 599),
+        ("X-Websocktunnel-Elsewhere: ask\r\n", 502),
+        ("X-Websocktunnel-Elsewhere: looking\r\n", 502),
+        ("X-Websocktunnel-Elsewhere: ask\r\nContent-Length: 1\r\n", 502),
+    ] {
+        let body = if headers.contains("Length") { "x" } else { "" };
+        for upgrade in ["", websocket] {
+            let request = format!("POST /c1/status/599 HTTP/1.1\r\nHost: v\r\n{headers}{upgrade}\r\n{body}");
+            assert_eq!(viewer::exchange(server.address, &request).await.status, status, "{request}");
+        }
+    }
+    assert_eq!(target.requests.load(SeqCst), 8);
+    let ask = "GET /c1/status/421 HTTP/1.1\r\nHost: v\r\nX-Websocktunnel-Elsewhere: ask\r\n\r\n";
+    assert_eq!(viewer::exchange(server.address, ask).await.status, 421);
+}
+
+#[tokio::test]
 async fn a_response_is_delivered_while_it_is_made() {
     let (server, target, _client) = tunnel().await;
     let mut viewer = Viewer::connect(server.address).await;

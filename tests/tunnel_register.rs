@@ -205,7 +205,7 @@ async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
     assert_eq!(viewer::get(old.address, "/unknown/x").await.status, 503);
     // A proxy that can look elsewhere is told to, unless it has sent what it cannot send again.
     for (headers, status) in [
-        ("X-Websocktunnel-Elsewhere: ask\r\n\r\n", 421),
+        ("X-Websocktunnel-Elsewhere: ask\r\n\r\n", wire::ELSEWHERE_STATUS),
         ("X-Websocktunnel-Elsewhere: looking\r\n\r\n", 404),
         ("X-Websocktunnel-Elsewhere: ask\r\nContent-Length: 1\r\n\r\nx", 503),
         ("X-Websocktunnel-Elsewhere: what\r\n\r\n", 503),
@@ -218,7 +218,7 @@ async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
     let late = raw::register(old.address, &[("x-websocktunnel-id", "c2"), ("authorization", &bearer)]).await;
     assert_eq!(late.err(), Some(503));
     let headers = [("x-websocktunnel-id", "c2"), ("authorization", bearer.as_str()), (wire::ELSEWHERE_HEADER, "ask")];
-    assert_eq!(raw::register(old.address, &headers).await.err(), Some(421));
+    assert_eq!(raw::register(old.address, &headers).await.err(), Some(wire::ELSEWHERE_STATUS));
     target.lines.send("to the end".into()).unwrap();
     target.lines.send("end".into()).unwrap();
     let mut rest = [0; 20];

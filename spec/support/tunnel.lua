@@ -1,5 +1,6 @@
 -- What the specs of websocket tunnels share: conf/tunnel.conf under a real nginx, with servers, clients and a service.
 
+local cjson = require "cjson"
 local gateway = require "support.gateway"
 local http = require "support.http"
 local mime = require "mime"
@@ -127,6 +128,11 @@ end
 
 function tunnel:url()
     return ("http://127.0.0.1:%d/tunnel/"):format(self.port)
+end
+
+-- How often the service was asked for a path.
+function tunnel:asked(method, path)
+    return cjson.decode(http.request(self.service_port, { path = "/asked" }).body)[method .. " " .. path]
 end
 
 function tunnel:get(path, headers)

@@ -3,14 +3,21 @@
   /status/N    answers N, with the body "the service says N"
   /drip/FILE   a chunk now and then until FILE is there, then the end
   /wait/FILE   answers nothing until FILE is there; FILE.asked tells that it was asked
+  /asked       how often each "METHOD PATH" was asked for, as JSON
 
 Listens on the port that is named; prints "ready" once it does.
 """
 
+import collections
+import json
 import os
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+asked, counting = collections.Counter(), threading.Lock()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -20,6 +27,10 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        if self.path == "/asked":
+            return self.answer(200, json.dumps(asked))
+        with counting:
+            asked[f"{self.command} {self.path}"] += 1
         if self.path.startswith("/drip/"):
             self.drip(self.path[len("/drip"):])
         elif self.path.startswith("/wait/"):
@@ -28,11 +39,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(int(self.path.rsplit("/", 1)[1]))
 
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.do_GET()
 
-    def answer(self, status):
-        body = f"the service says {status}".encode()
+    def answer(self, status, text=None):
+        body = (text or f"the service says {status}").encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

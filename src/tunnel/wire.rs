@@ -13,9 +13,13 @@ pub const DIALECT_VALUE: &str = "route-native-1";
 /// Tells the target the path that the viewer asked for, before the ID was taken off.
 pub const ORIGINAL_PATH_HEADER: &str = "x-websocktunnel-original-path";
 /// What a proxy in front of several servers can do with a request that this one no longer serves, because it stops.
-/// `ask`: look elsewhere, if the answer is 421, which no service needs. `looking`: it does so already, and goes on with
-/// the next server after a 404. Without the header the answer is 503.
+/// `ask`: look elsewhere, if the answer is [`ELSEWHERE_STATUS`]. `looking`: it does so already, and goes on with the next
+/// server after a 404. Without the header the answer is 503.
 pub const ELSEWHERE_HEADER: &str = "x-websocktunnel-elsewhere";
+/// Between a server and such a proxy, and nobody else's: the proxy cannot tell a service's word from the server's, and
+/// would have the service do twice what it was asked. So a service's own becomes a 502. The last status that nginx acts
+/// on, and one without a meaning.
+pub const ELSEWHERE_STATUS: u16 = 599;
 
 /// Whether `id` may name a tunnel: `^[a-zA-Z0-9_~.%-]+$`, and no longer than a DNS name or a path segment needs.
 pub fn is_valid_id(id: &str) -> bool {

@@ -64,13 +64,16 @@ impl Elsewhere {
         }
     }
 
-    /// Not a status that a service might use: a proxy would take a service's word for ours and look for it elsewhere.
     fn answer(self) -> Response<ResponseBody> {
+        const STOPPING: &str = "The server is stopping\n";
         match self {
             Self::Looking => answer(StatusCode::NOT_FOUND, NO_CLIENT),
-            Self::CanLook => answer(StatusCode::MISDIRECTED_REQUEST, "The server is stopping\n"),
+            Self::CanLook => {
+                let status = StatusCode::from_u16(wire::ELSEWHERE_STATUS);
+                answer(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), STOPPING)
+            }
             Self::Later => {
-                let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping\n");
+                let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 response
             }

@@ -35,6 +35,8 @@ pub(super) enum Failure {
     Slow,
     #[error("the target switched protocols unasked")]
     UnaskedUpgrade,
+    #[error("the target answered {}, which a proxy would take for this server's word", wire::ELSEWHERE_STATUS)]
+    ReservedStatus,
 }
 
 impl Failure {
@@ -68,6 +70,7 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
         return answer(StatusCode::NOT_FOUND, "404 page not found\n");
     }
     let elsewhere = Elsewhere::of(&request);
+    let may_look = request.headers().contains_key(wire::ELSEWHERE_HEADER);
     let Some(tunnel) = server.registry.get(id) else {
         return server.unknown(id, elsewhere);
     };
@@ -84,6 +87,10 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
         count(&server.metrics.viewer_requests_total);
         forward(server, &tunnel, parts, body).await
     };
+    let outcome = outcome.and_then(|response| match response.status().as_u16() {
+        wire::ELSEWHERE_STATUS if may_look => Err(Failure::ReservedStatus),
+        _ => Ok(response),
+    });
     outcome.unwrap_or_else(|failure| {
         if matches!(failure, Failure::Connect(ConnectError::Open(OpenError::Closed))) {
             // It has gone since it was looked up, and nothing was sent.
