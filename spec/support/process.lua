@@ -5,7 +5,7 @@ local socket = require "socket"
 local _M = {}
 
 -- How long a condition may take before the spec fails, in seconds. Far more than it needs: it only ends what hangs.
-local PATIENCE = 60
+local PATIENCE = 180
 
 local started = {}
 
