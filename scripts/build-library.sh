@@ -17,7 +17,10 @@ command -v cc > /dev/null || fail "a C compiler (cc) is missing, and the cryptog
 cargo build --release --lib --locked
 built=${CARGO_TARGET_DIR:-target}/release/libroute_native.so
 mkdir -p target/install
-# Written beside and renamed: a running nginx may have the old one mapped.
-cp "$built" target/install/libroute_native.so.new
-strip --strip-unneeded target/install/libroute_native.so.new
-mv target/install/libroute_native.so.new target/install/libroute_native.so
+# Written beside and renamed: a running nginx may have the old one mapped, and two builds may end together.
+new=$(mktemp target/install/new.XXXXXX)
+trap 'rm -f "$new"' EXIT
+cat "$built" > "$new"
+strip --strip-unneeded "$new"
+chmod 755 "$new"
+mv "$new" target/install/libroute_native.so

@@ -24,11 +24,10 @@ describe("a network that freezes between server and client", function()
 
     local function make_network()
         for i, name in ipairs(names) do
-            local output, status = process.run("ip netns add " .. name)
+            local output, status = process.run(("ip netns add %s && ip -n %s link set lo up"):format(name, name))
             if status ~= 0 then
                 return "no network namespaces here, so nothing was frozen: " .. output:gsub("%s+$", "")
             end
-            ip("-n", name, "link set lo up")
             if i == 2 then
                 ip("-n", names[1], "link add link0 type veth peer name link0 netns", names[2])
             end
