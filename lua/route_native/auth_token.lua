@@ -145,8 +145,7 @@ function _M.remove(sources, headers)
 end
 
 -- What the access log may show, where the configuration declares its variables: why a token was refused, and what
--- stands
--- for the token.
+-- stands for the token.
 function _M.note_reason(name)
     request.set(request.current(), "route_reason", name, #name)
 end

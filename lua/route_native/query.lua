@@ -16,8 +16,7 @@ local MIN_TOKEN_BYTES = 16
 local _M = {}
 
 -- Whether an argument's name is the wanted one. As in nginx's own $arg_jwt_token case does not matter, and a name
--- that is
--- spelt with percent signs is the same name (RFC 3986 §2.3): a token under it must not slip past.
+-- that is spelt with percent signs is the same name (RFC 3986 §2.3): a token under it must not slip past.
 local function is_named(name, wanted)
     return name == wanted or unescape(name):lower() == wanted
 end
