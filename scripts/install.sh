@@ -6,6 +6,8 @@
 
 set -eu
 cd "$(dirname "$0")/.."
+# The workers run as another user: they must reach what is installed, also where root's files are private by default.
+umask 022
 
 PREFIX=${PREFIX:-/usr/local}
 LUADIR=${LUADIR:-$PREFIX/share/lua/5.1}

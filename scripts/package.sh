@@ -6,6 +6,8 @@
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# What is packed never depends on who packs it.
+umask 022
 
 fail() {
     echo "route_native: $1" >&2
@@ -42,7 +44,11 @@ rocks make "$rockspec"
 
 name=route_native-$version-$platform
 DESTDIR=$stage/$name PREFIX=/usr/local scripts/install.sh
-# The same bytes from the same files: order, owner and time of the entries are fixed.
-tar -C "$stage/$name" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -czf "$DIST/$name.tar.gz" usr
+# The same bytes from the same files: order, owner, mode and time of the entries are fixed. Directories that others use
+# too, such as /usr, have no entry: unpacked by root, an entry would change the mode of the one that is there.
+ours=(-type f -o -type d '(' -name route_native -o -path '*/route_native/*' ')')
+(cd "$stage/$name" && find . '(' "${ours[@]}" ')' -printf '%P\0') | LC_ALL=C sort -z \
+    | tar -C "$stage/$name" --null --no-recursion --files-from=- --owner=0 --group=0 --numeric-owner \
+        --mode=u=rwX,go=rX --mtime=@0 -czf "$DIST/$name.tar.gz"
 
 ls -1 "$DIST"/*"$version"*

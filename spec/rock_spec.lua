@@ -98,4 +98,42 @@ describe("the rock", function()
         run(("mkdir %s/root && tar -C %s/root -xzf %s"):format(directory, directory, tarball))
         serves_from(directory .. "/root/usr/local")
     end)
+
+    it("is a tarball that is the same under every umask and leaves the directories of others as they are", function()
+        local package = OWN_BUILD .. "make -s package SOURCE_URL=file:///none DIST=" .. directory .. "/"
+        local sums = {}
+        for _, umask in ipairs { "022", "027", "077" } do
+            run(("(umask %s && %s%s)"):format(umask, package, umask))
+            sums[run(("cat %s/%s/*.tar.gz | sha256sum"):format(directory, umask))] = umask
+        end
+        local _, another = next(sums, next(sums))
+        assert.is_nil(another)
+
+        local ours = { ["usr/local/share/route_native/"] = true, ["usr/local/share/lua/5.1/route_native/"] = true }
+        for line in run(("tar -tvzf %s/077/*.tar.gz"):format(directory)):gmatch("[^\n]+") do
+            local mode, name = line:match("^(%S+) .* (%S+)$")
+            if name:sub(-1) == "/" then
+                assert.equal("drwxr-xr-x", mode, name)
+                local within = name:match("^usr/local/share/route_native/") or name:match("^.*/5%.1/route_native/")
+                assert.is_true(ours[within], name)
+            else
+                local runs = name:find("%.so$") or name:find("docker-entrypoint", 1, true)
+                    or name:find("/scripts/healthcheck", 1, true) or name:find("runtime.sh", 1, true)
+                assert.is_true(mode == "-rw-r--r--" or runs and mode == "-rwxr-xr-x" or false, line)
+            end
+        end
+
+        -- A directory that somebody made private, or wider, keeps its mode, and is still where the files go.
+        local root = directory .. "/kept"
+        run(("mkdir -p %s/usr/local && chmod 711 %s/usr && chmod 2775 %s/usr/local"):format(root, root, root))
+        run(("tar -C %s -xzf %s/027/*.tar.gz"):format(root, directory))
+        assert.equal("711 2775\n", run(("stat -c %%a %s/usr %s/usr/local | paste -sd ' '"):format(root, root)))
+    end)
+
+    it("is installed by `make install` for the workers too when root's umask is 077", function()
+        run(OWN_BUILD .. "scripts/build-library.sh")
+        local root = directory .. "/private"
+        run(("mkdir %s && (umask 077 && DESTDIR=%s PREFIX=/usr/local scripts/install.sh)"):format(root, root))
+        assert.equal("", run(("find %s/usr -type d ! -perm -005 -o -type f ! -perm -004"):format(root)))
+    end)
 end)
