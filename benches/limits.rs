@@ -159,7 +159,7 @@ fn lookup(rounds: usize) -> Value {
 
 /// Nanoseconds of a hit in the first tier. The token is copied first, as if it had come from the network; what the copying
 /// costs is measured alone and taken off.
-fn hits(tokens: &[Vec<u8>], gateway: &route_native::gateway::Gateway) -> f64 {
+fn hits(tokens: &[Vec<u8>], gateway: &route_native::desktop::gateway::Gateway) -> f64 {
     let mut buffer = tokens[0].clone();
     let mut pass = |found: &dyn Fn(&[u8]) -> bool| {
         caches::timed(tokens.len(), |number| {

@@ -13,7 +13,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as raw, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RsaKeyPair};
 use pem::Pem;
-use route_native::jwt::{Algorithm, Form, Issue, Keyring, Policy, sign, verify};
+use route_native::jwt::{Policy, SignOptions, sign, verify};
+use route_native::keys::{Algorithm, Form, Keyring};
 use serde_json::{Map, Value, json};
 
 const NOW: i64 = 1_700_000_000;
@@ -125,7 +126,7 @@ fn measure(algorithm: Algorithm, patience: Duration) -> Value {
     let keyring = Keyring::from_texts(&[(bench.form, &bench.key)]).expect("a key");
     let ring = keyring.ring();
     let (keys, key) = (ring.verifying().expect("verifies"), ring.signing().expect("signs"));
-    let issue = Issue { algorithm: Some(algorithm), lifetime: Some(600), ..Issue::default() };
+    let issue = SignOptions { algorithm: Some(algorithm), lifetime: Some(600), ..SignOptions::default() };
     let token = sign(CLAIMS, key, &issue, NOW).expect("a token");
     let (message, signature) = token.rsplit_once('.').expect("three parts");
     let signature = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature);

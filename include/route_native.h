@@ -1,4 +1,4 @@
-// route_native's C ABI. Written by `make abi` from src/ffi.rs: change that file, not this one.
+// route_native's C ABI. Written by `make abi` from src/ffi/: change that, not this file.
 
 #ifndef ROUTE_NATIVE_H
 #define ROUTE_NATIVE_H
@@ -9,39 +9,6 @@
 // The version of this ABI. Lua refuses a library whose version is another.
 #define RN_ABI_VERSION 1
 
-// The longest JWT that is taken from an authorization server, in bytes.
-#define MAX_JWT_BYTES (32 * 1024)
-
-// The longest answer that is read, in bytes: a JWT of [`MAX_JWT_BYTES`] and some.
-#define MAX_ANSWER_BYTES (64 * 1024)
-
-// The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
-#define MAX_TOKEN_BYTES (16 * 1024)
-
-// The most certificates that a chain may have.
-#define MAX_CHAIN 8
-
-// The most keys that a set may hold: each may cost a signature check.
-#define KeySet_MAX_KEYS 64
-
-// The largest key file that is read, in bytes.
-#define MAX_KEY_FILE_BYTES (256 * 1024)
-
-// The default of [`Policy::leeway`], in seconds.
-#define Policy_DEFAULT_LEEWAY 5
-
-// The largest leeway that is accepted as a setting, in seconds.
-#define Policy_MAX_LEEWAY 300
-
-// Characters of a session id.
-#define ID_BYTES 76
-
-// Characters of a digest: what stands for an id in the store.
-#define DIGEST_BYTES 64
-
-// A ring of two keys is never longer than this.
-#define MAX_RING_BYTES 160
-
 // The size of [`rn_answer::target`].
 #define RN_TARGET_BYTES 256
 
@@ -50,6 +17,9 @@
 
 // The size of [`rn_answer::tag`].
 #define RN_TAG_BYTES 16
+
+// The size of [`rn_bearer::key`].
+#define RN_CACHE_KEY_BYTES 32
 
 // The longest token that is read or made; a buffer of this size holds any answer about one.
 #define RN_TOKEN_BYTES 16384
@@ -69,9 +39,6 @@
 // A text that is a JWK Set which another server publishes: its public keys. Secrets in it are passed over, and private
 // halves are not used.
 #define RN_KEY_FORM_PUBLISHED 4
-
-// The size of [`rn_bearer::key`].
-#define RN_CACHE_KEY_BYTES 32
 
 // One reason, with its stable number.
 enum rn_reason
@@ -164,9 +131,6 @@ typedef int32_t rn_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A signature algorithm, under its registered name.
-typedef struct Algorithm Algorithm;
-
 // A gateway's keys, settings and cache.
 typedef struct rn_gateway rn_gateway;
 
@@ -240,24 +204,6 @@ typedef struct {
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
 
-// One text that holds keys.
-typedef struct {
-    // One of the `RN_KEY_FORM`s.
-    uint32_t form;
-    // The text.
-    const uint8_t *data;
-    // Its length.
-    size_t length;
-} rn_key_text;
-
-// The lengths of the two texts that a token holds: the header comes first, the claims follow it.
-typedef struct {
-    // Length of the header's JSON.
-    uint32_t header_length;
-    // Length of the claims' JSON.
-    uint32_t claims_length;
-} rn_token_texts;
-
 // What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
 typedef struct {
     // What names the configuration in caches, besides its keys.
@@ -312,7 +258,23 @@ typedef struct {
     uint32_t forward_length;
 } rn_verdict;
 
+// The lengths of the two texts that a token holds: the header comes first, the claims follow it.
+typedef struct {
+    // Length of the header's JSON.
+    uint32_t header_length;
+    // Length of the claims' JSON.
+    uint32_t claims_length;
+} rn_token_texts;
 
+// One text that holds keys.
+typedef struct {
+    // One of the `RN_KEY_FORM`s.
+    uint32_t form;
+    // The text.
+    const uint8_t *data;
+    // Its length.
+    size_t length;
+} rn_key_text;
 
 #ifdef __cplusplus
 extern "C" {
@@ -468,6 +430,125 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
 // `gateway` must be null or a live handle.
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
 
+// Makes an introspector: reads and parses its keys.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// # Safety
+// `options` must point to a whole struct whose texts are readable for their lengths, `introspector` and
+// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
+// [`rn_introspector_free`].
+int32_t rn_introspector_new(const rn_introspector_options *options,
+                            rn_introspector **introspector,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+// Releases an introspector; null is allowed.
+//
+// # Safety
+// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
+void rn_introspector_free(rn_introspector *introspector);
+
+// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
+//
+// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
+//
+// # Safety
+// `headers` must be an array of `count` headers, each readable for its lengths; `bearer` writable.
+int32_t rn_introspector_find(const rn_introspector *introspector,
+                             const rn_header *headers,
+                             size_t count,
+                             rn_bearer *bearer);
+
+// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
+//
+// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
+// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
+// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
+// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
+// lengths in `verdict` say what is needed.
+//
+// # Safety
+// `keys` must be null or a live handle, `content_type` and `body` readable for their lengths, `verdict` writable for one value, `text` for
+// `capacity` bytes.
+int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const rn_keys *keys,
+                             const uint8_t *content_type,
+                             size_t content_type_length,
+                             const uint8_t *body,
+                             size_t body_length,
+                             int64_t now,
+                             rn_verdict *verdict,
+                             uint8_t *text,
+                             size_t capacity);
+
+// Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
+// the shared secret itself, or an RSA private key in PEM.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
+// `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
+//
+// # Safety
+// `key` and `token` must be readable for their lengths, `buffer` writable for `capacity`, `texts` for one value.
+int32_t rn_jwe_decrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *token,
+                       size_t token_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       rn_token_texts *texts);
+
+// Encrypts a plaintext under a header as it is, a JSON object whose `alg` and `enc` say how, and writes the token. `key`
+// is the shared secret itself, or an RSA public key or certificate in PEM.
+//
+// Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
+// `BufferTooSmall`.
+//
+// # Safety
+// `key`, `header` and `plaintext` must be readable for their lengths, `buffer` writable for `capacity`, `length` for one
+// value.
+int32_t rn_jwe_encrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+// Writes a token's header, a JSON object, and its payload, any bytes, **without verifying anything**.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`; `BufferTooSmall`.
+//
+// # Safety
+// `token` must be readable for `token_length` bytes, `buffer` writable for `capacity`, `texts` for one value.
+int32_t rn_jws_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+// Makes a key of the first certificate of a chain, when one of the certificates in the PEM text `trusted` vouches for
+// it at `now`. The certificates of the chain are in DER or PEM; their `form` is not looked at.
+//
+// Errors: `KeyUnsupported`, `TokenMalformed` and `CertificateNotTrusted`, each with a sentence in `error`, cut to its
+// capacity.
+//
+// # Safety
+// `trusted` must be readable for `trusted_length` bytes, `chain` an array of `count` texts, each readable for its length,
+// `keys` and `error_length` writable for one value, `error` for `error_capacity` bytes. Release with `rn_keys_free`.
+int32_t rn_keys_from_chain(const uint8_t *trusted,
+                           size_t trusted_length,
+                           const rn_key_text *chain,
+                           size_t count,
+                           int64_t now,
+                           rn_keys **keys,
+                           uint8_t *error,
+                           size_t error_capacity,
+                           size_t *error_length);
+
 // Makes keys from texts. The first that can sign signs; all of them verify.
 //
 // Errors: the 200s, with one sentence in `error`, cut to its capacity.
@@ -614,72 +695,6 @@ int32_t rn_jws_sign(const rn_keys *keys,
 // `json` must be readable for `json_length` bytes.
 int32_t rn_json_check(const uint8_t *json, size_t json_length);
 
-// Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
-// the shared secret itself, or an RSA private key in PEM.
-//
-// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
-// `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
-//
-// # Safety
-// `key` and `token` must be readable for their lengths, `buffer` writable for `capacity`, `texts` for one value.
-int32_t rn_jwe_decrypt(const uint8_t *key,
-                       size_t key_length,
-                       const uint8_t *token,
-                       size_t token_length,
-                       uint8_t *buffer,
-                       size_t capacity,
-                       rn_token_texts *texts);
-
-// Encrypts a plaintext under a header as it is, a JSON object whose `alg` and `enc` say how, and writes the token. `key`
-// is the shared secret itself, or an RSA public key or certificate in PEM.
-//
-// Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
-// `BufferTooSmall`.
-//
-// # Safety
-// `key`, `header` and `plaintext` must be readable for their lengths, `buffer` writable for `capacity`, `length` for one
-// value.
-int32_t rn_jwe_encrypt(const uint8_t *key,
-                       size_t key_length,
-                       const uint8_t *header,
-                       size_t header_length,
-                       const uint8_t *plaintext,
-                       size_t plaintext_length,
-                       uint8_t *buffer,
-                       size_t capacity,
-                       size_t *length);
-
-// Writes a token's header, a JSON object, and its payload, any bytes, **without verifying anything**.
-//
-// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`; `BufferTooSmall`.
-//
-// # Safety
-// `token` must be readable for `token_length` bytes, `buffer` writable for `capacity`, `texts` for one value.
-int32_t rn_jws_decode_unverified(const uint8_t *token,
-                                 size_t token_length,
-                                 uint8_t *buffer,
-                                 size_t capacity,
-                                 rn_token_texts *texts);
-
-// Makes a key of the first certificate of a chain, when one of the certificates in the PEM text `trusted` vouches for
-// it at `now`. The certificates of the chain are in DER or PEM; their `form` is not looked at.
-//
-// Errors: `KeyUnsupported`, `TokenMalformed` and `CertificateNotTrusted`, each with a sentence in `error`, cut to its
-// capacity.
-//
-// # Safety
-// `trusted` must be readable for `trusted_length` bytes, `chain` an array of `count` texts, each readable for its length,
-// `keys` and `error_length` writable for one value, `error` for `error_capacity` bytes. Release with `rn_keys_free`.
-int32_t rn_keys_from_chain(const uint8_t *trusted,
-                           size_t trusted_length,
-                           const rn_key_text *chain,
-                           size_t count,
-                           int64_t now,
-                           rn_keys **keys,
-                           uint8_t *error,
-                           size_t error_capacity,
-                           size_t *error_length);
-
 // Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
 // has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
 //
@@ -735,59 +750,6 @@ int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *d
 // # Safety
 // `path` must be readable for `path_length` bytes.
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
-
-// Makes an introspector: reads and parses its keys.
-//
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
-//
-// # Safety
-// `options` must point to a whole struct whose texts are readable for their lengths, `introspector` and
-// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
-// [`rn_introspector_free`].
-int32_t rn_introspector_new(const rn_introspector_options *options,
-                            rn_introspector **introspector,
-                            uint8_t *error,
-                            size_t error_capacity,
-                            size_t *error_length);
-
-// Releases an introspector; null is allowed.
-//
-// # Safety
-// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
-void rn_introspector_free(rn_introspector *introspector);
-
-// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
-//
-// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
-//
-// # Safety
-// `headers` must be an array of `count` headers, each readable for its lengths; `bearer` writable.
-int32_t rn_introspector_find(const rn_introspector *introspector,
-                             const rn_header *headers,
-                             size_t count,
-                             rn_bearer *bearer);
-
-// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
-//
-// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
-// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
-// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
-// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
-// lengths in `verdict` say what is needed.
-//
-// # Safety
-// `keys` must be null or a live handle, `content_type` and `body` readable for their lengths, `verdict` writable for one value, `text` for
-// `capacity` bytes.
-int32_t rn_introspector_read(const rn_introspector *introspector,
-                             const rn_keys *keys,
-                             const uint8_t *content_type,
-                             size_t content_type_length,
-                             const uint8_t *body,
-                             size_t body_length,
-                             int64_t now,
-                             rn_verdict *verdict,
-                             uint8_t *text,
-                             size_t capacity);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
-use route_native::cache::{Cache, Tag};
 use route_native::credential::Fingerprint;
+use route_native::desktop::cache::{Cache, Tag};
 
 use crate::support::{NOW, TARGET};
 
@@ -49,7 +49,7 @@ struct Entry {
     _fingerprint: Fingerprint,
 }
 
-/// As in src/cache.rs: a tag is uniformly distributed already.
+/// As in src/desktop/cache.rs: a tag is uniformly distributed already.
 #[derive(Default)]
 struct TagHasher(u64);
 

@@ -10,9 +10,9 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use pem::Pem;
-use route_native::gateway::{Gateway, Options};
+use route_native::desktop::gateway::{Gateway, Options};
+use route_native::desktop::hash_claim::Padding;
 use route_native::jwt::Policy;
-use route_native::payload::Padding;
 use tempfile::TempDir;
 
 /// The benchmarks' present, in seconds since the epoch.

@@ -1,4 +1,4 @@
--- route_native's C ABI. Written by `make abi` from src/ffi.rs: change that file, not this one.
+-- route_native's C ABI. Written by `make abi` from src/ffi/: change that, not this file.
 local ffi = require "ffi"
 
 -- Declared before, by an earlier load of this file: LuaJIT refuses a second time.
@@ -9,33 +9,13 @@ end
 ffi.cdef [[
 static const int RN_ABI_VERSION = 1;
 
-static const int MAX_JWT_BYTES = (32 * 1024);
-
-static const int MAX_ANSWER_BYTES = (64 * 1024);
-
-static const int MAX_TOKEN_BYTES = (16 * 1024);
-
-static const int MAX_CHAIN = 8;
-
-static const int KeySet_MAX_KEYS = 64;
-
-static const int MAX_KEY_FILE_BYTES = (256 * 1024);
-
-static const int Policy_DEFAULT_LEEWAY = 5;
-
-static const int Policy_MAX_LEEWAY = 300;
-
-static const int ID_BYTES = 76;
-
-static const int DIGEST_BYTES = 64;
-
-static const int MAX_RING_BYTES = 160;
-
 static const int RN_TARGET_BYTES = 256;
 
 static const int RN_FINGERPRINT_BYTES = 12;
 
 static const int RN_TAG_BYTES = 16;
+
+static const int RN_CACHE_KEY_BYTES = 32;
 
 static const int RN_TOKEN_BYTES = 16384;
 
@@ -48,8 +28,6 @@ static const int RN_KEY_FORM_SECRETS = 2;
 static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
-
-static const int RN_CACHE_KEY_BYTES = 32;
 
 enum rn_reason
  {
@@ -94,8 +72,6 @@ enum rn_reason
 };
 typedef int32_t rn_reason;
 
-typedef struct Algorithm Algorithm;
-
 typedef struct rn_gateway rn_gateway;
 
 typedef struct rn_introspector rn_introspector;
@@ -139,17 +115,6 @@ typedef struct {
 } rn_answer;
 
 typedef struct {
-    uint32_t form;
-    const uint8_t *data;
-    size_t length;
-} rn_key_text;
-
-typedef struct {
-    uint32_t header_length;
-    uint32_t claims_length;
-} rn_token_texts;
-
-typedef struct {
     const uint8_t *identity;
     size_t identity_length;
     const uint8_t *verify_key;
@@ -179,7 +144,16 @@ typedef struct {
     uint32_t forward_length;
 } rn_verdict;
 
+typedef struct {
+    uint32_t header_length;
+    uint32_t claims_length;
+} rn_token_texts;
 
+typedef struct {
+    uint32_t form;
+    const uint8_t *data;
+    size_t length;
+} rn_key_text;
 
 uint32_t rn_abi_version(void);
 
@@ -246,6 +220,64 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            size_t *length);
 
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
+
+int32_t rn_introspector_new(const rn_introspector_options *options,
+                            rn_introspector **introspector,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+void rn_introspector_free(rn_introspector *introspector);
+
+int32_t rn_introspector_find(const rn_introspector *introspector,
+                             const rn_header *headers,
+                             size_t count,
+                             rn_bearer *bearer);
+
+int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const rn_keys *keys,
+                             const uint8_t *content_type,
+                             size_t content_type_length,
+                             const uint8_t *body,
+                             size_t body_length,
+                             int64_t now,
+                             rn_verdict *verdict,
+                             uint8_t *text,
+                             size_t capacity);
+
+int32_t rn_jwe_decrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *token,
+                       size_t token_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       rn_token_texts *texts);
+
+int32_t rn_jwe_encrypt(const uint8_t *key,
+                       size_t key_length,
+                       const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+int32_t rn_jws_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+int32_t rn_keys_from_chain(const uint8_t *trusted,
+                           size_t trusted_length,
+                           const rn_key_text *chain,
+                           size_t count,
+                           int64_t now,
+                           rn_keys **keys,
+                           uint8_t *error,
+                           size_t error_capacity,
+                           size_t *error_length);
 
 int32_t rn_keys_new(const rn_key_text *texts,
                     size_t count,
@@ -317,40 +349,6 @@ int32_t rn_jws_sign(const rn_keys *keys,
 
 int32_t rn_json_check(const uint8_t *json, size_t json_length);
 
-int32_t rn_jwe_decrypt(const uint8_t *key,
-                       size_t key_length,
-                       const uint8_t *token,
-                       size_t token_length,
-                       uint8_t *buffer,
-                       size_t capacity,
-                       rn_token_texts *texts);
-
-int32_t rn_jwe_encrypt(const uint8_t *key,
-                       size_t key_length,
-                       const uint8_t *header,
-                       size_t header_length,
-                       const uint8_t *plaintext,
-                       size_t plaintext_length,
-                       uint8_t *buffer,
-                       size_t capacity,
-                       size_t *length);
-
-int32_t rn_jws_decode_unverified(const uint8_t *token,
-                                 size_t token_length,
-                                 uint8_t *buffer,
-                                 size_t capacity,
-                                 rn_token_texts *texts);
-
-int32_t rn_keys_from_chain(const uint8_t *trusted,
-                           size_t trusted_length,
-                           const rn_key_text *chain,
-                           size_t count,
-                           int64_t now,
-                           rn_keys **keys,
-                           uint8_t *error,
-                           size_t error_capacity,
-                           size_t *error_length);
-
 int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t ring_length,
                              int64_t now,
@@ -375,30 +373,6 @@ int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *dige
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
 
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
-
-int32_t rn_introspector_new(const rn_introspector_options *options,
-                            rn_introspector **introspector,
-                            uint8_t *error,
-                            size_t error_capacity,
-                            size_t *error_length);
-
-void rn_introspector_free(rn_introspector *introspector);
-
-int32_t rn_introspector_find(const rn_introspector *introspector,
-                             const rn_header *headers,
-                             size_t count,
-                             rn_bearer *bearer);
-
-int32_t rn_introspector_read(const rn_introspector *introspector,
-                             const rn_keys *keys,
-                             const uint8_t *content_type,
-                             size_t content_type_length,
-                             const uint8_t *body,
-                             size_t body_length,
-                             int64_t now,
-                             rn_verdict *verdict,
-                             uint8_t *text,
-                             size_t capacity);
 ]]
 
 return true

@@ -1,4 +1,4 @@
--- Session ids, their key rings and redirect paths, as the library makes and checks them (src/session.rs).
+-- Session ids, their key rings and redirect paths, as the library makes and checks them (src/border/).
 
 local ffi = require "ffi"
 local library = require "route_native.library"

@@ -4,13 +4,13 @@ use super::{
     array, bytes, guard, hand_out, invalid_option, option_path, option_text, out, release, rn_header, string,
     write_bytes,
 };
-use crate::cache::Tag;
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
+use crate::desktop::cache::Tag;
+use crate::desktop::gateway::{Gateway, Options};
+use crate::desktop::hash_claim::Padding;
+use crate::desktop::target::{self, MAX_HOST_BYTES, Suffix};
 use crate::error::{ConfigError, Reason};
-use crate::gateway::{Gateway, Options};
 use crate::jwt::Policy;
-use crate::payload::Padding;
-use crate::target::{self, MAX_HOST_BYTES, Suffix};
 
 /// The size of [`rn_answer::target`].
 pub const RN_TARGET_BYTES: usize = 256;

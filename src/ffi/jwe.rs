@@ -3,7 +3,8 @@
 use super::jwt::{rn_key_text, rn_keys, rn_token_texts, write_texts};
 use super::{array, bytes, explain, guard, hand_out, out, write_bytes};
 use crate::error::Reason;
-use crate::jwt::{Keyring, Parts, jwe, trusted_key};
+use crate::jwt::{Parts, jwe};
+use crate::keys::{Keyring, trusted_key};
 
 /// Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
 /// the shared secret itself, or an RSA private key in PEM.

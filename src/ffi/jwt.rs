@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{array, bytes, explain, guard, hand_out, out, path_of, release, write_bytes};
 use crate::error::Reason;
-use crate::jwt::{self, Compact, Form, Issue, Keyring, MAX_TOKEN_BYTES, Policy, Ring};
+use crate::json::parse_object;
+use crate::jwt::{self, Compact, MAX_TOKEN_BYTES, Policy, SignOptions};
+use crate::keys::{Form, Keyring, Ring};
 
 /// The longest token that is read or made; a buffer of this size holds any answer about one.
 pub const RN_TOKEN_BYTES: usize = 16384;
@@ -282,7 +284,7 @@ pub unsafe extern "C" fn rn_jwt_sign(
         let (keys, options, claims) =
             unsafe { (keys_of(keys)?, bytes(options, options_length)?, bytes(claims, claims_length)?) };
         // SAFETY: the caller's promise.
-        let issue = unsafe { explain(Issue::from_json(options), buffer, capacity, length) }?;
+        let issue = unsafe { explain(SignOptions::from_json(options), buffer, capacity, length) }?;
         let token = jwt::sign(claims, keys.ring().signing()?, &issue, now)?;
         // SAFETY: the caller's promise.
         unsafe { write_bytes(token.as_bytes(), buffer, capacity, length) }
@@ -326,7 +328,7 @@ pub unsafe extern "C" fn rn_jws_sign(
 pub unsafe extern "C" fn rn_json_check(json: *const u8, json_length: usize) -> i32 {
     guard(|| {
         // SAFETY: the caller's promise.
-        jwt::parse_object(unsafe { bytes(json, json_length)? }).map(|_| ()).ok_or(Reason::ClaimMalformed)
+        parse_object(unsafe { bytes(json, json_length)? }).map(|_| ()).ok_or(Reason::ClaimMalformed)
     })
 }
 

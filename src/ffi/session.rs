@@ -1,10 +1,10 @@
 //! Session ids, their keys, names at a login, and where a client may be sent.
 
 use super::{bytes, guard, out, write_bytes};
+use crate::border::login_name;
+use crate::border::redirect;
+use crate::border::session_id::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
 use crate::error::Reason;
-use crate::login_name;
-use crate::redirect;
-use crate::session::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
 
 /// Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
 /// has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.

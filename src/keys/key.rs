@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, ParsedPublicKey, Rs
 
 use super::Algorithm;
 use super::jwk::Jwk;
-use super::pem_key::{self, looks_like_pem, unsupported};
+use super::pem::{self as pem_key, looks_like_pem, unsupported};
 use crate::error::{ConfigError, Reason};
 
 const RSA: [(Algorithm, &RsaParameters); 6] = [
@@ -177,7 +177,7 @@ impl KeySet {
 
     /// Checks a signature with the key that bears `kid`. Without a `kid`, or when no key of the set has one, every
     /// key that does `algorithm` is tried.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,

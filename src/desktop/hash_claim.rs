@@ -4,17 +4,16 @@
 //! same [`Reason::PayloadInvalid`]: a caller who could tell bad padding from a bad host would have a decryption
 //! oracle (Bleichenbacher 1998). Only tokens whose signature holds come this far.
 
-use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::{
-    KeyPair, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPrivateDecryptingKey,
-    Pkcs1PrivateDecryptingKey, PrivateDecryptingKey,
+    OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPrivateDecryptingKey, Pkcs1PrivateDecryptingKey,
+    PrivateDecryptingKey,
 };
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, Reason};
+use crate::keys::rsa_pkcs8;
 
 /// The largest RSA modulus, in bytes (8192 bits), and with it the largest plaintext.
 pub const MAX_MODULUS_BYTES: usize = 1024;
@@ -63,20 +62,8 @@ impl PayloadKey {
     /// Reads a private key in PEM: `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1).
     pub fn parse(text: &[u8], padding: Padding) -> Result<PayloadKey, ConfigError> {
         let unsupported = |what: &str| ConfigError::new(Reason::KeyUnsupported, what);
-        let block = pem::parse(text).map_err(|_| unsupported("is not PEM"))?;
-        // OpenSSL's older tools mark a PKCS#1 key that has a passphrase by a header only (RFC 1421 §4.6.1.1).
-        let encrypted = block.headers().get("DEK-Info").is_some();
-        let tag = block.tag().to_owned();
-        let der = Zeroizing::new(block.into_contents());
-        let key = match tag.as_str() {
-            _ if encrypted || tag == "ENCRYPTED PRIVATE KEY" => {
-                return Err(unsupported("is encrypted with a passphrase; store it without one"));
-            }
-            "PRIVATE KEY" => PrivateDecryptingKey::from_pkcs8(&der).ok(),
-            "RSA PRIVATE KEY" => from_pkcs1(&der),
-            _ => return Err(unsupported("does not hold a private key")),
-        };
-        let key = key.ok_or_else(|| unsupported("is not an RSA private key of 2048 to 8192 bits"))?;
+        let key = PrivateDecryptingKey::from_pkcs8(&rsa_pkcs8(text)?)
+            .map_err(|_| unsupported("is not an RSA private key of 2048 to 8192 bits"))?;
         let rejected = |_| unsupported("is not an RSA private key that can decrypt");
         let oaep =
             |key, algorithm| Ok(Decryptor::Oaep(OaepPrivateDecryptingKey::new(key).map_err(rejected)?, algorithm));
@@ -102,22 +89,4 @@ impl PayloadKey {
         plaintext.truncate(written.map_err(|_| Reason::PayloadInvalid)?);
         Ok(plaintext)
     }
-}
-
-/// aws-lc-rs reads decryption keys as PKCS#8 only; its signing key reads PKCS#1 and writes PKCS#8.
-fn from_pkcs1(der: &[u8]) -> Option<PrivateDecryptingKey> {
-    let pkcs8 = KeyPair::from_der(der).ok()?.as_der().ok()?;
-    PrivateDecryptingKey::from_pkcs8(pkcs8.as_ref()).ok()
-}
-
-/// The PKCS#8 DER of an RSA private key in PEM, whichever of the two forms it has.
-pub(crate) fn rsa_pkcs8(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let block = pem::parse(text).ok()?;
-    let is_pkcs1 = block.tag() == "RSA PRIVATE KEY";
-    let der = Zeroizing::new(block.into_contents());
-    if !is_pkcs1 {
-        return Some(der);
-    }
-    let pkcs8 = KeyPair::from_der(&der).ok()?.as_der().ok()?;
-    Some(Zeroizing::new(pkcs8.as_ref().to_vec()))
 }

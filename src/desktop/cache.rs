@@ -1,6 +1,6 @@
 //! The worker's own cache of answers: bounded, and keyed by digest so that no token stays in memory.
 //!
-//! Entries live at most [`crate::resolve::MAX_TTL`] seconds, so the oldest entry is nearly always the next to
+//! Entries live at most [`crate::desktop::resolve::MAX_TTL`] seconds, so the oldest entry is nearly always the next to
 //! expire: a queue in order of arrival bounds the map and clears expired entries in constant time per insert.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use dashmap::DashMap;
 
 use crate::credential::Fingerprint;
 
-/// Names a token: a secret, uniformly distributed digest, made by [`crate::gateway::Gateway`].
+/// Names a token: a secret, uniformly distributed digest, made by [`crate::desktop::gateway::Gateway`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tag(pub u128);
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Algorithm;
 use super::key::{HMAC, Key, RSA_BITS, ec_key, ed25519_key, rsa_key_from_der};
-use super::pem_key::{looks_like_pem, unsupported};
+use super::pem::{looks_like_pem, unsupported};
 use crate::error::{ConfigError, Reason};
 
 const RSA: [(Algorithm, &dyn RsaEncoding); 6] = [

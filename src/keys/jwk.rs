@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::Algorithm;
-use super::json::parse_object;
 use super::key::{Key, ec_key, ed25519_key, rsa_key_from_numbers};
-use super::pem_key::unsupported;
+use super::pem::unsupported;
 use super::signing::SigningKey;
 use crate::error::ConfigError;
+use crate::json::parse_object;
 
 /// One JWK's members.
 pub(super) struct Jwk(Map<String, Value>);

@@ -17,16 +17,15 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::digest::{self, SHA256};
 use zeroize::Zeroizing;
 
-use crate::cache::{Cache, Tag};
 use crate::credential::{Fingerprint, fingerprint, fingerprint_of_digest};
+use crate::desktop::cache::{Cache, Tag};
+use crate::desktop::hash_claim::{Padding, PayloadKey};
+use crate::desktop::resolve::{Resolution, Resolver};
+use crate::desktop::target::Suffix;
+use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
-use crate::jwt::{Claims, KeySet, MAX_TOKEN_BYTES, Policy};
-use crate::payload::{Padding, PayloadKey};
-use crate::resolve::{Resolution, Resolver};
-use crate::target::Suffix;
-
-/// The largest key file that is read, in bytes.
-const MAX_KEY_FILE_BYTES: u64 = 256 * 1024;
+use crate::jwt::{Claims, MAX_TOKEN_BYTES, Policy};
+use crate::keys::{KeySet, load};
 
 /// What a gateway is made of.
 pub struct Options<'a> {
@@ -139,61 +138,9 @@ impl Gateway {
     }
 }
 
-/// Reads a key file and hands its text to `parse`; the sentence of an error begins with the file's name.
-pub fn load<K>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<K, ConfigError>) -> Result<K, ConfigError> {
-    let named = |error: ConfigError| {
-        ConfigError::new(error.reason, format!("the key file {} {}", path.display(), error.sentence))
-    };
-    let unreadable = |why: String| named(ConfigError::new(Reason::KeyUnreadable, why));
-    let size = std::fs::metadata(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    if !size.is_file() || size.len() > MAX_KEY_FILE_BYTES {
-        return Err(unreadable("is not a file of at most 256 KiB".into()));
-    }
-    let text = std::fs::read(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    parse(&Zeroizing::new(text)).map_err(named)
-}
-
 fn random_tag_key() -> Result<LessSafeKey, ConfigError> {
     let failed = |_| ConfigError::new(Reason::Internal, "the system's random number generator failed");
     let mut bytes = Zeroizing::new([0u8; 16]);
     aws_lc_rs::rand::fill(&mut *bytes).map_err(failed)?;
     Ok(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &*bytes).map_err(failed)?))
-}
-
-/// SHA-256 over several pieces, one after the other.
-pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(short_digest(parts).unwrap_or_else(|| long_digest(parts)).as_ref());
-    out
-}
-
-/// In one piece and one call: a context of its own would cost more than the digest of a short token.
-fn short_digest(parts: &[&[u8]]) -> Option<digest::Digest> {
-    let mut whole = [0; 256];
-    let mut length = 0;
-    for part in parts {
-        whole.get_mut(length..length + part.len())?.copy_from_slice(part);
-        length += part.len();
-    }
-    Some(digest::digest(&SHA256, &whole[..length]))
-}
-
-fn long_digest(parts: &[&[u8]]) -> digest::Digest {
-    let mut context = digest::Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
-    context.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_is_of_the_pieces_together_however_long_they_are() {
-        for length in [0, 1, 223, 224, 225, 5000] {
-            let (identity, token) = ([7; 32], vec![9; length]);
-            let whole = digest::digest(&SHA256, &[&identity[..], &token].concat());
-            assert_eq!(sha256(&[&identity, &token]), whole.as_ref());
-        }
-    }
 }

@@ -1,17 +1,18 @@
-//! Public keys from PEM: `PUBLIC KEY` (RFC 5280 SPKI), `RSA PUBLIC KEY` (PKCS#1) and `CERTIFICATE`.
+//! Keys from PEM: public ones, `PUBLIC KEY` (RFC 5280 SPKI), `RSA PUBLIC KEY` (PKCS#1) and `CERTIFICATE`; and RSA private ones.
 
-use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rsa::PublicKey;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, PublicKey};
 use jsonwebtoken::DecodingKey;
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
+use zeroize::Zeroizing;
 
 use super::key::{Key, ec_key_of_any_curve, ed25519_key, rsa_key_from_der};
 use crate::error::{ConfigError, Reason};
 
 /// Whether the text holds a PEM block. An HMAC secret that does is refused: it is a public key that someone is
 /// about to use as a password (CVE-2016-5431 and its many successors).
-pub(super) fn looks_like_pem(text: &[u8]) -> bool {
+pub(crate) fn looks_like_pem(text: &[u8]) -> bool {
     text.windows(11).any(|window| window == b"-----BEGIN ") || pem::parse(text).is_ok()
 }
 
@@ -48,7 +49,7 @@ pub(super) fn public_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
 }
 
 /// The SPKI DER of an RSA public key or certificate in PEM. `None` when it is another kind of key, or a weak one.
-pub(super) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
     let block = pem::parse(text).ok()?;
     let der = CertificateDer::from(block.contents());
     let der = match block.tag() {
@@ -57,6 +58,28 @@ pub(super) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
     };
     rsa_key_from_der(&der).ok()?;
     PublicKey::from_der(&der).ok()?.as_der().ok().map(|spki| spki.as_ref().to_vec())
+}
+
+/// Reads the first PEM block of `text` as an RSA private key, `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1), and
+/// returns its PKCS#8 DER.
+pub(crate) fn rsa_pkcs8(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let block = pem::parse(text).map_err(|_| unsupported("is not PEM"))?;
+    // OpenSSL's older tools mark a PKCS#1 key that has a passphrase by a header only (RFC 1421 §4.6.1.1).
+    let encrypted = block.headers().get("DEK-Info").is_some();
+    let tag = block.tag().to_owned();
+    let der = Zeroizing::new(block.into_contents());
+    match tag.as_str() {
+        _ if encrypted || tag == "ENCRYPTED PRIVATE KEY" => {
+            Err(unsupported("is encrypted with a passphrase; store it without one"))
+        }
+        "PRIVATE KEY" => Ok(der),
+        // aws-lc-rs reads decryption keys as PKCS#8 only; its signing key reads PKCS#1 and writes PKCS#8.
+        "RSA PRIVATE KEY" => KeyPair::from_der(&der)
+            .ok()
+            .and_then(|key| key.as_der().ok().map(|pkcs8: Pkcs8V1Der<'_>| Zeroizing::new(pkcs8.as_ref().to_vec())))
+            .ok_or_else(|| unsupported("is not an RSA private key of 2048 to 8192 bits")),
+        _ => Err(unsupported("does not hold a private key")),
+    }
 }
 
 pub(super) fn unsupported(what: &str) -> ConfigError {

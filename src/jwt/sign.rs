@@ -5,14 +5,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::json::parse_object;
 use super::settings::Settings;
-use super::{Algorithm, MAX_TOKEN_BYTES, Parts, SigningKey};
+use super::{MAX_TOKEN_BYTES, Parts};
 use crate::error::{ConfigError, Reason};
+use crate::json::parse_object;
+use crate::keys::{Algorithm, SigningKey};
 
 /// What is put into a token besides its claims.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Issue {
+pub struct SignOptions {
     /// Default: the first that the key does.
     pub algorithm: Option<Algorithm>,
     /// The header's `kid`. Default: the key's.
@@ -29,11 +30,11 @@ pub struct Issue {
     pub token_id: bool,
 }
 
-impl Issue {
+impl SignOptions {
     /// Reads the options' JSON: `algorithm`, `kid`, `typ`, `header`, `issuer`, `lifetime`, `jti`.
-    pub fn from_json(text: &[u8]) -> Result<Issue, ConfigError> {
+    pub fn from_json(text: &[u8]) -> Result<SignOptions, ConfigError> {
         let mut given = Settings::parse(text, "sign option")?;
-        let issue = Issue {
+        let issue = SignOptions {
             algorithm: given.text("algorithm")?.map(|name| given.algorithm(&name)).transpose()?,
             key_id: given.text("kid")?,
             token_type: given.text("typ")?,
@@ -50,11 +51,11 @@ impl Issue {
     }
 }
 
-/// Signs claims, given as the JSON text of one object, at the time `now`. What [`Issue`] sets replaces what the claims
+/// Signs claims, given as the JSON text of one object, at the time `now`. What [`SignOptions`] sets replaces what the claims
 /// say under the same name.
 ///
 /// Errors: `ClaimMalformed` when the text is no JSON object, `KeyCannotSign`, `TokenTooLarge`, `HeaderUnsupported`.
-pub fn sign(claims: &[u8], key: &SigningKey, issue: &Issue, now: i64) -> Result<String, Reason> {
+pub fn sign(claims: &[u8], key: &SigningKey, issue: &SignOptions, now: i64) -> Result<String, Reason> {
     sign_within(claims, key, issue, now, MAX_TOKEN_BYTES)
 }
 
@@ -62,7 +63,7 @@ pub fn sign(claims: &[u8], key: &SigningKey, issue: &Issue, now: i64) -> Result<
 pub fn sign_within(
     claims: &[u8],
     key: &SigningKey,
-    issue: &Issue,
+    issue: &SignOptions,
     now: i64,
     max_bytes: usize,
 ) -> Result<String, Reason> {

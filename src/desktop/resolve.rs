@@ -1,9 +1,10 @@
 //! Token to target: the reference's `get.targetmap.lua`, without its faults.
 
+use crate::desktop::hash_claim::PayloadKey;
+use crate::desktop::target::{self, Suffix};
 use crate::error::Reason;
-use crate::jwt::{Claims, KeySet, Policy, verify};
-use crate::payload::PayloadKey;
-use crate::target::{self, Suffix};
+use crate::jwt::{Claims, Policy, verify};
+use crate::keys::KeySet;
 
 /// The longest time that an answer may be kept, in seconds.
 pub const MAX_TTL: u32 = 600;

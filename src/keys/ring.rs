@@ -1,20 +1,14 @@
 //! Keys as a program holds them: what verifies and what signs, from texts or from a file that may change.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use zeroize::Zeroizing;
-
+use super::file::load;
 use super::jwk::Jwk;
-use super::pem_key::{looks_like_pem, unsupported};
+use super::pem::{looks_like_pem, unsupported};
 use super::{Key, KeySet, SigningKey};
+use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
-
-/// The largest key file that is read, in bytes.
-pub const MAX_KEY_FILE_BYTES: u64 = 256 * 1024;
 
 /// How a text is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,13 +75,12 @@ impl Keyring {
         Keyring { source: None, digest: Mutex::default(), ring: RwLock::new(Arc::new(ring)) }
     }
 
-    /// Keys from a file, at most [`MAX_KEY_FILE_BYTES`] large. The sentence of an error names the file.
+    /// Reads keys from a file, as [`super::load`] does.
     pub fn from_file(path: &Path, form: Form) -> Result<Keyring, ConfigError> {
-        let text = load(path)?;
-        let ring = parse(path, form, &text)?;
+        let (digest, ring) = load(path, |text| Ok((sha256(&[text]), read(form, text)?.ring()?)))?;
         Ok(Keyring {
             source: Some((path.to_owned(), form)),
-            digest: Mutex::new(digest_of(&text)),
+            digest: Mutex::new(digest),
             ring: RwLock::new(Arc::new(ring)),
         })
     }
@@ -96,16 +89,17 @@ impl Keyring {
     /// next call looks again. Returns whether the keys changed.
     pub fn refresh(&self) -> Result<bool, ConfigError> {
         let Some((path, form)) = &self.source else { return Ok(false) };
-        let text = load(path)?;
-        let found = digest_of(&text);
-        let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known == found {
-            return Ok(false);
-        }
-        let ring = parse(path, *form, &text)?;
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
-        *known = found;
-        Ok(true)
+        load(path, |text| {
+            let found = sha256(&[text]);
+            let mut known = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+            if *known == found {
+                return Ok(false);
+            }
+            let ring = read(*form, text)?.ring()?;
+            *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+            *known = found;
+            Ok(true)
+        })
     }
 
     /// The keys as they are now; a refresh does not change what was handed out.
@@ -127,12 +121,6 @@ impl Keys {
         }
         Ok(Ring { verifying, signing: self.signing })
     }
-}
-
-fn parse(path: &Path, form: Form, text: &[u8]) -> Result<Ring, ConfigError> {
-    read(form, text)
-        .and_then(Keys::ring)
-        .map_err(|error| ConfigError::new(error.reason, format!("{} {}", path.display(), error.sentence)))
 }
 
 fn read(form: Form, text: &[u8]) -> Result<Keys, ConfigError> {
@@ -184,28 +172,4 @@ fn read_published(text: &[u8]) -> Result<Keys, ConfigError> {
     let jwks = Jwk::all(text).filter(|_| Jwk::is_set(text)).ok_or_else(|| unsupported("is not a JWK Set"))?;
     let public = jwks.iter().filter(|jwk| !jwk.is_secret());
     Ok(Keys { verifying: public.filter_map(|jwk| jwk.verifying_key().ok()).collect(), signing: None })
-}
-
-/// Reads a file that holds keys. The sentence says what is wrong with it and where it is.
-fn load(path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-    let unreadable =
-        |why: String| ConfigError::new(Reason::KeyUnreadable, format!("the key file {} {why}", path.display()));
-    let mut text = Zeroizing::new(Vec::new());
-    // Asked before it is opened: opening a pipe would wait for its writer.
-    if path.metadata().is_ok_and(|about| !about.is_file()) {
-        return Err(unreadable("is not a file".into()));
-    }
-    let file = File::open(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    let read = file.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut text);
-    read.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    if text.len() as u64 > MAX_KEY_FILE_BYTES {
-        return Err(unreadable(format!("is larger than {MAX_KEY_FILE_BYTES} bytes")));
-    }
-    Ok(text)
-}
-
-fn digest_of(text: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, text).as_ref());
-    out
 }

@@ -8,7 +8,7 @@ use webpki::{
     ALL_VERIFICATION_ALGS, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert,
 };
 
-use super::pem_key::{public_key_from_der, unsupported};
+use super::pem::{public_key_from_der, unsupported};
 use super::{Key, KeySet};
 use crate::error::{ConfigError, Reason};
 
