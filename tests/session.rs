@@ -12,7 +12,16 @@ fn next_ring(ring: &[u8], now: i64) -> Result<Vec<u8>, i32> {
     let (mut text, mut length) = ([0; 160], 0);
     // SAFETY: slices are as long as they are said to be.
     let status = unsafe {
-        rn_session_ring_next(ring.as_ptr(), ring.len(), now, 86_400, 60, text.as_mut_ptr(), text.len(), &mut length)
+        rn_session_ring_next(
+            ring.as_ptr(),
+            ring.len(),
+            now,
+            86_400,
+            60,
+            text.as_mut_ptr(),
+            text.len(),
+            Some(&mut length),
+        )
     };
     if status == 0 { Ok(text[..length].to_vec()) } else { Err(status) }
 }
@@ -28,7 +37,7 @@ fn check(ring: &[u8], id: &[u8], now: i64, lifetime: u32) -> Result<u32, i32> {
     let mut age = 0;
     // SAFETY: as above.
     let status =
-        unsafe { rn_session_id_check(ring.as_ptr(), ring.len(), id.as_ptr(), id.len(), now, lifetime, &mut age) };
+        unsafe { rn_session_id_check(ring.as_ptr(), ring.len(), id.as_ptr(), id.len(), now, lifetime, Some(&mut age)) };
     if status == 0 { Ok(age) } else { Err(status) }
 }
 
@@ -80,15 +89,15 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
     let (r, n, b) = (ring.as_ptr(), ring.len(), buffer.as_mut_ptr());
     // SAFETY: null is what is tested; everything else is readable and writable for its length.
     unsafe {
-        assert_eq!(rn_session_ring_next(null(), 1, NOW, 1, 1, b, 160, &mut length), INVALID);
-        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, null_mut(), 160, &mut length), INVALID);
-        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 160, null_mut()), INVALID);
-        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 10, &mut length), Reason::BufferTooSmall as i32);
+        assert_eq!(rn_session_ring_next(null(), 1, NOW, 1, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, null_mut(), 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 160, None), INVALID);
+        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 10, Some(&mut length)), Reason::BufferTooSmall as i32);
         assert_eq!(rn_session_id_new(null(), 1, NOW, b), INVALID);
         assert_eq!(rn_session_id_new(r, n, NOW, null_mut()), INVALID);
-        assert_eq!(rn_session_id_check(r, n, null(), 1, NOW, 1, &mut age), INVALID);
-        assert_eq!(rn_session_id_check(r, n, b, 1, NOW, 1, null_mut()), INVALID);
-        assert_eq!(rn_session_id_check(r, usize::MAX, b, 1, NOW, 1, &mut age), INVALID);
+        assert_eq!(rn_session_id_check(r, n, null(), 1, NOW, 1, Some(&mut age)), INVALID);
+        assert_eq!(rn_session_id_check(r, n, b, 1, NOW, 1, None), INVALID);
+        assert_eq!(rn_session_id_check(r, usize::MAX, b, 1, NOW, 1, Some(&mut age)), INVALID);
         assert_eq!(rn_session_digest(null(), 1, b), INVALID);
         assert_eq!(rn_session_digest(b, 1, null_mut()), INVALID);
         assert_eq!(rn_login_name_digest(null(), 1, b), INVALID);

@@ -7,7 +7,13 @@ if pcall(ffi.typeof, "rn_gateway") then
 end
 
 ffi.cdef [[
-static const int RN_ABI_VERSION = 1;
+static const int RN_OK = 0;
+
+static const int RN_ERROR_BYTES = 1024;
+
+static const int RN_REASON_NAME_BYTES = 64;
+
+static const int RN_ABI_VERSION = 2;
 
 static const int RN_TARGET_BYTES = 256;
 
@@ -79,6 +85,8 @@ typedef struct rn_introspector rn_introspector;
 typedef struct rn_keys rn_keys;
 
 typedef struct rn_policy rn_policy;
+
+typedef struct rn_sign_options rn_sign_options;
 
 typedef struct {
     const uint8_t *signing_key;
@@ -185,7 +193,14 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
                            int64_t now,
                            rn_answer *answer);
 
-int32_t rn_gateway_check(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now);
+int32_t rn_gateway_check(const rn_gateway *gateway,
+                         const uint8_t *token,
+                         size_t token_length,
+                         int64_t now,
+                         rn_answer *answer,
+                         uint8_t *hash,
+                         size_t capacity,
+                         size_t *length);
 
 int32_t rn_gateway_remember(const rn_gateway *gateway,
                             rn_answer *answer,
@@ -193,12 +208,6 @@ int32_t rn_gateway_remember(const rn_gateway *gateway,
                             size_t target_length,
                             int64_t now,
                             uint32_t ttl);
-
-int32_t rn_answer_write(rn_answer *answer,
-                        const uint8_t *token,
-                        size_t token_length,
-                        const uint8_t *target,
-                        size_t target_length);
 
 int32_t rn_gateway_shared_key(const rn_gateway *gateway, rn_answer *answer, uint8_t *key);
 
@@ -263,45 +272,6 @@ int32_t rn_jwe_encrypt(const uint8_t *key,
                        size_t capacity,
                        size_t *length);
 
-int32_t rn_jws_decode_unverified(const uint8_t *token,
-                                 size_t token_length,
-                                 uint8_t *buffer,
-                                 size_t capacity,
-                                 rn_token_texts *texts);
-
-int32_t rn_keys_from_chain(const uint8_t *trusted,
-                           size_t trusted_length,
-                           const rn_key_text *chain,
-                           size_t count,
-                           int64_t now,
-                           rn_keys **keys,
-                           uint8_t *error,
-                           size_t error_capacity,
-                           size_t *error_length);
-
-int32_t rn_keys_new(const rn_key_text *texts,
-                    size_t count,
-                    rn_keys **keys,
-                    uint8_t *error,
-                    size_t error_capacity,
-                    size_t *error_length);
-
-int32_t rn_keys_open(uint32_t form,
-                     const uint8_t *path,
-                     size_t path_length,
-                     rn_keys **keys,
-                     uint8_t *error,
-                     size_t error_capacity,
-                     size_t *error_length);
-
-int32_t rn_keys_refresh(const rn_keys *keys,
-                        uint32_t *changed,
-                        uint8_t *error,
-                        size_t error_capacity,
-                        size_t *error_length);
-
-void rn_keys_free(rn_keys *keys);
-
 int32_t rn_policy_new(const uint8_t *json,
                       size_t json_length,
                       rn_policy **policy,
@@ -328,9 +298,17 @@ int32_t rn_jwt_decode_unverified(const uint8_t *token,
                                  size_t capacity,
                                  rn_token_texts *texts);
 
+int32_t rn_sign_options_new(const uint8_t *json,
+                            size_t json_length,
+                            rn_sign_options **options,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+void rn_sign_options_free(rn_sign_options *options);
+
 int32_t rn_jwt_sign(const rn_keys *keys,
-                    const uint8_t *options,
-                    size_t options_length,
+                    const rn_sign_options *options,
                     const uint8_t *claims,
                     size_t claims_length,
                     int64_t now,
@@ -348,6 +326,45 @@ int32_t rn_jws_sign(const rn_keys *keys,
                     size_t *length);
 
 int32_t rn_json_check(const uint8_t *json, size_t json_length);
+
+int32_t rn_jws_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+int32_t rn_keys_new(const rn_key_text *texts,
+                    size_t count,
+                    rn_keys **keys,
+                    uint8_t *error,
+                    size_t error_capacity,
+                    size_t *error_length);
+
+int32_t rn_keys_open(uint32_t form,
+                     const uint8_t *path,
+                     size_t path_length,
+                     rn_keys **keys,
+                     uint8_t *error,
+                     size_t error_capacity,
+                     size_t *error_length);
+
+int32_t rn_keys_refresh(const rn_keys *keys,
+                        uint32_t *changed,
+                        uint8_t *error,
+                        size_t error_capacity,
+                        size_t *error_length);
+
+void rn_keys_free(rn_keys *keys);
+
+int32_t rn_keys_from_chain(const uint8_t *trusted,
+                           size_t trusted_length,
+                           const rn_key_text *chain,
+                           size_t count,
+                           int64_t now,
+                           rn_keys **keys,
+                           uint8_t *error,
+                           size_t error_capacity,
+                           size_t *error_length);
 
 int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t ring_length,

@@ -12,11 +12,12 @@
 local ffi = require "ffi"
 local semaphore = require "ngx.semaphore"
 local library = require "route_native.library"
+local worker_thread = require "route_native.worker_thread"
 
 local ffi_string = ffi.string
 local run_worker_thread = ngx.run_worker_thread
 
-local OK = 0
+local OK = library.RN_OK
 local POOL = "route_native"
 -- The most tokens that may wait in one worker, about as many milliseconds; beyond it a request is told to come back.
 -- What waits longer than PATIENCE seconds is told the same.
@@ -30,37 +31,35 @@ local _M = {}
 local flights, count = {}, 0
 local queue, first, last = {}, 1, 0
 local runners = 0
-local inline_answer = ffi.new("rn_answer")
 
-local function inline(gateway, token, now)
-    local status = library.rn_gateway_resolve(gateway, token, #token, now, inline_answer)
-    return status, ffi_string(inline_answer.target, inline_answer.target_length), inline_answer.ttl
-end
+-- Written and read without a yield in between.
+local checked = ffi.new("rn_answer")
+local hash_buffer, length = ffi.new("uint8_t[?]", library.RN_TOKEN_BYTES), ffi.new("size_t[1]")
 
-local function threaded(gateway, token, now)
-    -- Gone since this token began to wait for its turn.
-    if not run_worker_thread then
-        return inline(gateway, token, now)
-    end
+-- Opens a payload in the thread pool. Returns the status and the target.
+local function decrypt(gateway, hash)
     local address = tonumber(ffi.cast("uintptr_t", gateway))
-    local ok, status, target, ttl =
-        run_worker_thread(POOL, "route_native.worker_thread", "resolve", address, token, now)
+    -- Without a pool the event loop does the work, also when the pool went away while this token waited for its turn.
+    if not run_worker_thread then
+        return worker_thread.decrypt(address, hash)
+    end
+    local ok, status, target = run_worker_thread(POOL, "route_native.worker_thread", "decrypt", address, hash)
     if ok then
-        return status, target, ttl
+        return status, target
     end
     if status == "thread pool route_native not found" then
         run_worker_thread = nil
     else
         ngx.log(ngx.ERR, "route_native: the thread pool failed, and the event loop does its work: ", status)
     end
-    return inline(gateway, token, now)
+    return worker_thread.decrypt(address, hash)
 end
 
 local function fly(flight)
-    local ran, status, target, ttl = pcall(threaded, flight.gateway, flight.token, flight.now)
+    local ran, status, target = pcall(decrypt, flight.gateway, flight.hash)
     flights[flight.key], count = nil, count - 1
     if ran then
-        flight.status, flight.target, flight.ttl = status, target, ttl
+        flight.status, flight.target = status, target
     else
         ngx.log(ngx.ERR, "route_native: a new token could not be resolved: ", status)
     end
@@ -98,19 +97,21 @@ end
 function _M.resolve(gateway, key, token, now)
     local flight, mine = flights[key], false
     if not flight then
-        local status = library.rn_gateway_check(gateway, token, #token, now)
+        local status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer,
+            library.RN_TOKEN_BYTES, length)
         if status ~= OK then
             return status
         end
+        local hash, ttl = ffi_string(hash_buffer, length[0]), checked.ttl
         if not run_worker_thread then
-            local target, ttl
-            status, target, ttl = inline(gateway, token, now)
+            local target
+            status, target = decrypt(gateway, hash)
             return status, target, ttl, true
         end
         if count >= MAX_FLIGHTS then
             return nil
         end
-        flight = { gateway = gateway, key = key, token = token, now = now, landed = semaphore.new(), waiting = 0 }
+        flight = { gateway = gateway, key = key, hash = hash, ttl = ttl, landed = semaphore.new(), waiting = 0 }
         mine = true
         enqueue(flight)
     end

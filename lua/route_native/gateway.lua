@@ -20,7 +20,7 @@ local ngx = ngx
 local time = ngx.time
 
 local OK, NOT_CACHED, TOKEN_MISSING = reason.OK, reason.NOT_CACHED, reason.TOKEN_MISSING
-local FINGERPRINT_BYTES, KEY_BYTES = 12, 32
+local FINGERPRINT_BYTES, KEY_BYTES = library.RN_FINGERPRINT_BYTES, library.RN_CACHE_KEY_BYTES
 -- What a client is told to wait while keys or the dictionary are missing, in seconds.
 local RETRY_AFTER = 5
 -- The same while too many new tokens wait for their turn.
@@ -119,8 +119,14 @@ local function resolve_cold(r, key, token, now)
     if mine and ttl > 0 then
         targets:set(key, target, ttl, now + ttl)
     end
-    if library.rn_answer_write(answer, token, #token, target, #target) ~= OK then
-        return response.unavailable(RETRY_AFTER)
+    -- Other requests have written to `answer` meanwhile, and one of them may have kept this target already.
+    status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)
+    if status == NOT_CACHED then
+        library.rn_token_fingerprint(token, #token, answer.fingerprint)
+        status = library.rn_gateway_remember(gateway, answer, target, #target, now, ttl)
+    end
+    if status ~= OK then
+        return refuse(r, status)
     end
     return accept_from(r, mine and "miss" or "joined")
 end

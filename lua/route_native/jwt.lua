@@ -24,8 +24,8 @@ local ffi_string = ffi.string
 local time = ngx and ngx.time or os.time
 local OK, KEY_NOT_FOUND = reason.OK, reason.KEY_NOT_FOUND
 
-local BUFFER_BYTES = 16384
-local SENTENCE_BYTES = 1024
+local BUFFER_BYTES = library.RN_TOKEN_BYTES
+local ERROR_BYTES = library.RN_ERROR_BYTES
 
 -- Written and read within one call: Lua does not yield in between.
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
@@ -89,8 +89,8 @@ function _M.policy(fields)
         error("route_native.jwt: the policy field \"clock\" must be a function", 2)
     end
     local json = encoded(plain, 2)
-    local handle, sentence = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", SENTENCE_BYTES)
-    if library.rn_policy_new(json, #json, handle, sentence, SENTENCE_BYTES, length) ~= OK then
+    local handle, sentence = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
+    if library.rn_policy_new(json, #json, handle, sentence, ERROR_BYTES, length) ~= OK then
         error("route_native.jwt: " .. ffi_string(sentence, length[0]), 2)
     end
     handle = ffi.gc(handle[0], function(policy) library.rn_policy_free(policy) end)
@@ -175,8 +175,10 @@ function _M.decode_unverified(token)
     return written()
 end
 
--- Signs claims: a table, or the JSON text of an object, whose numbers and lists then stay exactly as they are.
--- Returns the token, or nil and the reason's name when the claims are no object or the token would be too large.
+local options_type = {}
+options_type.__index = options_type
+
+-- Reads sign options once, for use with sign(). An unknown field or a value of the wrong kind is an error.
 --
 --   algorithm  default: the key's first
 --   kid, typ   default: the key's own, "JWT"
@@ -185,20 +187,43 @@ end
 --   issuer     sets `iss`
 --   jti        true: sets `jti` to 128 random bits
 --   clock      a function; default ngx.time
-function _M.sign(claims, key, options)
-    local clock
-    local json = "{}"
-    if options ~= nil then
-        if type(options) ~= "table" then
-            error("route_native.jwt: sign() takes its options as a table", 2)
-        end
-        local plain = {}
-        for name, value in pairs(options) do
-            plain[name] = value
-        end
-        clock, plain.clock = plain.clock, nil
-        json = encoded(plain, 2)
+function _M.sign_options(fields)
+    if type(fields) ~= "table" then
+        error("route_native.jwt: sign() takes its options as a table", 2)
     end
+    local plain = {}
+    for name, value in pairs(fields) do
+        plain[name] = value
+    end
+    local clock = plain.clock
+    plain.clock = nil
+    local json = encoded(plain, 2)
+    local handle, sentence = ffi.new("rn_sign_options *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
+    if library.rn_sign_options_new(json, #json, handle, sentence, ERROR_BYTES, length) ~= OK then
+        error("route_native.jwt: " .. ffi_string(sentence, length[0]), 2)
+    end
+    handle = ffi.gc(handle[0], function(options) library.rn_sign_options_free(options) end)
+    return setmetatable({ handle = handle, clock = clock }, options_type)
+end
+
+local default_options = _M.sign_options {}
+
+-- The handle that an argument stands for: itself, or what is read from a table.
+local function options_of(options)
+    if options == nil then
+        return default_options
+    elseif getmetatable(options) == options_type then
+        return options
+    end
+    local ok, made = pcall(_M.sign_options, options)
+    return ok and made or error(made, 3)
+end
+
+-- Signs claims: a table, or the JSON text of an object, whose numbers and lists then stay exactly as they are.
+-- `options` is what sign_options() returns, or a table for it. Returns the token, or nil and the reason's name when the
+-- claims are no object or the token would be too large.
+function _M.sign(claims, key, options)
+    options = options_of(options)
     if type(claims) == "table" then
         claims = encoded(claims, 2)
     elseif type(claims) ~= "string" then
@@ -208,13 +233,10 @@ function _M.sign(claims, key, options)
     if keys.source then
         error("route_native.jwt: these keys verify and cannot sign", 2)
     end
-    local status = library.rn_jwt_sign(keys:current(), json, #json, claims, #claims, now_of(clock), buffer,
-        BUFFER_BYTES,
-        length)
+    local status = library.rn_jwt_sign(keys:current(), options.handle, claims, #claims, now_of(options.clock), buffer,
+        BUFFER_BYTES, length)
     if status == OK then
         return ffi_string(buffer, length[0])
-    elseif status == reason.SETTING_INVALID then
-        error("route_native.jwt: " .. ffi_string(buffer, length[0]), 2)
     elseif status == reason.KEY_CANNOT_SIGN then
         error("route_native.jwt: this key cannot sign, or not with that algorithm", 2)
     end

@@ -5,7 +5,6 @@ local ffi = require "ffi"
 require "route_native.cdef"
 
 local NAME = "libroute_native.so"
-local ABI_VERSION = 1
 
 local function beside_the_module()
     local source = debug.getinfo(1, "S").source
@@ -47,10 +46,12 @@ end
 
 local library, path = load()
 
+-- What these modules were written for (cdef.lua), beside what the library is.
+local wanted = library.RN_ABI_VERSION
 local has_version, version = pcall(function() return library.rn_abi_version() end)
-if not has_version or version ~= ABI_VERSION then
+if not has_version or version ~= wanted then
     error(("route_native: %s has ABI version %s, and these Lua modules need %d; install both from one release")
-        :format(path, has_version and tostring(version) or "unknown", ABI_VERSION), 0)
+        :format(path, has_version and tostring(version) or "unknown", wanted), 0)
 end
 
 return library

@@ -3,27 +3,17 @@
 local ffi = require "ffi"
 local library = require "route_native.library"
 
-local NAME_BYTES = 64
+local NAME_BYTES = library.RN_REASON_NAME_BYTES
 
-local _M = {
-    OK = 0,
-    NOT_CACHED = 4,
-    TOKEN_MISSING = 100,
-    TOKEN_MALFORMED = 103,
-    HEADER_UNSUPPORTED = 104,
-    ALGORITHM_NOT_ALLOWED = 105,
-    KEY_NOT_FOUND = 106,
-    DECRYPTION_FAILED = 135,
-    TOKEN_INACTIVE = 150,
-    SCOPE_INSUFFICIENT = 151,
-    KEY_UNREADABLE = 200,
-    KEY_UNSUPPORTED = 201,
-    SETTING_INVALID = 203,
-    KEY_CANNOT_SIGN = 204,
-    SERVER_UNREACHABLE = 300,
-    SERVER_FAILED = 301,
-    SERVER_ANSWER_INVALID = 302,
-}
+local _M = { OK = library.RN_OK }
+
+for _, name in ipairs {
+    "NOT_CACHED", "TOKEN_MISSING", "TOKEN_MALFORMED", "HEADER_UNSUPPORTED", "ALGORITHM_NOT_ALLOWED", "KEY_NOT_FOUND",
+    "DECRYPTION_FAILED", "TOKEN_INACTIVE", "SCOPE_INSUFFICIENT", "KEY_UNREADABLE", "KEY_UNSUPPORTED",
+    "SETTING_INVALID", "KEY_CANNOT_SIGN", "SERVER_UNREACHABLE", "SERVER_FAILED", "SERVER_ANSWER_INVALID",
+} do
+    _M[name] = library["RN_REASON_" .. name]
+end
 
 -- Whether a status is about the token (HTTP 401) rather than about us (HTTP 503): the 100s of src/error.rs.
 function _M.is_token(status)

@@ -1,6 +1,6 @@
 //! Session ids, their keys, names at a login, and where a client may be sent.
 
-use super::{bytes, guard, out, write_bytes};
+use super::{given, guard};
 use crate::border::login_name;
 use crate::border::redirect;
 use crate::border::session_id::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
@@ -10,9 +10,6 @@ use crate::error::Reason;
 /// has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
 ///
 /// Errors: `SessionKeysInvalid`, `BufferTooSmall` (160 bytes are always enough).
-///
-/// # Safety
-/// `ring` must be readable for `ring_length` bytes, `next` writable for `capacity`, `length` for one value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_ring_next(
     ring: *const u8,
@@ -22,40 +19,30 @@ pub unsafe extern "C" fn rn_session_ring_next(
     notice: u32,
     next: *mut u8,
     capacity: usize,
-    length: *mut usize,
+    length: Option<&mut usize>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let text = unsafe { bytes(ring, ring_length)? };
+    guard(|caller| {
+        let text = caller.bytes(ring, ring_length)?;
         let ring = if text.is_empty() { Ring::new(now)? } else { Ring::parse(text)? };
         let ring = ring.rotated(now, period, notice)?.unwrap_or(ring);
-        // SAFETY: the caller's promise.
-        unsafe { write_bytes(ring.text().as_bytes(), next, capacity, length) }
+        caller.write(ring.text().as_bytes(), next, capacity, length)
     })
 }
 
 /// Makes the id of a session that begins at `now`: 76 characters.
 ///
 /// Errors: `SessionKeysInvalid`.
-///
-/// # Safety
-/// `ring` must be readable for `ring_length` bytes, `id` writable for 76.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_id_new(ring: *const u8, ring_length: usize, now: i64, id: *mut u8) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let ring = Ring::parse(unsafe { bytes(ring, ring_length)? })?;
-        // SAFETY: the caller's promise of 76 bytes; the length goes nowhere.
-        unsafe { write_bytes(&ring.new_id(now)?, id, ID_BYTES, &mut 0) }
+    guard(|caller| {
+        let ring = Ring::parse(caller.bytes(ring, ring_length)?)?;
+        caller.fill(&ring.new_id(now)?, id, ID_BYTES)
     })
 }
 
 /// Checks a session id and writes the session's age in seconds.
 ///
 /// Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
-///
-/// # Safety
-/// `ring` and `id` must be readable for their lengths, `age` writable for one value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_id_check(
     ring: *const u8,
@@ -64,51 +51,34 @@ pub unsafe extern "C" fn rn_session_id_check(
     id_length: usize,
     now: i64,
     lifetime: u32,
-    age: *mut u32,
+    age: Option<&mut u32>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (ring, id, age) = unsafe { (bytes(ring, ring_length)?, bytes(id, id_length)?, out(age)?) };
+    guard(|caller| {
+        let (ring, id, age) = (caller.bytes(ring, ring_length)?, caller.bytes(id, id_length)?, given(age)?);
         *age = Ring::parse(ring)?.check(id, now, lifetime)?;
         Ok(())
     })
 }
 
 /// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
-///
-/// # Safety
-/// `text` must be readable for `text_length` bytes, `digest` writable for 64.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, digest: *mut u8) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise; the length goes nowhere.
-        unsafe { write_bytes(&digest_of(bytes(text, text_length)?), digest, DIGEST_BYTES, &mut 0) }
-    })
+    guard(|caller| caller.fill(&digest_of(caller.bytes(text, text_length)?), digest, DIGEST_BYTES))
 }
 
 /// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
-///
-/// # Safety
-/// `name` must be readable for `name_length` bytes, `digest` writable for 32.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_login_name_digest(name: *const u8, name_length: usize, digest: *mut u8) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise; the length goes nowhere.
-        unsafe {
-            write_bytes(&login_name::digest_of(bytes(name, name_length)?), digest, login_name::DIGEST_BYTES, &mut 0)
-        }
+    guard(|caller| {
+        caller.fill(&login_name::digest_of(caller.bytes(name, name_length)?), digest, login_name::DIGEST_BYTES)
     })
 }
 
 /// Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
-///
-/// # Safety
-/// `path` must be readable for `path_length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_path_check(path: *const u8, path_length: usize) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let path = unsafe { bytes(path, path_length)? };
+    guard(|caller| {
+        let path = caller.bytes(path, path_length)?;
         if redirect::is_local_path(path) { Ok(()) } else { Err(Reason::PathRefused) }
     })
 }
