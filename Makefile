@@ -36,7 +36,7 @@ install: ## Install library, Lua modules and configuration (PREFIX=/usr/local DE
 package: ## Build a binary rock and a tarball (DIST=dist)
 	@scripts/package.sh
 
-abi: ## Write include/route_native.h and lua/route_native/cdef.lua from src/ffi/
+abi: ## Write include/route_native.h and lua/route_native/core/cdef.lua from src/ffi/
 	@UPDATE_ABI=1 cargo test --quiet --release --test abi
 
 clean: ## Remove what was built and run

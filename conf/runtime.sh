@@ -65,7 +65,7 @@ main_conf() {
     # Below notice nginx writes request lines that it refuses before anything of ours can take the token out.
     check ROUTE_LOG_LEVEL "$log_level" 'notice|warn|error|crit|alert|emerg' 'a log level of nginx from notice up'
 
-    # Each worker's threads for new tokens (lua/route_native/cold.lua); 0: the event loop does their RSA itself.
+    # Each worker's threads for new tokens (lua/route_native/desktop/queue.lua); 0: the event loop does their RSA itself.
     threads=${ROUTE_RSA_THREADS:-1}
     check ROUTE_RSA_THREADS "$threads" '[0-8]' 'a number up to 8'
 

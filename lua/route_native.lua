@@ -8,9 +8,9 @@
 -- worker's cache, then in ngx.shared.targetmap, and verifies and decrypts it only when both miss; it sets $target or
 -- ends the request. Misuse is an error; bad input is an answer.
 
-local engine = require "route_native.engine"
-local reason = require "route_native.reason"
-local settings = require "route_native.settings"
+local engine = require "route_native.desktop.engine"
+local reason = require "route_native.core.status"
+local settings = require "route_native.desktop.settings"
 
 local _M = { _VERSION = "0.1.0" }
 
@@ -36,7 +36,7 @@ function _M.setup(options)
         sentence = "route_native: " .. sentence .. "; desktop endpoints answer 503"
     end
     if ngx then
-        local requests = require "route_native.gateway"
+        local requests = require "route_native.desktop.gateway"
         requests.start(made, sentence)
         -- Bound here rather than looked up on every request.
         _M.resolve = requests.resolve

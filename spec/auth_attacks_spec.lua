@@ -51,7 +51,7 @@ server {
     }
     location = /under {
         content_by_lua_block {
-            local dict, digest_of = ngx.shared.formal, require("route_native.login_body").digest_of
+            local dict, digest_of = ngx.shared.formal, require("route_native.core.login_body").digest_of
             local named, nameless = dict:get("u:" .. digest_of(ngx.var.arg_name)), dict:get("n:")
             ngx.print(named and "named" or nameless and "nameless" or #dict:get_keys(0) == 0 and "free" or "another")
             dict:flush_all()
@@ -59,16 +59,16 @@ server {
     }
     location = /undigested {
         content_by_lua_block {
-            local real, loaded = require "route_native.library", package.loaded
-            local body, limit = require "route_native.login_body", require "route_native.rate_limit"
+            local real, loaded = require "route_native.core.ffi", package.loaded
+            local body, limit = require "route_native.core.login_body", require "route_native.core.rate_limit"
             local broken = { rn_login_name_digest = function() return 1 end }
-            loaded["route_native.library"] = setmetatable(broken, { __index = function(_, name) return real[name] end })
-            loaded["route_native.login_body"], loaded["route_native.rate_limit"] = nil, nil
-            local digest = require("route_native.login_body").digest_of("b")
-            local fields = require("route_native.fields").of({ rate_limit = { dict = "formal" } }, "spec")
-            local ticket = require("route_native.rate_limit").read(fields):count("b")
-            loaded["route_native.library"] = real
-            loaded["route_native.login_body"], loaded["route_native.rate_limit"] = body, limit
+            loaded["route_native.core.ffi"] = setmetatable(broken, { __index = function(_, name) return real[name] end })
+            loaded["route_native.core.login_body"], loaded["route_native.core.rate_limit"] = nil, nil
+            local digest = require("route_native.core.login_body").digest_of("b")
+            local fields = require("route_native.core.config").of({ rate_limit = { dict = "formal" } }, "spec")
+            local ticket = require("route_native.core.rate_limit").read(fields):count("b")
+            loaded["route_native.core.ffi"] = real
+            loaded["route_native.core.login_body"], loaded["route_native.core.rate_limit"] = body, limit
             ngx.print(tostring(digest), " ", ticket[2])
         }
     }

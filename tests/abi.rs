@@ -8,7 +8,7 @@ use std::{env, fs};
 use mlua::Lua;
 
 const HEADER: &str = "include/route_native.h";
-const CDEF: &str = "lua/route_native/cdef.lua";
+const CDEF: &str = "lua/route_native/core/cdef.lua";
 
 /// What surrounds the declarations in the Lua file. LuaJIT's declarations are global to the process's Lua state and
 /// cannot be repeated, while `package.loaded` can be emptied (lua_code_cache off, busted): hence the question first.

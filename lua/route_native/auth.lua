@@ -8,8 +8,8 @@
 -- afterwards. prepare_check() and prepare_login() read it there and then, so that nginx does not start with a mistake.
 -- The fields are documented in auth_check.lua and auth_login.lua.
 
-local auth_check = require "route_native.auth_check"
-local auth_login = require "route_native.auth_login"
+local auth_check = require "route_native.auth.check"
+local auth_login = require "route_native.auth.login"
 
 local _M = {}
 

@@ -17,7 +17,7 @@ local logout = require "route_native.border.logout"
 local services = require "route_native.border.services"
 local sessions = require "route_native.border.sessions"
 local settings = require "route_native.border.settings"
-local store = require "route_native.store"
+local store = require "route_native.store.open"
 
 local _M = {}
 

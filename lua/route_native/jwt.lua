@@ -13,9 +13,9 @@
 
 local cjson = require("cjson.safe").new()
 local ffi = require "ffi"
-local library = require "route_native.library"
-local reason = require "route_native.reason"
-local keyring = require "route_native.keyring"
+local library = require "route_native.core.ffi"
+local reason = require "route_native.core.status"
+local keyring = require "route_native.jwt.keyring"
 
 -- The library has bounded the depth of what is decoded, at 128.
 cjson.decode_max_depth(128)
@@ -48,7 +48,7 @@ function _M.jwks(config)
     elseif type(config) ~= "table" then
         error("route_native.jwt: jwks() takes a table", 2)
     end
-    local ok, keys = pcall(require("route_native.jwks").new, config)
+    local ok, keys = pcall(require("route_native.jwt.jwks").new, config)
     return ok and keys or error(keys, 2)
 end
 

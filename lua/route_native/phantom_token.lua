@@ -14,12 +14,13 @@
 
 local ffi = require "ffi"
 local answer = require "route_native.phantom.answer"
-local flight = require "route_native.flight"
+local flight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
-local library = require "route_native.library"
-local outbound = require "route_native.outbound"
-local reason = require "route_native.reason"
-local request = require "route_native.request"
+local library = require "route_native.core.ffi"
+require "route_native.hooks" -- read now, while the master may read what the workers may not
+local outbound = require "route_native.http.outbound"
+local reason = require "route_native.core.status"
+local request = require "route_native.core.request"
 local settings_of = require("route_native.phantom.settings").of
 
 local ffi_string = ffi.string

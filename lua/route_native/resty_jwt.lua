@@ -14,13 +14,13 @@
 -- - A token may come as the Authorization header has it, with `Bearer ` before it: programs pass that header on.
 
 local cjson = require("cjson.safe").new()
-local claims_spec = require "route_native.resty_jwt_claims"
+local claims_spec = require "route_native.resty_jwt.claims"
 local ffi = require "ffi"
-local keyring = require "route_native.keyring"
-local library = require "route_native.library"
+local keyring = require "route_native.jwt.keyring"
+local library = require "route_native.core.ffi"
 local native = require "route_native.jwt"
-local reason = require "route_native.reason"
-local trust = require "route_native.resty_jwt_trust"
+local reason = require "route_native.core.status"
+local trust = require "route_native.resty_jwt.trust"
 
 local ffi_string, format = ffi.string, string.format
 local ngx = ngx

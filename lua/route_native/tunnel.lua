@@ -1,7 +1,7 @@
 -- Websocket tunnels behind nginx (conf/tunnel.conf): the first of the two checks of a registration, and who may view.
 
 local auth = require "route_native.auth"
-local response = require "route_native.response"
+local response = require "route_native.core.response"
 local route_native = require "route_native"
 
 local error, ipairs, type = error, ipairs, type

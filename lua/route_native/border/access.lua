@@ -6,7 +6,7 @@
 
 local answer = require "route_native.border.answer"
 local client = require "route_native.border.client"
-local session = require "route_native.session"
+local session = require "route_native.border.session_id"
 
 local ngx = ngx
 

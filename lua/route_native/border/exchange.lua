@@ -5,7 +5,7 @@
 
 local call = require "route_native.border.call"
 local cjson = require "cjson.safe"
-local flight = require "route_native.border.flight"
+local flight = require "route_native.core.singleflight.worker"
 local record = require "route_native.border.record"
 
 -- Longer than the call may take (conf/border.conf: 2 s to connect, 5 s for the answer).

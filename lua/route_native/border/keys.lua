@@ -4,8 +4,8 @@
 -- for a minute before it signs, so every worker has it by then. If the store loses the ring, the first worker that
 -- notices puts it back: sessions that the store still has stay valid.
 
-local flight = require "route_native.border.flight"
-local session = require "route_native.session"
+local flight = require "route_native.core.singleflight.worker"
+local session = require "route_native.border.session_id"
 
 local NOTICE_SECONDS = 60
 local LEASE_SECONDS = 10

@@ -1,6 +1,6 @@
 -- Limits on failed logins, per address and per account, within fixed windows of time. They hold for one nginx.
 
-local session = require "route_native.session"
+local session = require "route_native.border.session_id"
 
 local DICTIONARY = "border_state"
 

@@ -1,6 +1,6 @@
 -- What a border is configured with. Every mistake is an error of one sentence; docs/border.md is the table.
 
-local session = require "route_native.session"
+local session = require "route_native.border.session_id"
 
 local _M = {}
 

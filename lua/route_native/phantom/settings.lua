@@ -1,11 +1,11 @@
 -- What run() is configured with: checked once, kept by its content, so that a table made for each request costs little.
 
 local ffi = require "ffi"
-local jwks = require "route_native.jwks"
-local library = require "route_native.library"
+local jwks = require "route_native.jwt.jwks"
+local library = require "route_native.core.ffi"
 local nkeys = require "table.nkeys"
-local outbound = require "route_native.outbound"
-local reason = require "route_native.reason"
+local outbound = require "route_native.http.outbound"
+local reason = require "route_native.core.status"
 
 local next, type = next, type
 local concat, sort = table.concat, table.sort

@@ -1,8 +1,8 @@
 -- Session ids, their key rings and redirect paths, as the library makes and checks them (src/border/).
 
 local ffi = require "ffi"
-local library = require "route_native.library"
-local reason = require "route_native.reason"
+local library = require "route_native.core.ffi"
+local reason = require "route_native.core.status"
 
 local ffi_string = ffi.string
 

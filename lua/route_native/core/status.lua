@@ -1,7 +1,7 @@
 -- The fixed list of reasons, as the library numbers and names them.
 
 local ffi = require "ffi"
-local library = require "route_native.library"
+local library = require "route_native.core.ffi"
 
 local NAME_BYTES = library.RN_REASON_NAME_BYTES
 

@@ -6,12 +6,12 @@
 -- its own, off that path.
 
 local ffi = require "ffi"
-local cold = require "route_native.cold"
-local library = require "route_native.library"
-local query = require "route_native.query"
-local reason = require "route_native.reason"
-local request = require "route_native.request"
-local response = require "route_native.response"
+local cold = require "route_native.desktop.queue"
+local library = require "route_native.core.ffi"
+local query = require "route_native.desktop.query"
+local reason = require "route_native.core.status"
+local request = require "route_native.core.request"
+local response = require "route_native.core.response"
 
 local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
@@ -40,7 +40,7 @@ function _M.start(handle, sentence)
     targets = ngx.shared.targetmap
     -- Loaded while the master may still read the files; workers may not. (What runs in the thread pool is loaded there;
     -- where it cannot be read, cold.lua does its work itself.)
-    require "route_native.balancer"
+    require "route_native.hooks"
     if gateway and not targets then
         gateway, trouble = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end

@@ -3,7 +3,7 @@
 -- A name costs the same whether or not it exists: the dictionary knows only what was tried. Names are folded as
 -- backends may fold them, and stored as digests, so that none can be long or strange.
 
-local digest_of = require("route_native.login_body").digest_of
+local digest_of = require("route_native.core.login_body").digest_of
 
 local ngx = ngx
 local sub = string.sub
@@ -20,7 +20,7 @@ function _M.read(fields)
     elseif given == true then
         given = {}
     end
-    local nested = require("route_native.fields").of(given, fields.owner .. ": rate_limit")
+    local nested = require("route_native.core.config").of(given, fields.owner .. ": rate_limit")
     local self = {
         name = nested:text("dict", "^[%w_]+$", "the name of a lua_shared_dict", "route_native_login"),
         per_user = nested:number("per_user", 1, 1000000, 10),

@@ -7,11 +7,11 @@
 -- fails, the last good set counts for `stale` seconds more; after that nobody can say what a token is worth, and the
 -- status is one of the 300s: the server's fault, never the token's.
 
-local fields_of = require("route_native.fields").of
-local flight = require "route_native.flight"
-local keyring = require "route_native.keyring"
-local outbound = require "route_native.outbound"
-local reason = require "route_native.reason"
+local fields_of = require("route_native.core.config").of
+local flight = require "route_native.core.singleflight.shared"
+local keyring = require "route_native.jwt.keyring"
+local outbound = require "route_native.http.outbound"
+local reason = require "route_native.core.status"
 
 local ngx = ngx
 local now = ngx.now

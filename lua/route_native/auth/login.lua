@@ -24,12 +24,12 @@
 -- | 505     | HTTP/2, on a lua-nginx-module before 0.10.28, which cannot do subrequests there |
 -- | other   | the backend's own, with its body                                           |
 
-local auth_keys = require "route_native.auth_keys"
-local fields_of = require("route_native.fields").of
+local auth_keys = require "route_native.auth.keys"
+local fields_of = require("route_native.core.config").of
 local jwt = require "route_native.jwt"
-local login_body = require "route_native.login_body"
-local rate_limit = require "route_native.rate_limit"
-local response = require "route_native.response"
+local login_body = require "route_native.core.login_body"
+local rate_limit = require "route_native.core.rate_limit"
+local response = require "route_native.core.response"
 
 local ngx = ngx
 

@@ -2,13 +2,13 @@
 -- loader. A missing or a wrong library is one sentence.
 
 local ffi = require "ffi"
-require "route_native.cdef"
+require "route_native.core.cdef"
 
 local NAME = "libroute_native.so"
 
 local function beside_the_module()
     local source = debug.getinfo(1, "S").source
-    local root = source:match("^@(.*)route_native/library%.lua$")
+    local root = source:match("^@(.*)route_native/core/ffi%.lua$")
     return root and (root == "" and "./" or root) .. NAME
 end
 

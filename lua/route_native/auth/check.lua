@@ -19,13 +19,13 @@
 -- | 403    | the token is valid, and a rule or a scope does not allow the request  |
 -- | 503    | the keys cannot be read, or fetched                                   |
 
-local auth_keys = require "route_native.auth_keys"
-local auth_token = require "route_native.auth_token"
-local claim_headers = require "route_native.claim_headers"
-local claim_rules = require "route_native.claim_rules"
-local fields_of = require("route_native.fields").of
+local auth_keys = require "route_native.auth.keys"
+local auth_token = require "route_native.auth.token_sources"
+local claim_headers = require "route_native.core.claim_headers"
+local claim_rules = require "route_native.auth.claim_rules"
+local fields_of = require("route_native.core.config").of
 local jwt = require "route_native.jwt"
-local response = require "route_native.response"
+local response = require "route_native.core.response"
 
 local ngx = ngx
 

@@ -1,7 +1,7 @@
 -- What runs in nginx's thread pool: this module is loaded into the thread's own Lua state, which has no request.
 
 local ffi = require "ffi"
-local library = require "route_native.library"
+local library = require "route_native.core.ffi"
 
 local TARGET_BYTES = library.RN_TARGET_BYTES
 local target, length = ffi.new("uint8_t[?]", TARGET_BYTES), ffi.new("size_t[1]")

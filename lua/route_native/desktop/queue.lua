@@ -11,8 +11,8 @@
 
 local ffi = require "ffi"
 local semaphore = require "ngx.semaphore"
-local library = require "route_native.library"
-local worker_thread = require "route_native.worker_thread"
+local library = require "route_native.core.ffi"
+local worker_thread = require "route_native.desktop.worker_thread"
 
 local ffi_string = ffi.string
 local run_worker_thread = ngx.run_worker_thread
@@ -43,7 +43,7 @@ local function decrypt(gateway, hash)
     if not run_worker_thread then
         return worker_thread.decrypt(address, hash)
     end
-    local ok, status, target = run_worker_thread(POOL, "route_native.worker_thread", "decrypt", address, hash)
+    local ok, status, target = run_worker_thread(POOL, "route_native.desktop.worker_thread", "decrypt", address, hash)
     if ok then
         return status, target
     end

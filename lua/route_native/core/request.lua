@@ -1,7 +1,7 @@
 -- The request as the library wants it: nginx's own memory, read and written in place. Nothing here makes a Lua string.
 
 local ffi = require "ffi"
-require "route_native.cdef"
+require "route_native.core.cdef"
 require "resty.core.request"
 require "resty.core.var"
 local base = require "resty.core.base"

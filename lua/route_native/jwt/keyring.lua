@@ -2,8 +2,8 @@
 -- own (jwks.lua).
 
 local ffi = require "ffi"
-local library = require "route_native.library"
-local reason = require "route_native.reason"
+local library = require "route_native.core.ffi"
+local reason = require "route_native.core.status"
 
 local ngx = ngx
 local time = ngx and ngx.time or os.time

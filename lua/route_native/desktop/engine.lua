@@ -1,9 +1,9 @@
 -- The gateway's engine behind its handle: making it, and the calls that need no request.
 
 local ffi = require "ffi"
-local library = require "route_native.library"
-local reason = require "route_native.reason"
-local settings = require "route_native.settings"
+local library = require "route_native.core.ffi"
+local reason = require "route_native.core.status"
+local settings = require "route_native.desktop.settings"
 
 local ffi_string = ffi.string
 local OK = reason.OK

@@ -1,7 +1,7 @@
 -- Tokens that bring their certificate (x5c, x5u), and the file of certificates that must vouch for it.
 
-local keyring = require "route_native.keyring"
-local reason = require "route_native.reason"
+local keyring = require "route_native.jwt.keyring"
+local reason = require "route_native.core.status"
 
 local ngx = ngx
 

@@ -1,7 +1,7 @@
 -- The keys of a check or a login: given as such, or as a file that may not be there yet.
 
-local keyring = require "route_native.keyring"
-local response = require "route_native.response"
+local keyring = require "route_native.jwt.keyring"
+local response = require "route_native.core.response"
 
 local ngx = ngx
 local RETRY_AFTER = 5

@@ -7,7 +7,7 @@
 
 local cjson = require("cjson.safe").new()
 local ffi = require "ffi"
-local library = require "route_native.library"
+local library = require "route_native.core.ffi"
 
 local ngx = ngx
 local find, gmatch, gsub, lower, match = string.find, string.gmatch, string.gsub, string.lower, string.match

@@ -1,9 +1,9 @@
 -- Where a request carries its token, and how the token is taken out of it.
 
 local ffi = require "ffi"
-local library = require "route_native.library"
-local query = require "route_native.query"
-local request = require "route_native.request"
+local library = require "route_native.core.ffi"
+local query = require "route_native.desktop.query"
+local request = require "route_native.core.request"
 
 local ngx = ngx
 local find, lower, match, sub = string.find, string.lower, string.match, string.sub

@@ -1,0 +1,48 @@
+-- How a refused request ends: a status, a constant body, and no word about why.
+
+local ngx = ngx
+
+local JSON = "application/json"
+local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
+local UNAVAILABLE = '{"code":"unavailable","message":"The service is not available, try again later"}\n'
+
+local _M = {}
+
+local function finish(status, body)
+    ngx.status = status
+    ngx.header["Content-Type"] = JSON
+    ngx.header["Cache-Control"] = "no-store"
+    ngx.header["Content-Length"] = #body
+    ngx.print(body)
+    return ngx.exit(status)
+end
+
+_M.finish = finish
+
+-- The request carries no credential: no error code then (RFC 6750 §3.1).
+function _M.token_missing()
+    ngx.header["WWW-Authenticate"] = "Bearer"
+    return finish(ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED)
+end
+
+function _M.invalid_token()
+    ngx.header["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return finish(ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED)
+end
+
+-- For the requests that nginx itself refuses with 400. It does so for two Authorization headers too: those are two
+-- credentials, and end like any other doubtful one.
+function _M.bad_request()
+    if type(ngx.req.get_headers(0).authorization) == "table" then
+        return _M.invalid_token()
+    end
+    return ngx.exit(ngx.HTTP_BAD_REQUEST)
+end
+
+-- `retry_after` is in seconds.
+function _M.unavailable(retry_after)
+    ngx.header["Retry-After"] = retry_after
+    return finish(ngx.HTTP_SERVICE_UNAVAILABLE, UNAVAILABLE)
+end
+
+return _M
