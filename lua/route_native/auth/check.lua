@@ -23,7 +23,7 @@ local auth_keys = require "route_native.auth.keys"
 local auth_token = require "route_native.auth.token_sources"
 local claim_headers = require "route_native.core.claim_headers"
 local claim_rules = require "route_native.auth.claim_rules"
-local fields_of = require("route_native.core.config").of
+local config = require "route_native.core.config"
 local jwt = require "route_native.jwt"
 local response = require "route_native.core.response"
 
@@ -34,22 +34,27 @@ local FORBIDDEN = '{"code":"forbidden","message":"The access token does not allo
 
 local _M = {}
 
-function _M.read(config)
-    local fields = fields_of(config, "route_native.auth: check()")
-    local self = {
-        keys = auth_keys.read(fields),
-        sources = auth_token.read(fields),
-        rules = claim_rules.read(fields),
-        headers = claim_headers.read(fields),
-        strip = fields:take("strip_token", "boolean", false),
-        preflight = fields:take("cors_preflight", "boolean", false),
+local OWNER = "route_native.auth: check()"
+local ROWS = config.rows(auth_keys.ROWS, auth_token.ROWS, claim_rules.ROWS, claim_headers.ROWS, {
+    { "strip_token", config.boolean(), default = false },
+    { "cors_preflight", config.boolean(), default = false },
+    { "realm", config.text('^[^"\\]+$', "a text without quotes and backslashes") },
+    { "policy", config.any("table"), default = {} },
+})
+
+function _M.read(given)
+    local values = config.read(OWNER, ROWS, given)
+    local policy, realm = values.policy, values.realm
+    return {
+        keys = auth_keys.open(OWNER, values),
+        sources = auth_token.of(OWNER, values),
+        rules = claim_rules.of(OWNER, values),
+        headers = claim_headers.of(OWNER, values),
+        strip = values.strip_token,
+        preflight = values.cors_preflight,
+        challenge = realm and ('Bearer realm="%s"'):format(realm) or "Bearer",
+        policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy),
     }
-    local realm = fields:text("realm", '^[^"\\]+$', "a text without quotes and backslashes")
-    self.challenge = realm and ('Bearer realm="%s"'):format(realm) or "Bearer"
-    local policy = fields:take("policy", "table", {})
-    fields:finish()
-    self.policy = policy.handle and policy or fields:try(jwt.policy, policy)
-    return self
 end
 
 local function challenge(self, attributes)

@@ -1,5 +1,7 @@
 -- Whether the claims of a valid token allow a request: rules for single claims, and scopes.
 
+local config = require "route_native.core.config"
+
 local ngx = ngx
 
 local _M = {}
@@ -24,22 +26,24 @@ local function allowed(rule, value, claims)
     return false
 end
 
--- Reads the fields `require` ({ claim = value, list of values or function(value, claims) }) and `scope`.
-function _M.read(fields)
-    local rules = fields:take("require", "table", {})
-    for claim, rule in pairs(rules) do
+-- The rows of a configuration that say what claims must be: `require` ({ claim = value, list of values or
+-- function(value, claims) }) and `scope`. The scopes' syntax is RFC 6749 §3.3; they are repeated in a header.
+_M.ROWS = {
+    { "require", config.any("table"), default = {} },
+    { "scope", config.list(config.text('^[^%s"\\\127-\255]+$'),
+        "a scope or a list of scopes, without blanks and quotes") },
+}
+
+-- Makes rules of a configuration's values.
+function _M.of(owner, values)
+    for claim, rule in pairs(values.require) do
         if type(claim) ~= "string" or (type(rule) == "table" and #rule == 0) then
-            fields:fail('the field "require" must name claims, each with a value, a list of values or a function')
+            config.fail(owner,
+                'the field "require" must name claims, each with a value, a list of values or a function')
         end
     end
-    local scopes = fields:list("scope")
-    for _, scope in ipairs(scopes or {}) do
-        -- RFC 6749 §3.3; the text is repeated in a header.
-        if not scope:match('^[^%s%c"\\\127-\255]+$') then
-            fields:fail('the field "scope" must hold names without blanks and quotes')
-        end
-    end
-    return { rules = rules, scopes = scopes, scope = scopes and table.concat(scopes, " ") }
+    local scopes = values.scope
+    return { rules = values.require, scopes = scopes, scope = scopes and table.concat(scopes, " ") }
 end
 
 -- The scopes that a token has: `scope` is one string (RFC 8693 §4.2), `scp` a string or a list.

@@ -1,6 +1,7 @@
 -- Where a request carries its token, and how the token is taken out of it.
 
 local ffi = require "ffi"
+local config = require "route_native.core.config"
 local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
 local request = require "route_native.core.request"
@@ -107,17 +108,20 @@ end
 
 local KINDS = { header = header_source, cookie = cookie_source, query = query_source }
 
--- Reads the field `token`: a list of "header", "header:NAME", "cookie:NAME" and "query:NAME", in their order.
-function _M.read(fields)
+-- The row of a configuration that lists where a token may be: "header", "header:NAME", "cookie:NAME" and "query:NAME".
+_M.ROWS = { { "token", config.list(), default = { "header" } } }
+
+-- Makes sources of a configuration's values, in their order.
+function _M.of(owner, values)
     local sources = {}
-    for i, text in ipairs(fields:list("token") or { "header" }) do
+    for i, text in ipairs(values.token) do
         local kind, name = match(text, "^(%a+):([%w_-]+)$")
         if text == "header" then
             kind, name = "header", "Authorization"
         end
         if not KINDS[kind] then
-            fields:fail(('the field "token" knows header, header:NAME, cookie:NAME and query:NAME, and not "%s"')
-                :format(text))
+            config.fail(owner, 'the field "token" knows header, header:NAME, cookie:NAME and query:NAME, and not "%s"',
+                text)
         end
         sources[i] = KINDS[kind](name)
     end

@@ -3,6 +3,7 @@
 -- become %XX; the items of a list are joined with commas; an object is its JSON, encoded likewise.
 
 local cjson = require("cjson.safe").new()
+local config = require "route_native.core.config"
 
 local ngx = ngx
 local byte, format, gsub, lower = string.byte, string.format, string.gsub, string.lower
@@ -55,14 +56,17 @@ local function folded(name)
     return (gsub(lower(name), "_", "-"))
 end
 
--- Reads the field `headers`: { ["X-Claim-Sub"] = "sub" }.
-function _M.read(fields)
+-- The row of a configuration that names headers and their claims: { ["X-Claim-Sub"] = "sub" }.
+_M.ROWS = { { "headers", config.any("table"), default = {} } }
+
+-- Checks names and claims. Returns what clear() and set() take.
+function _M.of(owner, values)
     local wanted = { list = {}, names = {} }
-    for name, claim in pairs(fields:take("headers", "table", {})) do
+    for name, claim in pairs(values.headers) do
         if type(name) ~= "string" or not name:match("^%a[%w-]*$") or FORBIDDEN[lower(name)] then
-            fields:fail(('the field "headers" cannot set a header "%s"'):format(tostring(name)))
+            config.fail(owner, 'the field "headers" cannot set a header "%s"', tostring(name))
         elseif type(claim) ~= "string" or claim == "" then
-            fields:fail(('the field "headers" must name a claim for %s'):format(name))
+            config.fail(owner, 'the field "headers" must name a claim for %s', name)
         end
         wanted.list[#wanted.list + 1] = { name = name, claim = claim }
         wanted.names[folded(name)] = true

@@ -1,87 +1,221 @@
--- Reads the fields of a configuration table, each once and of its type; what nobody asked for is a mistake.
+-- The one reader of configuration tables.
+--
+--     local ROWS = {
+--         { "issuer", config.text(), required = true },
+--         { "lifetime", config.whole(1, 86400), default = 3600 },
+--         { "cookie", config.nested(COOKIE_ROWS) },
+--     }
+--     local values = config.read("route_native.auth: login()", ROWS, given)
+--
+-- A row holds a field's name, its kind, and its default where it has one; `alias` is an older name of it. A mistake is
+-- an error of one sentence that begins with the owner: an unknown field is named first, then a missing one, then a
+-- wrong one. No sentence holds a text that was given: it may be a secret.
+
+local concat = table.concat
+local find, format = string.find, string.format
 
 local _M = {}
-local fields = {}
-fields.__index = fields
 
--- `owner` begins the sentences, such as "route_native.auth: check()".
-function _M.of(given, owner)
-    local left = {}
-    for name, value in pairs(given) do
-        left[name] = value
-    end
-    return setmetatable({ left = left, owner = owner }, fields)
+-- Raises a sentence about a configuration.
+local function fail(owner, sentence, ...)
+    error(owner .. ": " .. format(sentence, ...), 0)
 end
 
--- A mistake: an error of one sentence.
-function fields:fail(sentence)
-    error(self.owner .. ": " .. sentence, 0)
+_M.fail = fail
+
+-- A kind is a table: check(value, name, owner) returns the value as it is kept, or nil when it is not `what`.
+local function kind(what, check)
+    return { what = what, check = check }
 end
 
--- Calls what raises a sentence of route_native.jwt, which is a mistake of this configuration then. Returns its result.
-function fields:try(call, ...)
-    local ok, result = pcall(call, ...)
-    return ok and result or self:fail((tostring(result):gsub("^.*route_native%.jwt: ", "")))
+local function has_control(text)
+    return find(text, "[%z\1-\31\127]") ~= nil
 end
 
--- The value of a field of one of the types, or the default.
-function fields:take(name, types, default)
-    local value = self.left[name]
-    self.left[name] = nil
-    if value == nil then
-        return default
-    end
-    for kind in types:gmatch("%a+") do
-        if type(value) == kind then
+-- Returns the kind of a string that is not empty and cannot end a header or a line. With a pattern it has to match, and
+-- `what` says so.
+function _M.text(pattern, what)
+    return kind(what or "a string that is not empty and holds no control characters", function(value)
+        if type(value) == "string" and value ~= "" and not has_control(value)
+            and (not pattern or find(value, pattern)) then
             return value
         end
-    end
-    return self:fail(('the field "%s" must be a %s'):format(name, types))
+    end)
 end
 
--- A whole number within bounds.
-function fields:number(name, least, most, default)
-    local value = self:take(name, "number", default)
-    if value % 1 ~= 0 or value < least or value > most then
-        self:fail(('the field "%s" must be a whole number from %d to %d'):format(name, least, most))
-    end
-    return value
+-- Returns the kind of a string that matches a pattern, also when it is empty.
+function _M.pattern(pattern, what)
+    return kind(what, function(value)
+        if type(value) == "string" and not has_control(value) and find(value, pattern) then
+            return value
+        end
+    end)
 end
 
--- A string that matches a pattern, and has no byte that could end a header or a line.
-function fields:text(name, pattern, what, default)
-    local value = self:take(name, "string", default)
-    if value ~= nil and (not value:match(pattern) or value:find("[%z\1-\31\127]")) then
-        self:fail(('the field "%s" must be %s'):format(name, what))
-    end
-    return value
+-- Returns the kind of a whole number within bounds; `unit` such as "seconds" follows it in the sentence.
+function _M.whole(least, most, unit)
+    local what = format("a whole number%s from %d to %d", unit and " of " .. unit or "", least, most)
+    return kind(what, function(value)
+        if type(value) == "number" and value >= least and value <= most and value % 1 == 0 then
+            return value
+        end
+    end)
 end
 
--- One string or a list of them, as a list that is not empty; nil when the field is absent.
-function fields:list(name)
-    local value = self:take(name, "string or table")
-    if type(value) == "string" then
-        value = { value }
+-- Returns the kind of true and false.
+function _M.boolean()
+    return kind("true or false", function(value)
+        if type(value) == "boolean" then
+            return value
+        end
+    end)
+end
+
+-- Returns the kind of a string that is one of several.
+function _M.choice(...)
+    local allowed, names = {}, {}
+    for i, name in ipairs { ... } do
+        allowed[name], names[i] = true, format("%q", name)
     end
-    if value then
-        for _, item in ipairs(value) do
-            if type(item) ~= "string" or item == "" then
-                self:fail(('the field "%s" must be a string or a list of strings'):format(name))
+    local last = table.remove(names)
+    local what = #names > 0 and concat(names, ", ") .. " or " .. last or last
+    return kind(what, function(value)
+        return allowed[value] and value or nil
+    end)
+end
+
+-- Returns the kind of a value of one of the Lua types, such as "string or table".
+function _M.any(types)
+    return kind("a " .. types, function(value)
+        if find(types, type(value), 1, true) then
+            return value
+        end
+    end)
+end
+
+-- Returns the kind of a list that is not empty, or of one item in its place. Kept as a list.
+function _M.list(item, what)
+    item = item or _M.text()
+    return kind(what or "a string or a list of strings", function(value)
+        if type(value) ~= "table" then
+            value = { value }
+        end
+        local count = 0
+        for _ in pairs(value) do
+            count = count + 1
+        end
+        local items = {}
+        for i = 1, count do
+            items[i] = value[i] ~= nil and item.check(value[i]) or nil
+            if items[i] == nil then
+                return nil
             end
         end
-        if #value == 0 then
-            self:fail(('the field "%s" must not be empty'):format(name))
+        return count > 0 and items or nil
+    end)
+end
+
+-- Returns the kind of a table that is not empty and names a text for each of its names.
+function _M.map(what, pattern)
+    local text = _M.text()
+    return kind(what, function(value)
+        if type(value) ~= "table" or next(value) == nil then
+            return nil
         end
+        for name, item in pairs(value) do
+            if type(name) ~= "string" or pattern and not find(name, pattern) or text.check(item) == nil then
+                return nil
+            end
+        end
+        return value
+    end)
+end
+
+-- Returns the kind of a table whose fields are rows too. Its fields are named "outer.inner".
+function _M.nested(rows)
+    return kind("a table", function(value, name, owner)
+        if type(value) == "table" then
+            return _M.read(owner, rows, value, name .. ".")
+        end
+    end)
+end
+
+-- Returns the rows of several lists as one list.
+function _M.rows(...)
+    local all = {}
+    for _, rows in ipairs { ... } do
+        for _, row in ipairs(rows) do
+            all[#all + 1] = row
+        end
+    end
+    return all
+end
+
+-- The row of each name and alias.
+local function index(rows)
+    local by_name = {}
+    for _, row in ipairs(rows) do
+        by_name[row[1]] = row
+        if row.alias then
+            by_name[row.alias] = row
+        end
+    end
+    return by_name
+end
+
+local function refuse_unknown(owner, rows, given, prefix)
+    local by_name, unknown = index(rows), nil
+    for name in pairs(given) do
+        if not by_name[name] then
+            -- The first by its name, so that the sentence is the same each time.
+            local text = tostring(name)
+            unknown = unknown and unknown < text and unknown or text
+        end
+    end
+    if unknown then
+        fail(owner, 'there is no field "%s%s"', prefix, unknown)
+    end
+end
+
+-- The value of a row's field under either name.
+local function value_of(owner, row, given, prefix)
+    local value, old = given[row[1]], row.alias and given[row.alias]
+    if value ~= nil and old ~= nil then
+        fail(owner, 'the field "%s%s" is given twice, also as "%s"', prefix, row[1], row.alias)
+    end
+    if value == nil then
+        return old
     end
     return value
 end
 
--- To be called last: a field that is left is a typo.
-function fields:finish()
-    local name = next(self.left)
-    if name ~= nil then
-        self:fail(('there is no field "%s"'):format(tostring(name)))
+-- Reads a table. Returns its values, with defaults, under the fields' own names. `prefix` is for nested tables.
+function _M.read(owner, rows, given, prefix)
+    prefix = prefix or ""
+    if type(given) ~= "table" then
+        fail(owner, "a table is needed")
     end
+    refuse_unknown(owner, rows, given, prefix)
+    local values = {}
+    for _, row in ipairs(rows) do
+        values[row[1]] = value_of(owner, row, given, prefix)
+        if values[row[1]] == nil and row.required then
+            fail(owner, 'the field "%s%s" is missing', prefix, row[1])
+        end
+    end
+    for _, row in ipairs(rows) do
+        local name, value = row[1], values[row[1]]
+        if value == nil then
+            value = row.default
+        end
+        if value ~= nil then
+            values[name] = row[2].check(value, prefix .. name, owner)
+            if values[name] == nil then
+                fail(owner, 'the field "%s%s" must be %s', prefix, name, row[2].what)
+            end
+        end
+    end
+    return values
 end
 
 return _M

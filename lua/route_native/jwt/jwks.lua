@@ -7,7 +7,7 @@
 -- fails, the last good set counts for `stale` seconds more; after that nobody can say what a token is worth, and the
 -- status is one of the 300s: the server's fault, never the token's.
 
-local fields_of = require("route_native.core.config").of
+local config = require "route_native.core.config"
 local flight = require "route_native.core.singleflight.shared"
 local keyring = require "route_native.jwt.keyring"
 local outbound = require "route_native.http.outbound"
@@ -24,6 +24,17 @@ local RETRY_SECONDS = 5
 local LOOK_SECONDS = 1
 -- Configurations are written by hand; more than this are made by a program, and forgotten.
 local MAX_KNOWN = 256
+
+local OWNER = "route_native.jwt: jwks()"
+local ROWS = {
+    { "url", config.text(), required = true },
+    { "cooldown", config.whole(1, 86400, "seconds"), default = 30 },
+    { "max_age", config.whole(1, 7 * 86400, "seconds"), default = 600 },
+    { "stale", config.whole(0, 7 * 86400, "seconds"), default = 3600 },
+    { "verify_ssl", config.boolean(), default = true },
+    { "upstream", config.text("^[%w._-]+$", "the name of an upstream block") },
+    { "cache_name", config.text(), default = "route_native_jwks" },
+}
 
 local ACCEPT = "application/jwk-set+json, application/json;q=0.9"
 local TYPES = { ["application/jwk-set+json"] = true, ["application/json"] = true }
@@ -234,29 +245,18 @@ end
 --   verify_ssl  whether the server's certificate is checked; default true
 --   upstream    an upstream block to connect to, for connections that are kept; name and certificate stay the URL's
 --   cache_name  the lua_shared_dict; default "route_native_jwks"
-function _M.new(config, may_lack_dictionary)
-    local fields = fields_of(config, "route_native.jwt: jwks()")
-    local text = fields:text("url", ".", "a URL") or fields:fail('the field "url" is needed')
-    local url, sentence = outbound.parse_url(text)
-    if not url then
-        fields:fail('the field "url" ' .. sentence)
-    end
-    local values = {
-        url = url,
-        cooldown = fields:number("cooldown", 1, 86400, 30),
-        max_age = fields:number("max_age", 1, 7 * 86400, 600),
-        stale = fields:number("stale", 0, 7 * 86400, 3600),
-        verify_ssl = fields:take("verify_ssl", "boolean", true),
-        upstream = fields:text("upstream", "^[%w._-]+$", "the name of an upstream block"),
-        cache_name = fields:text("cache_name", ".", "a name", "route_native_jwks"),
-    }
-    fields:finish()
-    if not may_lack_dictionary and not ngx.shared[values.cache_name] then
-        fields:fail("lua_shared_dict " .. values.cache_name .. " is missing")
+function _M.new(given, may_lack_dictionary)
+    local values = config.read(OWNER, ROWS, given)
+    local sentence
+    values.url, sentence = outbound.parse_url(values.url)
+    if not values.url then
+        config.fail(OWNER, 'the field "url" %s', sentence)
+    elseif not may_lack_dictionary and not ngx.shared[values.cache_name] then
+        config.fail(OWNER, "lua_shared_dict %s is missing", values.cache_name)
     end
     local keys
     keys, sentence = make(values)
-    return keys or fields:fail(sentence)
+    return keys or config.fail(OWNER, "%s", sentence)
 end
 
 return _M
