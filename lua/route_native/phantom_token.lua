@@ -14,7 +14,7 @@
 
 local ffi = require "ffi"
 local answer = require "route_native.phantom.answer"
-local flight = require "route_native.core.singleflight.shared"
+local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
 local library = require "route_native.core.ffi"
 require "route_native.hooks" -- read now, while the master may read what the workers may not
@@ -119,7 +119,7 @@ end
 
 -- The entry of a token that the dictionary does not hold, and where it comes from.
 local function learn(settings, dict, key, token)
-    local entry = flight.run(dict, key, function()
+    local entry = singleflight.run(dict, key, function()
         return fresh(settings, dict, key)
     end, function()
         return ask(settings, dict, key, token)

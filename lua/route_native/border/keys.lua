@@ -4,7 +4,7 @@
 -- for a minute before it signs, so every worker has it by then. If the store loses the ring, the first worker that
 -- notices puts it back: sessions that the store still has stay valid.
 
-local flight = require "route_native.core.singleflight.worker"
+local singleflight = require "route_native.core.singleflight.worker"
 local session = require "route_native.border.session_id"
 
 local NOTICE_SECONDS = 60
@@ -86,7 +86,8 @@ function keys:ring()
     if self.cached and ngx.time() - self.refreshed_at < self.refresh_seconds then
         return self.cached, false
     end
-    local ring = flight.run("keys", WAIT_SECONDS, function() return refresh(self) end, true)
+    local ring = singleflight.run("border keys", WAIT_SECONDS, function() return refresh(self) end,
+        singleflight.in_timer)
     return ring or self.cached, ring == nil
 end
 

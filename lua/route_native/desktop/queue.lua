@@ -2,16 +2,16 @@
 -- millisecond of RSA that opens its payload runs once for each token, however many requests bring it, and in nginx's
 -- thread pool where there is one, so that requests with known tokens do not wait for it.
 --
---     request ──► flight for this token? ──yes──► wait for its answer ◄─────────────┐
---                        │ no                                                       │
---                        ▼                                                          │
---                 signature ──► queue ──► runner ──► thread pool ──► answer to all who wait
+--     request ──► work under way for this token? ──yes──► wait for its result ◄───────────┐
+--                        │ no                                                              │
+--                        ▼                                                                 │
+--                 signature ──► queue ──► runner ──► thread pool ──► result to all who wait
 --
 -- Runners are timers: a client that goes away cannot take the work of others with it.
 
 local ffi = require "ffi"
-local semaphore = require "ngx.semaphore"
 local library = require "route_native.core.ffi"
+local singleflight = require "route_native.core.singleflight.worker"
 local worker_thread = require "route_native.desktop.worker_thread"
 
 local ffi_string = ffi.string
@@ -21,14 +21,13 @@ local OK = library.RN_OK
 local POOL = "route_native"
 -- The most tokens that may wait in one worker, about as many milliseconds; beyond it a request is told to come back.
 -- What waits longer than PATIENCE seconds is told the same.
-local MAX_FLIGHTS, PATIENCE = 256, 10
+local MAX_QUEUED, PATIENCE = 256, 10
 -- The most tasks that are handed to the pool at a time: enough to keep its threads busy. Each has a Lua state of its
 -- own for as long as it waits there, of which nginx keeps 10 (lua_worker_thread_vm_pool_size).
 local MAX_RUNNERS = 8
 
 local _M = {}
 
-local flights, count = {}, 0
 local queue, first, last = {}, 1, 0
 local runners = 0
 
@@ -55,72 +54,53 @@ local function decrypt(gateway, hash)
     return worker_thread.decrypt(address, hash)
 end
 
-local function fly(flight)
-    local ran, status, target = pcall(decrypt, flight.gateway, flight.hash)
-    flights[flight.key], count = nil, count - 1
-    if ran then
-        flight.status, flight.target = status, target
-    else
-        ngx.log(ngx.ERR, "route_native: a new token could not be resolved: ", status)
-    end
-    if flight.waiting > 0 then
-        flight.landed:post(flight.waiting)
-    end
-end
-
--- Takes flights from the queue until it is empty.
+-- Does the jobs of the queue until it is empty.
 local function run()
     while first <= last do
-        local flight = queue[first]
+        local job = queue[first]
         queue[first], first = nil, first + 1
-        fly(flight)
+        job()
     end
     runners = runners - 1
 end
 
-local function enqueue(flight)
-    flights[flight.key], count = flight, count + 1
+local function schedule(job)
     last = last + 1
-    queue[last] = flight
-    if runners >= MAX_RUNNERS then
-        return
+    queue[last] = job
+    if runners < MAX_RUNNERS then
+        runners = runners + 1
+        if not singleflight.in_timer(run) then
+            -- The worker is shutting down: the request does what is in the queue.
+            run()
+        end
     end
-    runners = runners + 1
-    -- A worker that is shutting down starts no timers any more: then the request does what is in the queue.
-    if not ngx.timer.at(0, run) then
-        run()
-    end
+    return true
 end
 
 -- Resolves a token that no cache knows; `key` names it. Returns the status, the target and its seconds, and whether
 -- this request brought it first; nil when there is no room, or when nothing came back in time.
 function _M.resolve(gateway, key, token, now)
-    local flight, mine = flights[key], false
-    if not flight then
-        local status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer,
-            library.RN_TOKEN_BYTES, length)
-        if status ~= OK then
-            return status
-        end
-        local hash, ttl = ffi_string(hash_buffer, length[0]), checked.ttl
-        if not run_worker_thread then
-            local target
-            status, target = decrypt(gateway, hash)
-            return status, target, ttl, true
-        end
-        if count >= MAX_FLIGHTS then
-            return nil
-        end
-        flight = { gateway = gateway, key = key, hash = hash, ttl = ttl, landed = semaphore.new(), waiting = 0 }
-        mine = true
-        enqueue(flight)
+    local joined, status, target, ttl = singleflight.join(key, PATIENCE)
+    if joined then
+        return status, target, ttl, false
     end
-    -- A flight that the request flew itself has landed already.
-    if flights[key] == flight then
-        flight.waiting = flight.waiting + 1
-        flight.landed:wait(PATIENCE)
+    status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer, library.RN_TOKEN_BYTES, length)
+    if status ~= OK then
+        return status
     end
-    return flight.status, flight.target, flight.ttl, mine
+    local hash
+    hash, ttl = ffi_string(hash_buffer, length[0]), checked.ttl
+    if not run_worker_thread then
+        status, target = decrypt(gateway, hash)
+        return status, target, ttl, true
+    elseif last - first + 1 + runners >= MAX_QUEUED then
+        return nil
+    end
+    status, target = singleflight.run(key, PATIENCE, function()
+        local result, found = decrypt(gateway, hash)
+        return result, found, ttl
+    end, schedule)
+    return status, target, ttl, true
 end
 
 return _M

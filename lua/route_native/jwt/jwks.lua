@@ -8,8 +8,9 @@
 -- status is one of the 300s: the server's fault, never the token's.
 
 local config = require "route_native.core.config"
-local flight = require "route_native.core.singleflight.shared"
+local singleflight = require "route_native.core.singleflight.shared"
 local keyring = require "route_native.jwt.keyring"
+local lrucache = require "resty.lrucache"
 local outbound = require "route_native.http.outbound"
 local reason = require "route_native.core.status"
 
@@ -133,7 +134,7 @@ local function ask(self, dict, is_optional)
         local status = failed_status(self, dict)
         return status and tostring(status)
     end
-    local outcome = flight.run(dict, self.id, find, function() return work(self, dict) end, is_optional)
+    local outcome = singleflight.run(dict, self.id, find, function() return work(self, dict) end, is_optional)
     return tonumber(outcome or reason.SERVER_UNREACHABLE)
 end
 
@@ -203,7 +204,7 @@ function published:renew()
 end
 
 -- Those that were made, by what they are made of.
-local known, known_count = {}, 0
+local known = assert(lrucache.new(MAX_KNOWN))
 
 -- Makes keys from checked values: url (from outbound.parse_url), cooldown, max_age, stale, verify_ssl, upstream and
 -- cache_name. The same values give the same keys. Returns nil and a sentence when the upstream block is in use.
@@ -212,11 +213,9 @@ local function make(values)
     local parts = { url.text, values.cooldown, values.max_age, values.stale, tostring(values.verify_ssl),
         values.upstream or "", values.cache_name }
     local id = "jwks " .. table.concat(parts, " ") .. " "
-    if known[id] then
-        return known[id]
-    end
-    if known_count >= MAX_KNOWN then
-        known, known_count = {}, 0
+    local keys = known:get(id)
+    if keys then
+        return keys
     end
     local target, sentence = outbound.target { url = url, upstream = values.upstream, verify_ssl = values.verify_ssl,
         accept = ACCEPT }
@@ -231,8 +230,9 @@ local function make(values)
         cooldown = values.cooldown, max_age = values.max_age, stale = values.stale,
         fetched = 0, look_at = 0,
     }, published)
-    known[id], known_count = keyring.of_source(self), known_count + 1
-    return known[id]
+    keys = keyring.of_source(self)
+    known:set(id, keys)
+    return keys
 end
 
 -- Keys from a table of settings. A mistake is an error of one sentence. `may_lack_dictionary`: a missing dictionary is

@@ -3,6 +3,7 @@
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
+local lrucache = require "resty.lrucache"
 local reason = require "route_native.core.status"
 
 local ngx = ngx
@@ -166,23 +167,20 @@ function _M.published(text)
     return ring
 end
 
-local strings, count = {}, 0
+local strings = assert(lrucache.new(MOST_STRINGS))
 
 -- The keys that a string stands for when it is read in one form; parsed once. Returns nil and a sentence when it is
 -- none.
 function _M.of_text(form, text)
     local id = form .. text
-    local known = strings[id]
+    local known = strings:get(id)
     if not known then
         local made_now, message = from_texts { { form = form, text = text } }
         if not made_now then
             return nil, message
         end
-        if count >= MOST_STRINGS then
-            strings, count = {}, 0
-        end
         known = made_now
-        strings[id], count = known, count + 1
+        strings:set(id, known)
     end
     return known
 end

@@ -1,6 +1,7 @@
 -- Tokens that bring their certificate (x5c, x5u), and the file of certificates that must vouch for it.
 
 local keyring = require "route_native.jwt.keyring"
+local lrucache = require "resty.lrucache"
 local reason = require "route_native.core.status"
 
 local ngx = ngx
@@ -8,15 +9,16 @@ local ngx = ngx
 -- Of the file, and of what a program's function returns for an x5u.
 local MOST_BYTES = 256 * 1024
 local MOST_CERTIFICATES = 8
+local MOST_FILES = 64
 
-local files = {}
+local files = assert(lrucache.new(MOST_FILES))
 
 local _M = {}
 
 -- The text of the file, read at most once a second; nil when it cannot be read.
 local function trusted_text(path)
     local now = ngx.time()
-    local known = files[path]
+    local known = files:get(path)
     if not known or known.read ~= now then
         local file = io.open(path, "rb")
         local text = file and file:read(MOST_BYTES)
@@ -24,7 +26,7 @@ local function trusted_text(path)
             file:close()
         end
         known = { read = now, text = text }
-        files[path] = known
+        files:set(path, known)
     end
     return known.text
 end
