@@ -21,7 +21,7 @@ local OK = library.RN_OK
 local POOL = "route_native"
 -- The most tokens that may wait in one worker, about as many milliseconds; beyond it a request is told to come back.
 -- What waits longer than PATIENCE seconds is told the same.
-local MAX_QUEUED, PATIENCE = 256, 10
+local MAX_UNFINISHED, PATIENCE = 256, 10
 -- The most tasks that are handed to the pool at a time: enough to keep its threads busy. Each has a Lua state of its
 -- own for as long as it waits there, of which nginx keeps 10 (lua_worker_thread_vm_pool_size).
 local MAX_RUNNERS = 8
@@ -29,7 +29,8 @@ local MAX_RUNNERS = 8
 local _M = {}
 
 local queue, first, last = {}, 1, 0
-local runners = 0
+-- Jobs that are not done, and who does them.
+local unfinished, runners = 0, 0
 
 -- Written and read without a yield in between.
 local checked = ffi.new("rn_answer")
@@ -60,12 +61,13 @@ local function run()
         local job = queue[first]
         queue[first], first = nil, first + 1
         job()
+        unfinished = unfinished - 1
     end
     runners = runners - 1
 end
 
 local function schedule(job)
-    last = last + 1
+    last, unfinished = last + 1, unfinished + 1
     queue[last] = job
     if runners < MAX_RUNNERS then
         runners = runners + 1
@@ -93,7 +95,7 @@ function _M.resolve(gateway, key, token, now)
     if not run_worker_thread then
         status, target = decrypt(gateway, hash)
         return status, target, ttl, true
-    elseif last - first + 1 + runners >= MAX_QUEUED then
+    elseif unfinished >= MAX_UNFINISHED then
         return nil
     end
     status, target = singleflight.run(key, PATIENCE, function()
