@@ -35,14 +35,14 @@ function _M.trim(text)
     return first and match(text, "^.*%S", first) or ""
 end
 
--- Where `needle` begins in `length` bytes of memory, counted from 0; nil when it does not stand there.
+-- Where `needle`, which is not empty, begins in a piece of memory, counted from 0; nil when it does not stand there.
 function _M.offset(memory, memory_length, needle)
     memory = cast(bytes, memory)
     local at = C.memmem(memory, memory_length, needle, #needle)
     return at ~= nil and tonumber(cast(bytes, at) - memory) or nil
 end
 
--- What is left of a text without a piece of it, wherever that stands.
+-- What is left of a text without a piece of it that is not empty, wherever that stands.
 function _M.without(text, piece)
     local memory = cast(bytes, text)
     local pieces, from = {}, 0
