@@ -258,6 +258,20 @@ typedef struct {
     uint32_t claims_length;
 } rn_token_texts;
 
+// Where a cookie or an argument stands: offsets in the text, in bytes. All are valid when `is_there` is 1.
+typedef struct {
+    // 1, or 0 when there is none.
+    uint32_t is_there;
+    // Where the value begins.
+    uint32_t value_start;
+    // Where the value ends.
+    uint32_t value_end;
+    // Where the name begins, with the blanks before it.
+    uint32_t start;
+    // The separator behind it, or the text's end: one more is where to look for the next.
+    uint32_t stop;
+} rn_found;
+
 // What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
 typedef struct {
     // What names the configuration in caches, besides its keys.
@@ -679,6 +693,50 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+// Finds the next cookie with a name in a Cookie header, from an offset on.
+//
+// Errors: `InvalidArgument` for a header of 4 GB.
+//
+// # Safety
+// `header` and `name` must be readable for their lengths, `found` writable for one value.
+int32_t rn_cookie_find(const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *name,
+                       size_t name_length,
+                       size_t from,
+                       rn_found *found);
+
+// Finds the next argument with a name (in lower case) in a query, from an offset on: in any case, also where it is
+// spelt with percent signs.
+//
+// Errors: `InvalidArgument` for a query of 4 GB.
+//
+// # Safety
+// `query` and `name` must be readable for their lengths, `found` writable for one value.
+int32_t rn_argument_find(const uint8_t *query,
+                         size_t query_length,
+                         const uint8_t *name,
+                         size_t name_length,
+                         size_t from,
+                         rn_found *found);
+
+// Writes a Cookie header without the cookies whose names are in `names`, which semicolons separate. With `any_prefix`
+// other than 0, also those whose name has a prefix such as `__Host-`.
+//
+// Errors: `BufferTooSmall` (one and a half times the header is always enough).
+//
+// # Safety
+// `header` and `names` must be readable for their lengths, `rest` writable for `capacity`, `length` for one value. The
+// header must not lie where `rest` is.
+int32_t rn_cookies_without(const uint8_t *header,
+                           size_t header_length,
+                           const uint8_t *names,
+                           size_t names_length,
+                           uint32_t any_prefix,
+                           uint8_t *rest,
+                           size_t capacity,
+                           size_t *length);
 
 // Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
 // has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.

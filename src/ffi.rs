@@ -15,12 +15,14 @@ mod gateway;
 mod introspection;
 mod jwe;
 mod jwt;
+mod scan;
 mod session;
 
 pub use gateway::*;
 pub use introspection::*;
 pub use jwe::*;
 pub use jwt::*;
+pub use scan::*;
 pub use session::*;
 
 use std::ffi::OsStr;

@@ -19,6 +19,7 @@
 //! | [`session`]    | the border's session ids and the keys that sign them                 |
 //! | [`login_name`] | names that a login may take for one another                          |
 //! | [`redirect`]   | where a client may be sent after login and logout                    |
+//! | [`scan`]       | cookies and arguments, found in what a client sends                  |
 //! | [`introspection`] | what an authorization server says of an opaque token, and what is passed on |
 //! | [`ffi`]        | the C ABI: all the unsafe code and all the panic guards              |
 //!
@@ -40,6 +41,7 @@ pub mod mux;
 pub mod payload;
 pub mod redirect;
 pub mod resolve;
+pub mod scan;
 pub mod session;
 pub mod target;
 #[cfg(feature = "tunnel")]

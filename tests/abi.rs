@@ -11,11 +11,12 @@ const HEADER: &str = "include/route_native.h";
 const CDEF: &str = "lua/route_native/cdef.lua";
 
 /// What the ABI is made of.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "src/ffi.rs",
     "src/ffi/gateway.rs",
     "src/ffi/jwt.rs",
     "src/ffi/jwe.rs",
+    "src/ffi/scan.rs",
     "src/ffi/session.rs",
     "src/ffi/introspection.rs",
 ];

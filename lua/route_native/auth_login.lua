@@ -15,6 +15,7 @@
 -- | status  | when                                                                       |
 -- |---------|----------------------------------------------------------------------------|
 -- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
+-- | 400     | more than 1000 headers                                                     |
 -- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says |
 -- | 405     | not a POST                                                                 |
 -- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
@@ -29,6 +30,7 @@ local fields_of = require("route_native.fields").of
 local jwt = require "route_native.jwt"
 local login_body = require "route_native.login_body"
 local rate_limit = require "route_native.rate_limit"
+local request = require "route_native.request"
 local response = require "route_native.response"
 
 local ngx = ngx
@@ -156,7 +158,9 @@ local function grant(self, keys, result)
 end
 
 function _M.run(self)
-    if ngx.req.get_method() ~= "POST" then
+    if request.has_too_many_headers(request.current()) then
+        return response.too_many_headers()
+    elseif ngx.req.get_method() ~= "POST" then
         ngx.header["Allow"] = "POST"
         return refuse(405)
     end

@@ -150,6 +150,14 @@ typedef struct {
 } rn_token_texts;
 
 typedef struct {
+    uint32_t is_there;
+    uint32_t value_start;
+    uint32_t value_end;
+    uint32_t start;
+    uint32_t stop;
+} rn_found;
+
+typedef struct {
     const uint8_t *identity;
     size_t identity_length;
     const uint8_t *verify_key;
@@ -350,6 +358,29 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+int32_t rn_cookie_find(const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *name,
+                       size_t name_length,
+                       size_t from,
+                       rn_found *found);
+
+int32_t rn_argument_find(const uint8_t *query,
+                         size_t query_length,
+                         const uint8_t *name,
+                         size_t name_length,
+                         size_t from,
+                         rn_found *found);
+
+int32_t rn_cookies_without(const uint8_t *header,
+                           size_t header_length,
+                           const uint8_t *names,
+                           size_t names_length,
+                           uint32_t any_prefix,
+                           uint8_t *rest,
+                           size_t capacity,
+                           size_t *length);
 
 int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t ring_length,

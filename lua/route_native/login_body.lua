@@ -10,7 +10,7 @@ local ffi = require "ffi"
 local library = require "route_native.library"
 
 local ngx = ngx
-local find, gmatch, gsub, lower, match = string.find, string.gmatch, string.gsub, string.lower, string.match
+local find, gsub, lower, match, sub = string.find, string.gsub, string.lower, string.match, string.sub
 
 local MOST_FIELDS = 100
 local DIGEST_BYTES = 32
@@ -71,6 +71,23 @@ local function field_of(fields, name)
     return found, matches > 1
 end
 
+-- The next charset that the parameters of a Content-Type name, from a position on, and where to look for another. nil
+-- when there is none.
+local function next_charset(parameters, from)
+    local _, name_end = find(parameters, "charset", from, true)
+    while name_end do
+        -- From each place to the next: one pattern for all would look from each `charset` to the end.
+        local stop = find(parameters, "[=;]", name_end + 1)
+        if not stop then
+            return nil
+        elseif sub(parameters, stop, stop) == "=" then
+            local _, value_end, charset = find(parameters, "^%s*[\"']?([^%s;,\"']*)", stop + 1)
+            return charset, value_end + 1
+        end
+        _, name_end = find(parameters, "charset", stop, true)
+    end
+end
+
 -- What a Content-Type says of the body: "json", "form", "multipart", "other" or "none", and whether it must be ASCII.
 -- nil when that is not one type, or its charset writes ASCII in another way, as UTF-7 does.
 local function kind_of(content_type)
@@ -84,11 +101,13 @@ local function kind_of(content_type)
         return nil
     end
     local only_ascii = false
-    for charset in gmatch(parameters, "charset[^=;]*=%s*[\"']?([^%s;,\"']*)") do
+    local charset, from = next_charset(parameters, 1)
+    while charset do
         if ONLY_ASCII[charset] == nil then
             return nil
         end
         only_ascii = only_ascii or ONLY_ASCII[charset]
+        charset, from = next_charset(parameters, from)
     end
     local kind = KINDS[media] or find(media, "%+json$") and "json" or find(media, "^multipart/") and "multipart"
     return kind or "other", only_ascii
