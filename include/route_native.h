@@ -776,6 +776,39 @@ int32_t rn_session_id_check(const uint8_t *ring,
                             uint32_t lifetime,
                             uint32_t *age);
 
+// Signs the path of the page that a visit asked for, for the cookie that holds it until the login: at most 2,722
+// characters. Neither a session id nor this can pass as the other.
+//
+// Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
+//
+// # Safety
+// `ring` and `path` must be readable for their lengths, `page` writable for `capacity`, `length` for one value.
+int32_t rn_session_page_sign(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             const uint8_t *path,
+                             size_t path_length,
+                             uint8_t *page,
+                             size_t capacity,
+                             size_t *length);
+
+// Checks a signed page and writes its path: at most 2,000 bytes.
+//
+// Errors: `SessionInvalid`, `SessionExpired` `lifetime` seconds after it was signed, `SessionKeysInvalid`,
+// `BufferTooSmall`.
+//
+// # Safety
+// `ring` and `page` must be readable for their lengths, `path` writable for `capacity`, `length` for one value.
+int32_t rn_session_page_check(const uint8_t *ring,
+                              size_t ring_length,
+                              const uint8_t *page,
+                              size_t page_length,
+                              int64_t now,
+                              uint32_t lifetime,
+                              uint8_t *path,
+                              size_t capacity,
+                              size_t *length);
+
 // Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
 //
 // # Safety
@@ -784,9 +817,35 @@ int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *dige
 
 // Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
 //
+// Errors: `InvalidArgument` for a name of more than 256 bytes, or one that grows beyond 512 characters as it is folded.
+//
 // # Safety
 // `name` must be readable for `name_length` bytes, `digest` writable for 32.
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
+
+// Writes 1 when a backend may take a login's field for the one that it looks for, under any of the spellings that
+// programs take for one another, 0 when none does, and 2 when the name is too long to tell.
+//
+// # Safety
+// `field` and `wanted` must be readable for their lengths, `may_be` writable for one value.
+int32_t rn_login_field_check(const uint8_t *field,
+                             size_t field_length,
+                             const uint8_t *wanted,
+                             size_t wanted_length,
+                             uint32_t *may_be);
+
+// Whether a text is a form that has one reading: 0 or `ClaimMalformed`.
+//
+// # Safety
+// `body` must be readable for `body_length` bytes.
+int32_t rn_login_form_check(const uint8_t *body, size_t body_length);
+
+// Whether a text is one JSON object that names no member twice, at any depth, with at most 1,000 values: 0 or
+// `ClaimMalformed`.
+//
+// # Safety
+// `body` must be readable for `body_length` bytes.
+int32_t rn_login_object_check(const uint8_t *body, size_t body_length);
 
 // Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
 //

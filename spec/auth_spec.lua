@@ -291,6 +291,8 @@ describe("route_native.auth", function()
             ['prepare_check { secret_file = "x", token = "body" }'] = 'and not "body"',
             ['prepare_check { secret_file = "x", headers = { Host = "sub" } }'] = 'cannot set a header "Host"',
             ['prepare_login { secret_file = "x", backend = "/b" }'] = "lua_shared_dict route_native_login is missing",
+            ['prepare_login { secret_file = "x", backend = "/b", issuer = "i", rate_limit = false, '
+                .. 'public_origins = "https://a.example/" }'] = '"public_origins" lists origins such as',
             ['prepare_login { secret_file = "x", backend = "/b", rate_limit = false }']
                 = 'the field "issuer" is needed',
             ['prepare_login { key = ("k"):rep(32), backend = "/b", issuer = "i", rate_limit = false, algorithm = "X" }']

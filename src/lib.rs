@@ -18,6 +18,7 @@
 //! | [`gateway`]    | the three above put together from one set of options                 |
 //! | [`session`]    | the border's session ids and the keys that sign them                 |
 //! | [`login_name`] | names that a login may take for one another                          |
+//! | [`login_body`] | what a login's body must be, so that it has one reading               |
 //! | [`redirect`]   | where a client may be sent after login and logout                    |
 //! | [`scan`]       | cookies and arguments, found in what a client sends                  |
 //! | [`introspection`] | what an authorization server says of an opaque token, and what is passed on |
@@ -35,6 +36,7 @@ pub mod ffi;
 pub mod gateway;
 pub mod introspection;
 pub mod jwt;
+pub mod login_body;
 pub mod login_name;
 #[cfg(feature = "tunnel")]
 pub mod mux;

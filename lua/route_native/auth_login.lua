@@ -10,22 +10,26 @@
 --                 attempts
 --   max_body      bytes of the request's body, and of the backend's; default 65536
 --   cookie        { name =, path = "/", domain =, same_site = "Lax", secure = true }: the token also as an HttpOnly
---                 cookie
+--                 cookie; then only pages of the login's own origin may log in
+--   public_origins  other origins whose pages may, such as "https://app.example.com"; a list
 --
 -- | status  | when                                                                       |
 -- |---------|----------------------------------------------------------------------------|
 -- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
--- | 400     | more than 1000 headers                                                     |
--- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says |
+-- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says; |
+-- |         | or the name is longer than 256 bytes; or there are more than 1000 headers  |
+-- | 403     | `cookie` is set, and the request comes from a page of another site          |
 -- | 405     | not a POST                                                                 |
 -- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
+-- | 415     | the body has a Content-Encoding                                            |
 -- | 429     | too many failed attempts; Retry-After says when to come back                |
 -- | 502     | the backend's 200 is no JSON object, or too large                          |
--- | 503     | the keys cannot be read                                                    |
+-- | 503     | the keys cannot be read; there is no room for another counter of attempts    |
 -- | 505     | HTTP/2, on a lua-nginx-module before 0.10.28, which cannot do subrequests there |
 -- | other   | the backend's own, with its body                                           |
 
 local auth_keys = require "route_native.auth_keys"
+local client = require "route_native.border.client"
 local fields_of = require("route_native.fields").of
 local jwt = require "route_native.jwt"
 local login_body = require "route_native.login_body"
@@ -39,9 +43,11 @@ local ngx = ngx
 local SUBREQUESTS_OVER_HTTP2 = 10028
 local MESSAGES = {
     [400] = '{"code":"bad_request","message":"The body is not of its type, or names the user twice"}\n',
+    [403] = '{"code":"cross_site","message":"This request came from another site"}\n',
     [405] = '{"code":"method_not_allowed","message":"Log in with POST"}\n',
     [411] = '{"code":"length_required","message":"The length of the body is not known"}\n',
     [413] = '{"code":"body_too_large","message":"The body is too large"}\n',
+    [415] = '{"code":"unsupported_media_type","message":"A login has no Content-Encoding"}\n',
     [429] = '{"code":"too_many_attempts","message":"Too many attempts, try again later"}\n',
     [502] = '{"code":"bad_gateway","message":"The login service gave no answer that can be used"}\n',
     [505] = '{"code":"http_version_not_supported","message":"Log in over HTTP/1.1"}\n',
@@ -76,6 +82,18 @@ local function cookie_of(fields)
     return cookie
 end
 
+-- The set of origins that `public_origins` lists, as browsers write them.
+local function origins_of(fields)
+    local origins = {}
+    for _, origin in ipairs(fields:list("public_origins") or {}) do
+        if not origin:find("^https?://[%w.:%[%]-]+$") then
+            fields:fail('the field "public_origins" lists origins such as "https://app.example.com"')
+        end
+        origins[origin:lower()] = true
+    end
+    return origins
+end
+
 function _M.read(config)
     local fields = fields_of(config, "route_native.auth: login()")
     local self = {
@@ -86,6 +104,7 @@ function _M.read(config)
         max_body = fields:number("max_body", 1, 1048576, 65536),
         limit = rate_limit.read(fields),
         cookie = cookie_of(fields),
+        public_origins = origins_of(fields),
     }
     self.issue = {
         issuer = fields:text("issuer", ".", "a text") or fields:fail('the field "issuer" is needed'),
@@ -104,6 +123,21 @@ end
 
 local function refuse(status)
     return response.finish(status, MESSAGES[status])
+end
+
+-- Ends a request that has no attempt left, or for whose counter there is no room.
+local function refuse_attempt(wait, is_full)
+    if is_full then
+        return response.unavailable(wait)
+    end
+    ngx.header["Retry-After"] = wait
+    return refuse(429)
+end
+
+-- Whether a page of another site may have sent the request: it would log its visitor in as somebody else.
+local function is_cross_site(self)
+    local origin = ngx.var.http_origin
+    return client.is_cross_site(false) and not (origin and self.public_origins[origin:lower()])
 end
 
 local function ask_backend(self, body)
@@ -174,21 +208,33 @@ function _M.run(self)
     if not keys then
         return auth_keys.unavailable(why)
     end
+    local headers = ngx.req.get_headers(0)
+    if self.cookie and is_cross_site(self) then
+        return refuse(403)
+    elseif login_body.is_encoded(headers) then
+        return refuse(415)
+    end
+    local ticket, wait, is_full
+    if self.limit then
+        ticket, wait, is_full = self.limit:count_address()
+        if not ticket then
+            return refuse_attempt(wait, is_full)
+        end
+    end
     local body, status = login_body.read(self.max_body)
     if not body then
         return refuse(status)
     end
     local user
-    user, status = login_body.user(body, self.user_field, ngx.req.get_headers(0)["content-type"])
-    if status then
-        return refuse(status)
+    user, status = login_body.user(body, self.user_field, login_body.content_type(headers))
+    local digest = user and login_body.digest_of(user)
+    if status or user and not digest then
+        return refuse(status or 400)
     end
-    local ticket, wait
-    if self.limit then
-        ticket, wait = self.limit:count(user)
+    if ticket then
+        ticket, wait, is_full = self.limit:count_user(ticket, digest)
         if not ticket then
-            ngx.header["Retry-After"] = wait
-            return refuse(429)
+            return refuse_attempt(wait, is_full)
         end
     end
     local result = ask_backend(self, body)

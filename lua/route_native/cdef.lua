@@ -401,9 +401,38 @@ int32_t rn_session_id_check(const uint8_t *ring,
                             uint32_t lifetime,
                             uint32_t *age);
 
+int32_t rn_session_page_sign(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             const uint8_t *path,
+                             size_t path_length,
+                             uint8_t *page,
+                             size_t capacity,
+                             size_t *length);
+
+int32_t rn_session_page_check(const uint8_t *ring,
+                              size_t ring_length,
+                              const uint8_t *page,
+                              size_t page_length,
+                              int64_t now,
+                              uint32_t lifetime,
+                              uint8_t *path,
+                              size_t capacity,
+                              size_t *length);
+
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
+
+int32_t rn_login_field_check(const uint8_t *field,
+                             size_t field_length,
+                             const uint8_t *wanted,
+                             size_t wanted_length,
+                             uint32_t *may_be);
+
+int32_t rn_login_form_check(const uint8_t *body, size_t body_length);
+
+int32_t rn_login_object_check(const uint8_t *body, size_t body_length);
 
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
 

@@ -2,6 +2,7 @@
 
 use super::{bytes, guard, out, write_bytes};
 use crate::error::Reason;
+use crate::login_body;
 use crate::login_name;
 use crate::redirect;
 use crate::session::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
@@ -74,6 +75,61 @@ pub unsafe extern "C" fn rn_session_id_check(
     })
 }
 
+/// Signs the path of the page that a visit asked for, for the cookie that holds it until the login: at most 2,722
+/// characters. Neither a session id nor this can pass as the other.
+///
+/// Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
+///
+/// # Safety
+/// `ring` and `path` must be readable for their lengths, `page` writable for `capacity`, `length` for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_page_sign(
+    ring: *const u8,
+    ring_length: usize,
+    now: i64,
+    path: *const u8,
+    path_length: usize,
+    page: *mut u8,
+    capacity: usize,
+    length: *mut usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (ring, path) = unsafe { (bytes(ring, ring_length)?, bytes(path, path_length)?) };
+        let signed = Ring::parse(ring)?.sign_page(path, now)?;
+        // SAFETY: the caller's promise.
+        unsafe { write_bytes(signed.as_bytes(), page, capacity, length) }
+    })
+}
+
+/// Checks a signed page and writes its path: at most 2,000 bytes.
+///
+/// Errors: `SessionInvalid`, `SessionExpired` `lifetime` seconds after it was signed, `SessionKeysInvalid`,
+/// `BufferTooSmall`.
+///
+/// # Safety
+/// `ring` and `page` must be readable for their lengths, `path` writable for `capacity`, `length` for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_page_check(
+    ring: *const u8,
+    ring_length: usize,
+    page: *const u8,
+    page_length: usize,
+    now: i64,
+    lifetime: u32,
+    path: *mut u8,
+    capacity: usize,
+    length: *mut usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (ring, page) = unsafe { (bytes(ring, ring_length)?, bytes(page, page_length)?) };
+        let signed = Ring::parse(ring)?.check_page(page, now, lifetime)?;
+        // SAFETY: the caller's promise.
+        unsafe { write_bytes(&signed, path, capacity, length) }
+    })
+}
+
 /// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
 ///
 /// # Safety
@@ -88,6 +144,8 @@ pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, 
 
 /// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
 ///
+/// Errors: `InvalidArgument` for a name of more than 256 bytes, or one that grows beyond 512 characters as it is folded.
+///
 /// # Safety
 /// `name` must be readable for `name_length` bytes, `digest` writable for 32.
 #[unsafe(no_mangle)]
@@ -95,8 +153,57 @@ pub unsafe extern "C" fn rn_login_name_digest(name: *const u8, name_length: usiz
     guard(|| {
         // SAFETY: the caller's promise; the length goes nowhere.
         unsafe {
-            write_bytes(&login_name::digest_of(bytes(name, name_length)?), digest, login_name::DIGEST_BYTES, &mut 0)
+            write_bytes(&login_name::digest_of(bytes(name, name_length)?)?, digest, login_name::DIGEST_BYTES, &mut 0)
         }
+    })
+}
+
+/// Writes 1 when a backend may take a login's field for the one that it looks for, under any of the spellings that
+/// programs take for one another, 0 when none does, and 2 when the name is too long to tell.
+///
+/// # Safety
+/// `field` and `wanted` must be readable for their lengths, `may_be` writable for one value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_login_field_check(
+    field: *const u8,
+    field_length: usize,
+    wanted: *const u8,
+    wanted_length: usize,
+    may_be: *mut u32,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (field, wanted, may_be) =
+            unsafe { (bytes(field, field_length)?, bytes(wanted, wanted_length)?, out(may_be)?) };
+        *may_be = login_name::may_be_field(field, wanted).map_or(2, u32::from);
+        Ok(())
+    })
+}
+
+/// Whether a text is a form that has one reading: 0 or `ClaimMalformed`.
+///
+/// # Safety
+/// `body` must be readable for `body_length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_login_form_check(body: *const u8, body_length: usize) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let is_form = login_body::is_form(unsafe { bytes(body, body_length)? });
+        if is_form { Ok(()) } else { Err(Reason::ClaimMalformed) }
+    })
+}
+
+/// Whether a text is one JSON object that names no member twice, at any depth, with at most 1,000 values: 0 or
+/// `ClaimMalformed`.
+///
+/// # Safety
+/// `body` must be readable for `body_length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_login_object_check(body: *const u8, body_length: usize) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let is_object = login_body::is_object(unsafe { bytes(body, body_length)? });
+        if is_object { Ok(()) } else { Err(Reason::ClaimMalformed) }
     })
 }
 

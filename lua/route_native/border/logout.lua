@@ -32,7 +32,7 @@ function _M.logout(border)
         return answer.unavailable()
     end
     border.cookies:clear_session()
-    border.sessions:forget_visit()
+    border.cookies:clear_login()
     border.counters:add("logout")
     return answer.redirect(destination(border))
 end
