@@ -288,6 +288,20 @@ typedef struct {
     size_t length;
 } rn_key_text;
 
+// Where a cookie or an argument stands: offsets in the text, in bytes. All are valid when `is_there` is 1.
+typedef struct {
+    // 1, or 0 when there is none.
+    uint32_t is_there;
+    // Where the value begins.
+    uint32_t value_start;
+    // Where the value ends.
+    uint32_t value_end;
+    // Where the name begins, with the blanks before it.
+    uint32_t start;
+    // The separator behind it, or the text's end: one more is where to look for the next.
+    uint32_t stop;
+} rn_found;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -621,6 +635,40 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t error_capacity,
                            size_t *error_length);
 
+// Finds the next cookie with a name in a Cookie header, from an offset on.
+//
+// Errors: `InvalidArgument` for a header of 4 GB.
+int32_t rn_cookie_find(const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *name,
+                       size_t name_length,
+                       size_t from,
+                       rn_found *found);
+
+// Finds the next argument with a name (in lower case) in a query, from an offset on: in any case, also where it is
+// spelt with percent signs.
+//
+// Errors: `InvalidArgument` for a query of 4 GB.
+int32_t rn_argument_find(const uint8_t *query,
+                         size_t query_length,
+                         const uint8_t *name,
+                         size_t name_length,
+                         size_t from,
+                         rn_found *found);
+
+// Writes a Cookie header without the cookies whose names are in `names`, which semicolons separate. With `any_prefix`
+// other than 0, also those whose name has a prefix such as `__Host-`.
+//
+// Errors: `BufferTooSmall` (one and a half times the header is always enough).
+int32_t rn_cookies_without(const uint8_t *header,
+                           size_t header_length,
+                           const uint8_t *names,
+                           size_t names_length,
+                           uint32_t any_prefix,
+                           uint8_t *rest,
+                           size_t capacity,
+                           size_t *length);
+
 // Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
 // has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
 //
@@ -650,11 +698,55 @@ int32_t rn_session_id_check(const uint8_t *ring,
                             uint32_t lifetime,
                             uint32_t *age);
 
+// Signs the path of the page that a visit asked for, for the cookie that holds it until the login: at most 2,722
+// characters. Neither a session id nor this can pass as the other.
+//
+// Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
+int32_t rn_session_page_sign(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             const uint8_t *path,
+                             size_t path_length,
+                             uint8_t *page,
+                             size_t capacity,
+                             size_t *length);
+
+// Checks a signed page and writes its path: at most 2,000 bytes.
+//
+// Errors: `SessionInvalid`, `SessionExpired` `lifetime` seconds after it was signed, `SessionKeysInvalid`,
+// `BufferTooSmall`.
+int32_t rn_session_page_check(const uint8_t *ring,
+                              size_t ring_length,
+                              const uint8_t *page,
+                              size_t page_length,
+                              int64_t now,
+                              uint32_t lifetime,
+                              uint8_t *path,
+                              size_t capacity,
+                              size_t *length);
+
 // Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
 // Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
+//
+// Errors: `InvalidArgument` for a name of more than 256 bytes, or one that grows beyond 512 characters as it is folded.
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
+
+// Writes 1 when a backend may take a login's field for the one that it looks for, under any of the spellings that
+// programs take for one another, 0 when none does, and 2 when the name is too long to tell.
+int32_t rn_login_field_check(const uint8_t *field,
+                             size_t field_length,
+                             const uint8_t *wanted,
+                             size_t wanted_length,
+                             uint32_t *may_be);
+
+// Whether a text is a form that has one reading: 0 or `ClaimMalformed`.
+int32_t rn_login_form_check(const uint8_t *body, size_t body_length);
+
+// Whether a text is one JSON object that names no member twice, at any depth, with at most 1,000 values: 0 or
+// `ClaimMalformed`.
+int32_t rn_login_object_check(const uint8_t *body, size_t body_length);
 
 // Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
 int32_t rn_path_check(const uint8_t *path, size_t path_length);

@@ -37,6 +37,56 @@ describe("a login", function()
         end
     end)
 
+    it("counts the spellings of a name as one", function()
+        local statuses = {}
+        for i, name in ipairs { "admin", "ADMIN", "+admin%09", "%C3%A0dmin", "ad%C2%ADmin", "admin%00",
+            "admin%E2%80%8B", "%EF%BD%81dmin" } do
+            statuses[i] = running:client():login("username=" .. name .. "&password=x").status
+        end
+        assert.same({ 401, 401, 401, 401, 401, 401, 429, 429 }, statuses)
+    end)
+
+    it("cannot name one account to the limit and another one to the account service", function()
+        running:control("/reset")
+        for _, field in ipairs { "username", "+username", "%20%20username", "username%20", "username%00",
+            "username%00x", "username[]", "username%5B%5D", "[username]", "Username", "user%6eame", "%u0075sername",
+            "u%C2%ADsername", "password", "Password", "password[0]", ("%CC%81"):rep(200) } do
+            assert.equal(400, running:client():login(GOOD .. "&" .. field .. "=victim").status, field)
+        end
+        for _, body in ipairs { GOOD .. ";username=victim", "a=1;" .. GOOD, GOOD .. "&a=%", GOOD .. "&a=%zz",
+            "+" .. GOOD, "Username=a&password=b", "username[]=a&password=b",
+            "username=" .. ("x"):rep(257) .. "&password=b", ("x=1&"):rep(99) .. GOOD,
+            "username=" .. ("%EF%B7%BA"):rep(5000) .. "&password=b" } do
+            assert.equal(400, running:client():login(body).status, body:sub(1, 60))
+        end
+        assert.equal(0, running:count("account"))
+    end)
+
+    it("passes other fields on, and says itself which service was asked for", function()
+        local browser = running:client()
+        browser:visit("/c/page")
+        local body = GOOD .. "&otp=1%262&user.id=7&tag=a&tag=b&service=never&Service=never&+service=never&service[]=x"
+        assert.equal(303, browser:login(body).status)
+        local fields = {}
+        for field in http.request(running.ports.control, { path = "/form" }).body:gmatch("[^&]+") do
+            fields[#fields + 1] = field
+        end
+        table.sort(fields)
+        assert.same({ "otp=1%262", "password=password", "service=c", "tag=a", "tag=b", "user.id=7",
+            "username=user%40example.com" }, fields)
+    end)
+
+    it("with a Content-Encoding is a 415", function()
+        running:control("/reset")
+        for _, encoding in ipairs { "deflate", "GZIP", "identity, br", "x" } do
+            assert.equal(415, running:client():login(GOOD, { { "Content-Encoding", encoding } }).status, encoding)
+        end
+        assert.equal(415, running:client():login(GOOD,
+            { { "Content-Encoding", "identity" }, { "Content-Encoding", "identity" } }).status)
+        assert.equal(0, running:count("account"))
+        assert.equal(303, running:client():login(GOOD, { { "Content-Encoding", "identity" } }).status)
+    end)
+
     it("that is no form with one name and one password is a 400 or 415", function()
         for _, body in ipairs { "", "username=a", "password=a", "username=&password=a",
             "username=a&username=b&password=c", "username=a&password=b&password=c",
@@ -87,6 +137,12 @@ describe("a login", function()
             assert.equal(401, strict:client():login("username=u" .. i .. "&password=x").status)
         end
         assert.equal(429, strict:client():login().status)
+        -- It is refused before its body is read.
+        local connection = http.connect(strict.port)
+        connection:send("POST /account/login HTTP/1.1\r\nHost: border.test\r\nContent-Length: 60000\r\n"
+            .. "Content-Type: application/x-www-form-urlencoded\r\n\r\n")
+        assert.equal(429, http.read_response(connection).status)
+        connection:close()
         strict:stop()
     end)
 
@@ -117,16 +173,58 @@ describe("a login", function()
         end
     end)
 
-    it("keeps the path on the server, for one login", function()
+    it("keeps the path in a cookie that the border alone can write", function()
         local browser = running:client()
         assert.is_nil(browser:visit("/c/secret-place").headers.location:find("secret", 1, true))
-        local stolen = browser.cookies.border_session_login
+        local page = browser.cookies.border_session_login
         assert.equal("/c/secret-place", browser:login().headers.location)
-        local other = running:client()
-        other.cookies.border_session_login = stolen
-        assert.equal("/b/", other:login().headers.location)
-        other.cookies.border_session_login = ("A"):rep(76)
-        assert.equal("/b/", other:login().headers.location)
+        assert.is_nil(browser.cookies.border_session_login)
+        local middle = math.floor(#page / 2)
+        local changed = page:sub(1, middle) .. (page:sub(middle + 1, middle + 1) == "x" and "y" or "x")
+            .. page:sub(middle + 2)
+        for _, wrong in ipairs { ("A"):rep(76), changed, page:sub(1, -2), page .. "A", "", ("A"):rep(6000),
+            browser:session(), "L2Mv" } do
+            local other = running:client()
+            other.cookies.border_session_login = wrong
+            assert.equal("/b/", other:login().headers.location, wrong)
+        end
+        -- Nor is it a session.
+        local script = running:client()
+        script.cookies.border_session = page
+        assert.equal(401, script:get("/c/x").status)
+    end)
+
+    it("leads to the last page that was asked for, in whatever tab", function()
+        local browser = running:client()
+        browser:visit("/c/first")
+        browser:visit("/c/last?x=1")
+        assert.equal("/c/last?x=1", browser:login().headers.location)
+        browser = running:client()
+        browser:visit("/c/first")
+        browser:visit("/b/")
+        assert.equal("/b/", browser:login().headers.location)
+    end)
+
+    it("keeps paths of 2,000 bytes, and leads to the default path after longer ones", function()
+        for length, place in pairs { [1999] = true, [2000] = true, [2001] = false, [2048] = false } do
+            local path = "/c/" .. ("x"):rep(length - 3)
+            local browser = running:client()
+            assert.equal(302, browser:visit(path).status)
+            assert.equal(place and path or "/b/", browser:login().headers.location)
+        end
+    end)
+
+    it("forgets the path after login_timeout", function()
+        local hasty = assert(border.start { settings = { login_timeout = 1 } })
+        local browser = hasty:client()
+        browser:visit("/c/page")
+        local page = browser.cookies.border_session_login
+        process.wait_until("the path was forgotten", function()
+            local late = hasty:client()
+            late.cookies.border_session_login = page
+            return late:login().headers.location == "/b/"
+        end)
+        hasty:stop()
     end)
 
     it("gives a cookie that scripts, other sites and plain connections do not get", function()

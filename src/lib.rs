@@ -10,6 +10,7 @@
 //! |-------------------|-----------------------------------------------------------------------------|
 //! | [`error`]         | the fixed list of reasons, with numbers that never change                   |
 //! | [`json`]          | JSON objects without duplicate members                                      |
+//! | [`scan`]          | cookies and arguments, found in what a client sends                         |
 //! | [`keys`]          | keys and key files: what verifies, what signs, with which algorithms        |
 //! | [`jwt`]           | policy, verification, signing and decryption of tokens (RFC 7515–7519)      |
 //! | [`credential`]    | which of a request's headers carries the token, and its fingerprint         |
@@ -35,5 +36,6 @@ pub mod jwt;
 pub mod keys;
 #[cfg(feature = "tunnel")]
 pub mod mux;
+pub mod scan;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;

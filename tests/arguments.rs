@@ -288,6 +288,45 @@ fn a_buffer_that_is_too_small_is_told_the_size_it_needs_and_not_written_to() {
 }
 
 #[test]
+fn cookies_and_arguments_are_found_in_memory_that_is_there() {
+    let text = b"a=1; __Host-s=2&s=3";
+    let mut found = rn_found { is_there: 7, value_start: 0, value_end: 0, start: 0, stop: 0 };
+    let (t, n) = (text.as_ptr(), text.len());
+    // SAFETY: null, or text of the length that is said; the places for what comes out are there, or null.
+    unsafe {
+        for find in [rn_cookie_find, rn_argument_find] {
+            assert_eq!(find(null(), 1, t, 1, 0, Some(&mut found)), INVALID);
+            assert_eq!(find(t, n, null(), 1, 0, Some(&mut found)), INVALID);
+            assert_eq!(find(t, n, t, 1, 0, None), INVALID);
+            assert_eq!(find(t, usize::MAX, t, 1, 0, Some(&mut found)), INVALID);
+            assert_eq!(find(null(), 0, null(), 0, usize::MAX, Some(&mut found)), 0);
+            assert_eq!(find(t, n, t, 1, n + 1, Some(&mut found)), 0);
+            assert_eq!(found.is_there, 0);
+        }
+        assert_eq!(rn_cookie_find(t, n, t, 1, 0, Some(&mut found)), 0);
+        assert_eq!((found.is_there, found.value_start, found.value_end, found.start, found.stop), (1, 2, 3, 0, 3));
+        assert_eq!(rn_argument_find(t, n, b"s".as_ptr(), 1, 0, Some(&mut found)), 0);
+        assert_eq!((found.is_there, found.value_start, found.value_end, found.start, found.stop), (1, 18, 19, 16, 19));
+
+        let (mut rest, mut length) = ([0x55u8; 8], 0);
+        let without = |header, prefix, out, capacity, length: Option<&mut usize>| {
+            rn_cookies_without(header, n, b"s".as_ptr(), 1, prefix, out, capacity, length)
+        };
+        assert_eq!(without(null(), 1, rest.as_mut_ptr(), 8, Some(&mut length)), INVALID);
+        assert_eq!(without(t, 1, null_mut(), 8, Some(&mut length)), INVALID);
+        assert_eq!(without(t, 1, rest.as_mut_ptr(), usize::MAX, Some(&mut length)), INVALID);
+        assert_eq!(without(t, 1, rest.as_mut_ptr(), 8, None), INVALID);
+        assert_eq!(without(t, 1, null_mut(), 0, Some(&mut length)), Reason::BufferTooSmall.code());
+        assert_eq!(length, 3);
+        assert_eq!(without(t, 0, rest.as_mut_ptr(), 8, Some(&mut length)), Reason::BufferTooSmall.code());
+        assert_eq!(length, n);
+        rest = [0x55; 8];
+        assert_eq!(without(t, 1, rest.as_mut_ptr(), 3, Some(&mut length)), 0);
+        assert_eq!((&rest, length), (b"a=1\x55\x55\x55\x55\x55", 3));
+    }
+}
+
+#[test]
 fn a_number_that_is_no_status_has_no_name() {
     for status in [0, -1, 5, 99, i32::MIN, i32::MAX] {
         // SAFETY: a buffer of that capacity.

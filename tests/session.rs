@@ -57,6 +57,48 @@ fn an_id_is_good_for_its_lifetime_and_through_one_rotation() {
 }
 
 #[test]
+fn a_signed_page_gives_its_path_back() {
+    let ring = next_ring(b"", NOW).unwrap();
+    let (mut page, mut path, mut length) = ([0; 2722], [0; 2000], 0);
+    for wanted in [&b"/b/c?d"[..], &[b'/'; 2000]] {
+        // SAFETY: slices are as long as they are said to be.
+        let sign = unsafe {
+            rn_session_page_sign(
+                ring.as_ptr(),
+                ring.len(),
+                NOW,
+                wanted.as_ptr(),
+                wanted.len(),
+                page.as_mut_ptr(),
+                page.len(),
+                Some(&mut length),
+            )
+        };
+        assert_eq!(sign, 0);
+        let signed = &page[..length];
+        let mut check = |now, lifetime| {
+            // SAFETY: as above.
+            let status = unsafe {
+                rn_session_page_check(
+                    ring.as_ptr(),
+                    ring.len(),
+                    signed.as_ptr(),
+                    signed.len(),
+                    now,
+                    lifetime,
+                    path.as_mut_ptr(),
+                    path.len(),
+                    Some(&mut length),
+                )
+            };
+            if status == 0 { Ok(path[..length].to_vec()) } else { Err(status) }
+        };
+        assert_eq!(check(NOW + 9, 10).as_deref(), Ok(wanted));
+        assert_eq!(check(NOW + 10, 10), Err(Reason::SessionExpired as i32));
+    }
+}
+
+#[test]
 fn keys_that_are_none_have_a_status_of_their_own() {
     let damaged = Reason::SessionKeysInvalid as i32;
     assert_eq!(next_ring(b"rubbish", NOW), Err(damaged));
@@ -103,6 +145,20 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
         assert_eq!(rn_login_name_digest(null(), 1, b), INVALID);
         assert_eq!(rn_login_name_digest(b, 1, null_mut()), INVALID);
         assert_eq!(rn_login_name_digest(null(), 0, b), 0);
+        assert_eq!(rn_session_page_sign(null(), 1, NOW, r, n, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_sign(r, n, NOW, null(), 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_sign(r, n, NOW, r, 2001, b, 160, None), INVALID);
+        assert_eq!(rn_session_page_sign(r, n, NOW, r, n, null_mut(), 4000, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_sign(r, n, NOW, r, n, b, 10, Some(&mut length)), Reason::BufferTooSmall as i32);
+        assert_eq!(rn_session_page_check(r, n, null(), 1, NOW, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_check(null(), 1, r, n, NOW, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_check(r, n, r, usize::MAX, NOW, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_login_field_check(null(), 1, r, n, Some(&mut age)), INVALID);
+        assert_eq!(rn_login_field_check(r, n, null(), 1, Some(&mut age)), INVALID);
+        assert_eq!(rn_login_field_check(r, n, r, n, None), INVALID);
+        assert_eq!(rn_login_form_check(null(), 1), INVALID);
+        assert_eq!(rn_login_object_check(null(), 1), INVALID);
+        assert_eq!(rn_login_name_digest(r, usize::MAX, b), INVALID);
         assert_eq!(rn_path_check(null(), 1), INVALID);
         assert_eq!(rn_path_check(null(), 0), Reason::PathRefused as i32);
         assert_eq!(rn_path_check(b"/b/".as_ptr(), 3), 0);

@@ -33,14 +33,6 @@ function border:store_failed(what, err)
     ngx.log(ngx.ERR, "route_native: border: ", what, ": the ", self.store.name, " store: ", err or "failed")
 end
 
--- First visits may be anybody's: in shared memory they have a place of their own, where old ones make room for new.
-local function visits_of(self)
-    if self.store.name ~= "memory" then
-        return self.store
-    end
-    return ngx.shared.border_state
-end
-
 -- Reads the configuration; call it in init_by_lua. A mistake is an error of one sentence, so that nginx does not start
 -- with it and a reload keeps the old one.
 function _M.setup(config)
@@ -50,7 +42,6 @@ function _M.setup(config)
     end
     self.prefix = self.settings.store.prefix
     self.store = store.open(self.settings.store)
-    self.visits = visits_of(self)
     self.services = services.new(self.settings.services)
     self.cookies = cookie.new(self.settings)
     self.counters = counters.new(self.settings)

@@ -264,10 +264,14 @@ function _M.run(config)
     if not settings then
         note("route_cache", "")
         error(mistake, 2)
+    end
+    local r = current()
+    if request.has_too_many_headers(r) then
+        note("route_cache", "")
+        return answer.too_many_headers(settings)
     elseif settings.preflight and answer.is_preflight() then
         return preflight(settings)
     end
-    local r = current()
     local headers, count = headers_of(r)
     local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
     if status ~= OK then

@@ -9,7 +9,8 @@ auth     POST /token with a master token in Auth-Token and `service` in the form
 NAME     answers any request that brings a token of its own in Auth-Token with JSON about the request, as the demo
          desktop does, and 401 otherwise. /NAME/forbidden answers 403, /NAME/page a page for people.
 control  for the specs: POST /revoke?what=service|master forgets tokens, POST /fault?service=NAME&mode=MODE makes a
-         service fail (ok, error, hang, drop, garbage, slow), GET /counts says how often each was called.
+         service fail (ok, error, hang, drop, garbage, slow), GET /counts says how often each was called, GET /form
+         shows the form of the last login.
 """
 
 import argparse
@@ -52,6 +53,7 @@ class State:
         self.services = {}
         self.faults = {}
         self.counts = {}
+        self.form = ""
 
     def login(self):
         with self.lock:
@@ -141,7 +143,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.json(404, {"code": "NOT_FOUND"})
         if self.command != "POST":
             return self.answer(200, LOGIN_PAGE.format(message="", username=""), "text/html; charset=utf-8")
-        form = parse_qs(body.decode(errors="replace"))
+        self.state.form = body.decode(errors="replace")
+        form = parse_qs(self.state.form)
         username = form.get("username", [""])[0]
         known = secrets.compare_digest(username.encode(), USER.encode())
         if not (secrets.compare_digest(form.get("password", [""])[0].encode(), PASSWORD.encode()) and known):
@@ -188,6 +191,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.state.faults[query["service"]] = query["mode"]
             elif url.path == "/reset":
                 self.state.counts.clear()
+            elif url.path == "/form":
+                return self.answer(200, self.state.form, "text/plain")
             counts = dict(self.state.counts)
         return self.json(200, counts)
 

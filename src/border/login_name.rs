@@ -9,24 +9,30 @@ use aws_lc_rs::digest::{SHA256, digest};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::error::Reason;
+
 /// The size of [`digest_of`].
 pub const DIGEST_BYTES: usize = 32;
+/// A longer name is nobody's: an address of mail has at most 254 bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+/// One character may stand for 18 (U+FDFA): what a name may become.
+const MAX_FOLDED_CHARS: usize = 512;
+/// How much of a field's name is looked at, beyond the four bytes that each character of the name sought may take.
+const MARGIN_BYTES: usize = 64;
 
-/// The name without what programs overlook.
-fn folded(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name);
+/// The characters of a name, without what programs overlook.
+fn folded(name: &[u8]) -> impl Iterator<Item = char> {
     let seen = |char: &char| !is_combining_mark(*char) && !is_invisible(*char);
+    let lossy = name.utf8_chunks().flat_map(|chunk| {
+        chunk.valid().chars().chain((!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER))
+    });
+    // What is overlooked goes first: a name may hold little else, and the steps after it cost more.
+    let lower = lossy.filter(seen).nfkd().filter(seen).flat_map(char::to_lowercase);
     // Lower case alone is not enough: ß, ẞ and ss, or ς and σ, meet in upper case. ẞ is its own upper case, so it is ß first.
-    let lower = text.nfkd().filter(seen).flat_map(char::to_lowercase);
-    let folded: String = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkd().filter(seen).collect();
-    let mut plain = String::with_capacity(folded.len());
-    for char in folded.trim().chars() {
-        match base_of(char) {
-            Some(base) => plain.push_str(base),
-            None => plain.push(char),
-        }
-    }
-    plain
+    lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkd().filter(seen).flat_map(|char| {
+        let base = base_of(char);
+        base.unwrap_or_default().chars().chain(base.is_none().then_some(char))
+    })
 }
 
 /// The letters that collations without accents put in place of one that Unicode does not decompose.
@@ -56,16 +62,78 @@ fn is_invisible(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Stands for a name and for all that may be taken for it.
-pub fn digest_of(name: &[u8]) -> [u8; DIGEST_BYTES] {
+/// Returns what stands for a name and for all that may be taken for it.
+///
+/// Errors: `InvalidArgument` for a name of more than [`MAX_NAME_BYTES`], or one that grows too long as it is folded.
+pub fn digest_of(name: &[u8]) -> Result<[u8; DIGEST_BYTES], Reason> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Reason::InvalidArgument);
+    }
+    let (mut text, mut chars) = (String::with_capacity(MAX_NAME_BYTES), folded(name));
+    text.extend(chars.by_ref().take(MAX_FOLDED_CHARS));
+    if chars.next().is_some() {
+        return Err(Reason::InvalidArgument);
+    }
     let mut out = [0; DIGEST_BYTES];
-    out.copy_from_slice(digest(&SHA256, folded(name).as_bytes()).as_ref());
-    out
+    out.copy_from_slice(digest(&SHA256, text.trim().as_bytes()).as_ref());
+    Ok(out)
+}
+
+/// Returns whether a backend may take a form's field, or a JSON object's member, for the one that it looks for.
+///
+/// PHP drops blanks before a name, ends it at a NUL, makes a list of `name[]`, and writes `_` for a dot, for a blank and
+/// for a bracket that nothing closes. Only the beginning of a name is looked at: `None` when what follows would decide.
+pub fn may_be_field(field: &[u8], wanted: &[u8]) -> Option<bool> {
+    let underscored = |char: char| if char.is_whitespace() { '_' } else { char };
+    let wanted = folded(&shortened(wanted, true).0).collect::<String>();
+    let wanted: Vec<char> = wanted.trim().chars().map(underscored).collect();
+    let field = field.trim_ascii_start();
+    let looked_at = head(field, 4 * wanted.len() + MARGIN_BYTES);
+    let goes_on = looked_at.len() < field.len();
+    let readings = if looked_at.contains(&b'[') { 2 } else { 1 };
+    for bracket_ends in [true, false].into_iter().take(readings) {
+        let (name, has_ended) = shortened(looked_at, bracket_ends);
+        let mut rest = folded(&name).skip_while(|char| char.is_whitespace());
+        let mut sought = wanted.iter();
+        let differs = loop {
+            match (rest.next(), sought.next()) {
+                (None, None) => break false,
+                (None, Some(_)) if goes_on && !has_ended => return None,
+                (Some(char), Some(other)) if underscored(char) == *other => {}
+                (Some(char), None) if char.is_whitespace() => break !rest.all(char::is_whitespace),
+                _ => break true,
+            }
+        };
+        if !differs {
+            return if goes_on && !has_ended { None } else { Some(true) };
+        }
+    }
+    Some(false)
+}
+
+/// The first bytes of a name, at most `most` and what the last character needs beyond.
+fn head(name: &[u8], most: usize) -> &[u8] {
+    let Some(rest) = name.get(most..) else { return name };
+    let continued = rest.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
+    &name[..most + continued]
+}
+
+/// A field's name as backends shorten it, and whether something in it ended it.
+fn shortened(name: &[u8], bracket_ends: bool) -> (Vec<u8>, bool) {
+    let start = name.iter().position(|byte| !b"[ ".contains(byte)).unwrap_or(name.len());
+    let ends = |byte: &u8| *byte == 0 || (bracket_ends && b"[]".contains(byte));
+    let end = name[start..].iter().position(ends).map_or(name.len(), |end| start + end);
+    let plain = |byte: &u8| if b".[".contains(byte) { b'_' } else { *byte };
+    (name[start..end].iter().map(plain).collect(), end < name.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn text(name: &[u8]) -> String {
+        folded(name).collect::<String>().trim().to_owned()
+    }
 
     #[test]
     fn what_programs_take_for_one_name_is_one() {
@@ -83,7 +151,7 @@ mod tests {
             "admin\u{200b}",
         ];
         for spelling in spellings {
-            assert_eq!(folded(spelling.as_bytes()), "admin", "{spelling:?}");
+            assert_eq!(text(spelling.as_bytes()), "admin", "{spelling:?}");
         }
         for (one, other) in [
             ("straße", "STRASSE"),
@@ -97,12 +165,88 @@ mod tests {
             ("Ælfþryð", "aelfthryd"),
             ("ﬃ", "FFI"),
         ] {
-            assert_eq!(folded(one.as_bytes()), folded(other.as_bytes()));
+            assert_eq!(text(one.as_bytes()), text(other.as_bytes()));
         }
-        assert_eq!(folded("uſer\u{212a}".as_bytes()), "userk");
-        assert_eq!(folded(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(text("uſer\u{212a}".as_bytes()), "userk");
+        assert_eq!(text(b"a\xffb"), "a\u{fffd}b");
         assert_eq!(digest_of(b"Admin"), digest_of(b"admin"));
         assert_ne!(digest_of(b"admin"), digest_of(b"admins"));
         assert_ne!(digest_of("\u{430}dmin".as_bytes()), digest_of(b"admin")); // a Cyrillic a is another letter
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_or_grows_too_long_has_no_digest() {
+        assert!(digest_of("x".repeat(MAX_NAME_BYTES).as_bytes()).is_ok());
+        assert!(digest_of("\u{1100}".repeat(MAX_NAME_BYTES / 3).as_bytes()).is_ok());
+        assert!(digest_of("한".repeat(MAX_NAME_BYTES / 3).as_bytes()).is_ok());
+        assert_eq!(text("\u{fdfa}".as_bytes()).chars().count(), 18);
+        for name in ["x".repeat(MAX_NAME_BYTES + 1), "\u{fdfa}".repeat(29), "\u{fdfa}".repeat(20_000)] {
+            assert_eq!(digest_of(name.as_bytes()), Err(Reason::InvalidArgument), "{} bytes", name.len());
+        }
+    }
+
+    #[test]
+    fn fields_that_a_backend_may_take_for_one_another_are_found() {
+        for field in [
+            "username",
+            "Username",
+            " username",
+            "  username ",
+            "username[]",
+            "username[0]",
+            "username]",
+            "[username]",
+            "username\0x",
+            "user\u{ad}name",
+            "\u{a0}username\u{2003}",
+            "\tusername",
+            "u\u{17f}ername",
+        ] {
+            assert_eq!(may_be_field(field.as_bytes(), b"username"), Some(true), "{field:?}");
+        }
+        for field in ["user name", "user.name", "user_name", "user[name", " user.name", "User Name[]", "user.name\0"] {
+            assert_eq!(may_be_field(field.as_bytes(), b"user_name"), Some(true), "{field:?}");
+            assert_eq!(may_be_field(field.as_bytes(), b"user.name"), Some(true), "{field:?}");
+        }
+        for field in
+            ["", "user", "username2", "usernam", "_username", "user[name]", "user[name", "xusername", "{\"username"]
+        {
+            assert_eq!(may_be_field(field.as_bytes(), b"username"), Some(false), "{field:?}");
+        }
+        assert_eq!(may_be_field(b"user[name]", b"user_name"), Some(false));
+        let long = |start: &str, filling: &str, end: &str| format!("{start}{}{end}", filling.repeat(1000));
+        for (start, filling, end) in
+            [("", "\u{301}", "x"), ("", "\u{a0}", "x"), ("[", "[", "x"), ("username", " ", "x")]
+        {
+            let field = long(start, filling, end);
+            assert_eq!(may_be_field(field.as_bytes(), b"username"), None, "{start:?} {filling:?}");
+        }
+        for (start, filling) in
+            [("user[", "x"), ("", " "), ("\n", "\t "), ("user\0", " "), ("usernames", " "), ("x", " "), ("", "a")]
+        {
+            let field = long(start, filling, "");
+            assert_eq!(may_be_field(field.as_bytes(), b"username"), Some(false), "{start:?} {filling:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// What is cut off and overlooked never hides a field from a backend that sees it.
+        #[test]
+        fn a_field_that_folds_to_the_name_is_found(
+            before in "[ \u{301}\u{200b}\u{a0}\u{2003}\u{a8}]{0,80}",
+            after in "[ \u{301}\u{200b}\u{a0}\u{2003}\u{a8}]{0,80}",
+            name in "(user|USER|ｕｓｅｒ|u\u{301}ſer)",
+        ) {
+            let field = format!("{before}{name}{after}");
+            proptest::prop_assert_ne!(may_be_field(field.as_bytes(), b"user"), Some(false), "{:?}", field);
+            let other = format!("{before}{name}{after}s");
+            proptest::prop_assert_ne!(may_be_field(other.as_bytes(), b"user"), Some(true), "{:?}", other);
+        }
+
+        #[test]
+        fn no_bytes_are_too_strange(field: Vec<u8>, wanted: Vec<u8>) {
+            may_be_field(&field, &wanted);
+            let _ = digest_of(&field);
+        }
     }
 }

@@ -9,6 +9,15 @@
 //! The signature keeps guesses and leftovers away from the session store; what a session may do is only in there, under
 //! the digest of the id. Ids are signed by the newest key of a [`Ring`] that is in force and accepted by any of its keys.
 //!
+//! The same keys sign the page that a first visit asked for, in the cookie that lives until the login, so that nobody but
+//! the visitor's browser has to keep it: base64url of
+//!
+//! ```text
+//! version (1) | seconds since the epoch (8, big-endian) | path | HMAC-SHA-256 (32)
+//! ```
+//!
+//! Version and context are others than an id's: neither can pass as the other.
+//!
 //! A ring is text, `v1 SECONDS:KEY SECONDS:KEY`, newest first, each key with the second from which it signs: that is
 //! how all instances share it through their store. A new key is there before it is in force, so that every instance
 //! knows it by the time that the first id bears its signature.
@@ -33,14 +42,23 @@ pub const MAX_RING_BYTES: usize = 160;
 const VERSION: u8 = 1;
 const RAW_BYTES: usize = 57;
 const SIGNED_BYTES: usize = 25;
+const SIGNATURE_BYTES: usize = 32;
+const PAGE_VERSION: u8 = 2;
+/// What stands before the path of a page.
+const PAGE_HEAD_BYTES: usize = 9;
+/// The longest path that is signed: with its cookie's name and attributes it stays below the 4,096 bytes of RFC 6265.
+const MAX_PAGE_BYTES: usize = 2000;
+/// Characters of the longest signed page: 2,041 bytes in base64url.
+pub(crate) const MAX_SIGNED_PAGE_BYTES: usize = 2722;
 const KEY_BYTES: usize = 32;
 /// The key in force and the one before it, or the one to come and the one in force.
 const MAX_KEYS: usize = 2;
 const RING_VERSION: &str = "v1";
 /// How far an instance's clock may be ahead of another's, in seconds.
 const MAX_CLOCK_SKEW: i64 = 60;
-/// Separates these signatures from any other use of the same key.
+/// Separate the signatures from each other and from any other use of the same key.
 const CONTEXT: &[u8] = b"route_native border session id\0";
+const PAGE_CONTEXT: &[u8] = b"route_native border page\0";
 
 struct Key {
     /// The second from which the key signs.
@@ -91,9 +109,7 @@ impl Ring {
         raw[0] = VERSION;
         raw[1..9].copy_from_slice(&now.to_be_bytes());
         rand::fill(&mut raw[9..SIGNED_BYTES]).map_err(|_| Reason::Internal)?;
-        // With clocks apart, no key may be in force yet: then the oldest is the one that everybody knows.
-        let key = self.0.iter().find(|key| key.since <= now).or(self.0.last()).ok_or(Reason::Internal)?;
-        let signature = hmac::sign(&signer(key), &message(&raw));
+        let signature = self.signature(CONTEXT, &raw[..SIGNED_BYTES], now)?;
         raw[SIGNED_BYTES..].copy_from_slice(signature.as_ref());
 
         let mut id = [0; ID_BYTES];
@@ -106,17 +122,60 @@ impl Ring {
     /// Errors: `SessionInvalid`; `SessionExpired` once it is `lifetime` seconds old.
     pub fn check(&self, id: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
         let raw = decode(id).ok_or(Reason::SessionInvalid)?;
-        let signature = &raw[SIGNED_BYTES..];
-        if !self.0.iter().any(|key| hmac::verify(&signer(key), &message(&raw), signature).is_ok()) {
-            return Err(Reason::SessionInvalid);
-        }
-        let began = i64::from_be_bytes(raw[1..9].try_into().map_err(|_| Reason::Internal)?);
-        if began > now.saturating_add(MAX_CLOCK_SKEW) {
-            return Err(Reason::SessionInvalid);
-        }
-        let age = u32::try_from(now.saturating_sub(began).max(0)).map_err(|_| Reason::SessionExpired)?;
-        if age >= lifetime { Err(Reason::SessionExpired) } else { Ok(age) }
+        let (signed, signature) = raw.split_at(SIGNED_BYTES);
+        self.check_signature(CONTEXT, signed, signature)?;
+        age_of(signed, now, lifetime)
     }
+
+    /// Signs the path of the page that a visit asked for at `now`.
+    ///
+    /// Errors: `InvalidArgument` for a path of more than 2,000 bytes.
+    pub fn sign_page(&self, path: &[u8], now: i64) -> Result<String, Reason> {
+        if path.len() > MAX_PAGE_BYTES {
+            return Err(Reason::InvalidArgument);
+        }
+        let mut raw = [&[PAGE_VERSION][..], &now.to_be_bytes(), path].concat();
+        let signature = self.signature(PAGE_CONTEXT, &raw, now)?;
+        raw.extend_from_slice(signature.as_ref());
+        Ok(URL_SAFE_NO_PAD.encode(raw))
+    }
+
+    /// Checks a signed page, in constant time for each key. Returns its path.
+    ///
+    /// Errors: `SessionInvalid`; `SessionExpired` once it was signed `lifetime` seconds ago.
+    pub fn check_page(&self, page: &[u8], now: i64, lifetime: u32) -> Result<Vec<u8>, Reason> {
+        let invalid = Reason::SessionInvalid;
+        let text = (page.len() <= MAX_SIGNED_PAGE_BYTES).then_some(page).ok_or(invalid)?;
+        let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid)?;
+        let (signed, signature) = raw.split_last_chunk::<SIGNATURE_BYTES>().ok_or(invalid)?;
+        self.check_signature(PAGE_CONTEXT, signed, signature)?;
+        let path = signed.get(PAGE_HEAD_BYTES..).filter(|_| signed[0] == PAGE_VERSION).ok_or(invalid)?;
+        age_of(signed, now, lifetime)?;
+        Ok(path.to_owned())
+    }
+
+    fn signature(&self, context: &[u8], signed: &[u8], now: i64) -> Result<hmac::Tag, Reason> {
+        // With clocks apart, no key may be in force yet: then the oldest is the one that everybody knows.
+        let key = self.0.iter().find(|key| key.since <= now).or(self.0.last()).ok_or(Reason::Internal)?;
+        Ok(hmac::sign(&signer(key), &[context, signed].concat()))
+    }
+
+    fn check_signature(&self, context: &[u8], signed: &[u8], signature: &[u8]) -> Result<(), Reason> {
+        let message = [context, signed].concat();
+        let is_signed = |key| hmac::verify(&signer(key), &message, signature).is_ok();
+        if self.0.iter().any(is_signed) { Ok(()) } else { Err(Reason::SessionInvalid) }
+    }
+}
+
+/// The seconds since what was signed began; they stand behind its version.
+fn age_of(signed: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
+    let seconds = signed.get(1..9).and_then(|bytes| bytes.try_into().ok()).ok_or(Reason::Internal)?;
+    let began = i64::from_be_bytes(seconds);
+    if began > now.saturating_add(MAX_CLOCK_SKEW) {
+        return Err(Reason::SessionInvalid);
+    }
+    let age = u32::try_from(now.saturating_sub(began).max(0)).map_err(|_| Reason::SessionExpired)?;
+    if age >= lifetime { Err(Reason::SessionExpired) } else { Ok(age) }
 }
 
 /// What stands for an id in the store, and for a name in counters: its SHA-256 in hexadecimal.
@@ -131,10 +190,6 @@ fn decode(id: &[u8]) -> Option<[u8; RAW_BYTES]> {
     // 57 is a multiple of 3: there are no trailing bits, so that one id has one spelling.
     let length = (id.len() == ID_BYTES).then(|| URL_SAFE_NO_PAD.decode_slice(id, &mut raw).ok())??;
     (length == RAW_BYTES && raw[0] == VERSION).then_some(raw)
-}
-
-fn message(raw: &[u8; RAW_BYTES]) -> Vec<u8> {
-    [CONTEXT, &raw[..SIGNED_BYTES]].concat()
 }
 
 fn signer(key: &Key) -> hmac::Key {
@@ -263,6 +318,56 @@ mod tests {
         ] {
             assert_eq!(Ring::parse(wrong.as_bytes()).err(), Some(Reason::SessionKeysInvalid), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_signed_page_holds_its_path_until_its_lifetime_ends() {
+        let ring = ring();
+        for path in ["/", "/b/c?d=%2F&e=;", &"/x".repeat(MAX_PAGE_BYTES / 2)] {
+            let page = ring.sign_page(path.as_bytes(), NOW).unwrap();
+            assert!(page.len() <= MAX_SIGNED_PAGE_BYTES);
+            assert_eq!(ring.check_page(page.as_bytes(), NOW + 99, 100).as_deref(), Ok(path.as_bytes()));
+            assert_eq!(ring.check_page(page.as_bytes(), NOW + 100, 100), Err(Reason::SessionExpired));
+            assert_eq!(ring.check_page(page.as_bytes(), NOW - 61, 100), Err(Reason::SessionInvalid));
+        }
+        assert_eq!(ring.sign_page(&[b'/'; MAX_PAGE_BYTES + 1], NOW), Err(Reason::InvalidArgument));
+        let rotated = ring.rotated(NOW + i64::from(DAY), DAY, 60).unwrap().unwrap();
+        let page = ring.sign_page(b"/b", NOW + i64::from(DAY)).unwrap();
+        assert!(rotated.check_page(page.as_bytes(), NOW + i64::from(DAY), DAY).is_ok());
+    }
+
+    #[test]
+    fn a_signed_page_changes_in_no_place_unnoticed() {
+        let ring = ring();
+        let page = ring.sign_page(b"/b/page?x=1", NOW).unwrap().into_bytes();
+        for i in 0..page.len() {
+            let mut forged = page.clone();
+            forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };
+            assert_eq!(ring.check_page(&forged, NOW, DAY), Err(Reason::SessionInvalid), "character {i}");
+        }
+        let other = Ring::new(NOW).unwrap().sign_page(b"/b/page?x=1", NOW).unwrap().into_bytes();
+        for text in
+            [&page[..page.len() - 1], &[&page[..], b"A"].concat(), b"", b"AAAA", &[b'A'; 3000], &[0xff; 55], &other]
+        {
+            assert_eq!(ring.check_page(text, NOW, DAY), Err(Reason::SessionInvalid));
+        }
+    }
+
+    #[test]
+    fn neither_a_page_nor_an_id_passes_as_the_other() {
+        let ring = ring();
+        let id = ring.new_id(NOW).unwrap();
+        assert_eq!(ring.check_page(&id, NOW, DAY), Err(Reason::SessionInvalid));
+        // A path of 16 bytes makes a page as long as an id.
+        let page = ring.sign_page(b"/sixteen/bytes//", NOW).unwrap();
+        assert_eq!(page.len(), ID_BYTES);
+        assert_eq!(ring.check(page.as_bytes(), NOW, DAY), Err(Reason::SessionInvalid));
+        let mut raw = URL_SAFE_NO_PAD.decode(page).unwrap();
+        raw[0] = VERSION;
+        assert_eq!(ring.check(URL_SAFE_NO_PAD.encode(raw).as_bytes(), NOW, DAY), Err(Reason::SessionInvalid));
+        let mut raw = URL_SAFE_NO_PAD.decode(id).unwrap();
+        raw[0] = PAGE_VERSION;
+        assert_eq!(ring.check_page(URL_SAFE_NO_PAD.encode(raw).as_bytes(), NOW, DAY), Err(Reason::SessionInvalid));
     }
 
     #[test]

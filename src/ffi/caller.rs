@@ -55,6 +55,19 @@ impl Caller {
         self.array(data, length)
     }
 
+    /// Returns a buffer of the caller to write to.
+    #[allow(clippy::mut_from_ref)] // each buffer is another one: the caller's promise
+    pub fn room(&self, data: *mut u8, capacity: usize) -> Result<&mut [u8], Reason> {
+        match (data.is_null(), capacity) {
+            (_, 0) => Ok(&mut []),
+            (false, capacity) if isize::try_from(capacity).is_ok() => {
+                // SAFETY: the caller's promise, for a pointer that is not null; the slice lives no longer than `self`.
+                Ok(unsafe { slice::from_raw_parts_mut(data, capacity) })
+            }
+            _ => Err(Reason::InvalidArgument),
+        }
+    }
+
     /// Returns the bytes of a string of nginx. A negative length or a null pointer reads as empty.
     pub fn string(&self, text: &rn_string) -> &[u8] {
         self.bytes(text.data, usize::try_from(text.length).unwrap_or(0)).unwrap_or_default()

@@ -26,6 +26,7 @@ mod introspection;
 mod jwe;
 mod jwt;
 mod keys;
+mod scan;
 mod session;
 
 pub use gateway::*;
@@ -33,6 +34,7 @@ pub use introspection::*;
 pub use jwe::*;
 pub use jwt::*;
 pub use keys::*;
+pub use scan::*;
 pub use session::*;
 
 use self::caller::{Caller, given, guard, invalid_option, path_of, release};

@@ -1,6 +1,7 @@
 //! Session ids, their keys, names at a login, and where a client may be sent.
 
 use super::{given, guard};
+use crate::border::login_body;
 use crate::border::login_name;
 use crate::border::redirect;
 use crate::border::session_id::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
@@ -60,6 +61,51 @@ pub unsafe extern "C" fn rn_session_id_check(
     })
 }
 
+/// Signs the path of the page that a visit asked for, for the cookie that holds it until the login: at most 2,722
+/// characters. Neither a session id nor this can pass as the other.
+///
+/// Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_page_sign(
+    ring: *const u8,
+    ring_length: usize,
+    now: i64,
+    path: *const u8,
+    path_length: usize,
+    page: *mut u8,
+    capacity: usize,
+    length: Option<&mut usize>,
+) -> i32 {
+    guard(|caller| {
+        let (ring, path) = (caller.bytes(ring, ring_length)?, caller.bytes(path, path_length)?);
+        let signed = Ring::parse(ring)?.sign_page(path, now)?;
+        caller.write(signed.as_bytes(), page, capacity, length)
+    })
+}
+
+/// Checks a signed page and writes its path: at most 2,000 bytes.
+///
+/// Errors: `SessionInvalid`, `SessionExpired` `lifetime` seconds after it was signed, `SessionKeysInvalid`,
+/// `BufferTooSmall`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_page_check(
+    ring: *const u8,
+    ring_length: usize,
+    page: *const u8,
+    page_length: usize,
+    now: i64,
+    lifetime: u32,
+    path: *mut u8,
+    capacity: usize,
+    length: Option<&mut usize>,
+) -> i32 {
+    guard(|caller| {
+        let (ring, page) = (caller.bytes(ring, ring_length)?, caller.bytes(page, page_length)?);
+        let signed = Ring::parse(ring)?.check_page(page, now, lifetime)?;
+        caller.write(&signed, path, capacity, length)
+    })
+}
+
 /// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, digest: *mut u8) -> i32 {
@@ -67,10 +113,49 @@ pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, 
 }
 
 /// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
+///
+/// Errors: `InvalidArgument` for a name of more than 256 bytes, or one that grows beyond 512 characters as it is folded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_login_name_digest(name: *const u8, name_length: usize, digest: *mut u8) -> i32 {
     guard(|caller| {
-        caller.fill(&login_name::digest_of(caller.bytes(name, name_length)?), digest, login_name::DIGEST_BYTES)
+        caller.fill(&login_name::digest_of(caller.bytes(name, name_length)?)?, digest, login_name::DIGEST_BYTES)
+    })
+}
+
+/// Writes 1 when a backend may take a login's field for the one that it looks for, under any of the spellings that
+/// programs take for one another, 0 when none does, and 2 when the name is too long to tell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_login_field_check(
+    field: *const u8,
+    field_length: usize,
+    wanted: *const u8,
+    wanted_length: usize,
+    may_be: Option<&mut u32>,
+) -> i32 {
+    guard(|caller| {
+        let (field, wanted, may_be) =
+            (caller.bytes(field, field_length)?, caller.bytes(wanted, wanted_length)?, given(may_be)?);
+        *may_be = login_name::may_be_field(field, wanted).map_or(2, u32::from);
+        Ok(())
+    })
+}
+
+/// Whether a text is a form that has one reading: 0 or `ClaimMalformed`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_login_form_check(body: *const u8, body_length: usize) -> i32 {
+    guard(|caller| {
+        let is_form = login_body::is_form(caller.bytes(body, body_length)?);
+        if is_form { Ok(()) } else { Err(Reason::ClaimMalformed) }
+    })
+}
+
+/// Whether a text is one JSON object that names no member twice, at any depth, with at most 1,000 values: 0 or
+/// `ClaimMalformed`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_login_object_check(body: *const u8, body_length: usize) -> i32 {
+    guard(|caller| {
+        let is_object = login_body::is_object(caller.bytes(body, body_length)?);
+        if is_object { Ok(()) } else { Err(Reason::ClaimMalformed) }
     })
 }
 

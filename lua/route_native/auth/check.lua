@@ -15,6 +15,7 @@
 --
 -- | status | when                                                                  |
 -- |--------|-----------------------------------------------------------------------|
+-- | 400    | more than 1000 headers                                                |
 -- | 401    | no token, or one that is not valid; WWW-Authenticate as in RFC 6750 §3 |
 -- | 403    | the token is valid, and a rule or a scope does not allow the request  |
 -- | 503    | the keys cannot be read, or fetched                                   |
@@ -25,6 +26,7 @@ local claim_headers = require "route_native.core.claim_headers"
 local claim_rules = require "route_native.auth.claim_rules"
 local config = require "route_native.core.config"
 local jwt = require "route_native.jwt"
+local request = require "route_native.core.request"
 local response = require "route_native.core.response"
 
 local ngx = ngx
@@ -74,6 +76,9 @@ local function is_preflight(headers)
 end
 
 function _M.run(self)
+    if request.has_too_many_headers(request.current()) then
+        return response.too_many_headers()
+    end
     local headers = ngx.req.get_headers(0)
     claim_headers.clear(self.headers, headers)
     local token, trouble = auth_token.find(self.sources, headers)

@@ -10,25 +10,31 @@
 --                 attempts
 --   max_body      bytes of the request's body, and of the backend's; default 65536
 --   cookie        { name =, path = "/", domain =, same_site = "Lax", secure = true }: the token also as an HttpOnly
---                 cookie
+--                 cookie; then only pages of the login's own origin may log in
+--   public_origins  other origins whose pages may, such as "https://app.example.com"; a list
 --
 -- | status  | when                                                                       |
 -- |---------|----------------------------------------------------------------------------|
 -- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
--- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says |
+-- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says; |
+-- |         | or the name is longer than 256 bytes; or there are more than 1000 headers  |
+-- | 403     | `cookie` is set, and the request comes from a page of another site          |
 -- | 405     | not a POST                                                                 |
 -- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
+-- | 415     | the body has a Content-Encoding                                            |
 -- | 429     | too many failed attempts; Retry-After says when to come back                |
 -- | 502     | the backend's 200 is no JSON object, or too large                          |
--- | 503     | the keys cannot be read                                                    |
+-- | 503     | the keys cannot be read; there is no room for another counter of attempts    |
 -- | 505     | HTTP/2, on a lua-nginx-module before 0.10.28, which cannot do subrequests there |
 -- | other   | the backend's own, with its body                                           |
 
 local auth_keys = require "route_native.auth.keys"
-local fields_of = require("route_native.core.config").of
+local client = require "route_native.core.client"
+local config = require "route_native.core.config"
 local jwt = require "route_native.jwt"
 local login_body = require "route_native.core.login_body"
 local rate_limit = require "route_native.core.rate_limit"
+local request = require "route_native.core.request"
 local response = require "route_native.core.response"
 
 local ngx = ngx
@@ -37,9 +43,11 @@ local ngx = ngx
 local SUBREQUESTS_OVER_HTTP2 = 10028
 local MESSAGES = {
     [400] = '{"code":"bad_request","message":"The body is not of its type, or names the user twice"}\n',
+    [403] = '{"code":"cross_site","message":"This request came from another site"}\n',
     [405] = '{"code":"method_not_allowed","message":"Log in with POST"}\n',
     [411] = '{"code":"length_required","message":"The length of the body is not known"}\n',
     [413] = '{"code":"body_too_large","message":"The body is too large"}\n',
+    [415] = '{"code":"unsupported_media_type","message":"A login has no Content-Encoding"}\n',
     [429] = '{"code":"too_many_attempts","message":"Too many attempts, try again later"}\n',
     [502] = '{"code":"bad_gateway","message":"The login service gave no answer that can be used"}\n',
     [505] = '{"code":"http_version_not_supported","message":"Log in over HTTP/1.1"}\n',
@@ -52,56 +60,79 @@ local NOT_FOR_THE_BACKEND = { "Accept-Encoding", "Range", "If-Range", "If-Match"
 
 local _M = {}
 
-local function cookie_of(fields)
-    local given = fields:take("cookie", "table")
-    if not given then
-        return nil
+local OWNER = "route_native.auth: login()"
+local COOKIE = {
+    { "name", config.text("^[%w_-]+$", "letters, digits, _ and -"), default = "token" },
+    { "path", config.text("^/[^;,%s]*$", "a path"), default = "/" },
+    { "domain", config.text("^[%w.-]+$", "a host name") },
+    { "same_site", config.choice("Strict", "Lax", "None"), default = "Lax" },
+    { "secure", config.boolean(), default = true },
+}
+local ROWS = config.rows(auth_keys.ROWS, rate_limit.ROWS, {
+    { "backend", config.text("^/%S*$", "an internal location that begins with /"), required = true },
+    { "user_field", config.text(), default = "username" },
+    { "max_body", config.whole(1, 1048576, "bytes"), default = 65536 },
+    { "issuer", config.text(), required = true },
+    { "lifetime", config.whole(1, 366 * 86400, "seconds"), default = 3600 },
+    { "algorithm", config.text("^%w+$", "the name of an algorithm") },
+    { "cookie", config.nested(COOKIE) },
+    { "public_origins", config.list(config.text("^https?://[%w.:%[%]-]+$"),
+        "a list of origins such as https://app.example.com") },
+})
+
+-- The set of origins, as browsers write them.
+local function set_of(origins)
+    local set = {}
+    for _, origin in ipairs(origins or {}) do
+        set[origin:lower()] = true
     end
-    local nested = fields_of(given, fields.owner .. ": cookie")
-    local cookie = {
-        name = nested:text("name", "^[%w_-]+$", "letters, digits, _ and -", "token"),
-        path = nested:text("path", "^/[^;,%s]*$", "a path", "/"),
-        domain = nested:text("domain", "^[%w.-]+$", "a host name"),
-        same_site = nested:text("same_site", "^%a+$", "Strict, Lax or None", "Lax"),
-        secure = nested:take("secure", "boolean", true),
-    }
-    nested:finish()
-    if not ({ Strict = true, Lax = true, None = true })[cookie.same_site] then
-        nested:fail('the field "same_site" must be Strict, Lax or None')
-    elseif cookie.same_site == "None" and not cookie.secure then
-        nested:fail('a cookie with "same_site" None must be secure')
-    end
-    return cookie
+    return set
 end
 
-function _M.read(config)
-    local fields = fields_of(config, "route_native.auth: login()")
+function _M.read(given)
+    local values = config.read(OWNER, ROWS, given)
+    local cookie = values.cookie
+    if cookie and cookie.same_site == "None" and not cookie.secure then
+        config.fail(OWNER, 'a cookie with "same_site" None must be secure')
+    end
     local self = {
-        keys = auth_keys.read(fields),
-        backend = fields:text("backend", "^/%S*$", "an internal location that begins with /")
-            or fields:fail('the field "backend" is needed'),
-        user_field = fields:text("user_field", ".", "a name", "username"),
-        max_body = fields:number("max_body", 1, 1048576, 65536),
-        limit = rate_limit.read(fields),
-        cookie = cookie_of(fields),
+        keys = auth_keys.open(OWNER, values),
+        backend = values.backend,
+        user_field = values.user_field,
+        max_body = values.max_body,
+        limit = rate_limit.of(OWNER, values),
+        cookie = cookie,
+        public_origins = set_of(values.public_origins),
+        lifetime = values.lifetime,
     }
-    self.issue = {
-        issuer = fields:text("issuer", ".", "a text") or fields:fail('the field "issuer" is needed'),
-        lifetime = fields:number("lifetime", 1, 366 * 86400, 3600),
-        algorithm = fields:text("algorithm", "^%w+$", "the name of an algorithm"),
-        jti = true,
-    }
-    fields:finish()
+    self.options = auth_keys.try(OWNER, jwt.sign_options, {
+        issuer = values.issuer, lifetime = values.lifetime, algorithm = values.algorithm, jti = true,
+    })
     local keys = self.keys()
     if keys then
         -- A key that cannot sign, or not so, is found now and not at the first login.
-        fields:try(jwt.sign, {}, keys, self.issue)
+        auth_keys.try(OWNER, jwt.sign, {}, keys, self.options)
     end
     return self
 end
 
 local function refuse(status)
     return response.finish(status, MESSAGES[status])
+end
+
+-- Ends a request that has no attempt left, or for whose counter there is no room.
+local function refuse_attempt(wait, is_full)
+    if is_full then
+        return response.unavailable(wait)
+    end
+    ngx.header["Retry-After"] = wait
+    return refuse(429)
+end
+
+-- Whether a page of another site may have sent the request: it would log its visitor in as somebody else.
+local function is_cross_site(self)
+    local origin = ngx.var.http_origin
+    return client.is_cross_site(false) and not (origin and self.public_origins[origin:lower()])
 end
 
 local function ask_backend(self, body)
@@ -129,7 +160,7 @@ end
 
 local function set_cookie(self, token)
     local cookie = self.cookie
-    local parts = { cookie.name .. "=" .. token, "Path=" .. cookie.path, "Max-Age=" .. self.issue.lifetime, "HttpOnly",
+    local parts = { cookie.name .. "=" .. token, "Path=" .. cookie.path, "Max-Age=" .. self.lifetime, "HttpOnly",
         "SameSite=" .. cookie.same_site }
     if cookie.secure then
         parts[#parts + 1] = "Secure"
@@ -143,7 +174,7 @@ end
 local function grant(self, keys, result)
     local token, reason
     if #result.body <= self.max_body and not result.truncated then
-        token, reason = jwt.sign(result.body, keys, self.issue)
+        token, reason = jwt.sign(result.body, keys, self.options)
     end
     if not token then
         ngx.log(ngx.ERR, "route_native.auth: the login service's answer cannot be signed: ", reason or "too large")
@@ -156,7 +187,9 @@ local function grant(self, keys, result)
 end
 
 function _M.run(self)
-    if ngx.req.get_method() ~= "POST" then
+    if request.has_too_many_headers(request.current()) then
+        return response.too_many_headers()
+    elseif ngx.req.get_method() ~= "POST" then
         ngx.header["Allow"] = "POST"
         return refuse(405)
     end
@@ -170,21 +203,33 @@ function _M.run(self)
     if not keys then
         return auth_keys.unavailable(why)
     end
+    local headers = ngx.req.get_headers(0)
+    if self.cookie and is_cross_site(self) then
+        return refuse(403)
+    elseif login_body.is_encoded(headers) then
+        return refuse(415)
+    end
+    local ticket, wait, is_full
+    if self.limit then
+        ticket, wait, is_full = self.limit:count_address()
+        if not ticket then
+            return refuse_attempt(wait, is_full)
+        end
+    end
     local body, status = login_body.read(self.max_body)
     if not body then
         return refuse(status)
     end
     local user
-    user, status = login_body.user(body, self.user_field, ngx.req.get_headers(0)["content-type"])
-    if status then
-        return refuse(status)
+    user, status = login_body.user(body, self.user_field, login_body.content_type(headers))
+    local digest = user and login_body.digest_of(user)
+    if status or user and not digest then
+        return refuse(status or 400)
     end
-    local ticket, wait
-    if self.limit then
-        ticket, wait = self.limit:count(user)
+    if ticket then
+        ticket, wait, is_full = self.limit:count_user(ticket, digest)
         if not ticket then
-            ngx.header["Retry-After"] = wait
-            return refuse(429)
+            return refuse_attempt(wait, is_full)
         end
     end
     local result = ask_backend(self, body)

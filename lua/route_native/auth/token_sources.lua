@@ -5,6 +5,7 @@ local config = require "route_native.core.config"
 local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
 local request = require "route_native.core.request"
+local scan = require "route_native.core.scan"
 
 local ngx = ngx
 local find, lower, match, sub = string.find, string.lower, string.match, string.sub
@@ -14,22 +15,18 @@ local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
 local _M = {}
 
-local function trimmed(value)
-    return match(value, "^%s*(.-)%s*$")
-end
-
 -- The token of a header's value: with or without `Bearer `, in any case.
 local function of_header(value)
     if type(value) ~= "string" then
         return nil, value and "token_ambiguous"
     end
-    value = trimmed(value)
-    if lower(sub(value, 1, 6)) == "bearer" and find(value, "^%s", 7) then
-        value = trimmed(sub(value, 8))
-    elseif lower(value) == "bearer" then
-        value = ""
+    value = scan.trim(value)
+    if lower(sub(value, 1, 6)) ~= "bearer" then
+        return value
+    elseif #value == 6 then
+        return ""
     end
-    return value
+    return find(value, "^%s", 7) and scan.trim(sub(value, 8)) or value
 end
 
 local function header_source(name)
@@ -40,42 +37,28 @@ local function header_source(name)
     }
 end
 
--- Calls `each` with every cookie: its whole text, its name and its value.
-local function cookies(headers, each)
+-- The request's cookies as one header; "" when there are none.
+local function cookies_of(headers)
     local lines = headers.cookie
-    for _, line in ipairs(type(lines) == "table" and lines or { lines }) do
-        for cookie in line:gmatch("[^;]+") do
-            local text = trimmed(cookie)
-            each(text, match(text, "^([^=]-)%s*=%s*(.*)$"))
-        end
-    end
+    return type(lines) == "table" and table.concat(lines, ";") or lines or ""
 end
 
 local function cookie_source(name)
     return {
         find = function(headers)
-            local found, count = nil, 0
-            cookies(headers, function(_, cookie, value)
-                if cookie == name then
-                    found, count = value, count + 1
-                end
-            end)
-            if count > 1 then
+            local header = cookies_of(headers)
+            local value, from = scan.cookie(header, name)
+            if value and scan.cookie(header, name, from) then
                 return nil, "token_ambiguous"
             end
-            return found and (match(found, '^"(.*)"$') or found)
+            return value and (match(value, '^"(.*)"$') or value)
         end,
         remove = function(headers)
-            local kept = {}
-            cookies(headers, function(text, cookie)
-                if cookie ~= name then
-                    kept[#kept + 1] = text
-                end
-            end)
+            local rest = scan.without_cookies(cookies_of(headers), name, false)
             -- Another source's cookie is looked for in what is left.
-            headers.cookie = #kept > 0 and table.concat(kept, "; ") or nil
+            headers.cookie = rest ~= "" and rest or nil
             if headers.cookie then
-                ngx.req.set_header("Cookie", headers.cookie)
+                ngx.req.set_header("Cookie", rest)
             else
                 ngx.req.clear_header("Cookie")
             end
@@ -95,7 +78,7 @@ local function query_source(name)
             end
             local kept, tokens = query.extract(arguments, name)
             if #tokens > 0 then
-                ngx.req.set_uri_args(table.concat(kept, "&"))
+                ngx.req.set_uri_args(kept)
             end
             if #tokens > 1 then
                 return nil, "token_ambiguous"

@@ -5,7 +5,7 @@
 --     no session          ──► a page: to the login; a script: 401
 
 local answer = require "route_native.border.answer"
-local client = require "route_native.border.client"
+local client = require "route_native.core.client"
 local session = require "route_native.border.session_id"
 
 local ngx = ngx
@@ -20,7 +20,8 @@ end
 -- Keeps where a navigation was going; only what a redirect can repeat.
 local function remember(border)
     local method, path = ngx.req.get_method(), ngx.var.request_uri
-    if method ~= "GET" and method ~= "HEAD" or not session.is_local_path(path) then
+    local is_repeatable = (method == "GET" or method == "HEAD") and #path <= session.MAX_PATH_BYTES
+    if not is_repeatable or not session.is_local_path(path) then
         path = border.settings.default_path
     end
     return border.sessions:remember_visit(path)

@@ -1,6 +1,6 @@
 -- How the border itself answers: a status, a constant body as page or JSON, never stored by anyone.
 
-local client = require "route_native.border.client"
+local client = require "route_native.core.client"
 
 local ngx = ngx
 
@@ -45,8 +45,10 @@ _M.forbidden = both(403, "FORBIDDEN", "Forbidden", "You are not allowed to see t
 _M.cross_site = both(403, "CROSS_SITE", "Forbidden", "This request came from another site.")
 _M.bad_request = both(400, "BAD_REQUEST", "Bad request", "The fields username and password are needed once each.")
 _M.not_allowed = both(405, "METHOD_NOT_ALLOWED", "Method not allowed", "This address does not take that method.")
+_M.length_required = both(411, "LENGTH_REQUIRED", "Length required", "The length of the request is not known.")
+_M.too_large = both(413, "TOO_LARGE", "Too large", "The request is too large.")
 _M.bad_media_type = both(415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type",
-    "A login is a form: application/x-www-form-urlencoded.")
+    "A login is a form: application/x-www-form-urlencoded, without a Content-Encoding.")
 local no_subrequests = both(505, "HTTP_VERSION_NOT_SUPPORTED", "HTTP version not supported",
     "This server cannot do that over HTTP/2; please use HTTP/1.1.")
 

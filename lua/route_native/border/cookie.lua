@@ -1,6 +1,8 @@
 -- Cookies: finding ours among a request's, setting them, and keeping them from the services (RFC 6265).
 
-local concat, gmatch = table.concat, string.gmatch
+local scan = require "route_native.core.scan"
+
+local concat = table.concat
 
 local _M = {}
 local jar = {}
@@ -10,6 +12,7 @@ jar.__index = jar
 function _M.new(settings)
     return setmetatable({
         name = settings.cookie_name,
+        both_names = settings.cookie_name .. ";" .. settings.cookie_name .. "_login",
         domain = settings.cookie_domain,
         secure = settings.cookie_secure,
         behind_tls = settings.behind_tls,
@@ -23,13 +26,10 @@ local function full_name(self, suffix)
     return prefix .. self.name .. suffix
 end
 
+-- The value of the first cookie with a name; nil when there is none.
 local function find(name)
-    for key, value in gmatch(ngx.var.http_cookie or "", "([^=;%s]+)=([^;]*)") do
-        if key == name then
-            return (value:gsub("%s+$", ""))
-        end
-    end
-    return nil
+    local header = ngx.var.http_cookie
+    return header and (scan.cookie(header, name)) or nil
 end
 
 function jar:session()
@@ -79,17 +79,7 @@ end
 -- The Cookie header for a service: without ours, whatever their prefix. "" when nothing is left.
 function jar:for_upstream()
     local header = ngx.var.http_cookie
-    if not header then
-        return ""
-    end
-    local kept = {}
-    for pair in gmatch(header, "[^;]+") do
-        local name = pair:match("^%s*([^=%s]*)"):gsub("^__[%a]+%-", "")
-        if name ~= self.name and name ~= self.name .. "_login" then
-            kept[#kept + 1] = pair:match("^%s*(.-)%s*$")
-        end
-    end
-    return concat(kept, "; ")
+    return header and scan.without_cookies(header, self.both_names, true) or ""
 end
 
 return _M

@@ -1,4 +1,6 @@
 -- Counters of what happens: kept in shared memory for the metrics page, and sent to StatsD when configured.
+--
+-- They are all there from the start, so that adding to one never makes room by evicting something.
 
 local ngx = ngx
 
@@ -24,8 +26,12 @@ function _M.new(settings)
     if settings.statsd then
         host, port = settings.statsd:match("^(.*):(%d+)$")
     end
+    local dictionary = ngx.shared[DICTIONARY]
+    for _, name in ipairs(NAMES) do
+        dictionary:add(PREFIX .. name, 0)
+    end
     return setmetatable({
-        dictionary = ngx.shared[DICTIONARY], host = host, port = tonumber(port), prefix = settings.statsd_prefix,
+        dictionary = dictionary, host = host, port = tonumber(port), prefix = settings.statsd_prefix,
         pending = {}, is_scheduled = false,
     }, counters)
 end
@@ -59,7 +65,7 @@ local function flush(_, self)
 end
 
 function counters:add(name)
-    self.dictionary:incr(PREFIX .. name, 1, 0)
+    self.dictionary:incr(PREFIX .. name, 1)
     if self.host then
         self.pending[name] = (self.pending[name] or 0) + 1
         if not self.is_scheduled then

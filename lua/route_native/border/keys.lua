@@ -10,8 +10,10 @@ local session = require "route_native.border.session_id"
 local NOTICE_SECONDS = 60
 local LEASE_SECONDS = 10
 local WAIT_SECONDS = 10
--- Where a worker that has just started finds the ring, should the store have lost it.
+-- Where a worker that has just started finds the ring, should the store have lost it: a place of one length, which is
+-- there from the start, so that no ring needs room that others have taken.
 local SHARED = "keys"
+local SHARED_BYTES = session.MAX_RING_BYTES
 
 local _M = {}
 local keys = {}
@@ -19,11 +21,17 @@ keys.__index = keys
 
 function _M.new(border)
     local settings = border.settings
+    ngx.shared.border_state:add(SHARED, (" "):rep(SHARED_BYTES))
     return setmetatable({
         border = border, key = border.prefix .. "keys", lease = border.prefix .. "keys:lease",
         period = settings.key_rotation, refresh_seconds = settings.key_refresh,
         shared = ngx.shared.border_state,
     }, keys)
+end
+
+-- The copy of the ring, or nil when none was put there.
+local function shared_ring(self)
+    return (self.shared:get(SHARED) or ""):match("^(%S.-) *$")
 end
 
 -- The ring in the store, put there when it has none. Returns nil and why when the store does not answer.
@@ -33,7 +41,7 @@ local function read(self, now)
     if ring or err then
         return ring, err
     end
-    local candidate = self.cached or self.shared:get(SHARED) or session.next_ring("", now, self.period, NOTICE_SECONDS)
+    local candidate = self.cached or shared_ring(self) or session.next_ring("", now, self.period, NOTICE_SECONDS)
     local added
     added, err = store:add(self.key, candidate, 0)
     if added then
@@ -75,7 +83,7 @@ local function refresh(self)
         ring = rotate(self, ring, following)
     end
     if ring ~= self.cached then
-        self.shared:set(SHARED, ring)
+        self.shared:safe_set(SHARED, ring .. (" "):rep(SHARED_BYTES - #ring))
     end
     self.cached, self.refreshed_at = ring, now
     return ring

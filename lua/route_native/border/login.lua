@@ -2,26 +2,35 @@
 
 local answer = require "route_native.border.answer"
 local call = require "route_native.border.call"
-local client = require "route_native.border.client"
+local client = require "route_native.core.client"
+local login_body = require "route_native.core.login_body"
 local record = require "route_native.border.record"
 
 local ngx = ngx
 
 local FORM = "application/x-www-form-urlencoded"
-local MAX_FIELDS = 20
+-- As client_max_body_size in border.conf.
+local MAX_BODY = 65536
 
 local _M = {}
 
--- The fields of the form, or nil when they are not a login.
+-- Each of them is there once, under a name that no program may take for another's.
+local FIELDS = { "username", "password" }
+
+-- The fields of the form, and what stands for the account; nil and the answer when they are not a login.
 local function read_form()
-    ngx.req.read_body()
-    -- Cut off at the limit, not refused: a name or password beyond it is then missing.
-    local fields = ngx.req.get_post_args(MAX_FIELDS)
-    local name, password = fields and fields.username, fields and fields.password
-    if type(name) ~= "string" or name == "" or type(password) ~= "string" then
-        return nil
+    local body, status = login_body.read(MAX_BODY)
+    if not body then
+        return nil, status == 413 and answer.too_large or answer.length_required
     end
-    return fields
+    local fields = login_body.form(body, FIELDS)
+    local account = fields and fields.username ~= "" and login_body.digest_of(fields.username)
+    if not account then
+        return nil, answer.bad_request
+    end
+    -- The account service hears from the border alone which service was asked for.
+    login_body.remove_field(fields, "service")
+    return fields, account
 end
 
 -- The service that a path leads to, by name; for the account service, which may send its token along.
@@ -55,7 +64,7 @@ local function begin(border, found, path)
     end
     -- The id of before dies with its session: nobody can have planted it.
     border.sessions:destroy()
-    border.sessions:forget_visit()
+    border.cookies:clear_login()
     border.cookies:set_session(id)
     border.counters:add("login.success")
     return answer.redirect(path)
@@ -67,11 +76,27 @@ local function fail(border, said)
     return answer.finish(said.status, said.header["Content-Type"] or "text/plain", said.body)
 end
 
-local function attempt(border, fields)
-    local counted, wait = border.limits:count(client.address(), fields.username)
-    if not counted then
-        border.counters:add("login.limited")
-        return answer.too_many(wait)
+local function refuse_attempt(border, wait, is_full)
+    if is_full then
+        return answer.unavailable()
+    end
+    border.counters:add("login.limited")
+    return answer.too_many(wait)
+end
+
+local function attempt(border)
+    local limits = border.limits
+    local ticket, wait, is_full = limits:count_address()
+    if not ticket then
+        return refuse_attempt(border, wait, is_full)
+    end
+    local fields, account = read_form()
+    if not fields then
+        return account()
+    end
+    ticket, wait, is_full = limits:count_user(ticket, account)
+    if not ticket then
+        return refuse_attempt(border, wait, is_full)
     end
     local path = border.sessions:visited_path() or border.settings.default_path
     fields.service = service_of(border, path)
@@ -79,7 +104,7 @@ local function attempt(border, fields)
     if refusal then
         return fail(border, refusal)
     end
-    border.limits:take_back(counted)
+    limits:forgive(ticket)
     if not found then
         return answer.unavailable()
     end
@@ -103,12 +128,10 @@ function _M.login(border)
         return answer.no_subrequests()
     elseif (var.content_type or ""):match("^[^;%s]*"):lower() ~= FORM then
         return answer.bad_media_type()
+    elseif login_body.is_encoded(ngx.req.get_headers(0)) then
+        return answer.bad_media_type()
     end
-    local fields = read_form()
-    if not fields then
-        return answer.bad_request()
-    end
-    return attempt(border, fields)
+    return attempt(border)
 end
 
 return _M

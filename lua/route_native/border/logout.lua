@@ -1,7 +1,7 @@
 -- Logout: the session ends in the store, then in the browser, then the client is sent to a page of this origin.
 
 local answer = require "route_native.border.answer"
-local client = require "route_native.border.client"
+local client = require "route_native.core.client"
 local session = require "route_native.border.session_id"
 
 local ngx = ngx
@@ -32,7 +32,7 @@ function _M.logout(border)
         return answer.unavailable()
     end
     border.cookies:clear_session()
-    border.sessions:forget_visit()
+    border.cookies:clear_login()
     border.counters:add("logout")
     return answer.redirect(destination(border))
 end

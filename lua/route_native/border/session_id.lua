@@ -8,15 +8,18 @@ local ffi_string = ffi.string
 
 local OK = reason.OK
 local ID_BYTES, DIGEST_BYTES, RING_BYTES = 76, 64, 160
+local PATH_BYTES, PAGE_BYTES = 2000, 2722
 
 -- One of each is enough: they are written and read without a yield in between.
 local id_buffer = ffi.new("uint8_t[?]", ID_BYTES)
 local digest_buffer = ffi.new("uint8_t[?]", DIGEST_BYTES)
 local ring_buffer = ffi.new("uint8_t[?]", RING_BYTES)
+local path_buffer = ffi.new("uint8_t[?]", PATH_BYTES)
+local page_buffer = ffi.new("uint8_t[?]", PAGE_BYTES)
 local length = ffi.new("size_t[1]")
 local age = ffi.new("uint32_t[1]")
 
-local _M = { ID_BYTES = ID_BYTES }
+local _M = { ID_BYTES = ID_BYTES, MAX_RING_BYTES = RING_BYTES, MAX_PATH_BYTES = PATH_BYTES }
 
 -- The ring that is to be in the store: `ring` itself, or its successor when its newest key has been in force for
 -- `period` seconds; "" gives a first one. Returns nil and the reason's name when `ring` is malformed.
@@ -44,6 +47,26 @@ function _M.check_id(ring, id, now, lifetime)
         return nil, reason.name(status)
     end
     return age[0]
+end
+
+-- Signs the path of a page, of at most MAX_PATH_BYTES. Returns nil and the reason's name when the ring is malformed or
+-- the path too long.
+function _M.sign_page(ring, path, now)
+    local status = library.rn_session_page_sign(ring, #ring, now, path, #path, page_buffer, PAGE_BYTES, length)
+    if status ~= OK then
+        return nil, reason.name(status)
+    end
+    return ffi_string(page_buffer, length[0])
+end
+
+-- The path of a page that was signed less than `lifetime` seconds ago, or nil and the reason's name.
+function _M.check_page(ring, page, now, lifetime)
+    local status = library.rn_session_page_check(ring, #ring, page, #page, now, lifetime, path_buffer, PATH_BYTES,
+        length)
+    if status ~= OK then
+        return nil, reason.name(status)
+    end
+    return ffi_string(path_buffer, length[0])
 end
 
 -- What stands for a secret in a store or a counter: its SHA-256 in hexadecimal.

@@ -27,12 +27,12 @@ local function seconds_left(self, age)
 end
 
 -- Checks an id's signature and age. Returns the age, or nil and "expired" or "unavailable".
-local function check(self, id, lifetime)
+local function check(self, id)
     local ring, may_be_old = self.border.keys:ring()
     if not ring then
         return nil, "unavailable"
     end
-    local age = session.check_id(ring, id, ngx.time(), lifetime)
+    local age = session.check_id(ring, id, ngx.time(), self.settings.absolute_timeout)
     if age then
         return age
     end
@@ -48,7 +48,7 @@ function sessions:load()
     elseif #id ~= session.ID_BYTES then
         return nil, "expired"
     end
-    local age, why = check(self, id, self.settings.absolute_timeout)
+    local age, why = check(self, id)
     if not age then
         return nil, why
     end
@@ -142,54 +142,32 @@ function sessions:destroy()
     return true
 end
 
--- The key under which the path of a first visit is kept.
-local function visit_key(self, id)
-    return self.prefix .. "visit:" .. session.digest(id)
-end
-
--- The id of the first visit: the cookie's if it is good.
-local function visit_id(self)
-    local id = self.border.cookies:login()
-    if id and #id == session.ID_BYTES then
-        return check(self, id, self.settings.login_timeout) and id
-    end
-    return nil
-end
-
--- Keeps the path that a client without a session asked for, until it has logged in. Returns false when the store does
--- not take it.
+-- Keeps the path that a client without a session asked for, until it has logged in: signed, in the client's own cookie,
+-- because anybody may make a first visit. The last one is kept. Returns false when there are no keys to sign with.
 function sessions:remember_visit(path)
-    local id = visit_id(self)
-    if not id then
-        local ring = self.border.keys:ring()
-        id = ring and session.new_id(ring, ngx.time())
-        if not id then
-            return false
+    local cookies, seconds = self.border.cookies, self.settings.login_timeout
+    if path == self.settings.default_path then
+        -- That is where a login without the cookie leads.
+        if cookies:login() then
+            cookies:clear_login()
         end
+        return true
     end
-    local seconds = self.settings.login_timeout
-    local done, err = self.border.visits:set(visit_key(self, id), path, seconds)
-    if not done then
-        self.border:store_failed("keeping a path", err)
+    local ring = self.border.keys:ring()
+    local page = ring and session.sign_page(ring, path, ngx.time())
+    if not page then
         return false
     end
-    self.border.cookies:set_login(id, seconds)
+    cookies:set_login(page, seconds)
     return true
 end
 
 -- The path that was asked for before the login, or nil.
 function sessions:visited_path()
-    local id = visit_id(self)
-    local path = id and self.border.visits:get(visit_key(self, id))
+    local page = self.border.cookies:login()
+    local ring = page and self.border.keys:ring()
+    local path = ring and session.check_page(ring, page, ngx.time(), self.settings.login_timeout)
     return path and session.is_local_path(path) and path or nil
-end
-
-function sessions:forget_visit()
-    local id = visit_id(self)
-    if id then
-        self.border.visits:delete(visit_key(self, id))
-    end
-    self.border.cookies:clear_login()
 end
 
 return _M

@@ -163,6 +163,14 @@ typedef struct {
     size_t length;
 } rn_key_text;
 
+typedef struct {
+    uint32_t is_there;
+    uint32_t value_start;
+    uint32_t value_end;
+    uint32_t start;
+    uint32_t stop;
+} rn_found;
+
 uint32_t rn_abi_version(void);
 
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
@@ -366,6 +374,29 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t error_capacity,
                            size_t *error_length);
 
+int32_t rn_cookie_find(const uint8_t *header,
+                       size_t header_length,
+                       const uint8_t *name,
+                       size_t name_length,
+                       size_t from,
+                       rn_found *found);
+
+int32_t rn_argument_find(const uint8_t *query,
+                         size_t query_length,
+                         const uint8_t *name,
+                         size_t name_length,
+                         size_t from,
+                         rn_found *found);
+
+int32_t rn_cookies_without(const uint8_t *header,
+                           size_t header_length,
+                           const uint8_t *names,
+                           size_t names_length,
+                           uint32_t any_prefix,
+                           uint8_t *rest,
+                           size_t capacity,
+                           size_t *length);
+
 int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t ring_length,
                              int64_t now,
@@ -385,9 +416,38 @@ int32_t rn_session_id_check(const uint8_t *ring,
                             uint32_t lifetime,
                             uint32_t *age);
 
+int32_t rn_session_page_sign(const uint8_t *ring,
+                             size_t ring_length,
+                             int64_t now,
+                             const uint8_t *path,
+                             size_t path_length,
+                             uint8_t *page,
+                             size_t capacity,
+                             size_t *length);
+
+int32_t rn_session_page_check(const uint8_t *ring,
+                              size_t ring_length,
+                              const uint8_t *page,
+                              size_t page_length,
+                              int64_t now,
+                              uint32_t lifetime,
+                              uint8_t *path,
+                              size_t capacity,
+                              size_t *length);
+
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
+
+int32_t rn_login_field_check(const uint8_t *field,
+                             size_t field_length,
+                             const uint8_t *wanted,
+                             size_t wanted_length,
+                             uint32_t *may_be);
+
+int32_t rn_login_form_check(const uint8_t *body, size_t body_length);
+
+int32_t rn_login_object_check(const uint8_t *body, size_t body_length);
 
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
 ]]

@@ -2,6 +2,7 @@
 
 local ffi = require "ffi"
 require "route_native.core.cdef"
+local scan = require "route_native.core.scan"
 require "resty.core.request"
 require "resty.core.var"
 local base = require "resty.core.base"
@@ -13,6 +14,8 @@ local get_request = base.get_request
 
 -- Room for the headers of nearly every request; one with more gets its own array.
 local USUAL_HEADERS = 64
+-- As nginx's max_headers.
+local MOST_HEADERS = 1000
 local header_array = ffi.typeof("ngx_http_lua_ffi_table_elt_t[?]")
 local usual_headers = header_array(USUAL_HEADERS)
 local header_pointer = ffi.typeof("const rn_header *")
@@ -48,6 +51,13 @@ function _M.headers(r)
     return cast(header_pointer, headers), count
 end
 
+-- Whether a request has more headers than are looked through one by one. nginx looks through all of them again for each
+-- one that is taken out, so that thousands under one name would hold the event loop for seconds. Newer versions refuse
+-- such a request themselves, with a 400 too (max_headers).
+function _M.has_too_many_headers(r)
+    return C.ngx_http_lua_ffi_req_get_headers_count(r, 0, truncated) > MOST_HEADERS
+end
+
 -- Whether the request has a query that is not empty.
 function _M.has_query(r)
     return C.ngx_http_lua_ffi_req_get_querystring_len(r) ~= 0
@@ -69,12 +79,30 @@ function _M.set(r, name, value, length)
     return C.ngx_http_lua_ffi_var_set(r, name, #name, lower_name, value, length, error_text, error_length) == 0
 end
 
--- Overwrites `length` bytes of a variable's own memory with `*`, where `text` starts in it at `offset` (from 0).
+-- Points value_pointer and value_length at a variable's own memory. Returns whether it has any.
+local function locate(r, name)
+    return C.ngx_http_lua_ffi_var_get(r, name, #name, lower_name, 0, value_pointer, value_length, get_error) == 0
+end
+
+-- Overwrites `length` bytes of a variable's own memory with `*`, from `offset` (from 0) on.
 -- What nginx logs of a request is this memory, so a secret in it must be gone before anything can be logged.
 function _M.scrub(r, name, offset, length)
-    local status = C.ngx_http_lua_ffi_var_get(r, name, #name, lower_name, 0, value_pointer, value_length, get_error)
-    if status == 0 and offset + length <= value_length[0] then
+    if locate(r, name) and offset + length <= value_length[0] then
         fill(value_pointer[0] + offset, length, 42)
+    end
+end
+
+-- Overwrites a secret wherever it stands in a variable's own memory, from `offset` (from 0) on.
+function _M.scrub_all(r, name, offset, secret)
+    if not locate(r, name) then
+        return
+    end
+    local memory, left = value_pointer[0] + offset, tonumber(value_length[0]) - offset
+    local at = scan.offset(memory, left, secret)
+    while at do
+        fill(memory + at, #secret, 42)
+        memory, left = memory + at + #secret, left - at - #secret
+        at = scan.offset(memory, left, secret)
     end
 end
 

@@ -1,9 +1,12 @@
 -- How a refused request ends: a status, a constant body, and no word about why.
 
+local request = require "route_native.core.request"
+
 local ngx = ngx
 
 local JSON = "application/json"
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
+local TOO_MANY_HEADERS = '{"code":"bad_request","message":"Too many headers"}\n'
 local UNAVAILABLE = '{"code":"unavailable","message":"The service is not available, try again later"}\n'
 
 local _M = {}
@@ -33,10 +36,15 @@ end
 -- For the requests that nginx itself refuses with 400. It does so for two Authorization headers too: those are two
 -- credentials, and end like any other doubtful one.
 function _M.bad_request()
-    if type(ngx.req.get_headers(0).authorization) == "table" then
+    if not request.has_too_many_headers(request.current())
+        and type(ngx.req.get_headers(0).authorization) == "table" then
         return _M.invalid_token()
     end
     return ngx.exit(ngx.HTTP_BAD_REQUEST)
+end
+
+function _M.too_many_headers()
+    return finish(ngx.HTTP_BAD_REQUEST, TOO_MANY_HEADERS)
 end
 
 -- `retry_after` is in seconds.

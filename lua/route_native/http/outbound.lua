@@ -4,6 +4,7 @@
 -- this module says what is asked and bounds what comes back. Without that file, direct.lua asks.
 
 local direct = require "route_native.http.direct"
+local http_answer = require "route_native.http.answer"
 local reason = require "route_native.core.status"
 
 local ngx = ngx
@@ -118,13 +119,11 @@ end
 
 -- Headers under their lower-case names; several of one name are joined by commas (RFC 9110 §5.3).
 local function headers_of(answer)
-    local headers = {}
+    local headers = http_answer.headers()
     for name, value in pairs(answer.header) do
-        local lower = name:lower()
-        local text = type(value) == "table" and table.concat(value, ",") or value
-        headers[lower] = headers[lower] and headers[lower] .. "," .. text or text
+        headers:add(name, type(value) == "table" and table.concat(value, ",") or value)
     end
-    return headers
+    return headers:joined()
 end
 
 local function ask_directly(target, body)

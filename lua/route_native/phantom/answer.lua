@@ -2,6 +2,7 @@
 
 local ngx = ngx
 
+local TOO_MANY_HEADERS = '{"code":"bad_request","message":"Too many headers"}'
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}'
 local FORBIDDEN = '{"code":"forbidden","message":"The token does not contain the required scope"}'
 local SERVER_ERROR = '{"code":"server_error","message":"The token cannot be checked now, try again later"}'
@@ -40,6 +41,10 @@ local function finish(settings, status, body)
     ngx.header["Content-Length"] = #body
     ngx.print(body)
     return ngx.exit(status)
+end
+
+function _M.too_many_headers(settings)
+    return finish(settings, 400, TOO_MANY_HEADERS)
 end
 
 -- The request carries no bearer token: no error code then (RFC 6750 §3.1).

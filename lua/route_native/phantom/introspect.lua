@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local library = require "route_native.core.ffi"
 local outbound = require "route_native.http.outbound"
 local reason = require "route_native.core.status"
+local scan = require "route_native.core.scan"
 
 local ffi_string = ffi.string
 local ngx = ngx
@@ -23,10 +24,11 @@ function _M.allowed_seconds(header)
     end
     local allowed
     for directive in header:lower():gmatch("[^,]+") do
-        local name, value = directive:match("^%s*([%w-]+)%s*=?%s*(.-)%s*$")
+        local name, rest = directive:match("^%s*([%w-]+)(.*)$")
         if name == "no-store" or name == "no-cache" then
             return 0
         elseif name == "max-age" or name == "s-maxage" then
+            local value = scan.trim_end(rest:match("^%s*=?%s*(.*)$"))
             local seconds = tonumber(value:match('^"?(%d+)"?$')) or 0
             allowed = math.min(allowed or seconds, seconds)
         end

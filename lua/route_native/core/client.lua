@@ -33,12 +33,6 @@ function _M.is_cross_site(same_site)
     return url ~= nil and not is_own(url)
 end
 
--- The address that attempts are counted for; a whole /64 for IPv6, which one client has to itself.
-function _M.address()
-    local address = ngx.var.binary_remote_addr
-    return #address == 16 and address:sub(1, 8) or address
-end
-
 -- Whether subrequests work here: before lua-nginx-module 0.10.28 they do not over HTTP/2.
 function _M.has_subrequests()
     return ngx.req.http_version() < 2 or ngx.config.ngx_lua_version >= 10028

@@ -1,0 +1,239 @@
+-- Requests as large as nginx lets in, made to be expensive for whoever reads them: each is answered with its documented
+-- status, for a fraction of a second of the one worker's time, and the worker has time for others.
+
+local border = require "support.border"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local phantom = require "support.phantom"
+local process = require "support.process"
+
+-- One header of a request may have 32 KB, name and line end included; a request may have seven such and some more.
+local HEADER_BYTES, HEADERS = 32700, 7
+-- Processor time of one worker for one request, in seconds. Patterns that backtrack took 2.6 to 46, and what is right
+-- takes some milliseconds: the machine's speed decides nothing here.
+local MOST_SECONDS = 0.5
+
+local function filled(before, piece, after)
+    return before .. piece:rep(math.floor((HEADER_BYTES - #before - #after - 20) / #piece)) .. after
+end
+
+local function times(header, count)
+    local headers = {}
+    for i = 1, count do
+        headers[i] = header
+    end
+    return headers
+end
+
+-- What proc(5) says of a process's own time, in seconds.
+local function processor_time(pid)
+    local fields = process.read("/proc/" .. pid .. "/stat"):match("^.*%) (.*)$")
+    local user, system = fields:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
+    return (user + system) / 100
+end
+
+-- The one worker, which nginx starts after it listens.
+local function worker_of(running)
+    return process.wait_until("nginx had its worker", function() return running:workers()[1] end)
+end
+
+-- Sends a request, and another one on a connection of its own as long as it is not answered. Both have their statuses:
+-- the first one `status`, or one of several.
+local function answers(running, worker, options, status)
+    local before = processor_time(worker)
+    local large = http.connect(running.port)
+    http.send(large, options)
+    local other = http.request(running.port, { path = options.other })
+    local response = http.read_response(large, options.method)
+    large:close()
+    assert.equal(options.other_status or 200, other.status)
+    local name = ("%s %s: %s"):format(options.path:sub(1, 40), options.headers[1][1], options.headers[1][2]:sub(1, 40))
+    local expected = type(status) == "table" and status or { [status] = true }
+    assert.is_true(expected[response and response.status], name .. ": " .. tostring(response and response.status))
+    assert.is_true(processor_time(worker) - before < MOST_SECONDS, name)
+end
+
+-- Texts for one header's value that make patterns backtrack.
+local function hostile(prefix)
+    return {
+        filled(prefix, "a", ""), filled(prefix .. "a", " ", "b"), filled(prefix .. "a", "\t", "b"),
+        filled(prefix, " ", "b"), filled(prefix, ";", ""), filled(prefix, "a;", ""), filled(prefix, "a=;", ""),
+        filled(prefix, ",", ""), filled(prefix, '"', ""), filled(prefix, "\\", ""), filled(prefix, "%", ""),
+        filled(prefix, "=", ""),
+        filled(prefix .. '"a', " ", 'b"'), filled(prefix .. "a=", " ", "b"), filled(prefix .. "a", " ", "=b"),
+    }
+end
+
+-- The account service's own word on a page that it lacks, or on headers that are too large for it.
+local ACCOUNT = { [404] = true, [431] = true }
+-- What the API says to a preflight with 900 headers is its own.
+local API = { [200] = true, [431] = true }
+
+describe("a large request", function()
+    local gates = {}
+
+    teardown(function()
+        for _, gate in ipairs(gates) do
+            gate:stop()
+        end
+    end)
+
+    it("is answered by border, whatever its cookies are", function()
+        local running = assert(border.start { env = { ROUTE_WORKERS = 1 } })
+        gates[#gates + 1] = running
+        local worker = worker_of(running.gateway)
+        for _, prefix in ipairs { "", "border_session=", "other=", "border_session_login=" } do
+            for _, value in ipairs(hostile(prefix)) do
+                local headers = times({ "Cookie", value }, HEADERS)
+                answers(running, worker, { path = "/b/", headers = headers, other = "/borderpatrol/health" }, 401)
+                answers(running, worker, { path = "/account/style.css", headers = headers,
+                    other = "/borderpatrol/health" }, ACCOUNT)
+            end
+        end
+        for _, name in ipairs { "Content-Type", "Origin", "Accept" } do
+            for _, value in ipairs(hostile("text/plain;charset")) do
+                local status = name == "Origin" and 403 or 415
+                answers(running, worker, { method = "POST", path = "/account/login", headers = { { name, value } },
+                    body = "a=b", other = "/borderpatrol/health" }, status)
+            end
+        end
+    end)
+
+    local SITE = [[
+lua_shared_dict route_native_login 1m;
+lua_shared_dict phantom-token 1m;
+init_by_lua_block {
+    local auth = require "route_native.auth"
+    local key = ("0123456789abcdef"):rep(2)
+    guard = auth.prepare_check { key = key, strip_token = true, headers = { ["X-User"] = "sub" },
+        token = { "header", "header:X-Token", "cookie:session", "cookie:other", "query:token" } }
+    entrance = auth.prepare_login { key = key, backend = "/backend", issuer = "spec", rate_limit = false }
+}
+server {
+    include runtime/listen.conf;
+    set $endpoint ""; set $route_uri ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+    %s
+    location = /guard {
+        access_by_lua_block { require("route_native.auth").check(guard) }
+        content_by_lua_block { ngx.print("let in") }
+    }
+    location = /login { content_by_lua_block { require("route_native.auth").login(entrance) } }
+    location = /backend { internal; return 403; }
+    location = /reference {
+        access_by_lua_block {
+            local secret = ("0123456789abcdef"):rep(2)
+            if not require("route_native.resty_jwt"):verify(secret, ngx.var.http_authorization).valid then
+                return ngx.exit(403)
+            end
+        }
+        content_by_lua_block { ngx.print("let in") }
+    }
+    set $phantom_by_variable "";
+    location = /exchange {
+        access_by_lua_block {
+            require("route_native.phantom_token").run { introspection_endpoint = "http://127.0.0.1:1/", client_id = "a",
+                client_secret = "b", claim_headers = { ["X-User"] = "sub" } }
+        }
+        content_by_lua_block { ngx.print("let in") }
+    }
+    location = /other { content_by_lua_block { ngx.print("other") } }
+}
+]]
+
+    local function start_auth(directives)
+        local directory = process.temporary_directory()
+        process.write(directory .. "/site.conf", SITE:format(directives))
+        local running, message = gateway.start {
+            directory = directory, demo = false, workers = 1, env = { SITE = directory .. "/site.conf" },
+            keys = { signing_public = "/none", payload_private = "/none" },
+        }
+        gates[#gates + 1] = running
+        return running, message
+    end
+
+    it("is answered by a check and a login, wherever its tokens are", function()
+        local running = assert(start_auth "")
+        local worker = worker_of(running)
+        local function refused(path, headers, status, method)
+            answers(running, worker, { path = path, headers = headers, method = method, other = "/other" }, status)
+        end
+        for _, prefix in ipairs { "", "session=", "other=" } do
+            for _, value in ipairs(hostile(prefix)) do
+                refused("/guard", times({ "Cookie", value }, HEADERS), 401)
+            end
+        end
+        for _, value in ipairs(hostile "Bearer ") do
+            refused("/guard", { { "Authorization", value }, { "X-Token", value }, { "Cookie", value } }, 401)
+            refused("/reference", { { "Authorization", value } }, 403)
+        end
+        for _, value in ipairs(hostile "text/plain;charset") do
+            refused("/login", { { "Content-Type", value } }, value:find("charset[^;]*=") and 400 or 403, "POST")
+        end
+        refused("/login", { { "Content-Type", filled("text/plain;", "charset", "") } }, 403, "POST")
+        for _, piece in ipairs { "a=&", "&", "%61=&", "token=0123456789abcdef&", "%", "token=&" } do
+            refused(filled("/guard?", piece, ""), { { "Accept", "*/*" } }, 401)
+        end
+        local token = ("a"):rep(8000)
+        refused("/guard?token=" .. token .. "b&" .. token .. token .. token, { { "Accept", "*/*" } }, 401)
+    end)
+
+    -- Headers of one name, behind others: nginx looks through all of them for each that it takes out.
+    local function many(count, name)
+        local headers = {}
+        for i = 1, count do
+            headers[i] = { i <= count / 2 and "A" .. i or name, "" }
+        end
+        return headers
+    end
+
+    it("with thousands of headers is a 400 of nginx itself, or of a check, a login and phantom_token", function()
+        -- Where nginx has its own bound it is told to let them in.
+        local running = start_auth "max_headers 100000;" or assert(start_auth "")
+        local worker = worker_of(running)
+        for path, method in pairs { ["/guard"] = "GET", ["/login"] = "POST", ["/exchange"] = "GET" } do
+            local headers = many(16000, "X-User")
+            answers(running, worker, { path = path, method = method, headers = headers, other = "/other" }, 400)
+        end
+        answers(running, worker, { path = "/guard", headers = many(900, "X-User"), other = "/other" }, 401)
+    end)
+
+    it("is answered by phantom_token, whatever its Authorization header is", function()
+        local exchange = phantom.start { workers = 1, locations = { api = {
+            claim_headers = { ["X-User"] = "sub" }, preflight = "pass",
+        } }, listen = "" }
+        gates[#gates + 1] = exchange
+        local worker = worker_of(exchange.gate)
+        for _, value in ipairs(hostile "Bearer ") do
+            answers(exchange.gate, worker, { path = "/api", headers = { { "Authorization", value } }, other = "/api",
+                other_status = 401 }, 401)
+        end
+        for method, path in pairs { GET = "/api", OPTIONS = "/api?" } do
+            local headers = many(900, "X-User")
+            headers[#headers + 1] = { "Origin", "https://app.example.com" }
+            headers[#headers + 1] = { "Access-Control-Request-Method", "GET" }
+            answers(exchange.gate, worker, { method = method, path = path, headers = headers, other = "/api",
+                other_status = 401 }, method == "GET" and 401 or API)
+        end
+    end)
+
+    it("is answered by the desktop gateway, whatever its query and its headers are", function()
+        local running = assert(gateway.start { workers = 1 })
+        gates[#gates + 1] = running
+        local worker = worker_of(running)
+        for _, piece in ipairs { "a=&", "&", "%6a=&", "jwt_token=0123456789abcdef&", "%", ".", "......&", "*" } do
+            for _, path in ipairs { "/filer?", "/websockify?" } do
+                answers(running, worker, { path = filled(path, piece, ""), headers = { { "Accept", "*/*" } },
+                    other = "/healthz" }, 401)
+            end
+        end
+        local token = ("a"):rep(8000)
+        answers(running, worker, { path = "/filer?jwt_token=" .. token .. "b&" .. token .. token .. token,
+            headers = { { "Accept", "*/*" } }, other = "/healthz" }, 401)
+        for _, name in ipairs { "Authorization", "AbcAuthorization", "Cookie" } do
+            for _, value in ipairs(hostile "Bearer ") do
+                answers(running, worker, { path = "/filer", headers = { { name, value }, { "Referer", value } },
+                    other = "/healthz" }, 401)
+            end
+        end
+    end)
+end)
