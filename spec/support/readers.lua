@@ -124,8 +124,7 @@ local function cookie_jar()
 end
 
 local function source(text)
-    local fields = require("route_native.core.config").of({ token = text }, "spec")
-    return require("route_native.auth.token_sources").read(fields)[1]
+    return require("route_native.auth.token_sources").of("spec", { token = { text } })[1]
 end
 
 local function set_cookie(text)
