@@ -18,7 +18,7 @@ tool() {
     PYTHONPATH=$tools /usr/bin/python3 "$tools/bin/$name" "$@"
 }
 
-shellcheck --severity=warning docker-entrypoint.sh conf/*.sh scripts/*.sh .ci/run
+shellcheck --severity=warning docker-entrypoint.sh conf/*.sh scripts/*.sh bench/*.sh bench/*/*.sh .ci/run
 shellcheck --severity=warning --shell=bash --exclude=SC2034 scripts/examples/*.sh
 "$tools/bin/hadolint" Dockerfile.jammy Dockerfile.alpine
 tool kubernetes-validate --quiet --strict deploy/kubernetes.yaml
