@@ -5,4 +5,4 @@ max_line_length = 120
 files["spec"] = { std = "+busted" }
 exclude_files = { "target", ".run", "**/node_modules", "lua/route_native/core/cdef.lua" }
 -- Scripts of wrk, which calls what they define.
-files["benches/gateway"] = { globals = { "wrk", "init", "request", "delay", "done" } }
+files["bench/gateway"] = { globals = { "wrk", "init", "request", "delay", "done" } }

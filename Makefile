@@ -17,7 +17,7 @@ test: ## Install what the tests need, then run the lints, the Rust tests and the
 	@exec scripts/test.sh
 
 bench: ## Measure the gateway side by side with its limits (QUICK=1 RUNS=9 BENCH_OUT=docs/bench/results.json)
-	@exec scripts/bench.sh
+	@exec bench/run.sh
 
 test-image: ## Build Dockerfile.jammy on a stand-in base and send a token through its result (root, Debian or Ubuntu)
 	@exec scripts/test-image.sh

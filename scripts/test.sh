@@ -11,7 +11,9 @@ scripts/setup.sh test
 scripts/lint.sh
 cargo build --release --features "$CARGO_FEATURES"
 cargo test --release --features "$CARGO_FEATURES"
-python3 -m unittest discover --quiet --start-directory benches/gateway
+for part in gateway tunnel; do
+    python3 -m unittest discover --quiet --start-directory "bench/$part"
+done
 scripts/specs.sh
 # What the gateway answers must not depend on its caches and threads.
 echo 'again without the caches of workers and without the thread pool'

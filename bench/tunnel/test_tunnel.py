@@ -1,4 +1,4 @@
-"""What the tunnel's benchmark makes of its samples: python3 -m unittest discover -s benches/gateway"""
+"""What the tunnel's benchmark makes of its samples: python3 -m unittest discover -s bench/tunnel"""
 
 import json
 import pathlib

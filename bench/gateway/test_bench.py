@@ -1,4 +1,4 @@
-"""What the benchmark makes of its measurements: python3 -m unittest discover -s benches/gateway"""
+"""What the benchmark makes of its measurements: python3 -m unittest discover -s bench/gateway"""
 
 import unittest
 import xml.etree.ElementTree

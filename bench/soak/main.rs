@@ -1,7 +1,7 @@
 //! Mixed load on the tunnel for as long as one likes, and what it does to memory.
 //!
 //! ```text
-//! cargo run --release --features tunnel --example tunnel_soak -- 600
+//! cargo bench --features tunnel --bench soak -- 600
 //! ```
 //!
 //! Small requests, downloads, uploads, WebSockets, downloads that are given up, and clients that come, are replaced and
@@ -10,7 +10,7 @@
 //! failed.
 
 mod load;
-#[path = "../tunnel_bench/target.rs"]
+#[path = "../tunnel/target.rs"]
 #[allow(dead_code, reason = "the bench's part")]
 mod target;
 
@@ -112,7 +112,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Some(seconds) = first.and_then(|seconds| seconds.parse().ok()) else {
-        eprintln!("usage: tunnel_soak SECONDS");
+        eprintln!("usage: soak SECONDS");
         return ExitCode::FAILURE;
     };
     let viewers = free_address();

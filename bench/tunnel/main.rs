@@ -1,5 +1,5 @@
 //! Measures the tunnel against no tunnel, the original and rathole, on loopback, and prints the samples as JSON.
-//! `scripts/bench/tunnel.sh` runs it, holds the samples against each other and says which targets are met.
+//! `bench/tunnel/run.sh` runs it, holds the samples against each other and says which targets are met.
 //!
 //! `PEER_WEBSOCKTUNNEL` and `PEER_WST_CLIENT` name the original's server and client (several versions, separated by
 //! commas, in the same order), `PEER_RATHOLE` names rathole. `BENCH_SECONDS` (0.5) and `BENCH_ROUNDS` (3) set the

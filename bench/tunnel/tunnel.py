@@ -1,20 +1,24 @@
-"""Measures the websocket tunnel (examples/tunnel_bench), says which of its targets are met, and adds that to what
-__main__.py has written. scripts/bench/tunnel.sh runs it.
+"""Measures the websocket tunnel (main.rs), says which of its targets are met, and adds that to what
+bench/gateway has written. run.sh runs it.
 
   PEER_WEBSOCKTUNNEL, PEER_WST_CLIENT   the original's server and client; several versions, separated by commas
   PEER_RATHOLE                          rathole
-  QUICK=1  BENCH_OUT                    as for __main__.py
+  QUICK=1  BENCH_OUT                    as for bench/gateway
 """
 
 import json
 import os
-import subprocess
+import pathlib
 import sys
 from statistics import median
 
-from servers import ROOT, Failed
-from table import markdown, number, targets_table
-from targets import Target
+# What it shares with the gateway's benchmark.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "gateway"))
+
+from primitives import cargo_bench  # noqa: E402
+from servers import ROOT, Failed  # noqa: E402
+from table import markdown, number, targets_table  # noqa: E402
+from targets import Target  # noqa: E402
 
 PREFIX = "tunnel: "
 LATENCY = "low load p50 ms"
@@ -143,12 +147,7 @@ def memory_lines(measured):
 
 
 def measure(quick, rounds):
-    program = ROOT / "target/release/examples/tunnel_bench"
-    environment = dict(os.environ, BENCH_ROUNDS=str(rounds), BENCH_SECONDS="0.2" if quick else "0.5")
-    done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise Failed("the tunnel's benchmark failed")
-    measured = json.loads(done.stdout)
+    measured = cargo_bench("tunnel", BENCH_ROUNDS=str(rounds), BENCH_SECONDS="0.2" if quick else "0.5")
     # In the order of the runs, which JSON does not keep.
     order = ["direct", "ours", *originals(measured["figures"][LATENCY]), "rathole"]
     for figure, stacks in measured["figures"].items():

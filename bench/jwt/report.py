@@ -1,14 +1,13 @@
-"""Prints what jwt.sh has measured as two tables, and puts it under "jwt" into the results of `make bench`.
+"""Prints what run.sh has measured as two tables, and puts it under "jwt" into the results of `make bench`.
 
-jwt.py CORE.json LUA.json [RESULTS.json]
+report.py CORE.json LUA.json [RESULTS.json]
 """
 
 import json
 import pathlib
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benches/gateway"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "gateway"))
 
 from table import markdown  # noqa: E402
 

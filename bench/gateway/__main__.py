@@ -3,7 +3,7 @@
   RUNS (9)      rounds of every arm, at least 5      QUICK=1   one round
   BENCH_OUT     the results as JSON (docs/bench/results.json); the plots go next to it
   PEER_LUA_PATH a directory with lua-resty-jwt, lua-resty-rsa and their needs: the reference's program is measured too,
-                and lua-resty-jwt by scripts/bench/jwt.sh
+                and lua-resty-jwt by bench/jwt/run.sh
 """
 
 import json
@@ -111,7 +111,7 @@ def measure(settings, directory):
         measured["requests"] = slices.measure(arms_of(servers, token, new_tokens), rounds, progress)
         new_tokens.write_text("\n".join(keys.mint(NEW_TOKENS, EXPIRED)))
         measured["storm"] = storm.measure(servers["hot"], servers["inline"], token, new_tokens, rounds, progress)
-    progress("RSA, lookups and memory (benches/limits.rs)")
+    progress("RSA, lookups and memory (bench/library/limits.rs)")
     measured["openssl"] = primitives.openssl()
     measured["limits"] = primitives.limits(rounds)
     return measured

@@ -13,7 +13,7 @@ case ${PEER_LUA_PATH:-} in
     *'?'*) export ROUTE_LUA_PATH="$PWD/lua/?.lua;$PEER_LUA_PATH" ;;
     *) export ROUTE_LUA_PATH="$PWD/lua/?.lua;$PEER_LUA_PATH/?.lua;$PEER_LUA_PATH/?/init.lua" ;;
 esac
-cargo build --quiet --release ${CARGO_FEATURES:+--features "$CARGO_FEATURES"} --lib --example jwt_bench
+cargo build --quiet --release ${CARGO_FEATURES:+--features "$CARGO_FEATURES"} --lib --bench jwt
 
 # shellcheck source=scripts/nginx.sh
 . scripts/nginx.sh
@@ -37,7 +37,7 @@ server {
     set \$endpoint ""; set \$route_uri ""; set \$route_cache ""; set \$route_token ""; set \$route_reason "";
     location / {
         default_type text/plain;
-        content_by_lua_block { assert(loadfile("$PWD/scripts/bench/jwt.lua"))("$run_dir", $milliseconds / 1000) }
+        content_by_lua_block { assert(loadfile("$PWD/bench/jwt/nginx.lua"))("$run_dir", $milliseconds / 1000) }
     }
 }
 EOF
@@ -50,5 +50,5 @@ until [ -S "$run_dir/socket" ]; do
     sleep 0.05
 done
 curl --silent --show-error --fail --unix-socket "$run_dir/socket" http://localhost/ > "$run_dir/lua.json"
-target/release/examples/jwt_bench "$milliseconds" > "$run_dir/core.json"
-/usr/bin/python3 scripts/bench/jwt.py "$run_dir"/{core,lua}.json ${BENCH_OUT:+"$BENCH_OUT"}
+cargo bench --quiet ${CARGO_FEATURES:+--features "$CARGO_FEATURES"} --bench jwt -- "$milliseconds" > "$run_dir/core.json"
+/usr/bin/python3 bench/jwt/report.py "$run_dir"/{core,lua}.json ${BENCH_OUT:+"$BENCH_OUT"}
