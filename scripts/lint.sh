@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make lint`: formatting, clippy, luacheck, one version everywhere and what lint-deploy.sh checks, with
+# `make lint`: formatting, clippy, luacheck, a fresh reference, one version everywhere and what lint-deploy.sh checks, with
 # warnings as errors.
 
 set -euo pipefail
@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh test
 cargo fmt --check
 cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo,tunnel}" --quiet -- -D warnings
-luacheck --quiet lua spec conf benches
+luacheck --quiet lua spec conf benches scripts
+CHECK=1 scripts/docs.sh
 scripts/version.sh --check
 scripts/lint-deploy.sh
