@@ -27,6 +27,7 @@ TEST=(
     luajit=luajit2
     busted=lua-busted
     luacheck=lua-check
+    ldoc=lua-ldoc
     luarocks=luarocks
     shellcheck=shellcheck
     /usr/lib/*/lua/5.1/socket/core.so=lua-socket

@@ -1,6 +1,6 @@
--- What the shipped configuration calls besides the capabilities: one line in conf/ for each function.
---
--- This is the only module that conf/ names for its own needs. What is behind it may move.
+--- What the shipped configuration calls besides the capabilities: one line of `conf/` for each function. This is the
+-- only module that `conf/` names for its own needs; what is behind it may move.
+-- @module route_native.hooks
 
 local balancer = require "route_native.desktop.balancer"
 local outbound = require "route_native.http.outbound"
@@ -8,18 +8,32 @@ local query = require "route_native.desktop.query"
 local response = require "route_native.core.response"
 
 return {
-    -- query_token.conf: takes the token out of the query and returns it, or nil.
+    --- Takes the token out of the query and out of nginx's memory. For `set_by_lua` (query_token.conf).
+    -- @function take_query_token
+    -- @treturn string|nil the token; several are joined by a comma
     take_query_token = query.take,
-    -- query_token.conf: overwrites the query of the Referer header.
+
+    --- Overwrites the query of the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
+    -- @function scrub_referer
     scrub_referer = query.scrub_referer,
-    -- sites-enabled/routehttp.conf: ends a request that nginx refused with 400.
+
+    --- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).
+    -- @function bad_request
     bad_request = response.bad_request,
-    -- sites-enabled/routehttp.conf: ends a request with 401, as one with a bad token.
+
+    --- Ends a request with 401, as one with a bad token (sites-enabled/routehttp.conf).
+    -- @function invalid_token
     invalid_token = response.invalid_token,
-    -- upstreams.conf: connects to the desktop, for balancer_by_lua.
+
+    --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
+    -- @function connect
     connect = balancer.connect,
-    -- outbound.conf: refuses an answer that says that it is too large, for header_filter_by_lua.
+
+    --- Refuses an answer that says that it is too large. For `header_filter_by_lua` (outbound.conf).
+    -- @function bound_head
     bound_head = outbound.bound_head,
-    -- outbound.conf: drops what is too much of an answer, for body_filter_by_lua.
+
+    --- Drops what is too much of an answer. For `body_filter_by_lua` (outbound.conf).
+    -- @function bound_body
     bound_body = outbound.bound_body,
 }

@@ -1,17 +1,4 @@
--- check(): only requests with a valid token that is allowed here go on.
---
---   key, key_file, secret_file  one of them: see auth_keys.lua
---   policy        what route_native.jwt's policy() takes, or what it returns; default {}
---   token         where the token is: "header" (Authorization), "header:NAME", "cookie:NAME", "query:NAME", or a list;
---                 default "header"
---   require       claims that must have a value: { role = "admin" }, { role = { "admin", "owner" } }, { role =
---                 function }
---   scope         scopes that the token must have, all of them
---   headers       claims for the upstream: { ["X-Claim-Sub"] = "sub" }; the client's own are always removed
---   strip_token   whether the upstream sees nothing in the places that `token` lists; default false. A token in the
---                 query is never passed on
---   cors_preflight  whether a CORS preflight, which never carries a token, goes on without one; default false
---   realm         what WWW-Authenticate names; default: none
+-- check(): only requests with a valid token that is allowed here go on. auth.lua documents the configuration.
 --
 -- | status | when                                                                  |
 -- |--------|-----------------------------------------------------------------------|

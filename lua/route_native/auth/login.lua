@@ -1,17 +1,5 @@
--- login(): hands the request to an internal location that knows the users, and signs what it says of them.
---
---   backend       the internal location, such as "/authenticate"; it gets the request's body by POST
---   key, key_file, secret_file  one of them: see auth_keys.lua; the first key that can sign signs
---   issuer        `iss`
---   lifetime      seconds until `exp`; default 3600
---   algorithm     default: the key's first
---   user_field    what the body calls the user; default "username"
---   rate_limit    false, or { dict = "route_native_login", per_user = 10, per_address = 50, window = 60 }: failed
---                 attempts
---   max_body      bytes of the request's body, and of the backend's; default 65536
---   cookie        { name =, path = "/", domain =, same_site = "Lax", secure = true }: the token also as an HttpOnly
---                 cookie; then only pages of the login's own origin may log in
---   public_origins  other origins whose pages may, such as "https://app.example.com"; a list
+-- login(): hands the request to an internal location that knows the users, and signs what it says of them. auth.lua
+-- documents the configuration.
 --
 -- | status  | when                                                                       |
 -- |---------|----------------------------------------------------------------------------|

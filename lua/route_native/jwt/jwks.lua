@@ -236,15 +236,7 @@ local function make(values)
 end
 
 -- Keys from a table of settings. A mistake is an error of one sentence. `may_lack_dictionary`: a missing dictionary is
--- none, because the caller says so itself in each request.
---
---   url         where the set is: http or https
---   cooldown    seconds between two questions about keys that are not there; default 30
---   max_age     seconds until the server is asked anew; default 600
---   stale       seconds for which keys count beyond that while the server fails; default 3600
---   verify_ssl  whether the server's certificate is checked; default true
---   upstream    an upstream block to connect to, for connections that are kept; name and certificate stay the URL's
---   cache_name  the lua_shared_dict; default "route_native_jwks"
+-- none, because the caller says so itself in each request. jwt.lua documents the settings.
 function _M.new(given, may_lack_dictionary)
     local values = config.read(OWNER, ROWS, given)
     local sentence
