@@ -422,7 +422,8 @@ describe("a mistake in the configuration", function()
             ["{ services = {} }"] = "services must be a table with at least one service",
             ["{ services = { b = { url = 'http://a:1' } } }"] = "services.b needs a host or a path",
             ["{ services = { b = { path = '/b' } } }"] = 'the field "services.b.url" is missing',
-            ["{ services = { b = { path = '/b/c', url = 'http://a:1' } } }"] = '"services.b.path" must be / and one path',
+            ["{ services = { b = { path = '/b/c', url = 'http://a:1' } } }"]
+                = '"services.b.path" must be / and one path',
             ["{ services = { ['b c'] = { path = '/b', url = 'http://a:1' } } }"] = "the name of a service",
             ["{ store = { kind = 'redis' } }"] = 'the field "store.address" is missing',
             ["{ store = { knid = 'redis' } }"] = 'there is no field "store.knid"',
