@@ -49,6 +49,24 @@
 // halves are not used.
 #define RN_KEY_FORM_PUBLISHED 4
 
+// Characters of a session id.
+#define RN_SESSION_ID_BYTES 76
+
+// Characters of a digest: what stands for a secret in a store.
+#define RN_SESSION_DIGEST_BYTES 64
+
+// The longest text of a key ring.
+#define RN_SESSION_KEYS_BYTES 160
+
+// The longest path of a page that is signed.
+#define RN_SESSION_PATH_BYTES 2000
+
+// The longest signed page.
+#define RN_SESSION_PAGE_BYTES 2722
+
+// The size of what stands for a login's name where attempts are counted.
+#define RN_LOGIN_NAME_BYTES 32
+
 // One reason, with its stable number.
 enum rn_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -151,6 +169,9 @@ typedef struct rn_keys rn_keys;
 
 // What a token must satisfy besides its signature, read once.
 typedef struct rn_policy rn_policy;
+
+// The keys that sign and accept session ids.
+typedef struct rn_session_keys rn_session_keys;
 
 // What is put into a token besides its claims, read once.
 typedef struct rn_sign_options rn_sign_options;
@@ -682,16 +703,25 @@ int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t capacity,
                              size_t *length);
 
+// Reads a key ring.
+//
+// Errors: `SessionKeysInvalid`.
+//
+// Release with [`rn_session_keys_free`].
+int32_t rn_session_keys_new(const uint8_t *ring, size_t ring_length, rn_session_keys **keys);
+
+// Releases session keys; null is allowed.
+void rn_session_keys_free(rn_session_keys *keys);
+
 // Makes the id of a session that begins at `now`: 76 characters.
 //
 // Errors: `SessionKeysInvalid`.
-int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
+int32_t rn_session_id_new(const rn_session_keys *keys, int64_t now, uint8_t *id);
 
 // Checks a session id and writes the session's age in seconds.
 //
 // Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
-int32_t rn_session_id_check(const uint8_t *ring,
-                            size_t ring_length,
+int32_t rn_session_id_check(const rn_session_keys *keys,
                             const uint8_t *id,
                             size_t id_length,
                             int64_t now,
@@ -702,8 +732,7 @@ int32_t rn_session_id_check(const uint8_t *ring,
 // characters. Neither a session id nor this can pass as the other.
 //
 // Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
-int32_t rn_session_page_sign(const uint8_t *ring,
-                             size_t ring_length,
+int32_t rn_session_page_sign(const rn_session_keys *keys,
                              int64_t now,
                              const uint8_t *path,
                              size_t path_length,
@@ -715,8 +744,7 @@ int32_t rn_session_page_sign(const uint8_t *ring,
 //
 // Errors: `SessionInvalid`, `SessionExpired` `lifetime` seconds after it was signed, `SessionKeysInvalid`,
 // `BufferTooSmall`.
-int32_t rn_session_page_check(const uint8_t *ring,
-                              size_t ring_length,
+int32_t rn_session_page_check(const rn_session_keys *keys,
                               const uint8_t *page,
                               size_t page_length,
                               int64_t now,

@@ -27,8 +27,8 @@ describe("the examples", function()
     for _, name in ipairs { "auth", "border", "phantom", "tunnel" } do
         it("answer as their README.md says: " .. name, function()
             local log, port, run_dir = directory .. "/" .. name .. ".log", process.free_port(), directory .. "/" .. name
-            local pid = process.start(process.environment { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1 }
-                .. " make -s -C " .. gateway.ROOT .. " run", log)
+            local environment = { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1 }
+            local pid = process.start(process.environment(environment) .. " make -s -C " .. gateway.ROOT .. " run", log)
             finally(function() process.stop(pid) end)
             process.wait_until("the example was ready", function()
                 return process.read(log):find("ready: ", 1, true) or not process.alive(pid)

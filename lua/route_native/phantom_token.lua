@@ -17,6 +17,7 @@
 
 local ffi = require "ffi"
 local answer = require "route_native.phantom.answer"
+local client = require "route_native.core.client"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
 local library = require "route_native.core.ffi"
@@ -35,7 +36,7 @@ local find, sub, byte = string.find, string.sub, string.byte
 local set_header, clear_header = ngx.req.set_header, ngx.req.clear_header
 
 local OK, TOKEN_MISSING = reason.OK, reason.TOKEN_MISSING
-local KEY_BYTES, FINGERPRINT_BYTES = 32, 12
+local KEY_BYTES, FINGERPRINT_BYTES = library.RN_CACHE_KEY_BYTES, library.RN_FINGERPRINT_BYTES
 
 -- What the dictionary and a flight hold: one letter, then
 --   A  scope length, ":", scope, what the API receives     I  the reason of a 401     E  the reason of a 503
@@ -299,7 +300,7 @@ function _M.run(config)
     if request.has_too_many_headers(r) then
         note("route_cache", "")
         return answer.too_many_headers(settings)
-    elseif settings.preflight and answer.is_preflight() then
+    elseif settings.preflight and client.is_preflight() then
         return preflight(settings)
     end
     local headers, count = headers_of(r)

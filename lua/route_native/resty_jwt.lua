@@ -32,7 +32,7 @@ local ffi_string, format = ffi.string, string.format
 local ngx = ngx
 local OK = reason.OK
 
-local BUFFER_BYTES = 16384
+local BUFFER_BYTES = library.RN_TOKEN_BYTES
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
 local texts = ffi.new("rn_token_texts")
 local length = ffi.new("size_t[1]")

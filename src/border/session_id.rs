@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The signature keeps guesses and leftovers away from the session store; what a session may do is only in there, under
-//! the digest of the id. Ids are signed by the newest key of a [`Ring`] that is in force and accepted by any of its keys.
+//! the digest of the id. Ids are signed by the newest of the [`SessionKeys`] that is in force and accepted by any of them.
 //!
 //! The same keys sign the page that a first visit asked for, in the cookie that lives until the login, so that nobody but
 //! the visitor's browser has to keep it: base64url of
@@ -47,9 +47,9 @@ const PAGE_VERSION: u8 = 2;
 /// What stands before the path of a page.
 const PAGE_HEAD_BYTES: usize = 9;
 /// The longest path that is signed: with its cookie's name and attributes it stays below the 4,096 bytes of RFC 6265.
-const MAX_PAGE_BYTES: usize = 2000;
+pub(crate) const MAX_PATH_BYTES: usize = 2000;
 /// Characters of the longest signed page: 2,041 bytes in base64url.
-pub(crate) const MAX_SIGNED_PAGE_BYTES: usize = 2722;
+pub(crate) const MAX_PAGE_BYTES: usize = 2722;
 const KEY_BYTES: usize = 32;
 /// The key in force and the one before it, or the one to come and the one in force.
 const MAX_KEYS: usize = 2;
@@ -67,16 +67,16 @@ struct Key {
 }
 
 /// The keys that sign and accept session ids, newest first.
-pub struct Ring(Vec<Key>);
+pub struct SessionKeys(Vec<Key>);
 
-impl Ring {
+impl SessionKeys {
     /// A ring with one new key that is in force at once.
-    pub fn new(now: i64) -> Result<Ring, Reason> {
-        Ok(Ring(vec![Key { since: now, secret: random_key()? }]))
+    pub fn new(now: i64) -> Result<SessionKeys, Reason> {
+        Ok(SessionKeys(vec![Key { since: now, secret: random_key()? }]))
     }
 
     /// Reads a ring. Errors: `SessionKeysInvalid`.
-    pub fn parse(text: &[u8]) -> Result<Ring, Reason> {
+    pub fn parse(text: &[u8]) -> Result<SessionKeys, Reason> {
         read_ring(text).ok_or(Reason::SessionKeysInvalid)
     }
 
@@ -94,13 +94,13 @@ impl Ring {
 
     /// The ring that follows once the newest key has been in force for `period` seconds: with a new key, which will be
     /// in force in `notice` seconds, and the one that is in force now. `None` while it is not time.
-    pub fn rotated(&self, now: i64, period: u32, notice: u32) -> Result<Option<Ring>, Reason> {
+    pub fn rotated(&self, now: i64, period: u32, notice: u32) -> Result<Option<SessionKeys>, Reason> {
         let newest = &self.0[0];
         if now.saturating_sub(newest.since) < i64::from(period) {
             return Ok(None);
         }
         let next = Key { since: now.saturating_add(i64::from(notice)), secret: random_key()? };
-        Ok(Some(Ring(vec![next, Key { since: newest.since, secret: newest.secret.clone() }])))
+        Ok(Some(SessionKeys(vec![next, Key { since: newest.since, secret: newest.secret.clone() }])))
     }
 
     /// Makes an id for a session that begins at `now`.
@@ -131,7 +131,7 @@ impl Ring {
     ///
     /// Errors: `InvalidArgument` for a path of more than 2,000 bytes.
     pub fn sign_page(&self, path: &[u8], now: i64) -> Result<String, Reason> {
-        if path.len() > MAX_PAGE_BYTES {
+        if path.len() > MAX_PATH_BYTES {
             return Err(Reason::InvalidArgument);
         }
         let mut raw = [&[PAGE_VERSION][..], &now.to_be_bytes(), path].concat();
@@ -145,7 +145,7 @@ impl Ring {
     /// Errors: `SessionInvalid`; `SessionExpired` once it was signed `lifetime` seconds ago.
     pub fn check_page(&self, page: &[u8], now: i64, lifetime: u32) -> Result<Vec<u8>, Reason> {
         let invalid = Reason::SessionInvalid;
-        let text = (page.len() <= MAX_SIGNED_PAGE_BYTES).then_some(page).ok_or(invalid)?;
+        let text = (page.len() <= MAX_PAGE_BYTES).then_some(page).ok_or(invalid)?;
         let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid)?;
         let (signed, signature) = raw.split_last_chunk::<SIGNATURE_BYTES>().ok_or(invalid)?;
         self.check_signature(PAGE_CONTEXT, signed, signature)?;
@@ -202,14 +202,14 @@ fn random_key() -> Result<Zeroizing<[u8; KEY_BYTES]>, Reason> {
     Ok(secret)
 }
 
-fn read_ring(text: &[u8]) -> Option<Ring> {
+fn read_ring(text: &[u8]) -> Option<SessionKeys> {
     let mut parts = std::str::from_utf8(text).ok().filter(|text| text.len() <= MAX_RING_BYTES)?.split(' ');
     if parts.next()? != RING_VERSION {
         return None;
     }
     let keys = parts.map(read_key).collect::<Option<Vec<_>>>()?;
     let ordered = keys.windows(2).all(|pair| pair[0].since >= pair[1].since);
-    (ordered && (1..=MAX_KEYS).contains(&keys.len())).then_some(Ring(keys))
+    (ordered && (1..=MAX_KEYS).contains(&keys.len())).then_some(SessionKeys(keys))
 }
 
 fn read_key(part: &str) -> Option<Key> {
@@ -227,8 +227,8 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
     const DAY: u32 = 86_400;
 
-    fn ring() -> Ring {
-        Ring::new(NOW).unwrap()
+    fn ring() -> SessionKeys {
+        SessionKeys::new(NOW).unwrap()
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
         let second = first.rotated(NOW + i64::from(DAY), DAY, 60).unwrap().unwrap();
         let id = second.new_id(NOW + i64::from(DAY)).unwrap();
         assert!(second.text().len() <= MAX_RING_BYTES);
-        let read = Ring::parse(second.text().as_bytes()).unwrap();
+        let read = SessionKeys::parse(second.text().as_bytes()).unwrap();
         assert_eq!(*read.text(), *second.text());
         assert!(read.check(&id, NOW + i64::from(DAY), DAY).is_ok());
     }
@@ -316,21 +316,21 @@ mod tests {
             format!("v1 {key} {key} {key}"),
             format!("v1 1:{} {key}", key.split_once(':').unwrap().1),
         ] {
-            assert_eq!(Ring::parse(wrong.as_bytes()).err(), Some(Reason::SessionKeysInvalid), "{wrong}");
+            assert_eq!(SessionKeys::parse(wrong.as_bytes()).err(), Some(Reason::SessionKeysInvalid), "{wrong}");
         }
     }
 
     #[test]
     fn a_signed_page_holds_its_path_until_its_lifetime_ends() {
         let ring = ring();
-        for path in ["/", "/b/c?d=%2F&e=;", &"/x".repeat(MAX_PAGE_BYTES / 2)] {
+        for path in ["/", "/b/c?d=%2F&e=;", &"/x".repeat(MAX_PATH_BYTES / 2)] {
             let page = ring.sign_page(path.as_bytes(), NOW).unwrap();
-            assert!(page.len() <= MAX_SIGNED_PAGE_BYTES);
+            assert!(page.len() <= MAX_PAGE_BYTES);
             assert_eq!(ring.check_page(page.as_bytes(), NOW + 99, 100).as_deref(), Ok(path.as_bytes()));
             assert_eq!(ring.check_page(page.as_bytes(), NOW + 100, 100), Err(Reason::SessionExpired));
             assert_eq!(ring.check_page(page.as_bytes(), NOW - 61, 100), Err(Reason::SessionInvalid));
         }
-        assert_eq!(ring.sign_page(&[b'/'; MAX_PAGE_BYTES + 1], NOW), Err(Reason::InvalidArgument));
+        assert_eq!(ring.sign_page(&[b'/'; MAX_PATH_BYTES + 1], NOW), Err(Reason::InvalidArgument));
         let rotated = ring.rotated(NOW + i64::from(DAY), DAY, 60).unwrap().unwrap();
         let page = ring.sign_page(b"/b", NOW + i64::from(DAY)).unwrap();
         assert!(rotated.check_page(page.as_bytes(), NOW + i64::from(DAY), DAY).is_ok());
@@ -345,7 +345,7 @@ mod tests {
             forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };
             assert_eq!(ring.check_page(&forged, NOW, DAY), Err(Reason::SessionInvalid), "character {i}");
         }
-        let other = Ring::new(NOW).unwrap().sign_page(b"/b/page?x=1", NOW).unwrap().into_bytes();
+        let other = SessionKeys::new(NOW).unwrap().sign_page(b"/b/page?x=1", NOW).unwrap().into_bytes();
         for text in
             [&page[..page.len() - 1], &[&page[..], b"A"].concat(), b"", b"AAAA", &[b'A'; 3000], &[0xff; 55], &other]
         {

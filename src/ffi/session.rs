@@ -1,11 +1,39 @@
 //! Session ids, their keys, names at a login, and where a client may be sent.
 
-use super::{given, guard};
+use super::{given, guard, release};
 use crate::border::login_body;
 use crate::border::login_name;
 use crate::border::redirect;
-use crate::border::session_id::{DIGEST_BYTES, ID_BYTES, Ring, digest_of};
+use crate::border::session_id::{self, SessionKeys, digest_of};
 use crate::error::Reason;
+
+/// Characters of a session id.
+pub const RN_SESSION_ID_BYTES: usize = 76;
+const _: () = assert!(session_id::ID_BYTES == RN_SESSION_ID_BYTES);
+
+/// Characters of a digest: what stands for a secret in a store.
+pub const RN_SESSION_DIGEST_BYTES: usize = 64;
+const _: () = assert!(session_id::DIGEST_BYTES == RN_SESSION_DIGEST_BYTES);
+
+/// The longest text of a key ring.
+pub const RN_SESSION_KEYS_BYTES: usize = 160;
+const _: () = assert!(session_id::MAX_RING_BYTES == RN_SESSION_KEYS_BYTES);
+
+/// The longest path of a page that is signed.
+pub const RN_SESSION_PATH_BYTES: usize = 2000;
+const _: () = assert!(session_id::MAX_PATH_BYTES == RN_SESSION_PATH_BYTES);
+
+/// The longest signed page.
+pub const RN_SESSION_PAGE_BYTES: usize = 2722;
+const _: () = assert!(session_id::MAX_PAGE_BYTES == RN_SESSION_PAGE_BYTES);
+
+/// The size of what stands for a login's name where attempts are counted.
+pub const RN_LOGIN_NAME_BYTES: usize = 32;
+const _: () = assert!(login_name::DIGEST_BYTES == RN_LOGIN_NAME_BYTES);
+
+/// The keys that sign and accept session ids.
+#[allow(non_camel_case_types)]
+pub struct rn_session_keys(SessionKeys);
 
 /// Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
 /// has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
@@ -24,21 +52,43 @@ pub unsafe extern "C" fn rn_session_ring_next(
 ) -> i32 {
     guard(|caller| {
         let text = caller.bytes(ring, ring_length)?;
-        let ring = if text.is_empty() { Ring::new(now)? } else { Ring::parse(text)? };
+        let ring = if text.is_empty() { SessionKeys::new(now)? } else { SessionKeys::parse(text)? };
         let ring = ring.rotated(now, period, notice)?.unwrap_or(ring);
         caller.write(ring.text().as_bytes(), next, capacity, length)
     })
+}
+
+/// Reads a key ring.
+///
+/// Errors: `SessionKeysInvalid`.
+///
+/// Release with [`rn_session_keys_free`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_session_keys_new(
+    ring: *const u8,
+    ring_length: usize,
+    keys: Option<&mut *mut rn_session_keys>,
+) -> i32 {
+    guard(|caller| {
+        let keys = given(keys)?;
+        let read = SessionKeys::parse(caller.bytes(ring, ring_length)?)?;
+        *keys = Box::into_raw(Box::new(rn_session_keys(read)));
+        Ok(())
+    })
+}
+
+/// Releases session keys; null is allowed.
+#[unsafe(no_mangle)]
+pub extern "C" fn rn_session_keys_free(keys: Option<Box<rn_session_keys>>) {
+    release(keys)
 }
 
 /// Makes the id of a session that begins at `now`: 76 characters.
 ///
 /// Errors: `SessionKeysInvalid`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rn_session_id_new(ring: *const u8, ring_length: usize, now: i64, id: *mut u8) -> i32 {
-    guard(|caller| {
-        let ring = Ring::parse(caller.bytes(ring, ring_length)?)?;
-        caller.fill(&ring.new_id(now)?, id, ID_BYTES)
-    })
+pub unsafe extern "C" fn rn_session_id_new(keys: Option<&rn_session_keys>, now: i64, id: *mut u8) -> i32 {
+    guard(|caller| caller.fill(&given(keys)?.0.new_id(now)?, id, RN_SESSION_ID_BYTES))
 }
 
 /// Checks a session id and writes the session's age in seconds.
@@ -46,8 +96,7 @@ pub unsafe extern "C" fn rn_session_id_new(ring: *const u8, ring_length: usize, 
 /// Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_id_check(
-    ring: *const u8,
-    ring_length: usize,
+    keys: Option<&rn_session_keys>,
     id: *const u8,
     id_length: usize,
     now: i64,
@@ -55,8 +104,8 @@ pub unsafe extern "C" fn rn_session_id_check(
     age: Option<&mut u32>,
 ) -> i32 {
     guard(|caller| {
-        let (ring, id, age) = (caller.bytes(ring, ring_length)?, caller.bytes(id, id_length)?, given(age)?);
-        *age = Ring::parse(ring)?.check(id, now, lifetime)?;
+        let (id, age) = (caller.bytes(id, id_length)?, given(age)?);
+        *age = given(keys)?.0.check(id, now, lifetime)?;
         Ok(())
     })
 }
@@ -67,8 +116,7 @@ pub unsafe extern "C" fn rn_session_id_check(
 /// Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_page_sign(
-    ring: *const u8,
-    ring_length: usize,
+    keys: Option<&rn_session_keys>,
     now: i64,
     path: *const u8,
     path_length: usize,
@@ -77,8 +125,8 @@ pub unsafe extern "C" fn rn_session_page_sign(
     length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (ring, path) = (caller.bytes(ring, ring_length)?, caller.bytes(path, path_length)?);
-        let signed = Ring::parse(ring)?.sign_page(path, now)?;
+        let path = caller.bytes(path, path_length)?;
+        let signed = given(keys)?.0.sign_page(path, now)?;
         caller.write(signed.as_bytes(), page, capacity, length)
     })
 }
@@ -89,8 +137,7 @@ pub unsafe extern "C" fn rn_session_page_sign(
 /// `BufferTooSmall`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_page_check(
-    ring: *const u8,
-    ring_length: usize,
+    keys: Option<&rn_session_keys>,
     page: *const u8,
     page_length: usize,
     now: i64,
@@ -100,8 +147,8 @@ pub unsafe extern "C" fn rn_session_page_check(
     length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (ring, page) = (caller.bytes(ring, ring_length)?, caller.bytes(page, page_length)?);
-        let signed = Ring::parse(ring)?.check_page(page, now, lifetime)?;
+        let page = caller.bytes(page, page_length)?;
+        let signed = given(keys)?.0.check_page(page, now, lifetime)?;
         caller.write(&signed, path, capacity, length)
     })
 }
@@ -109,7 +156,7 @@ pub unsafe extern "C" fn rn_session_page_check(
 /// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, digest: *mut u8) -> i32 {
-    guard(|caller| caller.fill(&digest_of(caller.bytes(text, text_length)?), digest, DIGEST_BYTES))
+    guard(|caller| caller.fill(&digest_of(caller.bytes(text, text_length)?), digest, RN_SESSION_DIGEST_BYTES))
 }
 
 /// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
@@ -117,9 +164,7 @@ pub unsafe extern "C" fn rn_session_digest(text: *const u8, text_length: usize, 
 /// Errors: `InvalidArgument` for a name of more than 256 bytes, or one that grows beyond 512 characters as it is folded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_login_name_digest(name: *const u8, name_length: usize, digest: *mut u8) -> i32 {
-    guard(|caller| {
-        caller.fill(&login_name::digest_of(caller.bytes(name, name_length)?)?, digest, login_name::DIGEST_BYTES)
-    })
+    guard(|caller| caller.fill(&login_name::digest_of(caller.bytes(name, name_length)?)?, digest, RN_LOGIN_NAME_BYTES))
 }
 
 /// Writes 1 when a backend may take a login's field for the one that it looks for, under any of the spellings that

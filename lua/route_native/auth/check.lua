@@ -11,6 +11,7 @@ local auth_keys = require "route_native.auth.keys"
 local auth_token = require "route_native.auth.token_sources"
 local claim_headers = require "route_native.core.claim_headers"
 local claim_rules = require "route_native.auth.claim_rules"
+local client = require "route_native.core.client"
 local config = require "route_native.core.config"
 local jwt = require "route_native.jwt"
 local request = require "route_native.core.request"
@@ -18,8 +19,7 @@ local response = require "route_native.core.response"
 
 local ngx = ngx
 
-local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
-local FORBIDDEN = '{"code":"forbidden","message":"The access token does not allow this"}\n'
+local FORBIDDEN = response.json("forbidden", "The access token does not allow this")
 
 local _M = {}
 
@@ -41,25 +41,14 @@ function _M.read(given)
         headers = claim_headers.of(OWNER, values),
         strip = values.strip_token,
         preflight = values.cors_preflight,
-        challenge = realm and ('Bearer realm="%s"'):format(realm) or "Bearer",
+        realm = realm and ('realm="%s"'):format(realm),
         policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy),
     }
 end
 
-local function challenge(self, attributes)
-    local separator = self.challenge == "Bearer" and " " or ", "
-    return attributes and self.challenge .. separator .. attributes or self.challenge
-end
-
-local function refuse(self, status, body, reason, attributes)
+local function refuse(self, status, reason, attributes)
     auth_token.note_reason(reason)
-    ngx.header["WWW-Authenticate"] = challenge(self, attributes)
-    return response.finish(status, body)
-end
-
--- The Fetch standard's preflight: OPTIONS with both of these headers.
-local function is_preflight(headers)
-    return ngx.req.get_method() == "OPTIONS" and headers.origin and headers["access-control-request-method"]
+    return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
 function _M.run(self)
@@ -72,7 +61,7 @@ function _M.run(self)
     if self.strip then
         auth_token.remove(self.sources, headers)
     end
-    if self.preflight and is_preflight(headers) then
+    if self.preflight and client.is_preflight() then
         return nil
     end
     local keys, why = self.keys()
@@ -80,7 +69,7 @@ function _M.run(self)
         return auth_keys.unavailable(why)
     end
     if not token and not trouble then
-        return refuse(self, ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED, "token_missing")
+        return refuse(self, ngx.HTTP_UNAUTHORIZED, "token_missing")
     end
     local claims, header, is_ours
     if not trouble then
@@ -95,7 +84,7 @@ function _M.run(self)
     if trouble then
         -- An empty token was sent, so it is not missing.
         trouble = trouble == "token_missing" and "token_malformed" or trouble
-        return refuse(self, ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED, trouble, 'error="invalid_token"')
+        return refuse(self, ngx.HTTP_UNAUTHORIZED, trouble, 'error="invalid_token"')
     end
     local allowed, lacks_scope = claim_rules.allow(self.rules, claims)
     if not allowed then
@@ -103,11 +92,10 @@ function _M.run(self)
         if lacks_scope then
             attributes = ('%s, scope="%s"'):format(attributes, self.rules.scope)
         end
-        return refuse(self, ngx.HTTP_FORBIDDEN, FORBIDDEN, lacks_scope and "scope_missing" or "claim_not_allowed",
-            attributes)
+        return refuse(self, ngx.HTTP_FORBIDDEN, lacks_scope and "scope_missing" or "claim_not_allowed", attributes)
     end
     if not claim_headers.set(self.headers, claims) then
-        return refuse(self, ngx.HTTP_FORBIDDEN, FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
+        return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
     end
     return claims, header
 end

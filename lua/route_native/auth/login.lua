@@ -19,26 +19,26 @@
 local auth_keys = require "route_native.auth.keys"
 local client = require "route_native.core.client"
 local config = require "route_native.core.config"
+local cookie = require "route_native.core.cookie"
 local jwt = require "route_native.jwt"
 local login_body = require "route_native.core.login_body"
 local rate_limit = require "route_native.core.rate_limit"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
+local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
 
--- The first lua-nginx-module whose subrequests work over HTTP/2.
-local SUBREQUESTS_OVER_HTTP2 = 10028
 local MESSAGES = {
-    [400] = '{"code":"bad_request","message":"The body is not of its type, or names the user twice"}\n',
-    [403] = '{"code":"cross_site","message":"This request came from another site"}\n',
-    [405] = '{"code":"method_not_allowed","message":"Log in with POST"}\n',
-    [411] = '{"code":"length_required","message":"The length of the body is not known"}\n',
-    [413] = '{"code":"body_too_large","message":"The body is too large"}\n',
-    [415] = '{"code":"unsupported_media_type","message":"A login has no Content-Encoding"}\n',
-    [429] = '{"code":"too_many_attempts","message":"Too many attempts, try again later"}\n',
-    [502] = '{"code":"bad_gateway","message":"The login service gave no answer that can be used"}\n',
-    [505] = '{"code":"http_version_not_supported","message":"Log in over HTTP/1.1"}\n',
+    [400] = response.json("bad_request", "The body is not of its type, or names the user twice"),
+    [403] = response.json("cross_site", "This request came from another site"),
+    [405] = response.json("method_not_allowed", "Log in with POST"),
+    [411] = response.json("length_required", "The length of the body is not known"),
+    [413] = response.json("body_too_large", "The body is too large"),
+    [415] = response.json("unsupported_media_type", "A login has no Content-Encoding"),
+    [429] = response.json("too_many_attempts", "Too many attempts, try again later"),
+    [502] = response.json("bad_gateway", "The login service gave no answer that can be used"),
+    [505] = response.json("http_version_not_supported", "Log in over HTTP/1.1"),
 }
 -- What of the backend's answer reaches the client when it is no 200.
 local PASSED_ON = { "Content-Type", "WWW-Authenticate", "Retry-After", "Location" }
@@ -79,8 +79,7 @@ end
 
 function _M.read(given)
     local values = config.read(OWNER, ROWS, given)
-    local cookie = values.cookie
-    if cookie and cookie.same_site == "None" and not cookie.secure then
+    if values.cookie and values.cookie.same_site == "None" and not values.cookie.secure then
         config.fail(OWNER, 'a cookie with "same_site" None must be secure')
     end
     local self = {
@@ -89,10 +88,12 @@ function _M.read(given)
         user_field = values.user_field,
         max_body = values.max_body,
         limit = rate_limit.of(OWNER, values),
-        cookie = cookie,
+        cookie = values.cookie,
         public_origins = set_of(values.public_origins),
-        lifetime = values.lifetime,
     }
+    if self.cookie then
+        self.cookie.max_age = values.lifetime
+    end
     self.options = auth_keys.try(OWNER, jwt.sign_options, {
         issuer = values.issuer, lifetime = values.lifetime, algorithm = values.algorithm, jti = true,
     })
@@ -146,19 +147,6 @@ local function pass_on(self, result)
     return ngx.exit(status)
 end
 
-local function set_cookie(self, token)
-    local cookie = self.cookie
-    local parts = { cookie.name .. "=" .. token, "Path=" .. cookie.path, "Max-Age=" .. self.lifetime, "HttpOnly",
-        "SameSite=" .. cookie.same_site }
-    if cookie.secure then
-        parts[#parts + 1] = "Secure"
-    end
-    if cookie.domain then
-        parts[#parts + 1] = "Domain=" .. cookie.domain
-    end
-    ngx.header["Set-Cookie"] = table.concat(parts, "; ")
-end
-
 local function grant(self, keys, result)
     local token, reason
     if #result.body <= self.max_body and not result.truncated then
@@ -169,7 +157,7 @@ local function grant(self, keys, result)
         return refuse(502)
     end
     if self.cookie then
-        set_cookie(self, token)
+        cookie.set(self.cookie.name, token, self.cookie)
     end
     return response.finish(ngx.HTTP_OK, ('{"token":"%s"}\n'):format(token))
 end
@@ -181,10 +169,10 @@ function _M.run(self)
         ngx.header["Allow"] = "POST"
         return refuse(405)
     end
-    if ngx.req.http_version() >= 2 and ngx.config.ngx_lua_version < SUBREQUESTS_OVER_HTTP2 then
+    if not subrequest.is_possible() then
         -- Left unread, the body would end the stream before some clients have seen the answer.
         pcall(ngx.req.read_body)
-        ngx.log(ngx.ERR, "route_native.auth: login() over HTTP/2 needs lua-nginx-module 0.10.28 (OpenResty 1.27.1.2)")
+        ngx.log(ngx.ERR, "route_native.auth: login() over HTTP/2 needs ", subrequest.NEEDED)
         return refuse(505)
     end
     local keys, why = self.keys()

@@ -1,6 +1,7 @@
 -- Where a request carries its token, and how the token is taken out of it.
 
 local ffi = require "ffi"
+local bearer = require "route_native.core.bearer"
 local config = require "route_native.core.config"
 local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
@@ -8,31 +9,17 @@ local request = require "route_native.core.request"
 local scan = require "route_native.core.scan"
 
 local ngx = ngx
-local find, lower, match, sub = string.find, string.lower, string.match, string.sub
+local find, lower, match = string.find, string.lower, string.match
 
-local FINGERPRINT_BYTES = 12
+local FINGERPRINT_BYTES = library.RN_FINGERPRINT_BYTES
 local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
 local _M = {}
 
--- The token of a header's value: with or without `Bearer `, in any case.
-local function of_header(value)
-    if type(value) ~= "string" then
-        return nil, value and "token_ambiguous"
-    end
-    value = scan.trim(value)
-    if lower(sub(value, 1, 6)) ~= "bearer" then
-        return value
-    elseif #value == 6 then
-        return ""
-    end
-    return find(value, "^%s", 7) and scan.trim(sub(value, 8)) or value
-end
-
 local function header_source(name)
     local lowered = lower(name)
     return {
-        find = function(headers) return of_header(headers[lowered]) end,
+        find = function(headers) return bearer.token(headers[lowered]) end,
         remove = function() ngx.req.clear_header(name) end,
     }
 end

@@ -7,8 +7,9 @@ local reason = require "route_native.core.status"
 local ffi_string = ffi.string
 
 local OK = reason.OK
-local ID_BYTES, DIGEST_BYTES, RING_BYTES = 76, 64, 160
-local PATH_BYTES, PAGE_BYTES = 2000, 2722
+local ID_BYTES, DIGEST_BYTES = library.RN_SESSION_ID_BYTES, library.RN_SESSION_DIGEST_BYTES
+local RING_BYTES = library.RN_SESSION_KEYS_BYTES
+local PATH_BYTES, PAGE_BYTES = library.RN_SESSION_PATH_BYTES, library.RN_SESSION_PAGE_BYTES
 
 -- One of each is enough: they are written and read without a yield in between.
 local id_buffer = ffi.new("uint8_t[?]", ID_BYTES)
@@ -31,9 +32,27 @@ function _M.next_ring(ring, now, period, notice)
     return ffi_string(ring_buffer, length[0])
 end
 
+-- The ring that was read last, as its text and its handle: a worker uses one at a time.
+local known, known_handle
+
+-- Returns the handle of a ring, or nil and the status.
+local function handle_of(ring)
+    if ring ~= known then
+        local handle = ffi.new("rn_session_keys *[1]")
+        local status = library.rn_session_keys_new(ring, #ring, handle)
+        if status ~= OK then
+            return nil, status
+        end
+        known_handle = ffi.gc(handle[0], function(keys) library.rn_session_keys_free(keys) end)
+        known = ring
+    end
+    return known_handle
+end
+
 -- A new id. Returns nil and the reason's name when the ring is malformed.
 function _M.new_id(ring, now)
-    local status = library.rn_session_id_new(ring, #ring, now, id_buffer)
+    local handle, status = handle_of(ring)
+    status = handle and library.rn_session_id_new(handle, now, id_buffer) or status
     if status ~= OK then
         return nil, reason.name(status)
     end
@@ -42,7 +61,8 @@ end
 
 -- The age in seconds of the session that an id names, or nil and the reason's name.
 function _M.check_id(ring, id, now, lifetime)
-    local status = library.rn_session_id_check(ring, #ring, id, #id, now, lifetime, age)
+    local handle, status = handle_of(ring)
+    status = handle and library.rn_session_id_check(handle, id, #id, now, lifetime, age) or status
     if status ~= OK then
         return nil, reason.name(status)
     end
@@ -52,7 +72,9 @@ end
 -- Signs the path of a page, of at most MAX_PATH_BYTES. Returns nil and the reason's name when the ring is malformed or
 -- the path too long.
 function _M.sign_page(ring, path, now)
-    local status = library.rn_session_page_sign(ring, #ring, now, path, #path, page_buffer, PAGE_BYTES, length)
+    local handle, status = handle_of(ring)
+    status = handle and library.rn_session_page_sign(handle, now, path, #path, page_buffer, PAGE_BYTES, length)
+        or status
     if status ~= OK then
         return nil, reason.name(status)
     end
@@ -61,8 +83,9 @@ end
 
 -- The path of a page that was signed less than `lifetime` seconds ago, or nil and the reason's name.
 function _M.check_page(ring, page, now, lifetime)
-    local status = library.rn_session_page_check(ring, #ring, page, #page, now, lifetime, path_buffer, PATH_BYTES,
-        length)
+    local handle, status = handle_of(ring)
+    status = handle and library.rn_session_page_check(handle, page, #page, now, lifetime, path_buffer, PATH_BYTES,
+        length) or status
     if status ~= OK then
         return nil, reason.name(status)
     end

@@ -35,6 +35,18 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
+static const int RN_SESSION_ID_BYTES = 76;
+
+static const int RN_SESSION_DIGEST_BYTES = 64;
+
+static const int RN_SESSION_KEYS_BYTES = 160;
+
+static const int RN_SESSION_PATH_BYTES = 2000;
+
+static const int RN_SESSION_PAGE_BYTES = 2722;
+
+static const int RN_LOGIN_NAME_BYTES = 32;
+
 enum rn_reason
  {
     RN_REASON_BUFFER_TOO_SMALL = 1,
@@ -85,6 +97,8 @@ typedef struct rn_introspector rn_introspector;
 typedef struct rn_keys rn_keys;
 
 typedef struct rn_policy rn_policy;
+
+typedef struct rn_session_keys rn_session_keys;
 
 typedef struct rn_sign_options rn_sign_options;
 
@@ -406,18 +420,20 @@ int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t capacity,
                              size_t *length);
 
-int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
+int32_t rn_session_keys_new(const uint8_t *ring, size_t ring_length, rn_session_keys **keys);
 
-int32_t rn_session_id_check(const uint8_t *ring,
-                            size_t ring_length,
+void rn_session_keys_free(rn_session_keys *keys);
+
+int32_t rn_session_id_new(const rn_session_keys *keys, int64_t now, uint8_t *id);
+
+int32_t rn_session_id_check(const rn_session_keys *keys,
                             const uint8_t *id,
                             size_t id_length,
                             int64_t now,
                             uint32_t lifetime,
                             uint32_t *age);
 
-int32_t rn_session_page_sign(const uint8_t *ring,
-                             size_t ring_length,
+int32_t rn_session_page_sign(const rn_session_keys *keys,
                              int64_t now,
                              const uint8_t *path,
                              size_t path_length,
@@ -425,8 +441,7 @@ int32_t rn_session_page_sign(const uint8_t *ring,
                              size_t capacity,
                              size_t *length);
 
-int32_t rn_session_page_check(const uint8_t *ring,
-                              size_t ring_length,
+int32_t rn_session_page_check(const rn_session_keys *keys,
                               const uint8_t *page,
                               size_t page_length,
                               int64_t now,

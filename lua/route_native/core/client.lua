@@ -33,9 +33,11 @@ function _M.is_cross_site(same_site)
     return url ~= nil and not is_own(url)
 end
 
--- Whether subrequests work here: before lua-nginx-module 0.10.28 they do not over HTTP/2.
-function _M.has_subrequests()
-    return ngx.req.http_version() < 2 or ngx.config.ngx_lua_version >= 10028
+-- Returns whether the request is a preflight: a browser's question before another request (Fetch §4.8).
+function _M.is_preflight()
+    local var = ngx.var
+    return ngx.req.get_method() == "OPTIONS" and var.http_origin ~= nil
+        and var.http_access_control_request_method ~= nil
 end
 
 return _M

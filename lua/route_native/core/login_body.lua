@@ -15,7 +15,7 @@ local ngx = ngx
 local find, lower, match, sub = string.find, string.lower, string.match, string.sub
 
 local MOST_FIELDS = 100
-local DIGEST_BYTES = 32
+local DIGEST_BYTES = library.RN_LOGIN_NAME_BYTES
 -- A larger whole number has more than one text.
 local MOST_DIGITS = 1e15
 local digest = ffi.new("uint8_t[?]", DIGEST_BYTES)

@@ -5,32 +5,46 @@ local request = require "route_native.core.request"
 local ngx = ngx
 
 local JSON = "application/json"
-local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
-local TOO_MANY_HEADERS = '{"code":"bad_request","message":"Too many headers"}\n'
-local UNAVAILABLE = '{"code":"unavailable","message":"The service is not available, try again later"}\n'
 
-local _M = {}
+-- Returns the JSON of a refusal: a code for programs, a sentence for people.
+local function json(code, message)
+    return ('{"code":"%s","message":"%s"}\n'):format(code, message)
+end
 
-local function finish(status, body)
+local _M = { json = json }
+
+local UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
+local TOO_MANY_HEADERS = json("bad_request", "Too many headers")
+local UNAVAILABLE = json("unavailable", "The service is not available, try again later")
+
+-- Ends the request with a body that nobody stores. `content_type` is JSON's by default.
+local function finish(status, body, content_type)
+    local header = ngx.header
     ngx.status = status
-    ngx.header["Content-Type"] = JSON
-    ngx.header["Cache-Control"] = "no-store"
-    ngx.header["Content-Length"] = #body
+    header["Content-Type"] = content_type or JSON
+    header["Cache-Control"] = "no-store"
+    header["Content-Length"] = #body
     ngx.print(body)
     return ngx.exit(status)
 end
 
 _M.finish = finish
 
--- The request carries no credential: no error code then (RFC 6750 §3.1).
+-- Ends the request with a challenge (RFC 6750 §3): `attributes` such as 'error="invalid_token"', `realm` as in
+-- 'realm="x"', both optional. The body is that of a missing token by default.
+function _M.challenge(status, attributes, realm, body)
+    local parts = realm and (attributes and realm .. ", " .. attributes or realm) or attributes
+    ngx.header["WWW-Authenticate"] = parts and "Bearer " .. parts or "Bearer"
+    return finish(status, body or UNAUTHORIZED)
+end
+
+-- Ends a request that carries no credential: no error code then (RFC 6750 §3.1).
 function _M.token_missing()
-    ngx.header["WWW-Authenticate"] = "Bearer"
-    return finish(ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED)
+    return _M.challenge(ngx.HTTP_UNAUTHORIZED)
 end
 
 function _M.invalid_token()
-    ngx.header["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    return finish(ngx.HTTP_UNAUTHORIZED, UNAUTHORIZED)
+    return _M.challenge(ngx.HTTP_UNAUTHORIZED, 'error="invalid_token"')
 end
 
 -- For the requests that nginx itself refuses with 400. It does so for two Authorization headers too: those are two

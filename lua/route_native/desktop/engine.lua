@@ -8,8 +8,7 @@ local settings = require "route_native.desktop.settings"
 local ffi_string = ffi.string
 local OK = reason.OK
 
-local SENTENCE_BYTES = 1024
-local TARGET_BYTES = 256
+local SENTENCE_BYTES, TARGET_BYTES = library.RN_ERROR_BYTES, library.RN_TARGET_BYTES
 
 local _M = {}
 

@@ -6,6 +6,7 @@
 local direct = require "route_native.http.direct"
 local http_answer = require "route_native.http.answer"
 local reason = require "route_native.core.status"
+local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
 local capture = ngx.location.capture
@@ -18,9 +19,6 @@ local MAX_BYTES = 64 * 1024
 -- More than this is not even waited for, nor a body that takes longer (seconds). nginx can then only drop the client's
 -- connection too, so this is for a server that never ends.
 local MAX_PATIENCE_BYTES, MAX_PATIENCE = 16 * 1024 * 1024, 4
-
--- lua-nginx-module can ask within HTTP/2 requests from 0.10.28 on.
-local HTTP2_CAPABLE = ngx.config.ngx_lua_version >= 10028
 
 local _M = {}
 
@@ -109,10 +107,9 @@ function _M.possible(target)
             return nil, "an upstream block is reached through `include phantom_token.conf;` alone, which this server "
                 .. "block lacks"
         end
-    elseif not HTTP2_CAPABLE and ngx.req.http_version() >= 2 then
+    elseif not subrequest.is_possible() then
         return nil, "this lua-nginx-module cannot ask another server through phantom_token.conf within an HTTP/2 "
-            .. "request: serve HTTP/1.1 here, leave the file out, or use lua-nginx-module 0.10.28 (OpenResty "
-            .. "1.27.1.2) or newer"
+            .. "request: serve HTTP/1.1 here, leave the file out, or use " .. subrequest.NEEDED .. " or newer"
     end
     return true
 end

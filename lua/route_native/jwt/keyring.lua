@@ -9,7 +9,7 @@ local reason = require "route_native.core.status"
 local ngx = ngx
 local time = ngx and ngx.time or os.time
 local OK = reason.OK
-local SENTENCE_BYTES = 1024
+local SENTENCE_BYTES = library.RN_ERROR_BYTES
 -- Strings that were given as keys are parsed once, as long as they are no more than these.
 local MOST_STRINGS = 64
 
