@@ -200,7 +200,7 @@ describe("route_native.auth", function()
     it("sets the token as a cookie that scripts and other sites do not get", function()
         local response = auth.post(running, "/login/cookie", LOGIN)
         local token = cjson.decode(response.body).token
-        assert.equal("session=" .. token .. "; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure",
+        assert.equal("session=" .. token .. "; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=60",
             response.headers["set-cookie"])
         assert.equal("demo", seen(get("/guard/everywhere", { "Cookie", "session=" .. token })).headers["x-user"])
     end)

@@ -30,7 +30,7 @@ map "" $border_call_token { default ""; }
 
 -- The example's site with a location that looks into the dictionaries; `http` takes the place of border_http.conf.
 local function site(http_part)
-    local text = process.read(gateway.ROOT .. "/conf/examples/border.conf")
+    local text = process.read(gateway.ROOT .. "/examples/border/site.conf")
         :gsub("include border.conf;", function() return SHOW end)
     return http_part and text:gsub("include border_http.conf;", function() return http_part end) or text
 end

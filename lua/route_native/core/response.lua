@@ -13,8 +13,9 @@ end
 
 local _M = { json = json }
 
-local UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
-local TOO_MANY_HEADERS = json("bad_request", "Too many headers")
+-- What a request without an acceptable token is told.
+_M.UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
+_M.TOO_MANY_HEADERS = json("bad_request", "Too many headers")
 local UNAVAILABLE = json("unavailable", "The service is not available, try again later")
 
 -- Ends the request with a body that nobody stores. `content_type` is JSON's by default.
@@ -35,7 +36,7 @@ _M.finish = finish
 function _M.challenge(status, attributes, realm, body)
     local parts = realm and (attributes and realm .. ", " .. attributes or realm) or attributes
     ngx.header["WWW-Authenticate"] = parts and "Bearer " .. parts or "Bearer"
-    return finish(status, body or UNAUTHORIZED)
+    return finish(status, body or _M.UNAUTHORIZED)
 end
 
 -- Ends a request that carries no credential: no error code then (RFC 6750 §3.1).
@@ -58,7 +59,7 @@ function _M.bad_request()
 end
 
 function _M.too_many_headers()
-    return finish(ngx.HTTP_BAD_REQUEST, TOO_MANY_HEADERS)
+    return finish(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
 end
 
 -- `retry_after` is in seconds.

@@ -4,8 +4,15 @@ local response = require "route_native.core.response"
 
 local ngx = ngx
 
-local FORBIDDEN = response.json("forbidden", "The token does not contain the required scope")
-local SERVER_ERROR = response.json("server_error", "The token cannot be checked now, try again later")
+-- As in lua-resty-phantom-token, the bodies end without a line break.
+local function bare(json)
+    return json:sub(1, -2)
+end
+
+local UNAUTHORIZED = bare(response.UNAUTHORIZED)
+local TOO_MANY_HEADERS = bare(response.TOO_MANY_HEADERS)
+local FORBIDDEN = bare(response.json("forbidden", "The token does not contain the required scope"))
+local SERVER_ERROR = bare(response.json("server_error", "The token cannot be checked now, try again later"))
 
 -- Seconds that a client waits before it tries again.
 local RETRY_AFTER = 5
@@ -40,17 +47,17 @@ end
 
 function _M.too_many_headers(settings)
     readable(settings)
-    return response.too_many_headers()
+    return response.finish(400, TOO_MANY_HEADERS)
 end
 
 function _M.token_missing(settings)
     readable(settings)
-    return response.token_missing()
+    return response.challenge(401, nil, nil, UNAUTHORIZED)
 end
 
 function _M.invalid_token(settings)
     readable(settings)
-    return response.invalid_token()
+    return response.challenge(401, 'error="invalid_token"', nil, UNAUTHORIZED)
 end
 
 function _M.insufficient_scope(settings)
