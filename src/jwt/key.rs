@@ -8,7 +8,8 @@ use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, ParsedPublicKey, Rs
 
 use super::Algorithm;
 use super::jwk::Jwk;
-use super::pem_key::{self, looks_like_pem, unsupported};
+use super::pem_key::{self, unsupported};
+use super::public_material::refuse_public_material;
 use crate::error::{ConfigError, Reason};
 
 const RSA: [(Algorithm, &RsaParameters); 6] = [
@@ -66,9 +67,7 @@ impl Key {
 
     /// A shared secret for HS256, HS384 and HS512, each as far as the secret is long enough for it.
     pub fn from_secret(secret: &[u8]) -> Result<Key, ConfigError> {
-        if looks_like_pem(secret) {
-            return Err(unsupported("is a PEM key used as an HMAC secret"));
-        }
+        refuse_public_material(secret)?;
         if secret.len() < 32 {
             return Err(ConfigError::new(Reason::KeyTooWeak, "is an HMAC secret of fewer than 32 bytes"));
         }
@@ -78,11 +77,11 @@ impl Key {
     /// A secret of any length but 0 for HS256, HS384 and HS512: for programs that have always used a short one. A
     /// secret shorter than the hash can be guessed from one token (RFC 7518 §3.2).
     pub fn from_short_secret(secret: &[u8]) -> Result<Key, ConfigError> {
-        match secret {
-            [] => Err(ConfigError::new(Reason::KeyTooWeak, "is an empty HMAC secret")),
-            secret if looks_like_pem(secret) => Err(unsupported("is a PEM key used as an HMAC secret")),
-            secret => Ok(Self::secret(secret, |_| true)),
+        if secret.is_empty() {
+            return Err(ConfigError::new(Reason::KeyTooWeak, "is an empty HMAC secret"));
         }
+        refuse_public_material(secret)?;
+        Ok(Self::secret(secret, |_| true))
     }
 
     fn secret(secret: &[u8], wanted: impl Fn(usize) -> bool) -> Key {

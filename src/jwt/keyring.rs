@@ -9,7 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
 use super::jwk::Jwk;
-use super::pem_key::{looks_like_pem, unsupported};
+use super::pem_key::unsupported;
+use super::public_material::refuse_public_material;
 use super::{Key, KeySet, SigningKey};
 use crate::error::{ConfigError, Reason};
 
@@ -146,8 +147,9 @@ fn read(form: Form, text: &[u8]) -> Result<Keys, ConfigError> {
             signing: Some(SigningKey::from_short_secret(text)?),
         }),
         Form::Published => read_published(text),
-        Form::Secrets if looks_like_pem(text) => Err(unsupported("is a PEM key used as an HMAC secret")),
         Form::Secrets => {
+            // Of the whole: no line of a PEM or JSON text need look like a key.
+            refuse_public_material(text)?;
             let mut all = Keys::default();
             let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
             for line in lines.filter(|line| !line.is_empty()) {

@@ -18,6 +18,7 @@ mod jwk;
 mod key;
 mod keyring;
 mod pem_key;
+mod public_material;
 mod settings;
 mod signing;
 mod verify;

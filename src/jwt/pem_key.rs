@@ -9,12 +9,6 @@ use webpki::EndEntityCert;
 use super::key::{Key, ec_key_of_any_curve, ed25519_key, rsa_key_from_der};
 use crate::error::{ConfigError, Reason};
 
-/// Whether the text holds a PEM block. An HMAC secret that does is refused: it is a public key that someone is
-/// about to use as a password (CVE-2016-5431 and its many successors).
-pub(super) fn looks_like_pem(text: &[u8]) -> bool {
-    text.windows(11).any(|window| window == b"-----BEGIN ") || pem::parse(text).is_ok()
-}
-
 /// Reads the first PEM block of `text`.
 pub(super) fn parse(text: &[u8]) -> Result<Key, ConfigError> {
     let block = pem::parse(text).map_err(|_| unsupported("is neither PEM nor a JWK"))?;

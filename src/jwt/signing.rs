@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use super::Algorithm;
 use super::key::{HMAC, Key, RSA_BITS, ec_key, ed25519_key, rsa_key_from_der};
-use super::pem_key::{looks_like_pem, unsupported};
+use super::pem_key::unsupported;
+use super::public_material::refuse_public_material;
 use crate::error::{ConfigError, Reason};
 
 const RSA: [(Algorithm, &dyn RsaEncoding); 6] = [
@@ -46,9 +47,7 @@ enum Signer {
 impl SigningKey {
     /// A shared secret for HS256, HS384 and HS512, each as far as the secret is long enough for it.
     pub fn from_secret(secret: &[u8]) -> Result<SigningKey, ConfigError> {
-        if looks_like_pem(secret) {
-            return Err(unsupported("is a PEM key used as an HMAC secret"));
-        }
+        refuse_public_material(secret)?;
         if secret.len() < 32 {
             return Err(ConfigError::new(Reason::KeyTooWeak, "is an HMAC secret of fewer than 32 bytes"));
         }
@@ -57,11 +56,11 @@ impl SigningKey {
 
     /// A secret of any length but 0. See [`Key::from_short_secret`].
     pub fn from_short_secret(secret: &[u8]) -> Result<SigningKey, ConfigError> {
-        match secret {
-            [] => Err(ConfigError::new(Reason::KeyTooWeak, "is an empty HMAC secret")),
-            secret if looks_like_pem(secret) => Err(unsupported("is a PEM key used as an HMAC secret")),
-            secret => Ok(Self::secret(secret, |_| true)),
+        if secret.is_empty() {
+            return Err(ConfigError::new(Reason::KeyTooWeak, "is an empty HMAC secret"));
         }
+        refuse_public_material(secret)?;
+        Ok(Self::secret(secret, |_| true))
     }
 
     fn secret(secret: &[u8], wanted: impl Fn(usize) -> bool) -> SigningKey {
