@@ -50,7 +50,8 @@ describe("a login", function()
         running:control("/reset")
         for _, field in ipairs { "username", "+username", "%20%20username", "username%20", "username%00",
             "username%00x", "username[]", "username%5B%5D", "[username]", "Username", "user%6eame", "%u0075sername",
-            "u%C2%ADsername", "password", "Password", "password[0]", ("%CC%81"):rep(200) } do
+            "u%C2%ADsername", "]username", "[]username", "model.Username", "model[username]", "password", "]password",
+            "Password", "password[0]", ("%CC%81"):rep(200) } do
             assert.equal(400, running:client():login(GOOD .. "&" .. field .. "=victim").status, field)
         end
         for _, body in ipairs { GOOD .. ";username=victim", "a=1;" .. GOOD, GOOD .. "&a=%", GOOD .. "&a=%zz",

@@ -1,6 +1,7 @@
 //! websocktunnel: the server of the websocket tunnel.
 
 use clap::Parser;
+use route_native::keys::Key;
 use route_native::tunnel::{
     server::{Config, Server, auth},
     wire,
@@ -78,8 +79,13 @@ fn mint(id: &str, ttl: u32) -> ExitCode {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
     let secret = variable("TASKCLUSTER_PROXY_SECRET_A").unwrap_or_default();
-    let valid = wire::is_valid_id(id) && secret.len() >= 32;
-    let token = valid.then(|| auth::mint(secret.as_bytes(), id, variable("AUDIENCE").as_deref(), now, ttl)).flatten();
+    if let Some(error) = Key::from_secret(secret.as_bytes()).err().filter(|_| !secret.is_empty()) {
+        eprintln!("websocktunnel: TASKCLUSTER_PROXY_SECRET_A {error}");
+        return ExitCode::from(1);
+    }
+    let token = wire::is_valid_id(id)
+        .then(|| auth::mint(secret.as_bytes(), id, variable("AUDIENCE").as_deref(), now, ttl))
+        .flatten();
     match token {
         Some(token) => {
             println!("{token}");

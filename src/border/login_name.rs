@@ -1,9 +1,9 @@
 //! Names that a login may take for one another.
 //!
-//! Programs fold names in their own ways before they look a user up: case, blanks around, compatible characters (`ｄｅｍｏ`),
-//! accents and strokes (MySQL's collations), characters that cannot be seen. Who counts failed attempts by name folds them
-//! all at once, or each spelling would be another allowance. That two users share one is the smaller evil. What one
-//! language's collation alone folds, such as ä and ae, is not folded here.
+//! Programs fold names in their own ways before they look a user up: case, blanks around and repeated ones (LDAP),
+//! compatible characters (`ｄｅｍｏ`), accents and strokes (MySQL's collations), characters that cannot be seen. Who
+//! counts failed attempts by name folds them all at once, or each spelling would be another allowance. That two users
+//! share one is the smaller evil. What one language's collation alone folds, such as ä and ae, is not folded here.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use unicode_normalization::UnicodeNormalization as _;
@@ -55,11 +55,15 @@ fn base_of(char: char) -> Option<&'static str> {
     })
 }
 
-/// Control and format characters: soft hyphens, zero-width blanks, marks of direction, tags and the like.
+/// Control and format characters: soft hyphens, zero-width blanks, marks of direction, tags and the like. Collations
+/// give them no weight, or `NFKC_Casefold` drops them (`Default_Ignorable_Code_Point`, the fillers of Hangul among
+/// them).
 fn is_invisible(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
+        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{70f}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Returns what stands for a name and for all that may be taken for it.
@@ -74,16 +78,28 @@ pub fn digest_of(name: &[u8]) -> Result<[u8; DIGEST_BYTES], Reason> {
     if chars.next().is_some() {
         return Err(Reason::InvalidArgument);
     }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut out = [0; DIGEST_BYTES];
-    out.copy_from_slice(digest(&SHA256, text.trim().as_bytes()).as_ref());
+    out.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     Ok(out)
 }
 
 /// Returns whether a backend may take a form's field, or a JSON object's member, for the one that it looks for.
 ///
-/// PHP drops blanks before a name, ends it at a NUL, makes a list of `name[]`, and writes `_` for a dot, for a blank and
-/// for a bracket that nothing closes. Only the beginning of a name is looked at: `None` when what follows would decide.
+/// PHP drops blanks before a name, ends it at a NUL, makes a list of `name[]`, and writes `_` for a dot, for a blank
+/// and for a bracket that nothing closes. Rack drops brackets before a name, Spring reads `!name`, and ASP.NET reads
+/// `model.name` and `model[name]` where an action calls its argument so.
 pub fn may_be_field(field: &[u8], wanted: &[u8]) -> Option<bool> {
+    let whole = may_be_whole_field(field, wanted);
+    let end = field.iter().rposition(|byte| !b"[]".contains(byte)).map_or(0, |last| last + 1);
+    match field[..end].iter().rposition(|byte| b".[".contains(byte)) {
+        Some(separator) if whole == Some(false) => may_be_whole_field(&field[separator + 1..end], wanted),
+        _ => whole,
+    }
+}
+
+/// Only the beginning of a name is looked at: `None` when what follows would decide.
+fn may_be_whole_field(field: &[u8], wanted: &[u8]) -> Option<bool> {
     let underscored = |char: char| if char.is_whitespace() { '_' } else { char };
     let wanted = folded(&shortened(wanted, true).0).collect::<String>();
     let wanted: Vec<char> = wanted.trim().chars().map(underscored).collect();
@@ -120,7 +136,7 @@ fn head(name: &[u8], most: usize) -> &[u8] {
 
 /// A field's name as backends shorten it, and whether something in it ended it.
 fn shortened(name: &[u8], bracket_ends: bool) -> (Vec<u8>, bool) {
-    let start = name.iter().position(|byte| !b"[ ".contains(byte)).unwrap_or(name.len());
+    let start = name.iter().position(|byte| !b"[]! ".contains(byte)).unwrap_or(name.len());
     let ends = |byte: &u8| *byte == 0 || (bracket_ends && b"[]".contains(byte));
     let end = name[start..].iter().position(ends).map_or(name.len(), |end| start + end);
     let plain = |byte: &u8| if b".[".contains(byte) { b'_' } else { *byte };
@@ -167,6 +183,14 @@ mod tests {
         ] {
             assert_eq!(text(one.as_bytes()), text(other.as_bytes()));
         }
+        for spelling in ["ada byron", "Ada  Byron", " ada\u{a0}\t byron ", "ada \u{200b} byron", "ada\u{3000}byron"] {
+            assert_eq!(digest_of(spelling.as_bytes()), digest_of(b"ada byron"), "{spelling:?}");
+        }
+        for unseen in ['\u{fff9}', '\u{fffb}', '\u{3164}', '\u{ffa0}', '\u{115f}', '\u{1d173}', '\u{1bca0}', '\u{70f}']
+        {
+            assert_eq!(digest_of(format!("ad{unseen}min").as_bytes()), digest_of(b"admin"), "{unseen:?}");
+        }
+        assert_ne!(digest_of(b"adabyron"), digest_of(b"ada byron"));
         assert_eq!(text("uſer\u{212a}".as_bytes()), "userk");
         assert_eq!(text(b"a\xffb"), "a\u{fffd}b");
         assert_eq!(digest_of(b"Admin"), digest_of(b"admin"));
@@ -201,6 +225,13 @@ mod tests {
             "\u{a0}username\u{2003}",
             "\tusername",
             "u\u{17f}ername",
+            "]username",
+            "[]username",
+            "][username",
+            "!username",
+            "model.Username",
+            "model[username]",
+            "a.b[0].username[]",
         ] {
             assert_eq!(may_be_field(field.as_bytes(), b"username"), Some(true), "{field:?}");
         }
@@ -208,9 +239,22 @@ mod tests {
             assert_eq!(may_be_field(field.as_bytes(), b"user_name"), Some(true), "{field:?}");
             assert_eq!(may_be_field(field.as_bytes(), b"user.name"), Some(true), "{field:?}");
         }
-        for field in
-            ["", "user", "username2", "usernam", "_username", "user[name]", "user[name", "xusername", "{\"username"]
-        {
+        for field in [
+            "",
+            "user",
+            "username2",
+            "usernam",
+            "_username",
+            "user[name]",
+            "user[name",
+            "xusername",
+            "{\"username",
+            "username.x",
+            "model.xusername",
+            ".",
+            "[]",
+            "]",
+        ] {
             assert_eq!(may_be_field(field.as_bytes(), b"username"), Some(false), "{field:?}");
         }
         assert_eq!(may_be_field(b"user[name]", b"user_name"), Some(false));

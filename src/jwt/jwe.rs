@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use super::MAX_TOKEN_BYTES;
 use crate::error::Reason;
 use crate::json::parse_object;
-use crate::keys::looks_like_pem;
+use crate::keys::is_public_material;
 use crate::keys::rsa_pkcs8;
 
 /// How the content encryption key travels.
@@ -145,9 +145,9 @@ fn random(bytes: usize) -> Result<Zeroizing<Vec<u8>>, Reason> {
     Ok(out)
 }
 
-/// The shared secret, when it has the size that the encryption needs. A PEM text is a key about to become a password.
+/// Returns the shared secret, when it has the size that the encryption needs and is no public key.
 fn direct_key(key: &[u8], encryption: Encryption) -> Result<Zeroizing<Vec<u8>>, Reason> {
-    if key.len() != encryption.key_bytes() || looks_like_pem(key) {
+    if key.len() != encryption.key_bytes() || is_public_material(key) {
         return Err(Reason::KeyUnsupported);
     }
     Ok(Zeroizing::new(key.to_vec()))

@@ -8,7 +8,7 @@ use webpki::{
     ALL_VERIFICATION_ALGS, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, anchor_from_trusted_cert,
 };
 
-use super::pem::{public_key_from_der, unsupported};
+use super::pem::public_key_from_der;
 use super::{Key, KeySet};
 use crate::error::{ConfigError, Reason};
 
@@ -35,7 +35,7 @@ pub fn trusted_key(trusted: &[u8], chain: &[&[u8]], now: i64) -> Result<KeySet, 
     let roots: Vec<_> = certificates.map(|block| CertificateDer::from(block.contents())).collect();
     let anchors: Vec<_> = roots.iter().filter_map(|root| anchor_from_trusted_cert(root).ok()).collect();
     if anchors.is_empty() {
-        return Err(unsupported("holds no certificates"));
+        return Err(ConfigError::unsupported_key("holds no certificates"));
     }
     let malformed = |why: &str| ConfigError::new(Reason::TokenMalformed, why);
     if chain.len() > MAX_CHAIN {

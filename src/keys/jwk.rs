@@ -9,7 +9,6 @@ use zeroize::Zeroizing;
 
 use super::Algorithm;
 use super::key::{Key, ec_key, ed25519_key, rsa_key_from_numbers};
-use super::pem::unsupported;
 use super::signing::SigningKey;
 use crate::error::ConfigError;
 use crate::json::parse_object;
@@ -48,13 +47,13 @@ impl Jwk {
             Some("EC") => ec_key(self.curve()?, &self.point()?)?,
             Some("OKP") if self.text("crv") == Some("Ed25519") => ed25519_key(&self.bytes("x")?)?,
             Some("oct") => Key::from_secret(&self.bytes("k")?)?,
-            _ => return Err(unsupported("is a JWK of an unknown kind")),
+            _ => return Err(ConfigError::unsupported_key("is a JWK of an unknown kind")),
         };
         if let Some(narrowed) = self.algorithm()? {
             key.narrow(narrowed);
         }
         if key.algorithms().next().is_none() {
-            return Err(unsupported("is a JWK whose alg does not fit its key"));
+            return Err(ConfigError::unsupported_key("is a JWK whose alg does not fit its key"));
         }
         key.set_id(self.text("kid"));
         Ok(key)
@@ -63,7 +62,7 @@ impl Jwk {
     /// The key that signs: `Ok(None)` when the JWK has no private part.
     pub fn signing_key(&self) -> Result<Option<SigningKey>, ConfigError> {
         self.check_use()?;
-        let refused = |_| unsupported("is a private JWK whose members do not make a key");
+        let refused = |_| ConfigError::unsupported_key("is a private JWK whose members do not make a key");
         let mut key = match self.text("kty") {
             Some("oct") => SigningKey::from_secret(&self.bytes("k")?)?,
             _ if !self.0.contains_key("d") => return Ok(None),
@@ -85,7 +84,7 @@ impl Jwk {
                 let (seed, public) = (self.bytes("d")?, self.bytes("x")?);
                 SigningKey::ed25519(Ed25519KeyPair::from_seed_and_public_key(&seed, &public).map_err(refused)?)
             }
-            _ => return Err(unsupported("is a JWK of an unknown kind")),
+            _ => return Err(ConfigError::unsupported_key("is a JWK of an unknown kind")),
         };
         if let Some(narrowed) = self.algorithm()? {
             key.narrow(narrowed);
@@ -107,7 +106,7 @@ impl Jwk {
         match self.0.get("use") {
             None => Ok(()),
             Some(Value::String(usage)) if usage == "sig" => Ok(()),
-            Some(_) => Err(unsupported("is a JWK whose use is not sig")),
+            Some(_) => Err(ConfigError::unsupported_key("is a JWK whose use is not sig")),
         }
     }
 
@@ -117,7 +116,7 @@ impl Jwk {
             None => Ok(None),
             Some(name) => match name.as_str().and_then(Algorithm::from_name) {
                 Some(algorithm) => Ok(Some(algorithm)),
-                None => Err(unsupported("is a JWK whose alg does not fit its key")),
+                None => Err(ConfigError::unsupported_key("is a JWK whose alg does not fit its key")),
             },
         }
     }
@@ -128,7 +127,7 @@ impl Jwk {
             Some("P-384") => Ok(Algorithm::ES384),
             Some("P-521") => Ok(Algorithm::ES512),
             Some("secp256k1") => Ok(Algorithm::ES256K),
-            _ => Err(unsupported("is a JWK of an unknown kind")),
+            _ => Err(ConfigError::unsupported_key("is a JWK of an unknown kind")),
         }
     }
 
@@ -151,9 +150,12 @@ impl Jwk {
     }
 
     fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-        let text = self.text(name).ok_or_else(|| unsupported("is a JWK that lacks a member of its kind"))?;
+        let text =
+            self.text(name).ok_or_else(|| ConfigError::unsupported_key("is a JWK that lacks a member of its kind"))?;
         let bytes = URL_SAFE_NO_PAD.decode(text);
-        bytes.map(Zeroizing::new).map_err(|_| unsupported("is a JWK with a member that is not base64url"))
+        bytes
+            .map(Zeroizing::new)
+            .map_err(|_| ConfigError::unsupported_key("is a JWK with a member that is not base64url"))
     }
 
     /// A number without leading zero bytes, which aws-lc-rs refuses and some writers add.

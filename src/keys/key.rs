@@ -4,11 +4,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKey;
-use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
 
 use super::Algorithm;
-use super::jwk::Jwk;
-use super::pem::{self as pem_key, looks_like_pem, unsupported};
+use super::curve::{CURVES, keys_on_curves};
+use super::secret::{self, HMAC};
 use crate::error::{ConfigError, Reason};
 
 const RSA: [(Algorithm, &RsaParameters); 6] = [
@@ -22,21 +22,6 @@ const RSA: [(Algorithm, &RsaParameters); 6] = [
 
 /// The sizes of an RSA modulus that are accepted.
 pub(super) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-
-/// The curves, under the algorithm that each is for. A compressed or foreign point is refused.
-const CURVES: [(Algorithm, &EcdsaVerificationAlgorithm); 4] = [
-    (Algorithm::ES256, &signature::ECDSA_P256_SHA256_FIXED),
-    (Algorithm::ES384, &signature::ECDSA_P384_SHA384_FIXED),
-    (Algorithm::ES512, &signature::ECDSA_P521_SHA512_FIXED),
-    (Algorithm::ES256K, &signature::ECDSA_P256K1_SHA256_FIXED),
-];
-
-/// The HMAC algorithms with the shortest secret that each allows, in bytes (RFC 7518 §3.2).
-pub(super) const HMAC: [(Algorithm, hmac::Algorithm, usize); 3] = [
-    (Algorithm::HS256, hmac::HMAC_SHA256, 32),
-    (Algorithm::HS384, hmac::HMAC_SHA384, 48),
-    (Algorithm::HS512, hmac::HMAC_SHA512, 64),
-];
 
 /// A verification key. Its type fixes the algorithms: an RSA key verifies RS and PS, a P-256 key ES256, and so on;
 /// a JWK's `alg` narrows that to one.
@@ -52,37 +37,17 @@ enum Verifier {
 }
 
 impl Key {
-    /// Reads a public key or certificate in PEM, or one JWK (RFC 7517) in JSON.
-    pub fn parse(text: &[u8]) -> Result<Key, ConfigError> {
-        if text.trim_ascii_start().first() != Some(&b'{') {
-            return pem_key::parse(text);
-        }
-        let jwks = Jwk::all(text).unwrap_or_default();
-        match jwks.as_slice() {
-            [jwk] if !Jwk::is_set(text) => jwk.verifying_key(),
-            _ => Err(unsupported("is not a JWK that can be read")),
-        }
-    }
-
     /// A shared secret for HS256, HS384 and HS512, each as far as the secret is long enough for it.
     pub fn from_secret(secret: &[u8]) -> Result<Key, ConfigError> {
-        if looks_like_pem(secret) {
-            return Err(unsupported("is a PEM key used as an HMAC secret"));
-        }
-        if secret.len() < 32 {
-            return Err(ConfigError::new(Reason::KeyTooWeak, "is an HMAC secret of fewer than 32 bytes"));
-        }
+        secret::check(secret)?;
         Ok(Self::secret(secret, |shortest| secret.len() >= shortest))
     }
 
     /// A secret of any length but 0 for HS256, HS384 and HS512: for programs that have always used a short one. A
     /// secret shorter than the hash can be guessed from one token (RFC 7518 §3.2).
     pub fn from_short_secret(secret: &[u8]) -> Result<Key, ConfigError> {
-        match secret {
-            [] => Err(ConfigError::new(Reason::KeyTooWeak, "is an empty HMAC secret")),
-            secret if looks_like_pem(secret) => Err(unsupported("is a PEM key used as an HMAC secret")),
-            secret => Ok(Self::secret(secret, |_| true)),
-        }
+        secret::check_short(secret)?;
+        Ok(Self::secret(secret, |_| true))
     }
 
     fn secret(secret: &[u8], wanted: impl Fn(usize) -> bool) -> Key {
@@ -113,94 +78,19 @@ impl Key {
     }
 
     /// Names the key together with what it may be used for, and under which id.
-    fn described(&self) -> [u8; 32] {
+    pub(super) fn described(&self) -> [u8; 32] {
         let id = self.id.as_ref().map_or_else(String::new, |id| format!(" kid {id}"));
         let names: Vec<_> = self.algorithms().map(Algorithm::name).collect();
         identity(b"described", &[&self.identity, names.join(",").as_bytes(), id.as_bytes()].concat())
     }
 
     /// `None` when the key does not do `algorithm`; else whether the signature is its own.
-    fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
+    pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
         let (_, verifier) = self.uses.iter().find(|(candidate, _)| candidate.same_as(algorithm))?;
         Some(match verifier {
             Verifier::Public(key) => key.verify_sig(message, signature).is_ok(),
             Verifier::Secret(key) => hmac::verify(key, message, signature).is_ok(),
         })
-    }
-}
-
-/// The keys that a token may be signed with: one, or several in rotation.
-pub struct KeySet {
-    keys: Vec<Key>,
-}
-
-impl From<Key> for KeySet {
-    fn from(key: Key) -> Self {
-        KeySet { keys: vec![key] }
-    }
-}
-
-impl KeySet {
-    /// The most keys that a set may hold: each may cost a signature check.
-    pub const MAX_KEYS: usize = 64;
-
-    /// A set of several keys; `kid`s select among those that have one.
-    pub fn new(keys: Vec<Key>) -> Result<KeySet, ConfigError> {
-        match keys.len() {
-            0 => Err(unsupported("holds no key that can verify a signature")),
-            length if length > Self::MAX_KEYS => Err(unsupported("holds more than 64 keys")),
-            _ => Ok(KeySet { keys }),
-        }
-    }
-
-    /// Reads whatever a key file may hold: a public key or certificate in PEM, a JWK, or a JWK Set (RFC 7517 §5).
-    /// Keys of a set that are of other kinds are passed over, as the RFC asks.
-    pub fn parse(text: &[u8]) -> Result<KeySet, ConfigError> {
-        if !Jwk::is_set(text) {
-            return Key::parse(text).map(KeySet::from);
-        }
-        let jwks = Jwk::all(text).ok_or_else(|| unsupported("is a JWK Set whose keys are no list"))?;
-        KeySet::new(jwks.iter().filter_map(|jwk| jwk.verifying_key().ok()).collect())
-    }
-
-    /// The keys, in their order.
-    pub fn keys(&self) -> &[Key] {
-        &self.keys
-    }
-
-    /// A digest that names the set: two sets with other keys have other identities, also when only a key's id or
-    /// algorithms differ, for they too decide what a token is worth.
-    pub fn identity(&self) -> [u8; 32] {
-        let all: Vec<u8> = self.keys.iter().flat_map(Key::described).collect();
-        identity(b"set", &all)
-    }
-
-    /// Checks a signature with the key that bears `kid`. Without a `kid`, or when no key of the set has one, every
-    /// key that does `algorithm` is tried.
-    pub(crate) fn verify(
-        &self,
-        algorithm: Algorithm,
-        kid: Option<&str>,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), Reason> {
-        let named = self.keys.iter().any(|key| key.id.is_some());
-        let mut answer = Err(match kid {
-            Some(_) if named => Reason::KeyNotFound,
-            _ => Reason::AlgorithmNotAllowed,
-        });
-        for key in &self.keys {
-            if named && kid.is_some() && key.id.as_deref() != kid {
-                continue;
-            }
-            match key.verify(algorithm, message, signature) {
-                Some(true) => return Ok(()),
-                Some(false) => answer = Err(Reason::SignatureInvalid),
-                None if answer == Err(Reason::KeyNotFound) => answer = Err(Reason::AlgorithmNotAllowed),
-                None => {}
-            }
-        }
-        answer
     }
 }
 
@@ -241,7 +131,7 @@ pub(super) fn ec_key(curve: Algorithm, point: &[u8]) -> Result<Key, ConfigError>
 
 /// An ECDSA key on whichever curve the point lies on, from an uncompressed point or SPKI DER.
 pub(super) fn ec_key_of_any_curve(point: &[u8]) -> Result<Key, ConfigError> {
-    public_key(CURVES.iter().map(|(algorithm, curve)| (*algorithm, ParsedPublicKey::new(*curve, point).ok())), point)
+    public_key(keys_on_curves(point).map(|(algorithm, key)| (algorithm, Some(key))), point)
 }
 
 /// An Ed25519 key from its 32 bytes.
@@ -261,7 +151,7 @@ fn public_key(
     Ok(Key { id: None, uses, identity: identity(b"public", bytes) })
 }
 
-fn identity(kind: &[u8], bytes: &[u8]) -> [u8; 32] {
+pub(super) fn identity(kind: &[u8], bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, &[b"route_native key identity 1 ", kind, b" ", bytes].concat()).as_ref());
     out

@@ -8,17 +8,23 @@
 
 mod algorithm;
 mod certificate;
+mod curve;
 mod file;
 mod jwk;
 mod key;
 mod pem;
+mod public_material;
 mod ring;
+mod secret;
+mod set;
 mod signing;
 
 pub use algorithm::Algorithm;
 pub use certificate::{MAX_CHAIN, trusted_key};
 pub use file::{MAX_KEY_FILE_BYTES, load};
-pub use key::{Key, KeySet};
-pub(crate) use pem::{looks_like_pem, rsa_pkcs8, rsa_spki};
+pub use key::Key;
+pub(crate) use pem::{rsa_pkcs8, rsa_spki};
+pub(crate) use public_material::is_public_material;
 pub use ring::{Form, Keyring, Ring};
+pub use set::KeySet;
 pub use signing::SigningKey;

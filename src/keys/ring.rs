@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::file::load;
 use super::jwk::Jwk;
-use super::pem::{looks_like_pem, unsupported};
+use super::public_material::refuse_public_material;
 use super::{Key, KeySet, SigningKey};
 use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
@@ -117,7 +117,7 @@ impl Keys {
     fn ring(self) -> Result<Ring, ConfigError> {
         let verifying = if self.verifying.is_empty() { None } else { Some(KeySet::new(self.verifying)?) };
         if verifying.is_none() && self.signing.is_none() {
-            return Err(unsupported("holds no key that can verify or sign"));
+            return Err(ConfigError::unsupported_key("holds no key that can verify or sign"));
         }
         Ok(Ring { verifying, signing: self.signing })
     }
@@ -134,8 +134,9 @@ fn read(form: Form, text: &[u8]) -> Result<Keys, ConfigError> {
             signing: Some(SigningKey::from_short_secret(text)?),
         }),
         Form::Published => read_published(text),
-        Form::Secrets if looks_like_pem(text) => Err(unsupported("is a PEM key used as an HMAC secret")),
         Form::Secrets => {
+            // Of the whole: no line of a PEM or JSON text need look like a key.
+            refuse_public_material(text)?;
             let mut all = Keys::default();
             let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
             for line in lines.filter(|line| !line.is_empty()) {
@@ -153,7 +154,7 @@ fn read_keys(text: &[u8]) -> Result<Keys, ConfigError> {
             None => Keys { verifying: vec![Key::parse(text)?], signing: None },
         });
     }
-    let jwks = Jwk::all(text).ok_or_else(|| unsupported("is not a JWK that can be read"))?;
+    let jwks = Jwk::all(text).ok_or_else(|| ConfigError::unsupported_key("is not a JWK that can be read"))?;
     let is_set = Jwk::is_set(text);
     let mut all = Keys::default();
     for jwk in jwks {
@@ -169,7 +170,8 @@ fn read_keys(text: &[u8]) -> Result<Keys, ConfigError> {
 
 /// What everybody can read verifies nothing by being known: secrets are passed over, and nothing signs.
 fn read_published(text: &[u8]) -> Result<Keys, ConfigError> {
-    let jwks = Jwk::all(text).filter(|_| Jwk::is_set(text)).ok_or_else(|| unsupported("is not a JWK Set"))?;
+    let jwks =
+        Jwk::all(text).filter(|_| Jwk::is_set(text)).ok_or_else(|| ConfigError::unsupported_key("is not a JWK Set"))?;
     let public = jwks.iter().filter(|jwk| !jwk.is_secret());
     Ok(Keys { verifying: public.filter_map(|jwk| jwk.verifying_key().ok()).collect(), signing: None })
 }

@@ -9,8 +9,8 @@ use aws_lc_rs::signature::{
 use zeroize::Zeroizing;
 
 use super::Algorithm;
-use super::key::{HMAC, Key, RSA_BITS, ec_key, ed25519_key, rsa_key_from_der};
-use super::pem::{looks_like_pem, unsupported};
+use super::key::{Key, RSA_BITS, ec_key, ed25519_key, rsa_key_from_der};
+use super::secret::{self, HMAC};
 use crate::error::{ConfigError, Reason};
 
 const RSA: [(Algorithm, &dyn RsaEncoding); 6] = [
@@ -46,22 +46,14 @@ enum Signer {
 impl SigningKey {
     /// A shared secret for HS256, HS384 and HS512, each as far as the secret is long enough for it.
     pub fn from_secret(secret: &[u8]) -> Result<SigningKey, ConfigError> {
-        if looks_like_pem(secret) {
-            return Err(unsupported("is a PEM key used as an HMAC secret"));
-        }
-        if secret.len() < 32 {
-            return Err(ConfigError::new(Reason::KeyTooWeak, "is an HMAC secret of fewer than 32 bytes"));
-        }
+        secret::check(secret)?;
         Ok(Self::secret(secret, |shortest| secret.len() >= shortest))
     }
 
     /// A secret of any length but 0. See [`Key::from_short_secret`].
     pub fn from_short_secret(secret: &[u8]) -> Result<SigningKey, ConfigError> {
-        match secret {
-            [] => Err(ConfigError::new(Reason::KeyTooWeak, "is an empty HMAC secret")),
-            secret if looks_like_pem(secret) => Err(unsupported("is a PEM key used as an HMAC secret")),
-            secret => Ok(Self::secret(secret, |_| true)),
-        }
+        secret::check_short(secret)?;
+        Ok(Self::secret(secret, |_| true))
     }
 
     fn secret(secret: &[u8], wanted: impl Fn(usize) -> bool) -> SigningKey {
@@ -77,9 +69,11 @@ impl SigningKey {
         let tag = block.tag().to_owned();
         let der = Zeroizing::new(block.into_contents());
         match tag.as_str() {
-            "ENCRYPTED PRIVATE KEY" => Err(unsupported("is encrypted with a passphrase; store it without one")),
+            "ENCRYPTED PRIVATE KEY" => {
+                Err(ConfigError::unsupported_key("is encrypted with a passphrase; store it without one"))
+            }
             "RSA PRIVATE KEY" => RsaKeyPair::from_der(&der)
-                .map_err(|_| unsupported("is not an RSA private key that can sign"))
+                .map_err(|_| ConfigError::unsupported_key("is not an RSA private key that can sign"))
                 .and_then(Self::rsa)
                 .map(Some),
             "PRIVATE KEY" | "EC PRIVATE KEY" => Self::from_der(&der).map(Some),
@@ -99,7 +93,9 @@ impl SigningKey {
                 return Ok(Self::ecdsa(name, pair));
             }
         }
-        Err(unsupported("is a private key that is neither RSA, P-256, P-384, P-521, secp256k1 nor Ed25519"))
+        Err(ConfigError::unsupported_key(
+            "is a private key that is neither RSA, P-256, P-384, P-521, secp256k1 nor Ed25519",
+        ))
     }
 
     pub(super) fn rsa(pair: RsaKeyPair) -> Result<SigningKey, ConfigError> {
@@ -123,7 +119,7 @@ impl SigningKey {
         curve
             .and_then(|curve| EcdsaKeyPair::from_private_key_and_public_key(curve, private, point).ok())
             .map(|pair| Self::ecdsa(name, pair))
-            .ok_or_else(|| unsupported("is a private JWK whose members do not make a key"))
+            .ok_or_else(|| ConfigError::unsupported_key("is a private JWK whose members do not make a key"))
     }
 
     fn of(algorithms: Vec<Algorithm>, signer: Signer) -> SigningKey {
@@ -151,9 +147,9 @@ impl SigningKey {
     /// The key that verifies what this one signs.
     pub fn verifying_key(&self) -> Result<Option<Key>, ConfigError> {
         let mut key = match &self.signer {
-            Signer::Rsa(pair) => {
-                rsa_key_from_der(pair.public_key().as_der().map_err(|_| unsupported("has no public half"))?.as_ref())?
-            }
+            Signer::Rsa(pair) => rsa_key_from_der(
+                pair.public_key().as_der().map_err(|_| ConfigError::unsupported_key("has no public half"))?.as_ref(),
+            )?,
             Signer::Ecdsa(pair) => ec_key(self.algorithms[0], pair.public_key().as_ref())?,
             Signer::Ed25519(pair) => ed25519_key(pair.public_key().as_ref())?,
             Signer::Secret(_) => return Ok(None),
@@ -189,7 +185,7 @@ impl SigningKey {
 
 /// The first block that is no `EC PARAMETERS`, which openssl writes in front of a SEC 1 key.
 fn first_private_block(text: &[u8]) -> Result<pem::Pem, ConfigError> {
-    let blocks = pem::parse_many(text).map_err(|_| unsupported("is neither PEM nor a JWK"))?;
+    let blocks = pem::parse_many(text).map_err(|_| ConfigError::unsupported_key("is neither PEM nor a JWK"))?;
     let wanted = blocks.into_iter().find(|block| block.tag() != "EC PARAMETERS");
-    wanted.ok_or_else(|| unsupported("is neither PEM nor a JWK"))
+    wanted.ok_or_else(|| ConfigError::unsupported_key("is neither PEM nor a JWK"))
 }

@@ -236,8 +236,11 @@ local function user_by_kind(body, field, kind)
     elseif (kind == "form" or kind == "none") and find(body, "^[%w_%%+.&=%[]") then
         return user_of_form(body, field)
     end
-    -- A backend that reads multipart or XML may know better whom it names. What is not as its type says is refused.
-    local mismatch = kind == "json" or (kind == "form" and body ~= "") or find(body, "^%s*{")
+    -- A backend that reads multipart or XML may know better whom it names. What is not as its type says is refused. So
+    -- is what begins like JSON, behind a comment too, or like a query (URLSearchParams drops its `?`), and what Rack
+    -- takes for a form because no type is named.
+    local mismatch = kind == "json" or (kind == "form" and body ~= "") or find(body, "^%s*[{/]") or find(body, "^%?")
+        or kind == "none" and is_form_too(body, field)
     return nil, mismatch and 400 or nil
 end
 

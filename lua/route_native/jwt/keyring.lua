@@ -60,7 +60,8 @@ function _M.key(text)
     return made({ { form = KEY, text = text_of(text, "key()", 2) } }, 2)
 end
 
--- One HMAC secret of 32 bytes or more, every byte of it. PEM is refused: it is a public key about to become a password.
+-- One HMAC secret of 32 bytes or more, every byte of it. Key material is refused, in whatever wrapping: a public key is
+-- no password.
 function _M.secret(text)
     return made({ { form = SECRET, text = text_of(text, "secret()", 2) } }, 2)
 end

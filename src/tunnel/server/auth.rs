@@ -91,8 +91,10 @@ impl Authority {
     }
 }
 
-/// Signs a registration token with `secret`: valid from a minute ago, so that clocks may differ, for `ttl` seconds.
+/// Signs a registration token with `secret`: valid from a minute ago, so that clocks may differ, for `ttl` seconds. `None` when
+/// no server would take the secret.
 pub fn mint(secret: &[u8], id: &str, audience: Option<&str>, now: i64, ttl: u32) -> Option<String> {
+    Key::from_secret(secret).ok()?;
     let mut claims = serde_json::json!({"tid": id, "iat": now, "nbf": now - 60, "exp": now + i64::from(ttl)});
     if let Some(audience) = audience {
         claims["aud"] = audience.into();
