@@ -19,7 +19,7 @@ tool() {
 }
 
 shellcheck --severity=warning docker-entrypoint.sh conf/*.sh scripts/*.sh bench/*.sh bench/*/*.sh .ci/run
-shellcheck --severity=warning --shell=bash --exclude=SC2034 scripts/examples/*.sh
+shellcheck --severity=warning --shell=bash --exclude=SC2034 examples/*/start.sh
 "$tools/bin/hadolint" Dockerfile.jammy Dockerfile.alpine
 tool kubernetes-validate --quiet --strict deploy/kubernetes.yaml
 tool check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml > "$tools/log" \

@@ -7,5 +7,5 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh test
 cargo fmt --check
 cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo,tunnel}" --quiet -- -D warnings
-luacheck --quiet lua spec conf bench
+luacheck --quiet lua spec conf bench examples
 scripts/lint-deploy.sh

@@ -51,7 +51,7 @@ PHANTOM=(
     openssl=openssl
     /etc/ssl/certs/ca-certificates.crt=ca-certificates
 )
-PHANTOM_SERVERS=$(dirname "$0")/examples/phantom
+PHANTOM_SERVERS=$(dirname "$0")/../examples/phantom
 BENCH=(wrk=wrk)
 IMAGE=(buildah=buildah debootstrap=debootstrap)
 

@@ -254,7 +254,7 @@ describe("over TLS", function()
         local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=border.test "
             .. "-keyout %s/key.pem -out %s/cert.pem 2>&1"):format(directory, directory))
         assert(status == 0, output)
-        local site = process.read(gateway.ROOT .. "/conf/examples/border.conf"):gsub("include runtime/listen.conf;",
+        local site = process.read(gateway.ROOT .. "/examples/border/site.conf"):gsub("include runtime/listen.conf;",
             ("%%0 listen unix:%s/tls ssl http2; ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;")
             :format(directory, directory, directory))
         running = assert(border.start { site = site })

@@ -65,7 +65,7 @@ describe("the Dockerfiles", function()
             if line:find("build-library.sh", 1, true) and line:find("^RUN") then
                 built = i
             end
-            if line:find("^COPY lua") or line:find("^COPY conf") then
+            if line:find("^COPY lua") or line:find("^COPY conf") or line:find("^COPY examples") then
                 assert.truthy(built, line)
             end
         end

@@ -1,8 +1,8 @@
 # EXAMPLE=phantom: clients hold opaque tokens, the API receives JWTs. Starts an authorization server (oidc-provider) and an
 # API that shows what it received. docs/phantom-token.md walks through it.
 
-export SITE=conf/examples/phantom.conf
-SERVERS=scripts/examples/phantom
+export SITE=examples/phantom/site.conf
+SERVERS=examples/phantom
 
 # start_server NAME LOG [ARGUMENT…]: starts one of the servers; its port is in $port.
 start_server() {
@@ -24,7 +24,7 @@ signing_key() {
     realpath "$key"
 }
 
-# The settings, beside nginx.conf; conf/examples/phantom.conf reads them.
+# The settings, beside nginx.conf; site.conf reads them.
 write_settings() {
     local key=$1 authorization_server=$2 api=$3
     mkdir -p "$RUN_DIR/etc"

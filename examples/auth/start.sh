@@ -2,7 +2,7 @@
 #
 # The secret is in RUN_DIR/keys/jwt_secret: one a line, the first signs; it is made when it is not there.
 
-SITE=conf/examples/auth.conf
+SITE=examples/auth/site.conf
 
 free_port() {
     local port=$1

@@ -2,7 +2,7 @@
 #
 #   STORE (memory): memory, memcached or redis; the latter two at STORE_ADDR (127.0.0.1:11211, 127.0.0.1:6379)
 
-export SITE=conf/examples/border.conf
+export SITE=examples/border/site.conf
 STORE=${STORE:-memory}
 
 store_settings() {
@@ -21,7 +21,7 @@ store_settings() {
     fi
 }
 
-# The settings, beside nginx.conf; conf/examples/border.conf reads them.
+# The settings, beside nginx.conf; site.conf reads them.
 write_settings() {
     local store=$1 account=$2 auth=$3 b=$4 c=$5
     mkdir -p "$RUN_DIR/etc"
@@ -44,7 +44,7 @@ example_start() {
     store=$(store_settings)
     rm -f "$log"
     # Port 0: the system chooses, and the services say what it chose.
-    background "$log" python3 scripts/examples/border_services.py --account 0 --auth 0 --service b=0 --service c=0
+    background "$log" python3 examples/border/services.py --account 0 --auth 0 --service b=0 --service c=0
     wait_for $! 'the demo services' grep -qs '^ready' "$log"
     # shellcheck disable=SC2046
     write_settings "$store" $(sed -n 's/^ready //p' "$log")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The services around the border example: account, auth, and downstream services, each on a port of its own.
 
-    border_services.py --account PORT --auth PORT --service NAME=PORT … [--control PORT]
+    services.py --account PORT --auth PORT --service NAME=PORT … [--control PORT]
 
 account  GET /account/login is the login page; POST with username and password answers the tokens of a new login, as
          {"master_token": …, "service_tokens": {…}}, or 401 with the page again (JSON for clients that ask for it).
