@@ -3,8 +3,8 @@
 #
 #   lay-out.sh RUN_DIR
 #
-# RUN_DIR/etc holds links to conf/ and examples/ and, in runtime/, what runtime.sh writes from the environment. `make run`, the specs and
-# the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
+# RUN_DIR/etc holds links to conf/ and examples/ and, in runtime/, what runtime.sh writes from the environment. `make run`,
+# the specs and the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
 #
 # SITE=path/to/site.conf serves that file instead of conf/sites-enabled/: for the examples.
 # CONF=path/to/conf lays out another configuration than the checkout's.

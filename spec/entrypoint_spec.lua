@@ -173,10 +173,11 @@ describe("the entrypoint", function()
 
     it("serves a site that includes an example by the path that release 0.1 installed it under", function()
         local conf = tree .. "/own-conf"
-        local parts = { auth = "auth-config check-token authenticator jwt-secret", border = "", phantom = "" }
-        for name, needed in pairs(parts) do
+        local modules = { auth = "auth-config check-token authenticator jwt-secret", border = "", phantom = "" }
+        for name, needed in pairs(modules) do
             local place = tree .. share .. "/conf/examples/" .. name
             local site = process.read(place .. ".conf"):match("^include (%S+);\n$")
+            assert(site, name .. ".conf includes no site")
             assert.truthy(process.read(tree .. share .. "/conf/" .. site):find("\nserver {", 1, true), name)
             for file in needed:gmatch("%S+") do
                 assert.is_true(#process.read(place .. "/" .. file .. ".lua") > 0, file)
@@ -184,9 +185,9 @@ describe("the entrypoint", function()
         end
         assert.is_true(#process.read(tree .. share .. "/conf/examples/tunnel/viewers.lua") > 0)
 
-        process.run(("cp -r %s%s/conf %s && rm %s/sites-enabled/* && mkdir -p %s/run/keys"):format(tree, share, conf, conf,
-            tree))
-        process.write(tree .. "/run/keys/jwt_secret", ("s"):rep(32) .. "\n")
+        process.run(("cp -r %s%s/conf %s && rm %s/sites-enabled/* && mkdir -p %s/run/keys")
+            :format(tree, share, conf, conf, tree))
+        process.write(tree .. "/run/keys/jwt_secret", ("s"):rep(32))
         process.write(conf .. "/sites-enabled/own.conf", "include examples/auth.conf;\n")
         local self = start { ROUTE_CONF_DIR = conf }
         assert.equal(403, http.request(self.port, { path = "/check" }).status)
