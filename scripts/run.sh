@@ -81,7 +81,9 @@ trap 'stop; exit 130' INT
 scripts/setup.sh run
 # shellcheck source=scripts/nginx.sh
 . scripts/nginx.sh
-cargo build --release --features "$CARGO_FEATURES"
+# CARGO_TARGETS: what the tests build besides, so that one build serves both.
+# shellcheck disable=SC2086
+cargo build --release --features "$CARGO_FEATURES" ${CARGO_TARGETS:-}
 mkdir -p "$RUN_DIR/logs"
 example_start
 gateway
