@@ -3,7 +3,9 @@
 local ngx = ngx
 
 local JSON = "application/json"
+local UPGRADE_REQUIRED_STATUS = 426
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
+local UPGRADE_REQUIRED = '{"code":"upgrade_required","message":"This endpoint opens WebSockets only"}\n'
 local UNAVAILABLE = '{"code":"unavailable","message":"The service is not available, try again later"}\n'
 
 local _M = {}
@@ -37,6 +39,15 @@ function _M.bad_request()
         return _M.invalid_token()
     end
     return ngx.exit(ngx.HTTP_BAD_REQUEST)
+end
+
+-- For a WebSocket endpoint and a request that opens none. HTTP/2 has no such headers (RFC 9113 §8.2.2).
+function _M.upgrade_required()
+    if ngx.req.http_version() < 2 then
+        ngx.header["Upgrade"] = "websocket"
+        ngx.header["Connection"] = "Upgrade"
+    end
+    return finish(UPGRADE_REQUIRED_STATUS, UPGRADE_REQUIRED)
 end
 
 -- `retry_after` is in seconds.
