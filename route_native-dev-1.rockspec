@@ -58,6 +58,7 @@ build = {
             ["route_native.claim_headers"] = "lua/route_native/claim_headers.lua",
             ["route_native.claim_rules"] = "lua/route_native/claim_rules.lua",
             ["route_native.cold"] = "lua/route_native/cold.lua",
+            ["route_native.desktop_cookies"] = "lua/route_native/desktop_cookies.lua",
             ["route_native.direct"] = "lua/route_native/direct.lua",
             ["route_native.engine"] = "lua/route_native/engine.lua",
             ["route_native.fields"] = "lua/route_native/fields.lua",

@@ -41,6 +41,7 @@ function _M.start(handle, sentence)
     -- Loaded while the master may still read the files; workers may not. (What runs in the thread pool is loaded there;
     -- where it cannot be read, cold.lua does its work itself.)
     require "route_native.balancer"
+    require "route_native.desktop_cookies"
     if gateway and not targets then
         gateway, trouble = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end

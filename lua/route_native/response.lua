@@ -5,8 +5,10 @@ local request = require "route_native.request"
 local ngx = ngx
 
 local JSON = "application/json"
+local UPGRADE_REQUIRED_STATUS = 426
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}\n'
 local TOO_MANY_HEADERS = '{"code":"bad_request","message":"Too many headers"}\n'
+local UPGRADE_REQUIRED = '{"code":"upgrade_required","message":"This endpoint opens WebSockets only"}\n'
 local UNAVAILABLE = '{"code":"unavailable","message":"The service is not available, try again later"}\n'
 
 local _M = {}
@@ -45,6 +47,15 @@ end
 
 function _M.too_many_headers()
     return finish(ngx.HTTP_BAD_REQUEST, TOO_MANY_HEADERS)
+end
+
+-- For a WebSocket endpoint and a request that opens none. HTTP/2 has no such headers (RFC 9113 §8.2.2).
+function _M.upgrade_required()
+    if ngx.req.http_version() < 2 then
+        ngx.header["Upgrade"] = "websocket"
+        ngx.header["Connection"] = "Upgrade"
+    end
+    return finish(UPGRADE_REQUIRED_STATUS, UPGRADE_REQUIRED)
 end
 
 -- `retry_after` is in seconds.
