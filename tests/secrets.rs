@@ -442,6 +442,17 @@ proptest! {
 }
 
 #[test]
+fn an_encrypted_token_takes_no_public_material_of_its_size_for_its_secret() {
+    let coordinates = pair("P-256").point.expect("a point")[1..].to_vec();
+    let body = STANDARD.encode(pair("Ed25519").spki);
+    for text in [coordinates, format!("{body}\r\n\r\n").into_bytes(), b"-----BEGIN PUBLIC KEY-----\nMIIBI".to_vec()] {
+        let enc = if text.len() == 64 { "A256CBC-HS512" } else { "A256GCM" };
+        let sealed = jwe::encrypt(json!({ "alg": "dir", "enc": enc }).to_string().as_bytes(), b"{}", &text);
+        assert_eq!(sealed, Err(Reason::KeyUnsupported), "{}", text.len());
+    }
+}
+
+#[test]
 fn an_empty_jwk_set_is_known_to_everybody() {
     for text in [r#"{"keys":[]}"#, "{ \"keys\" : [ ] }\n", r#"{"keys":{}}"#] {
         assert!(refusal(text.as_bytes()).is_err(), "{text}");
