@@ -1,5 +1,5 @@
--- Public key material as an HMAC secret: an attacker signs HS256 with the very text, and no face may take it. Texts that
--- merely look odd are secrets on every face.
+-- Public key material as an HMAC secret: an attacker signs HS256 with the very text, and no face may take it. Texts
+-- that merely look odd are secrets on every face.
 
 local cjson = require "cjson"
 local http = require "support.http"
@@ -123,7 +123,9 @@ function guard_of(name)
     if not guards[name] then
         local file = ngx.config.prefix() .. "../keys/" .. name
         guards[name] = auth.prepare_check { secret_file = file }
-        logins[name] = auth.prepare_login { backend = "/backend", secret_file = file, issuer = "spec", rate_limit = false }
+        logins[name] = auth.prepare_login {
+            backend = "/backend", secret_file = file, issuer = "spec", rate_limit = false,
+        }
     end
 end
 ]]
