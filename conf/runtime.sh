@@ -1,12 +1,12 @@
 #!/bin/sh
-# Writes what differs between a container, a checkout and a test from the environment: DIR/{main,http,listen}.conf.
+# Writes what differs between a container, a checkout and a test from the environment: DIR/{main,http,listen,desktop}.conf.
 #
 #   runtime.sh DIR
 #
 # This is the one place where the environment becomes nginx configuration. Every value is checked here, so that none can
 # hold a directive of its own; a mistake is one sentence that names the variable, and exit status 1.
 
-set -eu
+set -euf
 
 out=${1:?usage: runtime.sh DIR}
 
@@ -26,6 +26,7 @@ check() {
 }
 
 HOST='[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]'
+PERMISSION='allow-[a-z]+(-[a-z]+)*'
 PATH_TEXT='[^][ "'\''\\;{}$#]+'
 
 host() { check "$1" "$2" "$HOST" 'a host name or address'; }
@@ -96,6 +97,22 @@ variable() {
     echo "map \"\" \$$1 { default \"$value\"; }"
 }
 
+links() { check "$1" "$2" 'same-site|same-origin|any' '"same-site", "same-origin" or "any"'; }
+required_or_optional() { check "$1" "$2" 'required|optional' '"required" or "optional"'; }
+on_or_off() { check "$1" "$2" 'on|off' '"on" or "off"'; }
+
+# What desktop_http.conf reads.
+desktop_variables() {
+    variable desktop_links same-site links ROUTE_DESKTOP_LINKS
+    variable desktop_upgrade required required_or_optional ROUTE_DESKTOP_UPGRADE
+    variable desktop_service_workers off on_or_off ROUTE_DESKTOP_SERVICE_WORKERS
+    permissions=${ROUTE_DESKTOP_SANDBOX:-allow-scripts allow-forms allow-popups allow-modals allow-downloads}
+    check ROUTE_DESKTOP_SANDBOX "$permissions" "off|$PERMISSION( $PERMISSION)*" \
+        '"off", or permissions such as "allow-scripts allow-forms"'
+    if [ "$permissions" = off ]; then policy=; else policy="sandbox $permissions"; fi
+    echo "map \"\" \$desktop_sandbox { default \"$policy\"; }"
+}
+
 node_name() { check "$1" "$2" '[A-Za-z0-9._:-]*' 'a node name'; }
 
 http_conf() {
@@ -147,6 +164,36 @@ http_conf() {
     variable sound_service_tcp_port 29788 port SOUND_SERVICE_TCP_PORT
     variable microphone_service_tcp_port 29789 port MICROPHONE_SERVICE_TCP_PORT
     variable gamepad_service_tcp_port 29790 port GAMEPAD_SERVICE_TCP_PORT
+
+    desktop_variables
+}
+
+# The response headers that desktop_isolation.conf drops, but for those that no setting brings back.
+dropped_headers() {
+    sed -n 's/^proxy_hide_header \(.*\);$/\1/p' "$(dirname "$0")/desktop_isolation.conf" \
+        | grep -Eivx 'Set-Cookie2?|X-Content-Type-Options|X-Frame-Options|Referrer-Policy'
+}
+
+# Exceptions from desktop_isolation.conf: proxy_pass_header is stronger than proxy_hide_header.
+desktop_conf() {
+    cookies=${ROUTE_DESKTOP_COOKIES:-}
+    if [ -z "$cookies" ]; then
+        echo 'proxy_set_header Cookie "";'
+    else
+        check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' 'names of cookies with commas between'
+        module='require("route_native.hooks")'
+        echo "set_by_lua_block \$desktop_cookies { return $module.cookies_for_desktop(\"$cookies\") }"
+        echo "header_filter_by_lua_block { $module.cookies_of_desktop(\"$cookies\") }"
+        echo 'proxy_set_header Cookie $desktop_cookies;'
+        echo 'proxy_pass_header Set-Cookie;'
+    fi
+    headers=${ROUTE_DESKTOP_HEADERS:-}
+    [ -n "$headers" ] || return 0
+    check ROUTE_DESKTOP_HEADERS "$headers" '[A-Za-z0-9-]+\*?(,[A-Za-z0-9-]+\*?)*' 'names of headers with commas between'
+    for name in $(echo "$headers" | tr , ' '); do
+        dropped_headers | grep -Eix -e "$(echo "$name" | sed 's/\*/.*/')" | sed 's/.*/proxy_pass_header &;/' | grep . \
+            || fail "ROUTE_DESKTOP_HEADERS names \"$name\", and no setting lets that pass: docs/desktops.md lists what can"
+    done
 }
 
 # readable VARIABLE VALUE: a file that the one who starts nginx may read.
@@ -199,4 +246,5 @@ mkdir -p "$out"
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
 listen_conf > "$out/listen.conf"
+desktop_conf > "$out/desktop.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"

@@ -35,7 +35,8 @@ describe("starting", function()
         assert.equal(200, gate:get("/healthz").status)
         for _, path in ipairs { "/filer/x", "/websockify", "/terminals/x/size" } do
             for _, text in ipairs { "x.y.z", "" } do
-                local response = gate:get(path, text)
+                local response = gate:request { path = path, headers = {
+                    { "Authorization", "Bearer " .. text }, { "Upgrade", "websocket" }, { "Connection", "Upgrade" } } }
                 assert.same({ 503, UNAVAILABLE, "5", "no-store" }, { response.status, response.body,
                     response.headers["retry-after"], response.headers["cache-control"] })
                 assert.is_nil(response.headers["www-authenticate"])

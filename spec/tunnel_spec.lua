@@ -104,6 +104,59 @@ describe("tunnels behind nginx", function()
         end
     end)
 
+    it("take no byte of a viewer's request for the body that another viewer's handshake announced", function()
+        local smuggled = ("DELETE /account/%d HTTP/1.1")
+        local function victim(path)
+            return running:get("/c1" .. path, { { "Accept", smuggled:format(200) }, { "Cookie", "of=b" } })
+        end
+        -- What is eaten of a request has to end where the other method begins: the service tells where that is.
+        local head = victim("/head").body
+        local offset = assert(head:find("DELETE", 1, true)) - 1
+        for _, method in ipairs { "GET", "POST" } do
+            local connection = http.connect(running.port)
+            http.send(connection, { method = method, path = "/tunnel/c1/early", headers = {
+                { "Connection", "Upgrade" }, { "Upgrade", "websocket" }, { "Sec-WebSocket-Version", "13" },
+                { "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==" }, { "Content-Length", offset },
+            } })
+            assert.equal(200, http.read_response(connection).status)
+            connection:send(("x"):rep(offset))
+            local answer = victim("/head")
+            assert.same({ 200, head }, { answer.status, answer.body }, method)
+            assert.is_nil(running:asked("DELETE", "/account/200"), method)
+            connection:close()
+        end
+    end)
+
+    it("end an answer of HTTP/1.0 as whole when it is, and cut it visibly when its client is killed", function()
+        local id = "old"
+        for _, killed in ipairs { false, true } do
+            running.clients[id] = tunnel.start_client(running.directory, running:url(), id, running.service_port)
+            local file = running.directory .. "/half-" .. tostring(killed)
+            local connection = http.connect(running.port)
+            http.send(connection, { path = ("/tunnel/%s/half%s"):format(id, file), headers = { { "Connection", "close" } } })
+            local got = ""
+            while not got:find("half", 1, true) do
+                got = got .. assert(connection:receive(1))
+            end
+            if killed then
+                process.stop(running.clients[id].pid, "KILL")
+            else
+                process.write(file, "")
+            end
+            local rest, _, partial = connection:receive("*a")
+            got = got .. (rest or partial)
+            assert.equal("HTTP/1.1 200 OK", got:match("^[^\r]*"))
+            assert.truthy(got:lower():find("\r\ntransfer-encoding: chunked\r\n", 1, true), got)
+            assert.equal(not killed, got:find("rest\r\n0\r\n\r\n", 1, true) ~= nil, got)
+            assert.equal(killed, got:sub(-7) ~= "\r\n0\r\n\r\n", got)
+            connection:close()
+            if not killed then
+                process.stop(running.clients[id].pid)
+            end
+            running.clients[id] = nil
+        end
+    end)
+
     it("refuse a registration whose token is no good, at nginx and at the server", function()
         local function register(port, path, id, bearer)
             return http.request(port, { path = path, headers = {

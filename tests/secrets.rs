@@ -1,11 +1,12 @@
-//! Public key material is never a shared secret, in whatever wrapping and on whatever face. Whatever is no such material
-//! stays a secret, however odd it looks.
+//! Public key material is never a shared secret, in whatever wrapping and on whatever face. Every other text stays a
+//! secret, however odd it looks.
 
 mod support;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::encoding::AsDer as _;
@@ -415,7 +416,9 @@ proptest! {
     /// Each case: a new key, one of its spellings, up to two wrappings around it, and every face.
     #[test]
     fn every_face_refuses_every_generated_public_key(
-        kind in 0..KINDS.len(), spelling in any::<Index>(), wrappings in proptest::collection::vec(any::<Index>(), 0..=2),
+        kind in 0..KINDS.len(),
+        spelling in any::<Index>(),
+        wrappings in proptest::collection::vec(any::<Index>(), 0..=2),
     ) {
         let all = spellings(&pair(KINDS[kind]));
         let (mut name, mut text) = spelling.get(&all).clone();
@@ -431,10 +434,22 @@ proptest! {
             let is_cut = name.contains(": point") && face.ends_with("behind another") && text.bytes().contains(&b'\n');
             let Some(answer) = ask(text.bytes()).filter(|_| !is_cut) else { continue };
             let error = answer.err();
-            prop_assert_eq!(error.as_ref().map(|error| error.reason), Some(Reason::KeyUnsupported), "{}: {}", face, name);
+            let reason = error.as_ref().map(|error| error.reason);
+            prop_assert_eq!(reason, Some(Reason::KeyUnsupported), "{}: {}", face, name);
             let sentence = error.map(|error| error.sentence);
             prop_assert_eq!(sentence.as_deref(), Some(SENTENCE), "{}: {}", face, name);
         }
+    }
+}
+
+#[test]
+fn an_encrypted_token_takes_no_public_material_of_its_size_for_its_secret() {
+    let coordinates = pair("P-256").point.expect("a point")[1..].to_vec();
+    let body = STANDARD.encode(pair("Ed25519").spki);
+    for text in [coordinates, format!("{body}\r\n\r\n").into_bytes(), b"-----BEGIN PUBLIC KEY-----\nMIIBI".to_vec()] {
+        let enc = if text.len() == 64 { "A256CBC-HS512" } else { "A256GCM" };
+        let sealed = jwe::encrypt(json!({ "alg": "dir", "enc": enc }).to_string().as_bytes(), b"{}", &text);
+        assert_eq!(sealed, Err(Reason::KeyUnsupported), "{}", text.len());
     }
 }
 
@@ -676,7 +691,8 @@ fn the_work_is_linear() {
         let inner = STANDARD.encode(STANDARD.encode("x".repeat(size / 16 * 9)));
         inner[..inner.len().min(size)].to_owned().into_bytes()
     };
-    let texts: [(&str, &dyn Fn(usize) -> Vec<u8>); 9] = [
+    type Text<'a> = (&'a str, &'a dyn Fn(usize) -> Vec<u8>);
+    let texts: [Text; 9] = [
         ("kty", &|size| b"kty".repeat(size / 3)),
         ("kty and blanks", &|size| [b"kty", &b" ".repeat(size - 3)[..]].concat()),
         ("\"keys\":[", &|size| b"\"keys\": [".repeat(size / 9)),
@@ -714,9 +730,13 @@ proptest! {
     /// Cut and changed anywhere, material may become a secret; it never breaks anything.
     #[test]
     fn broken_material_gets_an_answer(
-        spelling in any::<Index>(), from in any::<Index>(), to in any::<Index>(), at in any::<Index>(), byte in any::<u8>(),
+        spelling in any::<Index>(),
+        from in any::<Index>(),
+        to in any::<Index>(),
+        at in any::<Index>(),
+        byte in any::<u8>(),
     ) {
-        static PAIR: std::sync::LazyLock<Vec<(String, Spelling)>> = std::sync::LazyLock::new(|| spellings(&pair("P-256")));
+        static PAIR: LazyLock<Vec<(String, Spelling)>> = LazyLock::new(|| spellings(&pair("P-256")));
         let mut text = spelling.get(&PAIR).1.bytes().to_vec();
         let place = at.index(text.len());
         text[place] = byte;

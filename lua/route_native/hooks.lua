@@ -3,6 +3,7 @@
 -- @module route_native.hooks
 
 local balancer = require "route_native.desktop.balancer"
+local cookies = require "route_native.desktop.cookies"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
 local response = require "route_native.core.response"
@@ -24,6 +25,21 @@ return {
     --- Ends a request with 401, as one with a bad token (sites-enabled/routehttp.conf).
     -- @function invalid_token
     invalid_token = response.invalid_token,
+
+    --- Ends a request of a WebSocket endpoint that opens no WebSocket with 426 (sites-enabled/routehttp.conf).
+    -- @function upgrade_required
+    upgrade_required = response.upgrade_required,
+
+    --- Returns the Cookie header for a desktop. For `set_by_lua` (runtime/desktop.conf).
+    -- @function cookies_for_desktop
+    -- @tparam string names names of the cookies that pass, with commas between
+    -- @treturn string the header; "" if none is left
+    cookies_for_desktop = cookies.sent,
+
+    --- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua` (runtime/desktop.conf).
+    -- @function cookies_of_desktop
+    -- @tparam string names names of the cookies that pass, with commas between
+    cookies_of_desktop = cookies.received,
 
     --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
     -- @function connect

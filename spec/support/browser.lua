@@ -48,8 +48,11 @@ function _M.start()
     for _, argument in ipairs(ARGUMENTS) do
         arguments[#arguments + 1] = argument
     end
+    self.downloads = self.directory .. "/downloads"
     self.session = call(self, "POST", "/session", { capabilities = { alwaysMatch = {
-        browserName = "chrome", timeouts = { implicit = 30000 }, ["goog:chromeOptions"] = { args = arguments },
+        browserName = "chrome", timeouts = { implicit = 30000 }, ["goog:chromeOptions"] = {
+            args = arguments, prefs = { ["download.default_directory"] = self.downloads },
+        },
     } } }).sessionId
     return self
 end

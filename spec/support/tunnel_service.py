@@ -3,6 +3,9 @@
   /status/N    answers N, with the body "the service says N"
   /drip/FILE   a chunk now and then until FILE is there, then the end
   /wait/FILE   answers nothing until FILE is there; FILE.asked tells that it was asked
+  /half/FILE   as HTTP/1.0, whose answer ends with the connection: "half", and "rest" once FILE is there
+  /head        answers with the request's head as it came
+  /early       answers before it reads the body that the head announces
   /asked       how often each "METHOD PATH" was asked for, as JSON
 
 Listens on the port that is named; prints "ready" once it does.
@@ -33,13 +36,24 @@ class Handler(BaseHTTPRequestHandler):
             asked[f"{self.command} {self.path}"] += 1
         if self.path.startswith("/drip/"):
             self.drip(self.path[len("/drip"):])
+        elif self.path.startswith("/half/"):
+            self.half(self.path[len("/half"):])
+        elif self.path == "/head":
+            fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+            self.answer(200, self.raw_requestline.decode() + fields)
+        elif self.path == "/early":
+            self.answer(200)
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
         elif self.path.startswith("/wait/"):
             self.wait(self.path[len("/wait"):])
         else:
             self.answer(int(self.path.rsplit("/", 1)[1]))
 
+    do_DELETE = do_GET
+
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if self.path != "/early":
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.do_GET()
 
     def answer(self, status, text=None):
@@ -55,6 +69,13 @@ class Handler(BaseHTTPRequestHandler):
         while not os.path.exists(release):
             time.sleep(0.02)
         self.answer(200)
+
+    def half(self, release):
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nhalf")
+        while not os.path.exists(release):
+            time.sleep(0.02)
+        self.wfile.write(b"rest")
 
     def chunk(self, data):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))

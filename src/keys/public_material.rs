@@ -1,25 +1,26 @@
-//! Recognises key material that others may know: a shared secret is never such a text. Whoever signs HS256 with the text
-//! of a published key would otherwise be believed (CVE-2015-9235, CVE-2016-5431 and their many successors).
+//! Recognises key material that others may know: a shared secret is never such a text. Whoever signs HS256 with the
+//! text of a published key would otherwise be believed (CVE-2015-9235, CVE-2016-5431 and their many successors).
 //!
 //! What is recognised, anywhere in the text:
 //! - PEM of any kind, an RFC 4716 block, an RSA key in XML, what `openssl pkey -text` prints;
-//! - a JWK that is not `oct`, and with it every JWK Set, list or object that holds one; an empty JWK Set. The members are
-//!   found in the text itself, so that it does not matter which reader would accept the JSON around them;
+//! - a JWK that is not `oct`, and with it every JWK Set, list or object that holds one; an empty JWK Set. The members
+//!   are found in the text itself, so that it does not matter which reader would accept the JSON around them;
 //! - DER: SPKI, and with it certificates, requests and PKCS#7; PKCS#8, PKCS#1 and SEC 1;
 //! - the blob of an OpenSSH public key, as its line, its certificate and a PuTTY file have it;
-//! - the whole text or one of its words: an uncompressed point, with or without its first byte, of P-256, P-384, P-521 or
-//!   secp256k1.
+//! - the whole text or one of its words: an uncompressed point, with or without its first byte, of P-256, P-384, P-521
+//!   or secp256k1.
 //!
-//! Private keys and certificates are among it: a text is one of these by mistake.
+//! Private keys and certificates are included: such a text is a secret by mistake only.
 //!
-//! Each in these wrappings, up to [`MAX_DEPTH`] in one another: base64 or base64url, with whatever between its letters;
-//! hexadecimal likewise; UTF-16 and UTF-32; percent-encoding; the escapes of a string in JSON or another language.
+//! Each is recognised in these wrappings, up to [`MAX_DEPTH`] in one another: base64 or base64url, with whatever
+//! between its letters; hexadecimal likewise; UTF-16 and UTF-32; percent-encoding; the escapes of a string in JSON or
+//! another language.
 //!
-//! What cannot be told from a random secret stays one: an RSA modulus alone, the 32 bytes of an Ed25519 or X25519 key, a
-//! compressed point. So does an `oct` JWK as a text, which is secret itself, and a part of a key, such as the letters that
-//! they all begin with. Compressed or encrypted wrappings are not opened.
+//! What cannot be told from a random secret stays one: an RSA modulus alone, the 32 bytes of an Ed25519 or X25519 key,
+//! a compressed point. So does an `oct` JWK as a text, which is secret itself, and a part of a key, such as the letters
+//! that all keys begin with. Compressed or encrypted wrappings are not opened.
 //!
-//! The work is linear in the text's length, and so is the memory.
+//! Time and memory are linear in the text's length.
 
 use zeroize::Zeroizing;
 

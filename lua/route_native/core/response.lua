@@ -5,6 +5,7 @@ local request = require "route_native.core.request"
 local ngx = ngx
 
 local JSON = "application/json"
+local UPGRADE_REQUIRED_STATUS = 426
 
 -- Returns the JSON of a refusal: a code for programs, a sentence for people.
 local function json(code, message)
@@ -16,6 +17,7 @@ local _M = { json = json }
 -- What a request without an acceptable token is told.
 _M.UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
 _M.TOO_MANY_HEADERS = json("bad_request", "Too many headers")
+local UPGRADE_REQUIRED = json("upgrade_required", "This endpoint opens WebSockets only")
 local UNAVAILABLE = json("unavailable", "The service is not available, try again later")
 
 -- Ends the request with a body that nobody stores. `content_type` is JSON's by default.
@@ -60,6 +62,15 @@ end
 
 function _M.too_many_headers()
     return finish(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
+end
+
+-- Ends a request of a WebSocket endpoint that opens no WebSocket. HTTP/2 has no such headers (RFC 9113 §8.2.2).
+function _M.upgrade_required()
+    if ngx.req.http_version() < 2 then
+        ngx.header["Upgrade"] = "websocket"
+        ngx.header["Connection"] = "Upgrade"
+    end
+    return finish(UPGRADE_REQUIRED_STATUS, UPGRADE_REQUIRED)
 end
 
 -- `retry_after` is in seconds.

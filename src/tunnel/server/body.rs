@@ -1,16 +1,17 @@
 //! Bodies on their way through: passed on chunk by chunk, never collected.
 
 use super::{
+    headers,
     metrics::{Metrics, count},
-    upstream::{Connection, Pool},
+    upstream::{Connection, Exchange, Pool},
 };
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::{
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -20,24 +21,50 @@ use tokio::{sync::oneshot, time::Sleep};
 /// How long a body waits for `100 Continue` before it is sent unasked (RFC 9110 §10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
-/// When a request's body last moved, so that a slow upload is not taken for a slow answer.
+/// When a request's body last moved, so that a slow upload is not taken for a slow answer; and whether it has ended.
 #[derive(Clone)]
 pub(super) struct Progress {
     start: Instant,
-    millis: Arc<AtomicU64>,
+    moved: Arc<Moved>,
+}
+
+#[derive(Default)]
+struct Moved {
+    millis: AtomicU64,
+    ended: AtomicBool,
+    /// The connection that still sends the body, after its answer is over.
+    held: Mutex<Option<(Connection, Pool)>>,
+}
+
+impl Drop for Moved {
+    fn drop(&mut self) {
+        if let Some((connection, pool)) = self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            pool.end(connection);
+        }
+    }
 }
 
 impl Progress {
     pub fn new() -> Self {
-        Self { start: Instant::now(), millis: Arc::default() }
+        Self { start: Instant::now(), moved: Arc::default() }
     }
 
     fn touch(&self) {
-        self.millis.store(self.start.elapsed().as_millis() as u64, Relaxed);
+        self.moved.millis.store(self.start.elapsed().as_millis() as u64, Relaxed);
+    }
+
+    /// Whether the body was read to its end by the connection that sends it.
+    pub fn has_ended(&self) -> bool {
+        self.moved.ended.load(Relaxed)
+    }
+
+    /// Keeps a connection open until the body has been sent or has failed: a service that answers early may still read.
+    fn hold(&self, connection: Connection, pool: Pool) {
+        *self.moved.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((connection, pool));
     }
 
     pub fn last(&self) -> Instant {
-        self.start + Duration::from_millis(self.millis.load(Relaxed))
+        self.start + Duration::from_millis(self.moved.millis.load(Relaxed))
     }
 }
 
@@ -88,9 +115,23 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         ready!(self.poll_gate(cx));
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::strip_trailers(trailers);
+        }
+        let ended = match &frame {
+            None => true,
+            // Trailers end a body, and so do the bytes that complete its length: nothing is polled after either.
+            Some(Ok(frame)) => frame.is_trailers() || body.is_end_stream(),
+            Some(Err(_)) => false,
+        };
         if let Some(progress) = &self.progress {
             progress.touch();
+            if ended {
+                progress.moved.ended.store(true, Relaxed);
+            }
         }
         Poll::Ready(frame)
     }
@@ -108,13 +149,54 @@ impl Body for RequestBody {
 pub(super) enum ResponseBody {
     /// A short text of ours.
     Text(Option<Bytes>),
-    /// The target's body, and the connection that it comes on.
-    Upstream { body: Incoming, connection: Option<Connection>, pool: Pool, metrics: Arc<Metrics> },
+    /// The target's.
+    Upstream(Upstream),
+}
+
+/// The target's body, and the connection that it comes on.
+pub(super) struct Upstream {
+    pub body: Incoming,
+    pub connection: Option<Connection>,
+    pub pool: Pool,
+    pub metrics: Arc<Metrics>,
+    /// What was known once the answer's head was there.
+    pub exchange: Exchange,
+    /// Of the request's body, if it has one.
+    pub request: Option<Progress>,
+    /// Set as long as the end of the viewer's connection would pass for the end of this body.
+    pub open_end: Option<Arc<AtomicBool>>,
+}
+
+impl Upstream {
+    /// Gives the connection away, now that the body has come to its end.
+    fn end(&mut self) {
+        if let Some(open_end) = self.open_end.take() {
+            open_end.store(false, Relaxed);
+        }
+        let Some(connection) = self.connection.take() else { return };
+        match self.request.take().filter(|request| !request.has_ended()) {
+            Some(request) => request.hold(connection, self.pool.clone()),
+            None => {
+                let exchange = Exchange { request_ended: true, answer_ended: true, ..self.exchange };
+                self.pool.put(connection, &exchange);
+            }
+        }
+    }
 }
 
 impl ResponseBody {
     pub fn text(text: impl Into<Bytes>) -> Self {
         Self::Text(Some(text.into()))
+    }
+
+    /// Says where to note that this body's end is that of the connection, for a viewer who knows no chunks.
+    pub fn ends_with_connection(&mut self, flag: &Arc<AtomicBool>) {
+        if let Self::Upstream(upstream) = self
+            && upstream.body.size_hint().exact().is_none()
+        {
+            flag.store(true, Relaxed);
+            upstream.open_end = Some(flag.clone());
+        }
     }
 }
 
@@ -127,18 +209,16 @@ impl Body for ResponseBody {
             Self::Text(text) => {
                 Poll::Ready(text.take().filter(|text| !text.is_empty()).map(|text| Ok(Frame::data(text))))
             }
-            Self::Upstream { body, connection, pool, metrics } => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+            Self::Upstream(upstream) => {
+                let frame = ready!(Pin::new(&mut upstream.body).poll_frame(cx));
                 match &frame {
                     // A body that broke off ends the viewer's connection: it must never look complete.
                     Some(Err(_)) => {
-                        *connection = None;
-                        count(&metrics.viewer_truncated_total);
+                        upstream.connection = None;
+                        count(&upstream.metrics.viewer_truncated_total);
                     }
-                    None => connection.take().into_iter().for_each(|connection| pool.put(connection)),
-                    Some(Ok(_)) if body.is_end_stream() => {
-                        connection.take().into_iter().for_each(|connection| pool.put(connection));
-                    }
+                    None => upstream.end(),
+                    Some(Ok(frame)) if frame.is_trailers() || upstream.body.is_end_stream() => upstream.end(),
                     Some(Ok(_)) => {}
                 }
                 Poll::Ready(frame)
@@ -149,14 +229,14 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(text) => text.as_ref().is_none_or(Bytes::is_empty),
-            Self::Upstream { body, .. } => body.is_end_stream(),
+            Self::Upstream(upstream) => upstream.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Self::Upstream { body, .. } => body.size_hint(),
+            Self::Upstream(upstream) => upstream.body.size_hint(),
         }
     }
 }
@@ -164,10 +244,10 @@ impl Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         // Of a response without a body nothing is ever polled.
-        if let Self::Upstream { body, connection, pool, .. } = self
-            && body.is_end_stream()
+        if let Self::Upstream(upstream) = self
+            && upstream.body.is_end_stream()
         {
-            connection.take().into_iter().for_each(|connection| pool.put(connection));
+            upstream.end();
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What of a message's head crosses the tunnel (RFC 9110 §7.6).
 
 use hyper::{
-    HeaderMap,
+    HeaderMap, Method, Request, Version,
+    body::Body,
     header::{self, HeaderName, HeaderValue},
 };
 use std::net::IpAddr;
 
 /// Fields that mean something for one connection only, whether or not `Connection` names them.
-static HOP_BY_HOP: [HeaderName; 7] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -15,6 +16,7 @@ static HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
     header::PROXY_AUTHORIZATION,
     header::TE,
+    HeaderName::from_static("http2-settings"),
 ];
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -24,6 +26,54 @@ static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
+
+/// Whether a request is a WebSocket's handshake: a GET of HTTP/1.1 without a body (RFC 6455 §4.1).
+pub(super) fn is_handshake<B: Body>(request: &Request<B>) -> bool {
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && request.body().is_end_stream()
+        && wants_websocket(request.headers())
+        && request.headers().get_all(header::UPGRADE).iter().count() == 1
+        && request.headers()[header::UPGRADE].as_bytes().eq_ignore_ascii_case(b"websocket")
+}
+
+/// Whether a request or an answer authenticates its connection and not itself, as NTLM and Negotiate do (RFC 4559 §6).
+/// Such a connection must never carry another viewer's request.
+pub(super) fn claims_connection(headers: &HeaderMap) -> bool {
+    let fields = [header::AUTHORIZATION, header::WWW_AUTHENTICATE];
+    fields.iter().flat_map(|name| headers.get_all(name)).any(|value| {
+        let schemes = value.as_bytes().split(|byte| *byte == b',');
+        schemes
+            .filter_map(|scheme| scheme.trim_ascii().split(u8::is_ascii_whitespace).next())
+            .any(|scheme| scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate"))
+    })
+}
+
+/// Removes from a request's trailers what is decided by its head (RFC 9110 §6.5.1): a service that merges the two would
+/// take a viewer's word for where the request came from, or for who sent it.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+    let refused = |name: &HeaderName| {
+        let name = name.as_str();
+        let decided = [
+            "host",
+            "content-length",
+            "content-type",
+            "content-encoding",
+            "trailer",
+            "expect",
+            "forwarded",
+            "cookie",
+            "authorization",
+            "x-real-ip",
+        ];
+        decided.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-websocktunnel-")
+    };
+    let names: Vec<HeaderName> =
+        trailers.keys().filter(|name| HOP_BY_HOP.contains(name) || refused(name)).cloned().collect();
+    for name in names {
+        trailers.remove(name);
+    }
 }
 
 /// Whether the head asks to switch to WebSocket.
@@ -59,6 +109,45 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a body is encoded for its hop in a way that is not undone here: by anything but `chunked`, and that once.
+pub(super) fn has_foreign_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) => !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        _ => true,
+    }
+}
+
+/// Makes a request's head announce the body that follows it, whatever the viewer's head has said.
+pub(super) fn frame_request(headers: &mut HeaderMap, body: &impl Body) {
+    let had_length = headers.remove(header::CONTENT_LENGTH).is_some();
+    headers.remove(header::TRANSFER_ENCODING);
+    match body.size_hint().exact() {
+        // Who said that there is no body may have had to.
+        Some(0) if !had_length => {}
+        Some(length) => _ = headers.insert(header::CONTENT_LENGTH, length.into()),
+        // Said here, because hyper takes a GET without either field for one without a body.
+        None => _ = headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+    }
+}
+
+/// Leaves an answer's head the length that it announces, unless the body has another end: chunks win (RFC 9112 §6.3).
+/// The answer to a HEAD announces the length of a body that does not follow.
+pub(super) fn frame_answer(headers: &mut HeaderMap, body: &impl Body) {
+    let chunked = headers.remove(header::TRANSFER_ENCODING).is_some();
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return };
+    let valid = !first.is_empty() && first.as_bytes().iter().all(u8::is_ascii_digit) && lengths.all(|one| one == first);
+    let first = first.clone();
+    if chunked || !valid || body.size_hint().exact().is_none() {
+        headers.remove(header::CONTENT_LENGTH);
+    } else {
+        // One of several that are the same.
+        headers.insert(header::CONTENT_LENGTH, first);
+    }
+}
+
 /// Says where a request came from. What an untrusted peer says about that itself is replaced.
 pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, tls: bool, trust_peer: bool) {
     let mut chain = String::new();
@@ -86,6 +175,10 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, tls: bool, tr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+    use std::convert::Infallible;
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -116,6 +209,134 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["authorization", "content-length", "host", "te", "trailer"]);
         assert_eq!(headers["te"], "trailers");
+    }
+
+    #[test]
+    fn a_handshake_is_a_get_of_http_1_1_without_a_body() {
+        let request = |method: &str, version, body: &'static str| {
+            let request = Request::builder().method(method).version(version);
+            let request = request.header("connection", "upgrade").header("upgrade", "websocket");
+            request.body(Full::new(Bytes::from(body))).unwrap()
+        };
+        assert!(is_handshake(&request("GET", Version::HTTP_11, "")));
+        assert!(!is_handshake(&request("GET", Version::HTTP_11, "x")));
+        assert!(!is_handshake(&request("GET", Version::HTTP_10, "")));
+        for method in ["POST", "HEAD", "PUT", "OPTIONS", "get"] {
+            assert!(!is_handshake(&request(method, Version::HTTP_11, "")), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_upgrades_to_websocket_and_to_nothing_else() {
+        for (fields, expected) in [
+            (&["websocket"][..], true),
+            (&["WebSocket"], true),
+            (&["h2c, websocket"], false),
+            (&["websocket, h2c"], false),
+            (&["h2c", "websocket"], false),
+            (&["websocket", "websocket"], false),
+            (&["h2c"], false),
+        ] {
+            let mut request = Request::builder().header("connection", "upgrade");
+            for field in fields {
+                request = request.header("upgrade", *field);
+            }
+            assert_eq!(is_handshake(&request.body(Full::new(Bytes::new())).unwrap()), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn some_schemes_authenticate_the_connection() {
+        for (name, value, expected) in [
+            ("authorization", "NTLM TlRMTVNTUAAB", true),
+            ("authorization", "negotiate YII", true),
+            ("www-authenticate", "Basic realm=x, NTLM", true),
+            ("www-authenticate", "Negotiate", true),
+            ("authorization", "Bearer ntlm", false),
+            ("authorization", "Basic x", false),
+            ("www-authenticate", "Bearer error=\"ntlm\"", false),
+        ] {
+            assert_eq!(claims_connection(&map(&[(name, value)])), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_the_head_decides() {
+        let mut trailers = map(&[
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-anything", "1"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-websocktunnel-id", "c1"),
+            ("cookie", "a=b"),
+            ("authorization", "Bearer x"),
+            ("connection", "close"),
+            ("upgrade", "websocket"),
+            ("content-length", "3"),
+            ("host", "h"),
+            ("x-sum", "1"),
+        ]);
+        strip_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("x-sum", "1")]));
+    }
+
+    /// A body without a known length.
+    fn unknown() -> impl Body {
+        StreamBody::new(futures_util::stream::empty::<Result<Frame<Bytes>, Infallible>>())
+    }
+
+    #[test]
+    fn a_request_is_framed_by_its_own_body() {
+        const LENGTH: (&str, &str) = ("content-length", "40");
+        const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
+        for fields in [&[][..], &[LENGTH], &[CHUNKED], &[LENGTH, CHUNKED], &[LENGTH, ("content-length", "41")]] {
+            let mut headers = map(fields);
+            frame_request(&mut headers, &Full::new(Bytes::from("hello")));
+            assert_eq!(headers, map(&[("content-length", "5")]), "{fields:?}");
+            let mut headers = map(fields);
+            frame_request(&mut headers, &unknown());
+            assert_eq!(headers, map(&[CHUNKED]), "{fields:?}");
+        }
+        let mut headers = map(&[LENGTH]);
+        frame_request(&mut headers, &Full::new(Bytes::new()));
+        assert_eq!(headers, map(&[("content-length", "0")]));
+        let mut headers = map(&[]);
+        frame_request(&mut headers, &Full::new(Bytes::new()));
+        assert_eq!(headers, map(&[]));
+    }
+
+    #[test]
+    fn an_answer_keeps_a_length_that_its_body_has() {
+        const LENGTH: (&str, &str) = ("content-length", "5");
+        const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
+        let none = || Full::new(Bytes::new());
+        for (fields, kept) in [
+            (&[LENGTH][..], true),
+            (&[LENGTH, LENGTH], true),
+            (&[LENGTH, ("content-length", "6")], false),
+            (&[("content-length", "+5")], false),
+            (&[("content-length", "")], false),
+            (&[LENGTH, CHUNKED], false),
+            (&[CHUNKED], false),
+        ] {
+            let mut headers = map(fields);
+            // As for a HEAD: a length, and no body.
+            frame_answer(&mut headers, &none());
+            assert_eq!(headers, if kept { map(&[LENGTH]) } else { map(&[]) }, "{fields:?}");
+            let mut headers = map(fields);
+            frame_answer(&mut headers, &unknown());
+            assert_eq!(headers, map(&[]), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn only_chunks_are_undone() {
+        for fields in [&[][..], &[("transfer-encoding", "chunked")], &[("transfer-encoding", " Chunked ")]] {
+            assert!(!has_foreign_coding(&map(fields)), "{fields:?}");
+        }
+        for coding in ["gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "identity", ""] {
+            assert!(has_foreign_coding(&map(&[("transfer-encoding", coding)])), "{coding}");
+        }
+        assert!(has_foreign_coding(&map(&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")])));
     }
 
     #[test]

@@ -2,17 +2,22 @@
 
 use super::{Bound, MOVE_TIME, Peer, Server, StartError, answer, metrics::Metrics};
 use crate::tunnel::log::Level;
-use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, StatusCode, Version, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
-    io,
+    io::{self, IoSlice},
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{AbortHandle, JoinSet},
@@ -113,14 +118,16 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: Option<TlsAccep
             }
         };
         tune(&socket);
+        let open_end = Arc::<AtomicBool>::default();
+        let socket = Socket { tcp: socket, open_end: open_end.clone(), resets: false };
         let peer = Peer { address, tls: tls.is_some() };
         let (server, stopping) = (server.clone(), stopping.clone());
         match tls.clone() {
-            None => _ = tokio::spawn(serve(server, peer, socket, stopping)),
+            None => _ = tokio::spawn(serve(server, peer, socket, open_end, stopping)),
             Some(tls) => {
                 _ = tokio::spawn(async move {
                     if let Ok(Ok(socket)) = tokio::time::timeout(TLS_TIMEOUT, tls.accept(socket)).await {
-                        Box::pin(serve(server, peer, socket, stopping)).await;
+                        Box::pin(serve(server, peer, socket, open_end, stopping)).await;
                     }
                 })
             }
@@ -138,12 +145,81 @@ fn tune(socket: &TcpStream) {
     _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
 }
 
-async fn serve<S>(server: Arc<Server>, peer: Peer, socket: S, mut stopping: watch::Receiver<bool>)
-where
+/// A connection that is reset, and not closed, as long as its end would pass for the end of an answer: whoever cuts
+/// the answer off, be it the kernel that cleans up after this process.
+pub(super) struct Socket {
+    tcp: TcpStream,
+    /// The answer that is under way has no end but that of the connection.
+    open_end: Arc<AtomicBool>,
+    /// What the kernel was last told to do on close.
+    resets: bool,
+}
+
+impl Socket {
+    /// Tells the kernel what an end means by now. Comes before all that is written, and so before every clean end.
+    fn tell(&mut self) -> Pin<&mut TcpStream> {
+        let open_end = self.open_end.load(Relaxed);
+        if open_end != self.resets {
+            self.resets = open_end;
+            _ = socket2::SockRef::from(&self.tcp).set_linger(open_end.then_some(Duration::ZERO));
+        }
+        Pin::new(&mut self.tcp)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.tell().poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.tell().poll_write_vectored(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tell().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tell().poll_shutdown(cx)
+    }
+}
+
+async fn serve<S>(
+    server: Arc<Server>,
+    peer: Peer,
+    socket: S,
+    open_end: Arc<AtomicBool>,
+    mut stopping: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let header_timeout = server.config.header_timeout;
-    let service = service_fn(move |request: Request<Incoming>| server.clone().handle(peer, request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let knows_chunks = request.version() != Version::HTTP_10;
+        let (answered, open_end) = (server.clone().handle(peer, request), open_end.clone());
+        async move {
+            let mut response = answered.await?;
+            if !knows_chunks {
+                response.body_mut().ends_with_connection(&open_end);
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)

@@ -1,7 +1,8 @@
 //! Clients: the request that turns a connection into a tunnel.
 
 use super::{
-    Elsewhere, Peer, Server, answer, auth::bearer_token, body::ResponseBody, headers, metrics::count, registry::Tunnel,
+    Elsewhere, Peer, Server, answer, auth::bearer_token, body::ResponseBody, headers, listen::Socket, metrics::count,
+    registry::Tunnel,
 };
 use crate::{
     mux::{Config, Dialect, Role, Violation},
@@ -21,7 +22,6 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::sync::{Arc, atomic::Ordering::Relaxed};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -190,9 +190,9 @@ fn leave(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &End) {
 
 /// Takes the connection out of its HTTP wrapping, whose buffers would otherwise live as long as the tunnel.
 fn unwrap(upgraded: Upgraded) -> (Box<dyn Transport>, Bytes) {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    match upgraded.downcast::<TokioIo<Socket>>() {
         Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),
-        Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+        Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<Socket>>>() {
             Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Bytes::new()),
         },

@@ -2,11 +2,11 @@
 
 use super::{
     Elsewhere, Peer, Server, answer,
-    body::{Progress, RequestBody, ResponseBody},
+    body::{Progress, RequestBody, ResponseBody, Upstream},
     headers,
     metrics::count,
     registry::Tunnel,
-    upstream::{ConnectError, Connection},
+    upstream::{ConnectError, Connection, Exchange, lets_continue},
     websocket,
 };
 use crate::{
@@ -35,6 +35,8 @@ pub(super) enum Failure {
     Slow,
     #[error("the target switched protocols unasked")]
     UnaskedUpgrade,
+    #[error("the target encodes its answer for this hop, in a way that it was not told to be understood")]
+    ForeignCoding,
     #[error("the target answered {}, which a proxy would take for this server's word", wire::ELSEWHERE_STATUS)]
     ReservedStatus,
 }
@@ -77,7 +79,10 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
     let id = id.to_owned();
     let log = server.config.logger.clone();
     log.event(Level::Debug, "viewer request", &[("tunnel-id", &id), ("remote-addr", &peer.address)]);
-    let is_websocket = headers::wants_websocket(request.headers());
+    if headers::has_foreign_coding(request.headers()) {
+        return answer(StatusCode::NOT_IMPLEMENTED, "Only chunked bodies are understood\n");
+    }
+    let is_websocket = headers::is_handshake(&request);
     let (mut parts, body) = request.into_parts();
     rewrite(server, peer, &mut parts, &target, is_websocket);
     let outcome = if is_websocket {
@@ -103,12 +108,11 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
 
 /// Makes a viewer's head the one that the target gets.
 fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str, is_websocket: bool) {
-    let upgrade = is_websocket.then(|| parts.headers.get(header::UPGRADE).cloned()).flatten();
     headers::strip_hop_by_hop(&mut parts.headers);
     parts.headers.remove(wire::ELSEWHERE_HEADER);
-    if let Some(upgrade) = upgrade {
+    if is_websocket {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        parts.headers.insert(header::UPGRADE, upgrade);
+        parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     headers::set_forwarded(&mut parts.headers, peer.address.ip(), peer.tls, server.config.behind_proxy);
     let original = percent_decode(parts.uri.path());
@@ -139,14 +143,15 @@ fn percent_decode(text: &str) -> Vec<u8> {
 async fn forward(
     server: &Arc<Server>,
     tunnel: &Arc<Tunnel>,
-    parts: request::Parts,
+    mut parts: request::Parts,
     body: Incoming,
 ) -> Result<Response<ResponseBody>, Failure> {
+    headers::frame_request(&mut parts.headers, &body);
     let empty = body.is_end_stream();
     let repeatable = empty && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
     if repeatable && let Some(connection) = tunnel.pool.take() {
         let request = Request::from_parts(parts.clone(), RequestBody::empty());
-        match exchange(server, tunnel, connection, request, Progress::new()).await {
+        match exchange(server, tunnel, connection, request, &Progress::new()).await {
             // The target closed the connection as we used it: once more, on one that is certainly open.
             Err(Failure::Http(error)) if is_stale(&error) => {}
             outcome => return outcome,
@@ -155,7 +160,7 @@ async fn forward(
     let connection = tunnel.pool.connect(server.config.open_timeout).await?;
     let progress = Progress::new();
     let body = if empty { RequestBody::empty() } else { RequestBody::new(body, progress.clone()) };
-    exchange(server, tunnel, connection, with_expectation(parts, body), progress).await
+    exchange(server, tunnel, connection, with_expectation(parts, body), &progress).await
 }
 
 /// Whether a connection that was kept turned out to be closed before anything came back on it.
@@ -189,21 +194,45 @@ async fn exchange(
     tunnel: &Arc<Tunnel>,
     mut connection: Connection,
     request: Request<RequestBody>,
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<Response<ResponseBody>, Failure> {
     let timeout = server.config.response_timeout;
-    let response = within(timeout, &progress, connection.send_request(request)).await??;
+    let request_body = (!request.body().is_end_stream()).then(|| progress.clone());
+    let claimed = headers::claims_connection(request.headers());
+    let response = within(timeout, progress, connection.send_request(request)).await??;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::UnaskedUpgrade);
     }
+    pass_on(server, tunnel, connection, response, request_body, claimed)
+}
+
+/// Makes the target's answer the viewer's, in this server's own version and framing.
+pub(super) fn pass_on(
+    server: &Arc<Server>,
+    tunnel: &Arc<Tunnel>,
+    connection: Connection,
+    response: Response<Incoming>,
+    request: Option<Progress>,
+    claimed: bool,
+) -> Result<Response<ResponseBody>, Failure> {
+    if headers::has_foreign_coding(response.headers()) {
+        return Err(Failure::ForeignCoding);
+    }
+    let continues = lets_continue(&response);
+    let claimed = claimed || headers::claims_connection(response.headers());
     let (mut parts, body) = response.into_parts();
+    headers::frame_answer(&mut parts.headers, &body);
     headers::strip_hop_by_hop(&mut parts.headers);
-    let body = ResponseBody::Upstream {
+    parts.version = Version::HTTP_11;
+    let body = ResponseBody::Upstream(Upstream {
         body,
         connection: Some(connection),
         pool: tunnel.pool.clone(),
         metrics: server.metrics.clone(),
-    };
+        exchange: Exchange { claimed, request_ended: false, continues, answer_ended: false },
+        request,
+        open_end: None,
+    });
     Ok(Response::from_parts(parts, body))
 }
 

@@ -8,14 +8,14 @@ use super::{
     body::{Progress, RequestBody, ResponseBody},
     headers,
     registry::Tunnel,
-    viewer::{Failure, within},
+    viewer::{Failure, pass_on, within},
 };
 use crate::tunnel::{
     relay::{self, Ending},
     stream::MuxStream,
 };
 use hyper::{
-    Request, Response, StatusCode,
+    Request, Response, StatusCode, Version,
     body::Incoming,
     header,
     upgrade::{self, Upgraded},
@@ -30,21 +30,14 @@ pub(super) async fn serve(
     mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Failure> {
     let viewer = upgrade::on(&mut request);
-    let (parts, _) = request.into_parts();
+    let (mut parts, _) = request.into_parts();
+    headers::frame_request(&mut parts.headers, &RequestBody::empty());
     let mut connection = tunnel.pool.connect(server.config.open_timeout).await?;
     let handshake = connection.send_request(Request::from_parts(parts, RequestBody::empty()));
     let mut response = within(server.config.response_timeout, &Progress::new(), handshake).await??;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // A refusal is the target's to word.
-        let (mut parts, body) = response.into_parts();
-        headers::strip_hop_by_hop(&mut parts.headers);
-        let body = ResponseBody::Upstream {
-            body,
-            connection: Some(connection),
-            pool: tunnel.pool.clone(),
-            metrics: server.metrics.clone(),
-        };
-        return Ok(Response::from_parts(parts, body));
+        return pass_on(server, tunnel, connection, response, None, true);
     }
     if !headers::wants_websocket(response.headers()) {
         return Err(Failure::UnaskedUpgrade);
@@ -57,6 +50,8 @@ pub(super) async fn serve(
     });
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::TRANSFER_ENCODING);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.version = Version::HTTP_11;
     Ok(Response::from_parts(parts, ResponseBody::Text(None)))
 }
 

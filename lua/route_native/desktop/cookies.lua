@@ -1,0 +1,67 @@
+-- The cookies of desktops: those that ROUTE_DESKTOP_COOKIES names pass, in both directions, and no others do.
+-- conf/runtime.sh writes the two calls, and only where that is set.
+
+local find, gmatch, sub = string.find, string.gmatch, string.sub
+local concat = table.concat
+local ipairs, type = ipairs, type
+local ngx = ngx
+
+local _M = {}
+
+-- The lists that were asked about, as sets: there is one.
+local sets = {}
+
+local function set_of(list)
+    local set = sets[list]
+    if not set then
+        set = {}
+        for name in gmatch(list, "[^,]+") do
+            set[name] = true
+        end
+        sets[list] = set
+    end
+    return set
+end
+
+-- Returns the name in `name=value`; nil when there is none. Blanks may stand before it.
+local function name_in(cookie)
+    local equals = find(cookie, "=", 1, true)
+    local start = find(cookie, "[^ \t]")
+    return equals and sub(cookie, start, equals - 1)
+end
+
+-- Returns what may be sent to a desktop of the request's cookies.
+function _M.sent(list)
+    local header = ngx.var.http_cookie
+    if not header then
+        return ""
+    end
+    local set, kept, from = set_of(list), {}, 1
+    while from <= #header do
+        local to = (find(header, ";", from, true) or #header + 1) - 1
+        local cookie = sub(header, from, to)
+        if set[name_in(cookie)] then
+            kept[#kept + 1] = sub(cookie, find(cookie, "[^ \t]"), -1)
+        end
+        from = to + 2
+    end
+    return concat(kept, "; ")
+end
+
+-- Leaves only those cookies in the response that a desktop may set.
+function _M.received(list)
+    local headers = ngx.header["Set-Cookie"]
+    if not headers then
+        return
+    end
+    local set, kept = set_of(list), {}
+    for _, cookie in ipairs(type(headers) == "table" and headers or { headers }) do
+        local semicolon = find(cookie, ";", 1, true) or #cookie + 1
+        if set[name_in(sub(cookie, 1, semicolon - 1))] then
+            kept[#kept + 1] = cookie
+        end
+    end
+    ngx.header["Set-Cookie"] = #kept > 0 and kept or nil
+end
+
+return _M

@@ -1,0 +1,226 @@
+-- What the Upgrade header may do: open a WebSocket where one is served, and nothing else anywhere. The services here
+-- would switch to any protocol.
+
+local auth = require "support.auth"
+local border = require "support.border"
+local cjson = require "cjson"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local obedient = require "support.obedient"
+local phantom = require "support.phantom"
+local process = require "support.process"
+local tunnel = require "support.tunnel"
+local websocket = require "support.websocket"
+
+local HTTP2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\nAuth-Token: forged\r\n\r\n"
+
+-- Upgrades that are none of ours: what is asked for, and how.
+local ATTEMPTS = {
+    ["h2c"] = { { "h2c" } },
+    ["TLS/1.2"] = { { "TLS/1.2" } },
+    ["foo"] = { { "foo" } },
+    ["0"] = { { "0" } },
+    ["nothing at all"] = { {} },
+    ["a list that names websocket"] = { { "h2c, websocket" } },
+    ["a list that begins with websocket"] = { { "websocket, h2c" } },
+    ["two headers, h2c first"] = { { "h2c", "websocket" } },
+    ["a version of websocket"] = { { "websocket/13" } },
+    ["websocket with blanks within"] = { { "web socket" } },
+    ["websocket in a POST"] = { { "websocket" }, method = "POST", body = "x=1" },
+    ["websocket in a GET with a body"] = { { "websocket" }, body = "x=1" },
+    ["websocket in HTTP/1.0"] = { { "websocket" }, version = "1.0" },
+}
+
+local WEBSOCKET = { { "websocket" } }
+
+describe("an Upgrade header", function()
+    local service, running = nil, {}
+    local places = {}
+
+    local function place(name, port, path, headers, is_websocket)
+        places[name] = { port = port, path = path, headers = headers, is_websocket = is_websocket }
+    end
+
+    -- conf/examples/phantom.conf, before the authorization server of the specs.
+    local function start_phantom()
+        local directory = process.temporary_directory()
+        local output, status = process.run("openssl genrsa -out " .. directory .. "/key 2048")
+        assert(status == 0, output)
+        local server = phantom.serve(("node %s/spec/support/introspection_server.mjs --key %s/key")
+            :format(gateway.ROOT, directory), directory .. "/server.log")
+        running[#running + 1] = { stop = function()
+            process.stop(server.pid)
+            process.run("rm -rf " .. process.quoted(directory))
+        end }
+        local gate = assert(gateway.start {
+            demo = false, env = { SITE = gateway.ROOT .. "/conf/examples/phantom.conf" },
+            prepare = function(self)
+                local etc = self.directory .. "/etc"
+                process.run("mkdir -p " .. etc)
+                process.write(etc .. "/phantom.lua", ([[
+                    local config = { introspection_endpoint = "http://127.0.0.1:%d/introspect", client_id = "x",
+                        client_secret = "y" }
+                    return { api = config, api_write = config }]]):format(server.port))
+                process.write(etc .. "/phantom_upstreams.conf", ("upstream api { server 127.0.0.1:%d; }")
+                    :format(service.port))
+            end,
+        })
+        running[#running + 1] = gate
+        return gate
+    end
+
+    setup(function()
+        service = obedient.start()
+
+        local desktop = assert(service:gateway {})
+        running[#running + 1] = desktop
+        local token = { { "Authorization", desktop:mint("127.0.0.1") } }
+        for _, path in ipairs { "/spawner/x", "/terminals/1/size", "/filer/x", "/printerfiler/x", "/snapshot/x" } do
+            place("gateway " .. path, desktop.port, path, token)
+        end
+        for _, path in ipairs { "/API/manager/image", "/API/composer/launchdesktop", "/API/x", "/console", "/speedtest",
+            "/" } do
+            place("gateway " .. path, desktop.port, path, {})
+        end
+
+        local edge = assert(border.start { settings = { services = {
+            b = { path = "/b", url = "http://127.0.0.1:" .. service.port },
+        } } })
+        running[#running + 1] = edge
+        local client = edge:logged_in()
+        place("border", edge.port, "/b/x", { { "Cookie", "border_session=" .. client:session() } }, true)
+        local beside = assert(border.start { beside = edge,
+            settings = { account_url = "http://127.0.0.1:" .. service.port } })
+        table.insert(running, 1, beside)
+        place("border account", beside.port, "/account/x", {}, true)
+
+        local tunnels = assert(tunnel.start { ids = { "c1" }, port = service.port })
+        running[#running + 1] = tunnels
+        place("tunnel", tunnels.port, "/tunnel/c1/x", {}, true)
+        places.tunnel.service_path = "/x"
+
+        place("phantom", start_phantom().port, "/api", {
+            { "Authorization", "Bearer " .. phantom.token { kind = "jwt", claims = { sub = "x" } } } })
+
+        local checked = assert(auth.start(auth.directory(), function(environment)
+            environment.ROUTE_AUTH_UPSTREAM = "127.0.0.1:" .. service.port
+            return gateway.ROOT .. "/conf/examples/auth.conf"
+        end))
+        running[#running + 1] = checked
+        local now = os.time()
+        place("auth", checked.port, "/secure", { { "Authorization", "Bearer " .. auth.token(checked.directory, {
+            iss = "auth-example", sub = "ada", scope = "secure", iat = now, exp = now + 300 }) } })
+    end)
+    teardown(function()
+        for _, one in ipairs(running) do
+            one:stop()
+        end
+        service:stop()
+    end)
+
+    -- Sends an attempt; returns the connection, still open.
+    local function attempt(where, how, query)
+        local connection = http.connect(where.port)
+        local lines = {
+            ("%s %s%s HTTP/%s"):format(how.method or "GET", where.path, query, how.version or "1.1"),
+            "Host: gateway.test", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__",
+            "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        for _, value in ipairs(how[1]) do
+            lines[#lines + 1] = "Upgrade: " .. value
+        end
+        for _, header in ipairs(where.headers) do
+            lines[#lines + 1] = header[1] .. ": " .. header[2]
+        end
+        if how.body then
+            lines[#lines + 1] = "Content-Length: " .. #how.body
+        end
+        connection:send(table.concat(lines, "\r\n") .. "\r\n\r\n" .. (how.body or ""))
+        return connection
+    end
+
+    local function header(request, wanted)
+        local values = {}
+        for _, pair in ipairs(request.headers) do
+            if pair[1]:lower() == wanted then
+                values[#values + 1] = pair[2]
+            end
+        end
+        return table.concat(values, ", ")
+    end
+
+    -- The request passes as the plain one that it also is, also where the service would rather switch to HTTP/2.
+    -- Returns what is wrong.
+    local function passes_as_plain(where, how)
+        local connection = attempt(where, how, "?switch=h2c")
+        local response = http.read_response(connection, how.method)
+        connection:close()
+        if not response or response.status ~= 200 then
+            return "answered " .. (response and response.status or "nothing")
+        end
+        local seen = cjson.decode(response.body)
+        if seen.body_bytes ~= #(how.body or "") then
+            return "lost its body"
+        end
+        for _, name in ipairs { "upgrade", "http2-settings" } do
+            if header(seen, name) ~= "" then
+                return ("passed %s: %s"):format(name, header(seen, name))
+            end
+        end
+        return header(seen, "connection"):lower():find("upgrade", 1, true) and "passed Connection: upgrade" or nil
+    end
+
+    -- Nothing follows a 101 that was not asked for: what the client sends then never reaches the service. Returns
+    -- what is wrong.
+    local count = 0
+    local function opens_no_tunnel(where, how)
+        count = count + 1
+        local query = "?switch=any&n=" .. count
+        local at_service = (where.service_path or where.path) .. query
+        local connection = attempt(where, how, query)
+        service:wait_for_switch(at_service)
+        connection:send(HTTP2)
+        connection:close()
+        return service:switched(at_service) ~= "" and "carried what came after the 101" or nil
+    end
+
+    -- Checks every place, so that a failure names all that fail.
+    local function everywhere(check, how, wanted)
+        local wrong = {}
+        for name, where in pairs(places) do
+            if wanted == nil or wanted(where) then
+                wrong[name] = check(where, how)
+            end
+        end
+        assert.same({}, wrong)
+    end
+
+    for kind, how in pairs(ATTEMPTS) do
+        it("passes on nothing of " .. kind, function() everywhere(passes_as_plain, how) end)
+        it("opens no tunnel for " .. kind, function() everywhere(opens_no_tunnel, how) end)
+    end
+
+    it("opens no WebSocket where none is served", function()
+        local function plain(where) return not where.is_websocket end
+        everywhere(passes_as_plain, WEBSOCKET, plain)
+        everywhere(opens_no_tunnel, WEBSOCKET, plain)
+    end)
+
+    it("opens a WebSocket where one is served, written in any case", function()
+        for name, where in pairs(places) do
+            if where.is_websocket then
+                local socket = assert(websocket.open(where.port, { path = where.path, headers = where.headers }), name)
+                local seen = cjson.decode((socket:receive()))
+                assert.equal("websocket", header(seen, "upgrade"):lower(), name)
+                socket:send("hello")
+                assert.equal("hello", (socket:receive()), name)
+                socket:close()
+                local connection = attempt(where, { { "WebSocket" } }, "?mixed-case")
+                assert.equal(101, http.read_response(connection).status, name)
+                connection:close()
+                local asked = service:requests((where.service_path or where.path) .. "?mixed-case")
+                assert.same({ 1, "" }, { #asked, header(asked[1], "http2-settings") }, name)
+            end
+        end
+    end)
+end)

@@ -1,0 +1,382 @@
+//! Where messages begin and end: on connections that viewers share, and where one breaks off.
+#![cfg(feature = "tunnel")]
+
+mod tunnel_support;
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tunnel_support::{
+    TestClient, TestServer, in_time, mint, process, until,
+    viewer::{self, Viewer},
+};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_wst-client");
+const SERVER: &str = env!("CARGO_BIN_EXE_websocktunnel");
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A request as a service read it.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// Which connection it came on.
+    connection: usize,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Seen {
+    fn line(&self) -> &str {
+        self.head.lines().next().unwrap()
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.head.lines().any(|line| line.to_ascii_lowercase().starts_with(field))
+    }
+}
+
+/// A service that answers once it has a head, then reads the body that the head announces, and keeps the connection:
+/// what comes next is a request to it, whoever meant it as what.
+struct Service {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// Reads up to and including `end`; none when the connection ends before.
+async fn read_through(socket: &mut TcpStream, buffer: &mut Vec<u8>, end: &[u8]) -> Option<Vec<u8>> {
+    loop {
+        if let Some(at) = buffer.windows(end.len()).position(|window| window == end) {
+            return Some(buffer.drain(..at + end.len()).collect());
+        }
+        if !matches!(socket.read_buf(buffer).await, Ok(1..)) {
+            return None;
+        }
+    }
+}
+
+async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
+    let head = head.to_ascii_lowercase();
+    if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+        return read_through(socket, buffer, b"0\r\n\r\n").await;
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+    while buffer.len() < length {
+        if !matches!(socket.read_buf(buffer).await, Ok(1..)) {
+            return None;
+        }
+    }
+    Some(buffer.drain(..length).collect())
+}
+
+impl Service {
+    /// Answers each head with what `answer` makes of it.
+    async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let (seen, answer) = (service.seen.clone(), Arc::new(answer));
+        tokio::spawn(async move {
+            for connection in 0.. {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let (seen, answer) = (seen.clone(), answer.clone());
+                tokio::spawn(async move {
+                    let mut buffer = Vec::new();
+                    while let Some(head) = read_through(&mut socket, &mut buffer, b"\r\n\r\n").await {
+                        let head = String::from_utf8(head).unwrap();
+                        socket.write_all(answer(&head).as_bytes()).await.unwrap();
+                        let Some(body) = read_body(&mut socket, &mut buffer, &head).await else { return };
+                        seen.lock().unwrap().push(Seen { connection, head, body });
+                    }
+                });
+            }
+        });
+        service
+    }
+
+    /// Waits for `count` requests and takes them.
+    async fn take(&self, count: usize) -> Vec<Seen> {
+        until("the service has read the requests", async || {
+            let mut seen = self.seen.lock().unwrap();
+            (seen.len() >= count).then(|| std::mem::take(&mut *seen))
+        })
+        .await
+    }
+}
+
+async fn tunnel(service: &Service) -> (TestServer, TestClient) {
+    let server = TestServer::start().await;
+    let client = TestClient::start(server.address, "c1", service.address).await;
+    (server, client)
+}
+
+const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+/// Its first 40 bytes end where the method of another request begins, once the tunnel's ID is taken away.
+const VICTIM: &str = "GET /c1/abcde HTTP/1.1\r\nHost: vvv\r\nAccept: DELETE /account HTTP/1.1\r\nCookie: of=b\r\n\r\n";
+
+#[tokio::test]
+async fn a_body_that_an_upgrade_announces_is_never_taken_from_the_next_viewer() {
+    let service = Service::start(|_| OK.to_owned()).await;
+    let (server, _client) = tunnel(&service).await;
+    let body = "0123456789012345678901234567890123456789";
+    let chunked = format!("28\r\n{body}\r\n0\r\n\r\n");
+    for (what, request, sent) in [
+        ("GET", format!("GET /c1/a HTTP/1.1\r\nHost: v\r\n{HANDSHAKE}Content-Length: 40\r\n\r\n{body}"), body),
+        ("POST", format!("POST /c1/a HTTP/1.1\r\nHost: v\r\n{HANDSHAKE}Content-Length: 40\r\n\r\n{body}"), body),
+        ("PUT", format!("PUT /c1/a HTTP/1.1\r\nHost: v\r\n{HANDSHAKE}Content-Length: 0\r\n\r\n"), ""),
+        (
+            "GET",
+            format!("GET /c1/a HTTP/1.1\r\nHost: v\r\n{HANDSHAKE}Transfer-Encoding: chunked\r\n\r\n{chunked}"),
+            &chunked,
+        ),
+        (
+            "GET",
+            format!(
+                "GET /c1/a HTTP/1.1\r\nHost: v\r\n{HANDSHAKE}Content-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 {chunked}"
+            ),
+            &chunked,
+        ),
+        (
+            "GET",
+            format!(
+                "GET /c1/a HTTP/1.1\r\nHost: v\r\n{HANDSHAKE}Connection: content-length, transfer-encoding\r\n\
+                 Content-Length: 40\r\n\r\n{body}"
+            ),
+            body,
+        ),
+        ("GET", format!("GET /c1/a HTTP/1.0\r\nHost: v\r\n{HANDSHAKE}\r\n"), ""),
+    ] {
+        let mut first = Viewer::connect(server.address).await;
+        first.send(&request).await;
+        assert_eq!(first.answer().await.body, b"ok", "{request}");
+        assert_eq!(viewer::exchange(server.address, VICTIM).await.body, b"ok", "{request}");
+        let seen = service.take(2).await;
+        assert_eq!(seen.len(), 2, "{request}: {seen:?}");
+        assert_eq!(seen[0].line(), format!("{what} /a HTTP/1.1"), "{request}");
+        assert_eq!(String::from_utf8_lossy(&seen[0].body), sent, "{request}");
+        assert!(!seen[0].has("upgrade:") && !seen[0].has("connection:"), "{request}: {seen:?}");
+        assert_eq!(seen[1].line(), "GET /abcde HTTP/1.1", "{request}");
+        assert!(seen[1].has("accept: delete /account http/1.1") && seen[1].has("cookie: of=b"), "{request}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_ends_its_connection() {
+    let service = Service::start(|_| OK.to_owned()).await;
+    let (server, _client) = tunnel(&service).await;
+    for end in ["\r\n", "Content-Length: 0\r\n\r\n"] {
+        let handshake = format!("GET /c1/ws HTTP/1.1\r\nHost: v\r\n{HANDSHAKE}{end}");
+        assert_eq!(viewer::exchange(server.address, &handshake).await.body, b"ok");
+        assert_eq!(viewer::exchange(server.address, VICTIM).await.body, b"ok");
+        let seen = service.take(2).await;
+        assert!(seen[0].has("upgrade: websocket") && !seen[1].has("upgrade:"), "{seen:?}");
+        assert_ne!(seen[0].connection, seen[1].connection);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_only_after_a_whole_request_and_a_whole_answer_of_http_1_1() {
+    for (what, answer, kept) in [
+        ("whole", OK, true),
+        ("chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true),
+        ("with trailers", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n", true),
+        ("close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", false),
+        (
+            "close in another line",
+            "HTTP/1.1 200 OK\r\nConnection: x\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nok",
+            false,
+        ),
+        ("HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", false),
+        ("HTTP/1.0 that keeps", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", false),
+        (
+            "a length and chunks",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            false,
+        ),
+        (
+            "a second answer",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+            false,
+        ),
+        ("bytes after it", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\r\n", false),
+    ] {
+        let service = Service::start(|_| answer.to_owned()).await;
+        let (server, _client) = tunnel(&service).await;
+        for _ in 0..2 {
+            let got = viewer::get(server.address, "/c1/x").await;
+            assert_eq!((got.body.as_slice(), got.complete), (b"ok".as_slice(), true), "{what}");
+        }
+        let seen = service.take(2).await;
+        assert_eq!(seen[0].connection == seen[1].connection, kept, "{what}: {seen:?}");
+        assert!(seen.iter().all(|seen| seen.line() == "GET /x HTTP/1.1"), "{what}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_request_has_ended_keeps_no_connection() {
+    let service = Service::start(|_| OK.to_owned()).await;
+    let (server, _client) = tunnel(&service).await;
+    let mut first = Viewer::connect(server.address).await;
+    first.send("POST /c1/upload HTTP/1.1\r\nHost: v\r\nContent-Length: 40\r\n\r\n0123456789").await;
+    assert_eq!(first.answer().await.body, b"ok");
+    assert_eq!(viewer::exchange(server.address, VICTIM).await.body, b"ok");
+    let seen = service.take(1).await;
+    assert_eq!((seen.len(), seen[0].line()), (1, "GET /abcde HTTP/1.1"));
+    // The rest arrives where the beginning went.
+    first.send("012345678901234567890123456789").await;
+    assert_eq!(service.take(1).await[0].body.len(), 40);
+}
+
+#[tokio::test]
+async fn a_chunked_body_crosses_whatever_the_method() {
+    let service = Service::start(|_| OK.to_owned()).await;
+    let (server, _client) = tunnel(&service).await;
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE", "POST"] {
+        for length in ["", "Content-Length: 3\r\n"] {
+            let mut viewer = Viewer::connect(server.address).await;
+            let head = format!("{method} /c1/x HTTP/1.1\r\nHost: v\r\nConnection: content-length, x\r\n{length}");
+            viewer.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
+            assert_eq!(viewer.head().await.status, 200);
+            let seen = service.take(1).await;
+            assert_eq!(String::from_utf8_lossy(&seen[0].body), "5\r\nhello\r\n0\r\n\r\n", "{method} {length}");
+            assert!(!seen[0].has("content-length:"), "{seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_a_length_and_chunks_is_as_long_as_its_chunks() {
+    let service = Service::start(|_| {
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned()
+    })
+    .await;
+    let (server, _client) = tunnel(&service).await;
+    for version in ["1.1", "1.0"] {
+        let answer = viewer::exchange(server.address, &format!("GET /c1/x HTTP/{version}\r\nHost: v\r\n\r\n")).await;
+        assert_eq!((answer.body.as_slice(), answer.complete), (b"hello".as_slice(), true), "{version}");
+        assert_eq!(answer.header("content-length"), None);
+    }
+    let mut viewer = Viewer::connect(server.address).await;
+    viewer.send("HEAD /c1/x HTTP/1.1\r\nHost: v\r\n\r\n").await;
+    assert_eq!(viewer.head().await.header("content-length"), None);
+}
+
+#[tokio::test]
+async fn a_coding_that_only_one_hop_understands_is_refused() {
+    let service = Service::start(|_| {
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned()
+    })
+    .await;
+    let (server, _client) = tunnel(&service).await;
+    assert_eq!(viewer::get(server.address, "/c1/x").await.status, 502);
+    service.take(1).await;
+    for coding in ["gzip, chunked", "chunked, chunked", "identity, chunked"] {
+        let request =
+            format!("POST /c1/x HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(viewer::exchange(server.address, &request).await.status, 501, "{coding}");
+    }
+    assert_eq!(service.seen.lock().unwrap().len(), 0);
+}
+
+/// How an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// As the service meant it.
+    Whole,
+    /// The service resets its connection.
+    Reset,
+    /// The tunnel's client is killed.
+    Client,
+    /// The tunnel's server is killed.
+    Server,
+}
+
+/// Starts a service that begins its answer and ends it on demand, as it was meant or with a reset. Requests for
+/// `/bytes` are answered at once.
+async fn service_in_two_parts(begin: &'static str, rest: &'static str) -> (SocketAddr, mpsc::Sender<End>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (ending, mut ended) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let head = read_through(&mut socket, &mut Vec::new(), b"\r\n\r\n").await.unwrap();
+            if head.starts_with(b"GET /bytes") {
+                socket.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx").await.unwrap();
+                continue;
+            }
+            socket.write_all(begin.as_bytes()).await.unwrap();
+            match ended.recv().await {
+                Some(End::Whole) => socket.write_all(rest.as_bytes()).await.unwrap(),
+                Some(End::Reset) => socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap(),
+                _ => return,
+            }
+        }
+    });
+    (address, ending)
+}
+
+/// Whether what a viewer read is a whole answer, by the rules of HTTP.
+fn looks_whole(read: &[u8], ended: std::io::Result<usize>) -> bool {
+    let read = String::from_utf8_lossy(read);
+    let (head, body) = read.split_once("\r\n\r\n").unwrap();
+    let head = head.to_ascii_lowercase();
+    if head.contains("\r\ntransfer-encoding: chunked") {
+        return body.ends_with("\r\n0\r\n\r\n");
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.map_or(ended.is_ok(), |length| body.len().to_string() == length)
+}
+
+#[tokio::test]
+async fn an_answer_looks_whole_when_it_is_and_only_then() {
+    const SERVICES: [(&str, &str, &str); 4] = [
+        ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nhalf", "rest"),
+        ("HTTP/1.1 that closes", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf", "rest"),
+        (
+            "HTTP/1.1 chunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            "4\r\nrest\r\n0\r\n\r\n",
+        ),
+        ("HTTP/1.1 with a length", "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf", "rest"),
+    ];
+    let mut wrong = Vec::new();
+    for (name, begin, rest) in SERVICES {
+        for version in ["1.0", "1.1"] {
+            for end in [End::Whole, End::Reset, End::Client, End::Server] {
+                let (target, ending) = service_in_two_parts(begin, rest).await;
+                let (mut server, address) = process::server(Path::new(SERVER)).await;
+                let mut client = process::client(Path::new(CLIENT), address, "c1", target, &mint("c1")).await;
+                let mut viewer = TcpStream::connect(address).await.unwrap();
+                let request = format!("GET /c1/x HTTP/{version}\r\nHost: v\r\nConnection: close\r\n\r\n");
+                viewer.write_all(request.as_bytes()).await.unwrap();
+                let mut read = Vec::new();
+                let mut head = in_time("the half", read_through(&mut viewer, &mut read, b"half")).await.unwrap();
+                match end {
+                    End::Client => client.0.kill().unwrap(),
+                    End::Server => server.0.kill().unwrap(),
+                    End::Whole | End::Reset => ending.send(end).await.unwrap(),
+                }
+                let ended = in_time("the end", viewer.read_to_end(&mut read)).await;
+                head.append(&mut read);
+                let text = String::from_utf8_lossy(&head).into_owned();
+                let said = format!("{ended:?}");
+                let whole = looks_whole(&head, ended);
+                let right = whole == (end == End::Whole)
+                    && text.starts_with(&format!("HTTP/{version} 200 OK\r\n"))
+                    && (text.contains("rest") == whole);
+                if !right {
+                    wrong.push(format!("service {name}, viewer HTTP/{version}, {end:?}: {said} {text:?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
