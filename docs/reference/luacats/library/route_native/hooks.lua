@@ -19,6 +19,18 @@ function M.bad_request() end
 --- Ends a request with 401, as one with a bad token (sites-enabled/routehttp.conf).
 function M.invalid_token() end
 
+--- Ends a request of a WebSocket endpoint that opens no WebSocket with 426 (sites-enabled/routehttp.conf).
+function M.upgrade_required() end
+
+--- Returns the Cookie header for a desktop. For `set_by_lua` (runtime/desktop.conf).
+---@param names string names of the cookies that pass, with commas between
+---@return string # the header; "" if none is left
+function M.cookies_for_desktop(names) end
+
+--- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua` (runtime/desktop.conf).
+---@param names string names of the cookies that pass, with commas between
+function M.cookies_of_desktop(names) end
+
 --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
 function M.connect() end
 

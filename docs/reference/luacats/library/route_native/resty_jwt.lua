@@ -10,7 +10,8 @@
 ---
 --- - After `verify()`, `valid` is true only if the signature and the claims are valid. lua-resty-jwt says true for a
 ---   forgery.
---- - A public key or certificate is never an HMAC secret, and a key's type fixes the algorithms.
+--- - A public key or certificate, in PEM, as a JWK or however wrapped, is never an HMAC secret, and a key's type fixes
+---   the algorithms.
 --- - The signature is checked before the claims, so that validators see only what the issuer said.
 --- - Tokens are parsed strictly, up to 16 KB: three canonical parts, no duplicate members, no `crit`.
 --- - A secret shorter than 32 bytes is accepted, because programs use them, and the log warns once.
