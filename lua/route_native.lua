@@ -12,7 +12,7 @@ local engine = require "route_native.engine"
 local reason = require "route_native.reason"
 local settings = require "route_native.settings"
 
-local _M = { _VERSION = "0.1.0" }
+local _M = { _VERSION = "0.1.1" }
 
 local gateway
 
