@@ -43,7 +43,7 @@ local CERTIFIED = {
     RS256 = 0, RS384 = 0, RS512 = 0, PS256 = 0, PS384 = 0, PS512 = 0, ES256 = 64, ES384 = 96, ES512 = 132, ES256K = 64,
 }
 
-local _M = { _VERSION = "0.1.0" }
+local _M = { _VERSION = "0.1.1" }
 local mt = { __index = _M }
 
 -- Encrypted tokens that were decrypted here, and with it authenticated.
