@@ -17,7 +17,7 @@ local settings = require "route_native.desktop.settings"
 local _M = {
     --- Names the release.
     -- @tfield string _VERSION
-    _VERSION = "0.1.0",
+    _VERSION = "0.1.1",
 }
 
 local gateway

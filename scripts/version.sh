@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What names a version of this project in any file: route_native-0.1.0-1.linux-x86_64.rock, route_native:0.1.0.
+# What names a version of this project in any file: route_native-0.1.1-1.linux-x86_64.rock, route_native:0.1.1.
 NAMED='(route_native[-:]|_VERSION = ")[0-9]+\.[0-9]+\.[0-9]+'
 
 fail() {

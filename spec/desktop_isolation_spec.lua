@@ -9,7 +9,7 @@ local obedient = require "support.obedient"
 local process = require "support.process"
 local websocket = require "support.websocket"
 
-local HTTP = { "/spawner/x", "/terminals/t1/size", "/filer/x", "/printerfiler/x", "/snapshot/x" }
+local HTTP = { "/spawner/x", "/terminals/x/size", "/filer/x", "/printerfiler/x", "/snapshot/x" }
 local WEBSOCKET = { "/terminals/t1", "/websockify", "/signalling", "/broadcast", "/sound", "/microphone", "/gamepad" }
 
 local HANDSHAKE = {
@@ -114,6 +114,10 @@ describe("a desktop", function()
         return headers
     end
 
+    it("costs nginx no warning at the start", function()
+        assert.is_nil((running:error_log() .. process.read(running.output)):find("[warn]", 1, true))
+    end)
+
     it("never sees the cookies of the origin", function()
         for i, path in ipairs(HTTP) do
             assert.equal(200, with(running, path .. "?cookies" .. i, { { "Cookie", "session=1; other=2" } }).status)
@@ -206,11 +210,12 @@ describe("a desktop", function()
     for what, headers in pairs(REFUSED) do
         it("is not asked by " .. what, function()
             for _, path in ipairs(HTTP) do
-                local own = path .. "?refused=" .. what:gsub("%W", "")
-                local response = running:request { path = own .. "&jwt_token=" .. token, headers = headers }
+                -- A path of this test's own, which the log then names once.
+                local own = path:gsub("/x", "/" .. what:gsub("%W", ""))
+                local response = running:request { path = own .. "?jwt_token=" .. token, headers = headers }
                 assert.equal(403, response.status, path)
                 assert.same({}, service:requests(own))
-                local entry = running:logged(path)
+                local entry = running:logged(own)
                 assert.same({ what:find("worker") and "service_worker" or "cross_site_link", "" },
                     { entry.reason, entry.cache })
             end
@@ -244,6 +249,22 @@ describe("a desktop", function()
             end
         end
         assert.is_nil(running:access_log():find(token, 1, true))
+    end)
+
+    it("is asked to upgrade by HTTP/1.1 alone: HTTP/2 has no such headers", function()
+        local directory, port = process.temporary_directory(), process.free_port()
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x "
+            .. "-keyout %s/key -out %s/crt"):format(directory, directory))
+        assert(status == 0, output)
+        local gate = assert(service:gateway { keys = running.keys, env = { ROUTE_TLS_LISTEN = "127.0.0.1:" .. port,
+            ROUTE_TLS_CERTIFICATE = directory .. "/crt", ROUTE_TLS_CERTIFICATE_KEY = directory .. "/key" } })
+        local answer = process.run(("curl -sSik --http2 https://127.0.0.1:%d/websockify?jwt_token=%s")
+            :format(port, token))
+        gate:stop()
+        process.run("rm -rf " .. process.quoted(directory))
+        assert.truthy(answer:find("^HTTP/2 426"), answer)
+        assert.is_nil(answer:lower():find("\nupgrade:"))
+        assert.is_nil(answer:lower():find("\nconnection:"))
     end)
 
     it("makes terminals by a plain POST, and opens no tunnel for it", function()
@@ -396,11 +417,11 @@ describe("the cookies of desktops", function()
     setup(function()
         before = _G.ngx
         _G.ngx = { var = {}, header = {} }
-        package.loaded["route_native.desktop_cookies"] = nil
-        cookies = require "route_native.desktop_cookies"
+        package.loaded["route_native.desktop.cookies"] = nil
+        cookies = require "route_native.desktop.cookies"
     end)
     teardown(function()
-        package.loaded["route_native.desktop_cookies"] = nil
+        package.loaded["route_native.desktop.cookies"] = nil
         _G.ngx = before
     end)
 

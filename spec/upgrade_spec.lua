@@ -41,7 +41,7 @@ describe("an Upgrade header", function()
         places[name] = { port = port, path = path, headers = headers, is_websocket = is_websocket }
     end
 
-    -- conf/examples/phantom.conf, before the authorization server of the specs.
+    -- The phantom example's site, before the authorization server of the specs.
     local function start_phantom()
         local directory = process.temporary_directory()
         local output, status = process.run("openssl genrsa -out " .. directory .. "/key 2048")
@@ -53,7 +53,7 @@ describe("an Upgrade header", function()
             process.run("rm -rf " .. process.quoted(directory))
         end }
         local gate = assert(gateway.start {
-            demo = false, env = { SITE = gateway.ROOT .. "/conf/examples/phantom.conf" },
+            demo = false, env = { SITE = gateway.ROOT .. "/examples/phantom/site.conf" },
             prepare = function(self)
                 local etc = self.directory .. "/etc"
                 process.run("mkdir -p " .. etc)
@@ -104,7 +104,7 @@ describe("an Upgrade header", function()
 
         local checked = assert(auth.start(auth.directory(), function(environment)
             environment.ROUTE_AUTH_UPSTREAM = "127.0.0.1:" .. service.port
-            return gateway.ROOT .. "/conf/examples/auth.conf"
+            return gateway.ROOT .. "/examples/auth/site.conf"
         end))
         running[#running + 1] = checked
         local now = os.time()
@@ -204,6 +204,36 @@ describe("an Upgrade header", function()
         local function plain(where) return not where.is_websocket end
         everywhere(passes_as_plain, WEBSOCKET, plain)
         everywhere(opens_no_tunnel, WEBSOCKET, plain)
+    end)
+
+    it("is nothing over HTTP/2", function()
+        local directory, port = process.temporary_directory(), process.free_port()
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x "
+            .. "-keyout %s/key -out %s/crt"):format(directory, directory))
+        assert(status == 0, output)
+        local gate = assert(service:gateway { env = { ROUTE_TLS_LISTEN = "127.0.0.1:" .. port,
+            ROUTE_TLS_CERTIFICATE = directory .. "/crt", ROUTE_TLS_CERTIFICATE_KEY = directory .. "/key" } })
+        local token = gate:mint("127.0.0.1")
+        local function ask(path)
+            local said = process.run(("/usr/bin/python3 %s/spec/support/http2_upgrade.py %d '%s' websocket %s")
+                :format(gateway.ROOT, port, path, token))
+            assert.equal("", said)
+        end
+        for _, path in ipairs { "/filer/h2", "/API/h2" } do
+            ask(path .. "?" .. obedient.answer { status = 101 })
+            assert.equal(1, #service:requests(path))
+        end
+        ask("/websockify/h2")
+        local entry = gate:logged("/websockify/h2")
+        assert.equal("HTTP/2.0", entry.protocol)
+        for _, request in ipairs(service:requests("/websockify/h2")) do
+            assert.same({ "", nil }, { header(request, "upgrade"),
+                header(request, "connection"):lower():find("upgrade", 1, true) })
+        end
+        -- What nginx 1.22 says when it makes a tunnel of an HTTP/2 stream.
+        assert.is_nil(gate:error_log():find("upgraded connection", 1, true))
+        gate:stop()
+        process.run("rm -rf " .. process.quoted(directory))
     end)
 
     it("opens a WebSocket where one is served, written in any case", function()

@@ -36,7 +36,8 @@ return {
     -- @treturn string the header; "" if none is left
     cookies_for_desktop = cookies.sent,
 
-    --- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua` (runtime/desktop.conf).
+    --- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua`
+    -- (runtime/desktop.conf).
     -- @function cookies_of_desktop
     -- @tparam string names names of the cookies that pass, with commas between
     cookies_of_desktop = cookies.received,

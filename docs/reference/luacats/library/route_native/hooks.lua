@@ -27,7 +27,8 @@ function M.upgrade_required() end
 ---@return string # the header; "" if none is left
 function M.cookies_for_desktop(names) end
 
---- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua` (runtime/desktop.conf).
+--- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua`
+--- (runtime/desktop.conf).
 ---@param names string names of the cookies that pass, with commas between
 function M.cookies_of_desktop(names) end
 
