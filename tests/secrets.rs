@@ -87,7 +87,7 @@ fn secret_file(text: &[u8]) -> Result<Keyring, ConfigError> {
     let path = file.path().to_owned();
     let mut opened = Keyring::from_file(&path, Form::Secrets);
     if let Err(error) = &mut opened {
-        let name = format!("{} ", path.display());
+        let name = format!("the key file {} ", path.display());
         error.sentence = error.sentence.strip_prefix(&name).expect("the sentence names the file").into();
     }
     opened
