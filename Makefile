@@ -1,9 +1,9 @@
 # `make` lists what there is.
 
 SHELL := /bin/bash
-export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL
+export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL CHECK
 .DEFAULT_GOAL := help
-.PHONY: help run test test-image bench lint lib install package abi clean
+.PHONY: help run test test-image bench lint lib install package abi docs clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -17,12 +17,12 @@ test: ## Install what the tests need, then run the lints, the Rust tests and the
 	@exec scripts/test.sh
 
 bench: ## Measure the gateway side by side with its limits (QUICK=1 RUNS=9 BENCH_OUT=docs/bench/results.json)
-	@exec scripts/bench.sh
+	@exec bench/run.sh
 
 test-image: ## Build Dockerfile.jammy on a stand-in base and send a token through its result (root, Debian or Ubuntu)
 	@exec scripts/test-image.sh
 
-lint: ## Formatting, clippy and luacheck, with warnings as errors
+lint: ## Formatting, clippy, luacheck, a fresh reference and one version, with warnings as errors
 	@exec scripts/lint.sh
 
 lib: ## Build the shared library alone, as it is installed
@@ -36,8 +36,11 @@ install: ## Install library, Lua modules and configuration (PREFIX=/usr/local DE
 package: ## Build a binary rock and a tarball (DIST=dist)
 	@scripts/package.sh
 
-abi: ## Write include/route_native.h and lua/route_native/cdef.lua anew from src/ffi.rs
+abi: ## Write include/route_native.h and lua/route_native/core/cdef.lua from src/ffi/
 	@UPDATE_ABI=1 cargo test --quiet --release --test abi
+
+docs: ## Write docs/reference/ from the comments of the public Lua modules (CHECK=1: only fail when it is stale)
+	@scripts/docs.sh
 
 clean: ## Remove what was built and run
 	rm -rf target .run dist

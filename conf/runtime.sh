@@ -66,7 +66,7 @@ main_conf() {
     # Below notice nginx writes request lines that it refuses before anything of ours can take the token out.
     check ROUTE_LOG_LEVEL "$log_level" 'notice|warn|error|crit|alert|emerg' 'a log level of nginx from notice up'
 
-    # Each worker's threads for new tokens (lua/route_native/cold.lua); 0: the event loop does their RSA itself.
+    # Each worker's threads for new tokens (lua/route_native/desktop/queue.lua); 0: the event loop does their RSA itself.
     threads=${ROUTE_RSA_THREADS:-1}
     check ROUTE_RSA_THREADS "$threads" '[0-8]' 'a number up to 8'
 
@@ -181,9 +181,9 @@ desktop_conf() {
         echo 'proxy_set_header Cookie "";'
     else
         check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' 'names of cookies with commas between'
-        module='require("route_native.desktop_cookies")'
-        echo "set_by_lua_block \$desktop_cookies { return $module.sent(\"$cookies\") }"
-        echo "header_filter_by_lua_block { $module.received(\"$cookies\") }"
+        module='require("route_native.hooks")'
+        echo "set_by_lua_block \$desktop_cookies { return $module.cookies_for_desktop(\"$cookies\") }"
+        echo "header_filter_by_lua_block { $module.cookies_of_desktop(\"$cookies\") }"
         echo 'proxy_set_header Cookie $desktop_cookies;'
         echo 'proxy_pass_header Set-Cookie;'
     fi

@@ -1,4 +1,4 @@
-// route_native's C ABI. Written by `make abi` from src/ffi.rs: change that file, not this one.
+// route_native's C ABI. Written by `make abi` from src/ffi/: change that, not this file.
 
 #ifndef ROUTE_NATIVE_H
 #define ROUTE_NATIVE_H
@@ -6,41 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The status of a call that succeeded.
+#define RN_OK 0
+
+// The size of a buffer that holds every sentence of an error.
+#define RN_ERROR_BYTES 1024
+
+// The size of a buffer that holds the name of every status.
+#define RN_REASON_NAME_BYTES 64
+
 // The version of this ABI. Lua refuses a library whose version is another.
-#define RN_ABI_VERSION 1
-
-// The longest JWT that is taken from an authorization server, in bytes.
-#define MAX_JWT_BYTES (32 * 1024)
-
-// The longest answer that is read, in bytes: a JWT of [`MAX_JWT_BYTES`] and some.
-#define MAX_ANSWER_BYTES (64 * 1024)
-
-// The longest token that is looked at, in bytes. Beyond it a token is refused before any work is done.
-#define MAX_TOKEN_BYTES (16 * 1024)
-
-// The most certificates that a chain may have.
-#define MAX_CHAIN 8
-
-// The most keys that a set may hold: each may cost a signature check.
-#define KeySet_MAX_KEYS 64
-
-// The largest key file that is read, in bytes.
-#define MAX_KEY_FILE_BYTES (256 * 1024)
-
-// The default of [`Policy::leeway`], in seconds.
-#define Policy_DEFAULT_LEEWAY 5
-
-// The largest leeway that is accepted as a setting, in seconds.
-#define Policy_MAX_LEEWAY 300
-
-// Characters of a session id.
-#define ID_BYTES 76
-
-// Characters of a digest: what stands for an id in the store.
-#define DIGEST_BYTES 64
-
-// A ring of two keys is never longer than this.
-#define MAX_RING_BYTES 160
+#define RN_ABI_VERSION 2
 
 // The size of [`rn_answer::target`].
 #define RN_TARGET_BYTES 256
@@ -50,6 +26,9 @@
 
 // The size of [`rn_answer::tag`].
 #define RN_TAG_BYTES 16
+
+// The size of [`rn_bearer::key`].
+#define RN_CACHE_KEY_BYTES 32
 
 // The longest token that is read or made; a buffer of this size holds any answer about one.
 #define RN_TOKEN_BYTES 16384
@@ -70,8 +49,23 @@
 // halves are not used.
 #define RN_KEY_FORM_PUBLISHED 4
 
-// The size of [`rn_bearer::key`].
-#define RN_CACHE_KEY_BYTES 32
+// Characters of a session id.
+#define RN_SESSION_ID_BYTES 76
+
+// Characters of a digest: what stands for a secret in a store.
+#define RN_SESSION_DIGEST_BYTES 64
+
+// The longest text of a key ring.
+#define RN_SESSION_KEYS_BYTES 160
+
+// The longest path of a page that is signed.
+#define RN_SESSION_PATH_BYTES 2000
+
+// The longest signed page.
+#define RN_SESSION_PAGE_BYTES 2722
+
+// The size of what stands for a login's name where attempts are counted.
+#define RN_LOGIN_NAME_BYTES 32
 
 // One reason, with its stable number.
 enum rn_reason
@@ -164,9 +158,6 @@ typedef int32_t rn_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A signature algorithm, under its registered name.
-typedef struct Algorithm Algorithm;
-
 // A gateway's keys, settings and cache.
 typedef struct rn_gateway rn_gateway;
 
@@ -178,6 +169,12 @@ typedef struct rn_keys rn_keys;
 
 // What a token must satisfy besides its signature, read once.
 typedef struct rn_policy rn_policy;
+
+// The keys that sign and accept session ids.
+typedef struct rn_session_keys rn_session_keys;
+
+// What is put into a token besides its claims, read once.
+typedef struct rn_sign_options rn_sign_options;
 
 // What [`rn_gateway_new`] reads. Texts are pointer and length; an absent text has length 0.
 typedef struct {
@@ -240,38 +237,6 @@ typedef struct {
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
 
-// One text that holds keys.
-typedef struct {
-    // One of the `RN_KEY_FORM`s.
-    uint32_t form;
-    // The text.
-    const uint8_t *data;
-    // Its length.
-    size_t length;
-} rn_key_text;
-
-// The lengths of the two texts that a token holds: the header comes first, the claims follow it.
-typedef struct {
-    // Length of the header's JSON.
-    uint32_t header_length;
-    // Length of the claims' JSON.
-    uint32_t claims_length;
-} rn_token_texts;
-
-// Where a cookie or an argument stands: offsets in the text, in bytes. All are valid when `is_there` is 1.
-typedef struct {
-    // 1, or 0 when there is none.
-    uint32_t is_there;
-    // Where the value begins.
-    uint32_t value_start;
-    // Where the value ends.
-    uint32_t value_end;
-    // Where the name begins, with the blanks before it.
-    uint32_t start;
-    // The separator behind it, or the text's end: one more is where to look for the next.
-    uint32_t stop;
-} rn_found;
-
 // What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
 typedef struct {
     // What names the configuration in caches, besides its keys.
@@ -326,7 +291,37 @@ typedef struct {
     uint32_t forward_length;
 } rn_verdict;
 
+// The lengths of the two texts that a token holds: the header comes first, the claims follow it.
+typedef struct {
+    // Length of the header's JSON.
+    uint32_t header_length;
+    // Length of the claims' JSON.
+    uint32_t claims_length;
+} rn_token_texts;
 
+// One text that holds keys.
+typedef struct {
+    // One of the `RN_KEY_FORM`s.
+    uint32_t form;
+    // The text.
+    const uint8_t *data;
+    // Its length.
+    size_t length;
+} rn_key_text;
+
+// Where a cookie or an argument stands: offsets in the text, in bytes. All are valid when `is_there` is 1.
+typedef struct {
+    // 1, or 0 when there is none.
+    uint32_t is_there;
+    // Where the value begins.
+    uint32_t value_start;
+    // Where the value ends.
+    uint32_t value_end;
+    // Where the name begins, with the blanks before it.
+    uint32_t start;
+    // The separator behind it, or the text's end: one more is where to look for the next.
+    uint32_t stop;
+} rn_found;
 
 #ifdef __cplusplus
 extern "C" {
@@ -338,9 +333,6 @@ uint32_t rn_abi_version(void);
 // Writes the name of a status, such as `token_expired`.
 //
 // Errors: `InvalidArgument` for a number that is no reason, `BufferTooSmall`.
-//
-// # Safety
-// `out` must be writable for `capacity` bytes and `length` for one value.
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
 
 // Makes a gateway: reads and parses its keys.
@@ -348,10 +340,7 @@ int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *le
 // Errors: the 200s, with one sentence in `error`, cut to its capacity. That of `SettingInvalid` begins with the name that
 // Lua's setup() knows the setting by.
 //
-// # Safety
-// `options` must point to a whole struct whose texts are readable for their lengths, `gateway` and
-// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
-// [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
+// Release with [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
 int32_t rn_gateway_new(const rn_gateway_options *options,
                        rn_gateway **gateway,
                        uint8_t *error,
@@ -359,9 +348,6 @@ int32_t rn_gateway_new(const rn_gateway_options *options,
                        size_t *error_length);
 
 // Releases a gateway; null is allowed.
-//
-// # Safety
-// `gateway` must come from [`rn_gateway_new`], be released once, and not be in use.
 void rn_gateway_free(rn_gateway *gateway);
 
 // Finds the token among a request's headers and looks it up in this process's cache: the hot path, one call.
@@ -369,9 +355,6 @@ void rn_gateway_free(rn_gateway *gateway);
 // 0: `answer` holds the target, the fingerprint and the token's place. `NotCached`: it holds the token's place.
 // `TokenMissing`: neither header is there. Other errors: `TokenAmbiguous`, `TokenTooLarge`; an empty header is
 // `TokenMalformed`.
-//
-// # Safety
-// `headers` must be an array of `count` headers, each readable for its lengths; `answer` writable.
 int32_t rn_gateway_lookup(const rn_gateway *gateway,
                           const rn_header *headers,
                           size_t count,
@@ -381,9 +364,6 @@ int32_t rn_gateway_lookup(const rn_gateway *gateway,
 // Looks a token up in this process's cache, wherever it was found.
 //
 // 0: `answer` holds target and fingerprint. Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` when empty.
-//
-// # Safety
-// `token` must be readable for `token_length` bytes, `answer` writable.
 int32_t rn_gateway_lookup_token(const rn_gateway *gateway,
                                 const uint8_t *token,
                                 size_t token_length,
@@ -393,29 +373,31 @@ int32_t rn_gateway_lookup_token(const rn_gateway *gateway,
 // Resolves a token: verifies it, decrypts its target, and keeps the answer in this process's cache.
 //
 // 0: `answer` holds target, seconds and fingerprint. On an error of the 100s it still holds the fingerprint.
-//
-// # Safety
-// `token` must be readable for `token_length` bytes, `answer` writable.
 int32_t rn_gateway_resolve(const rn_gateway *gateway,
                            const uint8_t *token,
                            size_t token_length,
                            int64_t now,
                            rn_answer *answer);
 
-// Verifies a token without decrypting its target: some 25 µs of a millisecond, so that a forgery costs no more.
+// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], and into `answer` the seconds
+// that its target may be kept: some 25 µs of a millisecond, so that a forgery costs no more.
 //
-// # Safety
-// `token` must be readable for `token_length` bytes.
-int32_t rn_gateway_check(const rn_gateway *gateway, const uint8_t *token, size_t token_length, int64_t now);
+// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] always do).
+int32_t rn_gateway_check(const rn_gateway *gateway,
+                         const uint8_t *token,
+                         size_t token_length,
+                         int64_t now,
+                         rn_answer *answer,
+                         uint8_t *hash,
+                         size_t capacity,
+                         size_t *length);
 
 // Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds, and writes the target
 // into `answer` as a lookup would have.
 //
 // Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
 //
-// # Safety
 // `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
-// `target` must be readable for its length.
 int32_t rn_gateway_remember(const rn_gateway *gateway,
                             rn_answer *answer,
                             const uint8_t *target,
@@ -423,38 +405,20 @@ int32_t rn_gateway_remember(const rn_gateway *gateway,
                             int64_t now,
                             uint32_t ttl);
 
-// Writes an answer that came from elsewhere, such as the cache that all workers share, as a lookup would have.
-//
-// Errors: `InvalidArgument` for a target that is no host.
-//
-// # Safety
-// `token` and `target` must be readable for their lengths, `answer` writable.
-int32_t rn_answer_write(rn_answer *answer,
-                        const uint8_t *token,
-                        size_t token_length,
-                        const uint8_t *target,
-                        size_t target_length);
-
 // Writes the 32 bytes that name the token of `answer` in a cache which all workers share, and its fingerprint into
 // `answer`.
 //
-// # Safety
-// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable
-// for 32 bytes.
-int32_t rn_gateway_shared_key(const rn_gateway *gateway, rn_answer *answer, uint8_t *key);
+// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable for 32 bytes.
+int32_t rn_gateway_shared_key(const rn_gateway *gateway,
+                              rn_answer *answer,
+                              uint8_t *key);
 
 // Writes the fingerprint that stands for a token in logs: 12 bytes.
-//
-// # Safety
-// `token` must be readable for `token_length` bytes, `out` writable for 12.
 int32_t rn_token_fingerprint(const uint8_t *token, size_t token_length, uint8_t *out);
 
 // Verifies a token and writes its claims, as the JSON that was signed.
 //
 // Errors: the 100s; `BufferTooSmall` with the size needed in `length` (never more than the token's length).
-//
-// # Safety
-// `token` must be readable for `token_length` bytes, `claims` writable for `capacity`, `length` for one value.
 int32_t rn_gateway_verify(const rn_gateway *gateway,
                           const uint8_t *token,
                           size_t token_length,
@@ -466,9 +430,6 @@ int32_t rn_gateway_verify(const rn_gateway *gateway,
 // Decrypts the base64 text of a `hash` claim and writes the target in it.
 //
 // Errors: `PayloadInvalid`, for whatever reason; `BufferTooSmall`.
-//
-// # Safety
-// `hash` must be readable for `hash_length` bytes, `target` writable for `capacity`, `length` for one value.
 int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            const uint8_t *hash,
                            size_t hash_length,
@@ -477,165 +438,53 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            size_t *length);
 
 // The number of answers in this process's cache; 0 for a null handle.
-//
-// # Safety
-// `gateway` must be null or a live handle.
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
 
-// Makes keys from texts. The first that can sign signs; all of them verify.
+// Makes an introspector: reads and parses its keys.
 //
 // Errors: the 200s, with one sentence in `error`, cut to its capacity.
 //
-// # Safety
-// `texts` must be an array of `count` texts, each readable for its length; `keys` and `error_length` writable for one
-// value, `error` for `error_capacity` bytes. Release with [`rn_keys_free`].
-int32_t rn_keys_new(const rn_key_text *texts,
-                    size_t count,
-                    rn_keys **keys,
-                    uint8_t *error,
-                    size_t error_capacity,
-                    size_t *error_length);
+// Release with [`rn_introspector_free`].
+int32_t rn_introspector_new(const rn_introspector_options *options,
+                            rn_introspector **introspector,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
 
-// Makes keys from a file that [`rn_keys_refresh`] reads again.
-//
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
-//
-// # Safety
-// `path` must be readable for `path_length` bytes; the rest as [`rn_keys_new`].
-int32_t rn_keys_open(uint32_t form,
-                     const uint8_t *path,
-                     size_t path_length,
-                     rn_keys **keys,
-                     uint8_t *error,
-                     size_t error_capacity,
-                     size_t *error_length);
+// Releases an introspector; null is allowed.
+void rn_introspector_free(rn_introspector *introspector);
 
-// Reads the keys' file again and takes what is in it when it has changed. On an error the old keys stay.
+// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
 //
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
-//
-// # Safety
-// `keys` must be a live handle, `changed` and `error_length` writable for one value, `error` for `error_capacity`
-// bytes.
-int32_t rn_keys_refresh(const rn_keys *keys,
-                        uint32_t *changed,
-                        uint8_t *error,
-                        size_t error_capacity,
-                        size_t *error_length);
+// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
+int32_t rn_introspector_find(const rn_introspector *introspector,
+                             const rn_header *headers,
+                             size_t count,
+                             rn_bearer *bearer);
 
-// Releases keys; null is allowed.
+// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
 //
-// # Safety
-// `keys` must come from [`rn_keys_new`] or [`rn_keys_open`], be released once, and not be in use.
-void rn_keys_free(rn_keys *keys);
-
-// Makes a policy from its JSON: an object with any of `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`,
-// `required`, `max_lifetime`, `max_age` and `type`.
-//
-// Errors: `SettingInvalid`, with one sentence in `error`, cut to its capacity.
-//
-// # Safety
-// `json` must be readable for `json_length` bytes, `policy` and `error_length` writable for one value, `error` for
-// `error_capacity` bytes. Release with [`rn_policy_free`].
-int32_t rn_policy_new(const uint8_t *json,
-                      size_t json_length,
-                      rn_policy **policy,
-                      uint8_t *error,
-                      size_t error_capacity,
-                      size_t *error_length);
-
-// Releases a policy; null is allowed.
-//
-// # Safety
-// `policy` must come from [`rn_policy_new`], be released once, and not be in use.
-void rn_policy_free(rn_policy *policy);
-
-// Verifies a token and writes its header and its claims, as the JSON that was signed, one after the other.
-//
-// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies; `BufferTooSmall` ([`RN_TOKEN_BYTES`] always do).
-//
-// # Safety
-// `keys` and `policy` must be live handles, `token` readable for `token_length` bytes, `buffer` writable for
-// `capacity`, `texts` for one value.
-int32_t rn_jwt_verify(const rn_keys *keys,
-                      const rn_policy *policy,
-                      const uint8_t *token,
-                      size_t token_length,
-                      int64_t now,
-                      uint8_t *buffer,
-                      size_t capacity,
-                      rn_token_texts *texts);
-
-// Checks a token's signature and nothing else: the payload may be any bytes, and is not written.
-//
-// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies.
-//
-// # Safety
-// `keys` and `policy` must be live handles, `token` readable for `token_length` bytes.
-int32_t rn_jws_verify(const rn_keys *keys, const rn_policy *policy, const uint8_t *token, size_t token_length);
-
-// Writes a token's header and payload, one after the other, **without verifying anything**.
-//
-// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`; `BufferTooSmall`.
-//
-// # Safety
-// `token` must be readable for `token_length` bytes, `buffer` writable for `capacity`, `texts` for one value.
-int32_t rn_jwt_decode_unverified(const uint8_t *token,
-                                 size_t token_length,
-                                 uint8_t *buffer,
-                                 size_t capacity,
-                                 rn_token_texts *texts);
-
-// Signs claims, given as the JSON of one object, and writes the token. `options` is the JSON of an object with any of
-// `algorithm`, `kid`, `typ`, `header`, `issuer`, `lifetime` and `jti`.
-//
-// Errors: `SettingInvalid` with a sentence in `buffer`; `ClaimMalformed` when the claims are no JSON object;
-// `KeyCannotSign`; `TokenTooLarge`; `BufferTooSmall` ([`RN_TOKEN_BYTES`] always do).
-//
-// # Safety
-// `keys` must be a live handle, `options` and `claims` readable for their lengths, `buffer` writable for `capacity`,
-// `length` for one value.
-int32_t rn_jwt_sign(const rn_keys *keys,
-                    const uint8_t *options,
-                    size_t options_length,
-                    const uint8_t *claims,
-                    size_t claims_length,
-                    int64_t now,
-                    uint8_t *buffer,
-                    size_t capacity,
-                    size_t *length);
-
-// Signs a payload of any bytes under a header as it is, a JSON object whose `alg` says how, and writes the token.
-//
-// Errors: `TokenMalformed` when the header is no JSON object with an `alg`, `HeaderUnsupported`, `KeyCannotSign`,
-// `TokenTooLarge`, `BufferTooSmall`.
-//
-// # Safety
-// `keys` must be a live handle, `header` and `payload` readable for their lengths, `buffer` writable for `capacity`,
-// `length` for one value.
-int32_t rn_jws_sign(const rn_keys *keys,
-                    const uint8_t *header,
-                    size_t header_length,
-                    const uint8_t *payload,
-                    size_t payload_length,
-                    uint8_t *buffer,
-                    size_t capacity,
-                    size_t *length);
-
-// Whether a text is one JSON object that names no member twice, at any depth: 0 or `ClaimMalformed`.
-//
-// # Safety
-// `json` must be readable for `json_length` bytes.
-int32_t rn_json_check(const uint8_t *json, size_t json_length);
+// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
+// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
+// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
+// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
+// lengths in `verdict` say what is needed.
+int32_t rn_introspector_read(const rn_introspector *introspector,
+                             const rn_keys *keys,
+                             const uint8_t *content_type,
+                             size_t content_type_length,
+                             const uint8_t *body,
+                             size_t body_length,
+                             int64_t now,
+                             rn_verdict *verdict,
+                             uint8_t *text,
+                             size_t capacity);
 
 // Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
 // the shared secret itself, or an RSA private key in PEM.
 //
 // Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
 // `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
-//
-// # Safety
-// `key` and `token` must be readable for their lengths, `buffer` writable for `capacity`, `texts` for one value.
 int32_t rn_jwe_decrypt(const uint8_t *key,
                        size_t key_length,
                        const uint8_t *token,
@@ -649,10 +498,6 @@ int32_t rn_jwe_decrypt(const uint8_t *key,
 //
 // Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
 // `BufferTooSmall`.
-//
-// # Safety
-// `key`, `header` and `plaintext` must be readable for their lengths, `buffer` writable for `capacity`, `length` for one
-// value.
 int32_t rn_jwe_encrypt(const uint8_t *key,
                        size_t key_length,
                        const uint8_t *header,
@@ -663,17 +508,136 @@ int32_t rn_jwe_encrypt(const uint8_t *key,
                        size_t capacity,
                        size_t *length);
 
+// Makes a policy from its JSON: an object with any of `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`,
+// `required`, `max_lifetime`, `max_age` and `type`.
+//
+// Errors: `SettingInvalid`, with one sentence in `error`, cut to its capacity.
+//
+// Release with [`rn_policy_free`].
+int32_t rn_policy_new(const uint8_t *json,
+                      size_t json_length,
+                      rn_policy **policy,
+                      uint8_t *error,
+                      size_t error_capacity,
+                      size_t *error_length);
+
+// Releases a policy; null is allowed.
+void rn_policy_free(rn_policy *policy);
+
+// Verifies a token and writes its header and its claims, as the JSON that was signed, one after the other.
+//
+// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies; `BufferTooSmall` ([`RN_TOKEN_BYTES`] always do).
+int32_t rn_jwt_verify(const rn_keys *keys,
+                      const rn_policy *policy,
+                      const uint8_t *token,
+                      size_t token_length,
+                      int64_t now,
+                      uint8_t *buffer,
+                      size_t capacity,
+                      rn_token_texts *texts);
+
+// Checks a token's signature and nothing else: the payload may be any bytes, and is not written.
+//
+// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies.
+int32_t rn_jws_verify(const rn_keys *keys, const rn_policy *policy, const uint8_t *token, size_t token_length);
+
+// Writes a token's header and payload, one after the other, **without verifying anything**.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`; `BufferTooSmall`.
+int32_t rn_jwt_decode_unverified(const uint8_t *token,
+                                 size_t token_length,
+                                 uint8_t *buffer,
+                                 size_t capacity,
+                                 rn_token_texts *texts);
+
+// Makes sign options from their JSON: an object with any of `algorithm`, `kid`, `typ`, `header`, `issuer`, `lifetime`
+// and `jti`.
+//
+// Errors: `SettingInvalid`, with one sentence in `error`, cut to its capacity.
+//
+// Release with [`rn_sign_options_free`].
+int32_t rn_sign_options_new(const uint8_t *json,
+                            size_t json_length,
+                            rn_sign_options **options,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+// Releases sign options; null is allowed.
+void rn_sign_options_free(rn_sign_options *options);
+
+// Signs claims, given as the JSON of one object, and writes the token.
+//
+// Errors: `ClaimMalformed` when the claims are no JSON object; `KeyCannotSign`; `TokenTooLarge`; `BufferTooSmall`
+// ([`RN_TOKEN_BYTES`] always do).
+int32_t rn_jwt_sign(const rn_keys *keys,
+                    const rn_sign_options *options,
+                    const uint8_t *claims,
+                    size_t claims_length,
+                    int64_t now,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+// Signs a payload of any bytes under a header as it is, a JSON object whose `alg` says how, and writes the token.
+//
+// Errors: `TokenMalformed` when the header is no JSON object with an `alg`, `HeaderUnsupported`, `KeyCannotSign`,
+// `TokenTooLarge`, `BufferTooSmall`.
+int32_t rn_jws_sign(const rn_keys *keys,
+                    const uint8_t *header,
+                    size_t header_length,
+                    const uint8_t *payload,
+                    size_t payload_length,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+// Whether a text is one JSON object that names no member twice, at any depth: 0 or `ClaimMalformed`.
+int32_t rn_json_check(const uint8_t *json, size_t json_length);
+
 // Writes a token's header, a JSON object, and its payload, any bytes, **without verifying anything**.
 //
 // Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`; `BufferTooSmall`.
-//
-// # Safety
-// `token` must be readable for `token_length` bytes, `buffer` writable for `capacity`, `texts` for one value.
 int32_t rn_jws_decode_unverified(const uint8_t *token,
                                  size_t token_length,
                                  uint8_t *buffer,
                                  size_t capacity,
                                  rn_token_texts *texts);
+
+// Makes keys from texts. The first that can sign signs; all of them verify.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+//
+// Release with [`rn_keys_free`].
+int32_t rn_keys_new(const rn_key_text *texts,
+                    size_t count,
+                    rn_keys **keys,
+                    uint8_t *error,
+                    size_t error_capacity,
+                    size_t *error_length);
+
+// Makes keys from a file that [`rn_keys_refresh`] reads again.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+int32_t rn_keys_open(uint32_t form,
+                     const uint8_t *path,
+                     size_t path_length,
+                     rn_keys **keys,
+                     uint8_t *error,
+                     size_t error_capacity,
+                     size_t *error_length);
+
+// Reads the keys' file again and takes what is in it when it has changed. On an error the old keys stay.
+//
+// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+int32_t rn_keys_refresh(const rn_keys *keys,
+                        uint32_t *changed,
+                        uint8_t *error,
+                        size_t error_capacity,
+                        size_t *error_length);
+
+// Releases keys; null is allowed.
+void rn_keys_free(rn_keys *keys);
 
 // Makes a key of the first certificate of a chain, when one of the certificates in the PEM text `trusted` vouches for
 // it at `now`. The certificates of the chain are in DER or PEM; their `form` is not looked at.
@@ -681,9 +645,7 @@ int32_t rn_jws_decode_unverified(const uint8_t *token,
 // Errors: `KeyUnsupported`, `TokenMalformed` and `CertificateNotTrusted`, each with a sentence in `error`, cut to its
 // capacity.
 //
-// # Safety
-// `trusted` must be readable for `trusted_length` bytes, `chain` an array of `count` texts, each readable for its length,
-// `keys` and `error_length` writable for one value, `error` for `error_capacity` bytes. Release with `rn_keys_free`.
+// Release with `rn_keys_free`.
 int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t trusted_length,
                            const rn_key_text *chain,
@@ -697,9 +659,6 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
 // Finds the next cookie with a name in a Cookie header, from an offset on.
 //
 // Errors: `InvalidArgument` for a header of 4 GB.
-//
-// # Safety
-// `header` and `name` must be readable for their lengths, `found` writable for one value.
 int32_t rn_cookie_find(const uint8_t *header,
                        size_t header_length,
                        const uint8_t *name,
@@ -711,9 +670,6 @@ int32_t rn_cookie_find(const uint8_t *header,
 // spelt with percent signs.
 //
 // Errors: `InvalidArgument` for a query of 4 GB.
-//
-// # Safety
-// `query` and `name` must be readable for their lengths, `found` writable for one value.
 int32_t rn_argument_find(const uint8_t *query,
                          size_t query_length,
                          const uint8_t *name,
@@ -725,10 +681,6 @@ int32_t rn_argument_find(const uint8_t *query,
 // other than 0, also those whose name has a prefix such as `__Host-`.
 //
 // Errors: `BufferTooSmall` (one and a half times the header is always enough).
-//
-// # Safety
-// `header` and `names` must be readable for their lengths, `rest` writable for `capacity`, `length` for one value. The
-// header must not lie where `rest` is.
 int32_t rn_cookies_without(const uint8_t *header,
                            size_t header_length,
                            const uint8_t *names,
@@ -742,9 +694,6 @@ int32_t rn_cookies_without(const uint8_t *header,
 // has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
 //
 // Errors: `SessionKeysInvalid`, `BufferTooSmall` (160 bytes are always enough).
-//
-// # Safety
-// `ring` must be readable for `ring_length` bytes, `next` writable for `capacity`, `length` for one value.
 int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t ring_length,
                              int64_t now,
@@ -754,22 +703,25 @@ int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t capacity,
                              size_t *length);
 
-// Makes the id of a session that begins at `now`: 76 characters.
+// Reads a key ring.
 //
 // Errors: `SessionKeysInvalid`.
 //
-// # Safety
-// `ring` must be readable for `ring_length` bytes, `id` writable for 76.
-int32_t rn_session_id_new(const uint8_t *ring, size_t ring_length, int64_t now, uint8_t *id);
+// Release with [`rn_session_keys_free`].
+int32_t rn_session_keys_new(const uint8_t *ring, size_t ring_length, rn_session_keys **keys);
+
+// Releases session keys; null is allowed.
+void rn_session_keys_free(rn_session_keys *keys);
+
+// Makes the id of a session that begins at `now`: 76 characters.
+//
+// Errors: `SessionKeysInvalid`.
+int32_t rn_session_id_new(const rn_session_keys *keys, int64_t now, uint8_t *id);
 
 // Checks a session id and writes the session's age in seconds.
 //
 // Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
-//
-// # Safety
-// `ring` and `id` must be readable for their lengths, `age` writable for one value.
-int32_t rn_session_id_check(const uint8_t *ring,
-                            size_t ring_length,
+int32_t rn_session_id_check(const rn_session_keys *keys,
                             const uint8_t *id,
                             size_t id_length,
                             int64_t now,
@@ -780,11 +732,7 @@ int32_t rn_session_id_check(const uint8_t *ring,
 // characters. Neither a session id nor this can pass as the other.
 //
 // Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
-//
-// # Safety
-// `ring` and `path` must be readable for their lengths, `page` writable for `capacity`, `length` for one value.
-int32_t rn_session_page_sign(const uint8_t *ring,
-                             size_t ring_length,
+int32_t rn_session_page_sign(const rn_session_keys *keys,
                              int64_t now,
                              const uint8_t *path,
                              size_t path_length,
@@ -796,11 +744,7 @@ int32_t rn_session_page_sign(const uint8_t *ring,
 //
 // Errors: `SessionInvalid`, `SessionExpired` `lifetime` seconds after it was signed, `SessionKeysInvalid`,
 // `BufferTooSmall`.
-//
-// # Safety
-// `ring` and `page` must be readable for their lengths, `path` writable for `capacity`, `length` for one value.
-int32_t rn_session_page_check(const uint8_t *ring,
-                              size_t ring_length,
+int32_t rn_session_page_check(const rn_session_keys *keys,
                               const uint8_t *page,
                               size_t page_length,
                               int64_t now,
@@ -810,24 +754,15 @@ int32_t rn_session_page_check(const uint8_t *ring,
                               size_t *length);
 
 // Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
-//
-// # Safety
-// `text` must be readable for `text_length` bytes, `digest` writable for 64.
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
 // Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
 //
 // Errors: `InvalidArgument` for a name of more than 256 bytes, or one that grows beyond 512 characters as it is folded.
-//
-// # Safety
-// `name` must be readable for `name_length` bytes, `digest` writable for 32.
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
 
 // Writes 1 when a backend may take a login's field for the one that it looks for, under any of the spellings that
 // programs take for one another, 0 when none does, and 2 when the name is too long to tell.
-//
-// # Safety
-// `field` and `wanted` must be readable for their lengths, `may_be` writable for one value.
 int32_t rn_login_field_check(const uint8_t *field,
                              size_t field_length,
                              const uint8_t *wanted,
@@ -835,76 +770,14 @@ int32_t rn_login_field_check(const uint8_t *field,
                              uint32_t *may_be);
 
 // Whether a text is a form that has one reading: 0 or `ClaimMalformed`.
-//
-// # Safety
-// `body` must be readable for `body_length` bytes.
 int32_t rn_login_form_check(const uint8_t *body, size_t body_length);
 
 // Whether a text is one JSON object that names no member twice, at any depth, with at most 1,000 values: 0 or
 // `ClaimMalformed`.
-//
-// # Safety
-// `body` must be readable for `body_length` bytes.
 int32_t rn_login_object_check(const uint8_t *body, size_t body_length);
 
 // Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
-//
-// # Safety
-// `path` must be readable for `path_length` bytes.
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
-
-// Makes an introspector: reads and parses its keys.
-//
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
-//
-// # Safety
-// `options` must point to a whole struct whose texts are readable for their lengths, `introspector` and
-// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
-// [`rn_introspector_free`].
-int32_t rn_introspector_new(const rn_introspector_options *options,
-                            rn_introspector **introspector,
-                            uint8_t *error,
-                            size_t error_capacity,
-                            size_t *error_length);
-
-// Releases an introspector; null is allowed.
-//
-// # Safety
-// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
-void rn_introspector_free(rn_introspector *introspector);
-
-// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
-//
-// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
-//
-// # Safety
-// `headers` must be an array of `count` headers, each readable for its lengths; `bearer` writable.
-int32_t rn_introspector_find(const rn_introspector *introspector,
-                             const rn_header *headers,
-                             size_t count,
-                             rn_bearer *bearer);
-
-// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
-//
-// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
-// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
-// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
-// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
-// lengths in `verdict` say what is needed.
-//
-// # Safety
-// `keys` must be null or a live handle, `content_type` and `body` readable for their lengths, `verdict` writable for one value, `text` for
-// `capacity` bytes.
-int32_t rn_introspector_read(const rn_introspector *introspector,
-                             const rn_keys *keys,
-                             const uint8_t *content_type,
-                             size_t content_type_length,
-                             const uint8_t *body,
-                             size_t body_length,
-                             int64_t now,
-                             rn_verdict *verdict,
-                             uint8_t *text,
-                             size_t capacity);
 
 #ifdef __cplusplus
 }  // extern "C"

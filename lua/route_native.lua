@@ -1,18 +1,24 @@
--- route_native: the desktop gateway for OpenResty.
+--- The desktop gateway for OpenResty.
 --
 --     init_by_lua_block    { require("route_native").setup() }
 --     rewrite_by_lua_block { require("route_native").resolve() }   -- or access_by_lua_block
 --     proxy_pass http://$target:29786;
 --
--- setup() reads the keys that the environment names, once. resolve() finds the request's token, looks it up in this
--- worker's cache, then in ngx.shared.targetmap, and verifies and decrypts it only when both miss; it sets $target or
--- ends the request. Misuse is an error; bad input is an answer.
+-- `setup()` reads the keys once. `resolve()` finds the request's token and looks it up in the worker's cache, then in
+-- `ngx.shared.targetmap`. It verifies and decrypts the token only if both miss. It sets `$target` or ends the request.
+-- Misuse raises an error. Bad input gets an answer.
+--
+-- @module route_native
 
-local engine = require "route_native.engine"
-local reason = require "route_native.reason"
-local settings = require "route_native.settings"
+local engine = require "route_native.desktop.engine"
+local reason = require "route_native.core.status"
+local settings = require "route_native.desktop.settings"
 
-local _M = { _VERSION = "0.1.1" }
+local _M = {
+    --- Names the release.
+    -- @tfield string _VERSION
+    _VERSION = "0.1.1",
+}
 
 local gateway
 
@@ -20,11 +26,24 @@ local function not_set_up()
     error("route_native: setup() has not loaded any keys", 3)
 end
 
--- Loads keys and settings; call it in init_by_lua. `options` overrides the environment: signing_key, payload_key
--- (paths), payload_padding, target_suffix, leeway (seconds), cache_entries.
+--- Overrides the environment of the gateway. An absent option takes the value of its environment variable.
+-- @table SetupOptions
+-- @tfield[opt=JWT_DESKTOP_SIGNING_PUBLIC_KEY] string signing_key path of the key that verifies tokens: a public key or
+-- certificate in PEM, a JWK or a JWK Set
+-- @tfield[opt=JWT_DESKTOP_PAYLOAD_PRIVATE_KEY] string payload_key path of the RSA private key that decrypts `hash`
+-- @tfield[opt=ROUTE_PAYLOAD_PADDING] string payload_padding `pkcs1v15` (the default), `oaep-sha1` or `oaep-sha256`
+-- @tfield[opt=ROUTE_TARGET_SUFFIX] string target_suffix domain that contains all targets; any target by default
+-- @tfield[opt=ROUTE_JWT_LEEWAY] integer leeway clock skew in seconds, 0 to 300; 5 by default
+-- @tfield[opt=ROUTE_CACHE_ENTRIES] integer cache_entries answers that each worker keeps; 50000 by default
+
+--- Loads keys and settings. Call it in `init_by_lua`.
 --
--- A setting or key that is wrong is an error, so that nginx does not start with it and a reload keeps the old one. A
--- key that is not there yet is logged instead: the gateway starts and answers 503 until it is reloaded with one.
+-- An invalid setting or key raises an error: nginx does not start, and a reload keeps the old configuration. A missing
+-- key is logged: nginx starts, and desktop endpoints answer 503 until a reload finds the key.
+-- @tparam[opt] SetupOptions options overrides of the environment
+-- @treturn boolean whether the keys are loaded
+-- @treturn string|nil the reason if they are not
+-- @usage init_by_lua_block { require("route_native").setup { signing_key = "/etc/keys/signing.pem" } }
 function _M.setup(options)
     local chosen = settings.read(options or {})
     local made, sentence, status = engine.new(chosen)
@@ -36,7 +55,7 @@ function _M.setup(options)
         sentence = "route_native: " .. sentence .. "; desktop endpoints answer 503"
     end
     if ngx then
-        local requests = require "route_native.gateway"
+        local requests = require "route_native.desktop.gateway"
         requests.start(made, sentence)
         -- Bound here rather than looked up on every request.
         _M.resolve = requests.resolve
@@ -44,13 +63,18 @@ function _M.setup(options)
     return made ~= nil, sentence
 end
 
--- Resolves the request's token: sets $target and returns, or ends the request with 401 or 503.
--- For the rewrite and access phases.
+--- Resolves the request's token. Sets `$target`, or ends the request with 401 or 503.
+-- Call it in the rewrite or access phase.
+-- @usage access_by_lua_block { require("route_native").resolve() }
 function _M.resolve()
     error("route_native: call setup() in init_by_lua before resolve()", 2)
 end
 
--- Verifies a token with the signing keys. Returns its claims as a table, or nil and the reason's name.
+--- Verifies a token with the signing keys of the gateway.
+-- @tparam string token a compact JWS
+-- @treturn[1] table the claims
+-- @treturn[2] nil
+-- @treturn[2] string the reason's name, such as `token_expired`
 function _M.verify(token)
     if type(token) ~= "string" then
         error("route_native: verify() takes a string", 2)
@@ -62,7 +86,11 @@ function _M.verify(token)
     return require("cjson.safe").decode(json)
 end
 
--- Decrypts the text of a `hash` claim. Returns the target in it, or nil and the reason's name.
+--- Decrypts the text of a `hash` claim.
+-- @tparam string hash the claim's base64 text
+-- @treturn[1] string the target: a host name or an address
+-- @treturn[2] nil
+-- @treturn[2] string the reason's name
 function _M.decrypt(hash)
     if type(hash) ~= "string" then
         error("route_native: decrypt() takes a string", 2)

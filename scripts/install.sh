@@ -41,6 +41,17 @@ done
 (cd conf && find . -type f) | while read -r file; do
     put 644 "conf/$file" "$SHAREDIR/conf/${file#./}"
 done
+# The examples' sites and their Lua, by the paths that they have in a checkout.
+for file in examples/*/site.conf examples/*/*.lua; do
+    put 644 "$file" "$SHAREDIR/conf/$file"
+done
+# What release 0.1 called those sites: a site of one's own may include it.
+for site in examples/*/site.conf; do
+    old=$DESTDIR$SHAREDIR/conf/${site%/site.conf}.conf
+    echo "include $site;" > "$old.new"
+    chmod 644 "$old.new"
+    mv "$old.new" "$old"
+done
 put 644 scripts/nginx.sh "$SHAREDIR/scripts/nginx.sh"
 for script in docker-entrypoint.sh scripts/healthcheck.sh; do
     put 755 $script "$SHAREDIR/$script"

@@ -3,20 +3,22 @@
 #
 #   lay-out.sh RUN_DIR
 #
-# RUN_DIR/etc holds links to conf/ and, in runtime/, what runtime.sh writes from the environment. `make run`, the specs and
-# the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
+# RUN_DIR/etc holds links to conf/ and examples/ and, in runtime/, what runtime.sh writes from the environment. `make run`,
+# the specs and the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
 #
 # SITE=path/to/site.conf serves that file instead of conf/sites-enabled/: for the examples.
+# CONF=path/to/conf lays out another configuration than the checkout's.
 
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
+conf=$(realpath "${CONF:-$root/conf}")
 mkdir -p "${1:?usage: lay-out.sh RUN_DIR}"/{etc,logs,acme}
 run_dir=$(cd "$1" && pwd)
 
 # An earlier SITE leaves a directory in the place of the link.
 rm -rf "$run_dir/etc/sites-enabled"
-for entry in "$root"/conf/*; do
+for entry in "$root/examples" "$conf"/*; do
     ln -sfn "$entry" "$run_dir/etc/$(basename "$entry")"
 done
 
@@ -35,4 +37,4 @@ export ROUTE_LUA_CPATH=${ROUTE_LUA_CPATH:-$root/target/release/?.so}
 ROUTE_USER=${ROUTE_USER:-$(id -un)}
 export ROUTE_USER
 
-exec sh "$root/conf/runtime.sh" "$run_dir/etc/runtime"
+exec sh "$conf/runtime.sh" "$run_dir/etc/runtime"

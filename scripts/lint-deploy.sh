@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What ships and cannot be compiled: shell scripts, Dockerfiles, Kubernetes' resources against the API's schema, workflows
-# against theirs. The checkers are Python packages, kept in target/lint/.
+# and dependabot's settings against theirs. The checkers are Python packages, kept in target/lint/.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,9 +18,11 @@ tool() {
     PYTHONPATH=$tools /usr/bin/python3 "$tools/bin/$name" "$@"
 }
 
-shellcheck --severity=warning docker-entrypoint.sh conf/*.sh scripts/*.sh .ci/run
-shellcheck --severity=warning --shell=bash --exclude=SC2034 scripts/examples/*.sh
+shellcheck --severity=warning docker-entrypoint.sh conf/*.sh scripts/*.sh bench/*.sh bench/*/*.sh .ci/run
+shellcheck --severity=warning --shell=bash --exclude=SC2034 examples/*/start.sh
 "$tools/bin/hadolint" Dockerfile.jammy Dockerfile.alpine
 tool kubernetes-validate --quiet --strict deploy/kubernetes.yaml
 tool check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml > "$tools/log" \
+    || { cat "$tools/log" >&2; exit 1; }
+tool check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml > "$tools/log" \
     || { cat "$tools/log" >&2; exit 1; }

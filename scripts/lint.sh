@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `make lint`: formatting, clippy, luacheck and what lint-deploy.sh checks, with warnings as errors.
+# `make lint`: formatting, clippy, luacheck, a fresh reference, one version everywhere and what lint-deploy.sh checks, with
+# warnings as errors.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,5 +8,7 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh test
 cargo fmt --check
 cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo,tunnel}" --quiet -- -D warnings
-luacheck --quiet lua spec conf benches
+luacheck --quiet lua spec conf bench examples scripts
+CHECK=1 scripts/docs.sh
+scripts/version.sh --check
 scripts/lint-deploy.sh

@@ -15,7 +15,7 @@ fail() {
 }
 
 command -v luarocks > /dev/null || fail "luarocks is missing, and it packs the rock; install it, and try again"
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=$(scripts/version.sh)
 libc=$(ldd --version 2>&1 | grep -qi musl && echo -musl || true)
 platform=linux-$(uname -m)$libc
 source_url=${SOURCE_URL:-$(git remote get-url origin 2> /dev/null || echo "file://$PWD")}

@@ -2,9 +2,9 @@
 # `make run`: builds what is needed, starts a gateway in the foreground with something to reach behind it, and shows how
 # to use it. SIGTERM and Ctrl-C stop all that it started.
 #
-#   PORT (8080)  RUN_DIR (.run)  WORKERS (auto)  EXAMPLE (desktop): a file of scripts/examples/
+#   PORT (8080)  RUN_DIR (.run)  WORKERS (auto)  EXAMPLE (desktop): a directory of examples/
 #
-# An example is a file of functions: `example_start` starts what belongs behind the gateway (with `background`) and exports
+# An example's start.sh holds functions: `example_start` starts what belongs behind the gateway (with `background`) and exports
 # what the gateway's configuration needs, `example_show` prints how to use it once the gateway is ready. `example_ready`, if
 # there is one, starts what needs the gateway, before the ready line. It may set SITE, the nginx configuration that it serves,
 # and CARGO_FEATURES.
@@ -69,10 +69,10 @@ case $RUN_DIR in
     *[!A-Za-z0-9_./+@%,:=-]*) fail "RUN_DIR must be a path without blanks and quotes, and is \"$RUN_DIR\"" ;;
 esac
 ! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
-[[ $EXAMPLE =~ ^[a-z_]+$ && -e scripts/examples/$EXAMPLE.sh ]] \
-    || fail "EXAMPLE must be one of $(basename -as .sh scripts/examples/*.sh | paste -sd ' '), and is \"$EXAMPLE\""
-# shellcheck source=scripts/examples/desktop.sh
-. "scripts/examples/$EXAMPLE.sh"
+[[ $EXAMPLE =~ ^[a-z_]+$ && -e examples/$EXAMPLE/start.sh ]] \
+    || fail "EXAMPLE must be one of $(basename -a examples/*/ | paste -sd ' '), and is \"$EXAMPLE\""
+# shellcheck source=examples/desktop/start.sh
+. "examples/$EXAMPLE/start.sh"
 
 trap stop EXIT
 trap 'stop; exit 143' TERM
@@ -81,7 +81,9 @@ trap 'stop; exit 130' INT
 scripts/setup.sh run
 # shellcheck source=scripts/nginx.sh
 . scripts/nginx.sh
-cargo build --release --features "$CARGO_FEATURES"
+# CARGO_TARGETS: what the tests build besides, so that one build serves both.
+# shellcheck disable=SC2086
+cargo build --release --features "$CARGO_FEATURES" ${CARGO_TARGETS:-}
 mkdir -p "$RUN_DIR/logs"
 example_start
 gateway

@@ -27,6 +27,7 @@ TEST=(
     luajit=luajit2
     busted=lua-busted
     luacheck=lua-check
+    ldoc=lua-ldoc
     luarocks=luarocks
     shellcheck=shellcheck
     /usr/lib/*/lua/5.1/socket/core.so=lua-socket
@@ -51,7 +52,7 @@ PHANTOM=(
     openssl=openssl
     /etc/ssl/certs/ca-certificates.crt=ca-certificates
 )
-PHANTOM_SERVERS=$(dirname "$0")/examples/phantom
+PHANTOM_SERVERS=$(dirname "$0")/../examples/phantom
 BENCH=(wrk=wrk)
 IMAGE=(buildah=buildah debootstrap=debootstrap)
 

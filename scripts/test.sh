@@ -6,12 +6,17 @@ cd "$(dirname "$0")/.."
 
 # One set of features for all that follows, also for the `make run` of the specs: another would build everything again.
 export CARGO_FEATURES=cli,demo,tunnel
+# And one set of targets: without the tests cargo gives the dependencies fewer features, and builds all again for them.
+export CARGO_TARGETS='--lib --bins --tests'
 
 scripts/setup.sh test
 scripts/lint.sh
-cargo build --release --features "$CARGO_FEATURES"
+# shellcheck disable=SC2086
+cargo build --release --features "$CARGO_FEATURES" $CARGO_TARGETS
 cargo test --release --features "$CARGO_FEATURES"
-python3 -m unittest discover --quiet --start-directory benches/gateway
+for part in gateway tunnel; do
+    python3 -m unittest discover --quiet --start-directory "bench/$part"
+done
 scripts/specs.sh
 # What the gateway answers must not depend on its caches and threads.
 echo 'again without the caches of workers and without the thread pool'

@@ -51,7 +51,7 @@ server {
     }
     location = /under {
         content_by_lua_block {
-            local dict, digest_of = ngx.shared.formal, require("route_native.login_body").digest_of
+            local dict, digest_of = ngx.shared.formal, require("route_native.core.login_body").digest_of
             local named = dict:get("u:" .. digest_of(ngx.var.arg_name))
             local nameless, names = dict:get("n:" .. ngx.var.binary_remote_addr), 0
             for _, key in ipairs(dict:get_keys(0)) do names = names + (key:sub(1, 2) == "u:" and 1 or 0) end

@@ -1,4 +1,4 @@
--- conf/examples/auth.conf as `make run EXAMPLE=auth` serves it: the reference's two locations, and the better form.
+-- examples/auth/site.conf as `make run EXAMPLE=auth` serves it: the reference's two locations, and the better form.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -33,7 +33,7 @@ describe("the auth example", function()
     end
 
     setup(function()
-        running = assert(auth.start(auth.directory(), gateway.ROOT .. "/conf/examples/auth.conf"))
+        running = assert(auth.start(auth.directory(), gateway.ROOT .. "/examples/auth/site.conf"))
     end)
     teardown(function() running:stop() end)
 

@@ -53,7 +53,7 @@ describe("the auth example over HTTPS", function()
             :format(directory, directory))
         assert(status == 0, output)
         -- A name of a file, and no port that somebody else may take.
-        local site = process.read(gateway.ROOT .. "/conf/examples/auth.conf"):gsub("include runtime/listen.conf;",
+        local site = process.read(gateway.ROOT .. "/examples/auth/site.conf"):gsub("include runtime/listen.conf;",
             ("%%0 listen unix:%s/tls ssl http2; ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;")
                 :format(directory, directory, directory))
         running = assert(auth.start(directory, site))

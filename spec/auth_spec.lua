@@ -200,7 +200,7 @@ describe("route_native.auth", function()
     it("sets the token as a cookie that scripts and other sites do not get", function()
         local response = auth.post(running, "/login/cookie", LOGIN)
         local token = cjson.decode(response.body).token
-        assert.equal("session=" .. token .. "; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure",
+        assert.equal("session=" .. token .. "; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=60",
             response.headers["set-cookie"])
         assert.equal("demo", seen(get("/guard/everywhere", { "Cookie", "session=" .. token })).headers["x-user"])
     end)
@@ -290,11 +290,12 @@ describe("route_native.auth", function()
             ['prepare_check { secret_file = "x", policy = { isuer = "a" } }'] = 'there is no policy field "isuer"',
             ['prepare_check { secret_file = "x", token = "body" }'] = 'and not "body"',
             ['prepare_check { secret_file = "x", headers = { Host = "sub" } }'] = 'cannot set a header "Host"',
-            ['prepare_login { secret_file = "x", backend = "/b" }'] = "lua_shared_dict route_native_login is missing",
+            ['prepare_login { secret_file = "x", backend = "/b", issuer = "i" }']
+                = "lua_shared_dict route_native_login is missing",
             ['prepare_login { secret_file = "x", backend = "/b", issuer = "i", rate_limit = false, '
-                .. 'public_origins = "https://a.example/" }'] = '"public_origins" lists origins such as',
+                .. 'public_origins = "https://a.example/" }'] = '"public_origins" must be a list of origins such as',
             ['prepare_login { secret_file = "x", backend = "/b", rate_limit = false }']
-                = 'the field "issuer" is needed',
+                = 'the field "issuer" is missing',
             ['prepare_login { key = ("k"):rep(32), backend = "/b", issuer = "i", rate_limit = false, algorithm = "X" }']
                 = '"X" is no algorithm',
         }

@@ -18,19 +18,14 @@ local SHOW = [[
         }
     }
 ]]
--- The dictionaries of 0.1, and what else border_http.conf had.
-local OF_0_1 = [[
-lua_shared_dict border_sessions 16m;
-lua_shared_dict border_state %s;
-map $sent_http_cache_control $border_cache_control { "" no-store; default ""; }
-map $http_upgrade $border_connection { "" ""; default upgrade; }
-map "" $border_call_url { default ""; }
-map "" $border_call_token { default ""; }
-]]
+-- border_http.conf with the dictionaries that 0.1 had: none for login attempts alone.
+local OF_0_1 = process.read(gateway.ROOT .. "/conf/border_http.conf")
+    :gsub("lua_shared_dict border_logins[^\n]*\n", ""):gsub("%%", "%%%%")
+    :gsub("lua_shared_dict border_state[^\n]*\n", "lua_shared_dict border_state %%s;\n")
 
 -- The example's site with a location that looks into the dictionaries; `http` takes the place of border_http.conf.
 local function site(http_part)
-    local text = process.read(gateway.ROOT .. "/conf/examples/border.conf")
+    local text = process.read(gateway.ROOT .. "/examples/border/site.conf")
         :gsub("include border.conf;", function() return SHOW end)
     return http_part and text:gsub("include border_http.conf;", function() return http_part end) or text
 end

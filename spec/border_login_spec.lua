@@ -353,7 +353,7 @@ describe("over TLS", function()
         local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=border.test "
             .. "-keyout %s/key.pem -out %s/cert.pem 2>&1"):format(directory, directory))
         assert(status == 0, output)
-        local site = process.read(gateway.ROOT .. "/conf/examples/border.conf"):gsub("include runtime/listen.conf;",
+        local site = process.read(gateway.ROOT .. "/examples/border/site.conf"):gsub("include runtime/listen.conf;",
             ("%%0 listen unix:%s/tls ssl http2; ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;")
             :format(directory, directory, directory))
         running = assert(border.start { site = site })
@@ -414,21 +414,22 @@ describe("a mistake in the configuration", function()
     it("is one sentence that names the setting", function()
         for settings, expected in pairs {
             ["{}"] = "true\t",
-            ["{ idle_timeout = 0 }"] = "idle_timeout must be a whole number from 1 to 86400, and is 0",
-            ["{ idle_timeout = '5' }"] = "idle_timeout must be a whole number",
+            ["{ idle_timeout = 0 }"] = '"idle_timeout" must be a whole number of seconds from 1 to 86400',
+            ["{ idle_timeout = '5' }"] = '"idle_timeout" must be a whole number',
             ["{ absolute_timeout = 90000 }"] = "absolute_timeout (90000 s) must not be longer than key_rotation",
-            ["{ auth_url = 'ftp://x' }"] = "auth_url must be http://host:port",
-            ["{ auth_url = false }"] = "auth_url must be http://host:port",
-            ["{ default_path = '//evil' }"] = "default_path must be a path such as /b/",
+            ["{ auth_url = 'ftp://x' }"] = '"auth_url" must be http://host:port',
+            ["{ auth_url = false }"] = '"auth_url" must be http://host:port',
+            ["{ default_path = '//evil' }"] = '"default_path" must be a path such as /b/',
             ["{ services = {} }"] = "services must be a table with at least one service",
             ["{ services = { b = { url = 'http://a:1' } } }"] = "services.b needs a host or a path",
-            ["{ services = { b = { path = '/b' } } }"] = "services.b.url is missing",
-            ["{ services = { b = { path = '/b/c', url = 'http://a:1' } } }"] = "services.b.path must be / and one path",
+            ["{ services = { b = { path = '/b' } } }"] = 'the field "services.b.url" is missing',
+            ["{ services = { b = { path = '/b/c', url = 'http://a:1' } } }"]
+                = '"services.b.path" must be / and one path',
             ["{ services = { ['b c'] = { path = '/b', url = 'http://a:1' } } }"] = "the name of a service",
-            ["{ store = { kind = 'redis' } }"] = "store.address is missing",
-            ["{ store = { knid = 'redis' } }"] = "there is no setting store.knid",
-            ["{ cookie_nam = 'x' }"] = "there is no setting cookie_nam",
-            ["{ cookie_secure = 'no' }"] = "cookie_secure must be true or false",
+            ["{ store = { kind = 'redis' } }"] = 'the field "store.address" is missing',
+            ["{ store = { knid = 'redis' } }"] = 'there is no field "store.knid"',
+            ["{ cookie_nam = 'x' }"] = 'there is no field "cookie_nam"',
+            ["{ cookie_secure = 'no' }"] = '"cookie_secure" must be true or false',
         } do
             local said = sentence(settings)
             assert.truthy(said:find(expected, 1, true), settings .. ": " .. said)
@@ -438,7 +439,7 @@ describe("a mistake in the configuration", function()
 
     it("keeps nginx from starting", function()
         for expected, settings in pairs {
-            ["store.kind must be memory, memcached or redis"] = { store = { kind = "etcd", address = "a:1" } },
+            ['"store.kind" must be "memory", "memcached" or "redis"'] = { store = { kind = "etcd", address = "a:1" } },
             ["store.address must be host:port or unix:/path"] = { store = { kind = "redis", address = "nowhere" } },
             ["the memory store needs: lua_shared_dict other 16m;"] = { store = { dictionary = "other" } },
         } do

@@ -145,7 +145,7 @@ describe("a store that is full", function()
                     ngx.say("free")
                 }
             }]]
-        local site = "lua_shared_dict tiny 16k;\n" .. process.read(gateway.ROOT .. "/conf/examples/border.conf")
+        local site = "lua_shared_dict tiny 16k;\n" .. process.read(gateway.ROOT .. "/examples/border/site.conf")
             :gsub("include border.conf;", function() return filling end)
         local running = assert(border.start { site = site, settings = { store = { dictionary = "tiny" } } })
         local script = running:logged_in()
@@ -349,7 +349,7 @@ describe("a managed Redis", function()
         local tls_port = process.free_port()
         local server = stores.start("redis", ("--tls-port %d --tls-cert-file %s/cert.pem --tls-key-file %s/key.pem "
             .. "--tls-auth-clients no --requirepass s3cret"):format(tls_port, directory, directory))
-        local site = process.read(gateway.ROOT .. "/conf/examples/border.conf"):gsub("include border_http.conf;",
+        local site = process.read(gateway.ROOT .. "/examples/border/site.conf"):gsub("include border_http.conf;",
             ("%%0 lua_ssl_trusted_certificate %s/cert.pem;"):format(directory))
 
         local function try(settings)

@@ -65,9 +65,35 @@ describe("the Dockerfiles", function()
             if line:find("build-library.sh", 1, true) and line:find("^RUN") then
                 built = i
             end
-            if line:find("^COPY lua") or line:find("^COPY conf") then
+            if line:find("^COPY lua") or line:find("^COPY conf") or line:find("^COPY examples") then
                 assert.truthy(built, line)
             end
+        end
+    end)
+end)
+
+describe("dependabot's settings", function()
+    -- What an ecosystem's folder holds.
+    local MANIFESTS = { cargo = "Cargo.toml", npm = "package-lock.json", docker = "Dockerfile.jammy",
+        ["github-actions"] = ".github/workflows/test.yml" }
+
+    it("name every ecosystem's manifests where they are", function()
+        local text, seen = process.read(".github/dependabot.yml"), {}
+        for ecosystem, rest in text:gmatch("package%-ecosystem: ([%w-]+)\n    director[iesy]+: ([^\n]+)") do
+            for folder in rest:gmatch('/[^",%] ]*') do
+                local path = (folder .. "/" .. MANIFESTS[ecosystem]):gsub("^/+", "")
+                assert.same({ path, 0 }, { path, select(2, process.run("test -e " .. path)) })
+                seen[path] = true
+            end
+        end
+        local found = process.run("find * \\( -name target -o -name node_modules \\) -prune -o "
+            .. "\\( -name Cargo.toml -o -name package-lock.json \\) -print")
+        assert.truthy(found:find("fuzz/Cargo.toml", 1, true))
+        for path in found:gmatch("[^\n]+") do
+            assert.is_true(seen[path], path)
+        end
+        for _, manifest in pairs(MANIFESTS) do
+            assert.is_true(seen[manifest] or manifest == "package-lock.json", manifest)
         end
     end)
 end)

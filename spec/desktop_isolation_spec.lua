@@ -417,11 +417,11 @@ describe("the cookies of desktops", function()
     setup(function()
         before = _G.ngx
         _G.ngx = { var = {}, header = {} }
-        package.loaded["route_native.desktop_cookies"] = nil
-        cookies = require "route_native.desktop_cookies"
+        package.loaded["route_native.desktop.cookies"] = nil
+        cookies = require "route_native.desktop.cookies"
     end)
     teardown(function()
-        package.loaded["route_native.desktop_cookies"] = nil
+        package.loaded["route_native.desktop.cookies"] = nil
         _G.ngx = before
     end)
 

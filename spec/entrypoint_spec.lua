@@ -171,6 +171,31 @@ describe("the entrypoint", function()
         end)
     end
 
+    it("serves a site that includes an example by the path that release 0.1 installed it under", function()
+        local conf = tree .. "/own-conf"
+        local modules = { auth = "auth-config check-token authenticator jwt-secret", border = "", phantom = "" }
+        for name, needed in pairs(modules) do
+            local place = tree .. share .. "/conf/examples/" .. name
+            local site = process.read(place .. ".conf"):match("^include (%S+);\n$")
+            assert(site, name .. ".conf includes no site")
+            assert.truthy(process.read(tree .. share .. "/conf/" .. site):find("\nserver {", 1, true), name)
+            for file in needed:gmatch("%S+") do
+                assert.is_true(#process.read(place .. "/" .. file .. ".lua") > 0, file)
+            end
+        end
+        assert.is_true(#process.read(tree .. share .. "/conf/examples/tunnel/viewers.lua") > 0)
+
+        process.run(("cp -r %s%s/conf %s && rm %s/sites-enabled/* && mkdir -p %s/run/keys")
+            :format(tree, share, conf, conf, tree))
+        process.write(tree .. "/run/keys/jwt_secret", ("s"):rep(32))
+        process.write(conf .. "/sites-enabled/own.conf", "include examples/auth.conf;\n")
+        local self = start { ROUTE_CONF_DIR = conf }
+        assert.equal(403, http.request(self.port, { path = "/check" }).status)
+        assert.equal(401, http.request(self.port, { path = "/secure" }).status)
+        process.signal(self.pid, "TERM")
+        assert.equal(0, ended(self))
+    end)
+
     it("ends with the last connection, and leaves no process behind", function()
         local self = start { ROUTE_DRAIN_SECONDS = "9999" }
         local opened = open_websocket(self)

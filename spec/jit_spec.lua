@@ -92,17 +92,22 @@ describe("a hit, compiled by LuaJIT", function()
 
     it("runs in one trace from the request's headers to nginx's variables, FFI calls included", function()
         local path = {
-            place_of("request.lua", "C.ngx_http_lua_ffi_req_get_headers(r"),
-            place_of("gateway.lua", "library.rn_gateway_lookup(gateway, headers"),
-            place_of("request.lua", "C.ngx_http_lua_ffi_var_set(r"),
-            place_of("gateway.lua", 'set(r, "route_token", answer.fingerprint'),
+            place_of("core/request.lua", "C.ngx_http_lua_ffi_req_get_headers(r"),
+            place_of("desktop/gateway.lua", "library.rn_gateway_lookup(gateway, headers"),
+            place_of("core/request.lua", "C.ngx_http_lua_ffi_var_set(r"),
+            place_of("desktop/gateway.lua", 'set(r, "route_token", answer.fingerprint'),
         }
         -- LuaJIT compiles what some 56 requests have made hot.
         for _ = 1, 200 do
             assert.equal(200, running:get("/access", token).status)
         end
         local seen = cjson.decode(running:get("/traces").body)
-        assert.same({}, seen.aborts)
+        -- LuaJIT counts by a hash of the code's address, so what is cold may look hot and be given up, in any module.
+        for _, abort in ipairs(seen.aborts) do
+            for _, place in ipairs(path) do
+                assert.is_not.equal(place, abort.at, abort.why)
+            end
+        end
         local whole = 0
         for _, trace in ipairs(seen.traces) do
             whole = whole + (passes_all(trace, path) and 1 or 0)

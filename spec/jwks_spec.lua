@@ -410,9 +410,10 @@ describe("a JWK Set by URL", function()
 
     it("keeps nginx from starting when a setting is wrong", function()
         for fields, sentence in pairs {
-            ["{}"] = 'the field "url" is needed',
+            ["{}"] = 'the field "url" is missing',
             ["{ url = 'ftp://x/' }"] = 'the field "url" must be a URL that starts with http:// or https://',
-            ["{ url = 'http://x/', cooldown = 0 }"] = 'the field "cooldown" must be a whole number from 1 to 86400',
+            ["{ url = 'http://x/', cooldown = 0 }"]
+                = 'the field "cooldown" must be a whole number of seconds from 1 to 86400',
             ["{ url = 'http://x/', ttl = 1 }"] = 'there is no field "ttl"',
             ["{ url = 'http://x/', cache_name = 'none' }"] = "lua_shared_dict none is missing",
         } do

@@ -167,8 +167,8 @@ print((t("none") + b".").decode())]]):format(path)))
             assert.same({ nil, "algorithm_not_allowed", false }, { claims, why, valid })
         end
         local _, message = eval("return 1, select(2, pcall(jwt.secret, a[1]))", public)
-        local sentence = "is a public key, a private key or a certificate used as an HMAC secret"
-        assert.is_truthy(message:find(sentence, 1, true))
+        assert.is_truthy(message:find("is a public key, a private key or a certificate used as an HMAC secret", 1,
+            true))
     end)
 
     it("explains a wrong key, policy or option in one sentence", function()

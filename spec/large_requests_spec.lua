@@ -222,7 +222,7 @@ server {
         local worker = worker_of(running)
         for _, piece in ipairs { "a=&", "&", "%6a=&", "jwt_token=0123456789abcdef&", "%", ".", "......&", "*" } do
             for _, path in ipairs { "/filer?", "/websockify?" } do
-                answers(running, worker, { path = filled(path, piece, ""), headers = { { "Accept", "*/*" } },
+                answers(running, worker, { path = filled(path, piece, ""), headers = { { "Upgrade", "websocket" } },
                     other = "/healthz" }, 401)
             end
         end

@@ -9,7 +9,7 @@ local SITE = [[
 lua_shared_dict targetmap 1m;
 lua_shared_dict phantom-token 1m;
 lua_shared_dict border_state 1m;
-init_by_lua_block { require "route_native.library" }
+init_by_lua_block { require "route_native.core.ffi" }
 server {
     include runtime/listen.conf;
     set $endpoint ""; set $route_uri ""; set $route_cache ""; set $route_token ""; set $route_reason "";

@@ -17,7 +17,8 @@ describe("the cache of phantom tokens", function()
                 location = /slow {
                     content_by_lua_block {
                         local dict = ngx.shared["other-name"]
-                        ngx.print(require("route_native.flight").run(dict, "slow", function() end, function()
+                        local run = require("route_native.core.singleflight.shared").run
+                        ngx.print(run(dict, "slow", function() end, function()
                             ngx.sleep(4)
                             return "question " .. dict:incr("questions", 1, 0), false
                         end))

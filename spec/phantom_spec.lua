@@ -282,12 +282,12 @@ describe("phantom tokens", function()
     describe("a configuration", function()
         it("that is wrong is an error that names the field, and no secret", function()
             for path, sentence in pairs {
-                missing = "client_secret is missing",
+                missing = 'the field "client_secret" is missing',
                 unknown = 'there is no field "client_secrets"',
-                mistyped = "token_cache_seconds must be a whole number of seconds from 0 to 86400",
-                twice = "token_cache_seconds is given twice",
+                mistyped = 'the field "token_cache_seconds" must be a whole number of seconds from 0 to 86400',
+                twice = 'the field "token_cache_seconds" is given twice',
                 nokey = "the key file /no/such/file cannot be read",
-                nourl = "introspection_endpoint must be a URL that starts with http:// or https://",
+                nourl = "the field \"introspection_endpoint\" must be a URL that starts with http:// or https://",
             } do
                 assert.equal(500, running:get("/" .. path, "x").status)
                 assert.truthy(running.gate:error_log():find("phantom_token: " .. sentence, 1, true), sentence)

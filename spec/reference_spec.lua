@@ -159,11 +159,11 @@ describe("the reference's programs", function()
 
     it("are those of the example", function()
         for name, program in pairs { ["check-token.lua"] = CHECK_TOKEN, ["authenticator.lua"] = AUTHENTICATOR } do
-            local shipped = process.read(gateway.ROOT .. "/conf/examples/auth/" .. name)
+            local shipped = process.read(gateway.ROOT .. "/examples/auth/" .. name)
             assert.equal(tokens(ported(program)), tokens(shipped))
         end
         local function statements(text) return (text:gsub("#[^\n]*", ""):gsub("%s+", " ")) end
-        local shipped = statements(process.read(gateway.ROOT .. "/conf/examples/auth.conf"))
+        local shipped = statements(process.read(gateway.ROOT .. "/examples/auth/site.conf"))
             :gsub(" set_by_lua_block %$http1_only %b{}", ""):gsub(" if %(%$http1_only%) %b{}", "")
         local expected = LOCATIONS:gsub("check%-token", "examples/auth/check-token")
             :gsub("authenticator%.lua", "examples/auth/authenticator.lua"):gsub("flask%-app:5000", "$auth_backend")

@@ -49,14 +49,13 @@ describe("the rock", function()
         serves_from(directory .. "/second")
     end)
 
-    it("installs every module under lua/, by its own name", function()
-        local environment = {}
-        setfenv(assert(loadfile("route_native-dev-1.rockspec")), environment)()
-        local expected = {}
-        for path in run("find lua -name '*.lua'"):gmatch("[^\n]+") do
-            expected[path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/", ".")] = path
+    it("installs every module under lua/, by its own name, and the configuration beside it", function()
+        local function modules(root)
+            return run(("cd %s && find . -name '*.lua' | LC_ALL=C sort"):format(root))
         end
-        assert.same(expected, environment.build.install.lua)
+        assert.equal(modules "lua", modules(tree .. "/share/lua/5.1"))
+        local rock = "$(echo " .. tree .. "/lib/luarocks/rocks-5.1/route_native/*)"
+        assert.equal("", run("diff -r --exclude=examples conf " .. rock .. "/share/route_native/conf"))
     end)
 
     it("is built without what the tunnel and the tools depend on", function()

@@ -5,6 +5,7 @@ local cjson = require "cjson"
 local gateway = require "support.gateway"
 local http = require "support.http"
 local process = require "support.process"
+local readme = require "support.readme"
 local socket = require "socket"
 local token = require "support.token"
 local websocket = require "support.websocket"
@@ -89,6 +90,12 @@ describe("make run", function()
             assert.truthy(printed:find("ready: http://127.0.0.1:" .. port .. "\n", 1, true), printed)
             local seen = cjson.decode((process.run(printed:match("\n(curl [^\n]*)\n") .. " -sS")))
             assert.same({ 29783, "GET", "/filer/hello" }, { seen.port, seen.method, seen.path })
+        end)
+
+        it("answers as examples/desktop/README.md says", function()
+            local expected, received, output = readme.try("desktop", port, directory .. "/run")
+            assert.same({ "200", "401" }, expected)
+            assert.same(expected, received, output)
         end)
 
         it("keeps keys where the contract says, that an independent library can use", function()

@@ -5,8 +5,8 @@ local gateway = require "support.gateway"
 
 package.cpath = gateway.ROOT .. "/target/release/?.so;" .. package.cpath
 
-local answers = require "route_native.http_answer"
-local scan = require "route_native.scan"
+local answers = require "route_native.http.answer"
+local scan = require "route_native.core.scan"
 
 local MAX_BYTES, HEAD_BYTES = 1000, 16384
 

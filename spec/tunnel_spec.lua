@@ -133,7 +133,8 @@ describe("tunnels behind nginx", function()
             running.clients[id] = tunnel.start_client(running.directory, running:url(), id, running.service_port)
             local file = running.directory .. "/half-" .. tostring(killed)
             local connection = http.connect(running.port)
-            http.send(connection, { path = ("/tunnel/%s/half%s"):format(id, file), headers = { { "Connection", "close" } } })
+            local path = ("/tunnel/%s/half%s"):format(id, file)
+            http.send(connection, { path = path, headers = { { "Connection", "close" } } })
             local got = ""
             while not got:find("half", 1, true) do
                 got = got .. assert(connection:receive(1))

@@ -7,7 +7,7 @@ local process = require "support.process"
 local tunnel = require "support.tunnel"
 local websocket = require "support.websocket"
 
-local EXAMPLE = gateway.ROOT .. "/conf/examples/tunnel/viewers.lua"
+local EXAMPLE = gateway.ROOT .. "/examples/tunnel/viewers.lua"
 
 describe("viewers of a tunnel who have to show a token", function()
     local running, service

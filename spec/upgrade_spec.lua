@@ -41,7 +41,7 @@ describe("an Upgrade header", function()
         places[name] = { port = port, path = path, headers = headers, is_websocket = is_websocket }
     end
 
-    -- conf/examples/phantom.conf, before the authorization server of the specs.
+    -- The phantom example's site, before the authorization server of the specs.
     local function start_phantom()
         local directory = process.temporary_directory()
         local output, status = process.run("openssl genrsa -out " .. directory .. "/key 2048")
@@ -53,7 +53,7 @@ describe("an Upgrade header", function()
             process.run("rm -rf " .. process.quoted(directory))
         end }
         local gate = assert(gateway.start {
-            demo = false, env = { SITE = gateway.ROOT .. "/conf/examples/phantom.conf" },
+            demo = false, env = { SITE = gateway.ROOT .. "/examples/phantom/site.conf" },
             prepare = function(self)
                 local etc = self.directory .. "/etc"
                 process.run("mkdir -p " .. etc)
@@ -104,7 +104,7 @@ describe("an Upgrade header", function()
 
         local checked = assert(auth.start(auth.directory(), function(environment)
             environment.ROUTE_AUTH_UPSTREAM = "127.0.0.1:" .. service.port
-            return gateway.ROOT .. "/conf/examples/auth.conf"
+            return gateway.ROOT .. "/examples/auth/site.conf"
         end))
         running[#running + 1] = checked
         local now = os.time()

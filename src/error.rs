@@ -201,6 +201,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// A key that cannot be used: `KeyUnsupported`.
+    pub(crate) fn unsupported_key(what: &str) -> Self {
+        Self::new(Reason::KeyUnsupported, what)
+    }
+
     /// A mistake with its sentence.
     pub fn new(reason: Reason, sentence: impl Into<String>) -> Self {
         ConfigError { reason, sentence: sentence.into() }

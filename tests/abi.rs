@@ -1,4 +1,4 @@
-//! The declarations that C and LuaJIT read are those of src/ffi.rs and src/ffi/, and both compilers accept them.
+//! The declarations that C and LuaJIT read are those of src/ffi/, and both compilers accept them.
 
 use route_native::ffi::rn_answer;
 use std::path::{Path, PathBuf};
@@ -8,23 +8,12 @@ use std::{env, fs};
 use mlua::Lua;
 
 const HEADER: &str = "include/route_native.h";
-const CDEF: &str = "lua/route_native/cdef.lua";
-
-/// What the ABI is made of.
-const SOURCES: [&str; 7] = [
-    "src/ffi.rs",
-    "src/ffi/gateway.rs",
-    "src/ffi/jwt.rs",
-    "src/ffi/jwe.rs",
-    "src/ffi/scan.rs",
-    "src/ffi/session.rs",
-    "src/ffi/introspection.rs",
-];
+const CDEF: &str = "lua/route_native/core/cdef.lua";
 
 /// What surrounds the declarations in the Lua file. LuaJIT's declarations are global to the process's Lua state and
 /// cannot be repeated, while `package.loaded` can be emptied (lua_code_cache off, busted): hence the question first.
 const LUA_HEAD: &str = "\
--- route_native's C ABI. Written by `make abi` from src/ffi.rs: change that file, not this one.
+-- route_native's C ABI. Written by `make abi` from src/ffi/: change that, not this file.
 local ffi = require \"ffi\"
 
 -- Declared before, by an earlier load of this file: LuaJIT refuses a second time.
@@ -46,10 +35,11 @@ fn root() -> &'static Path {
 fn bindings(change: impl FnOnce(&mut cbindgen::Config)) -> String {
     let mut config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
     change(&mut config);
-    let builder = cbindgen::Builder::new().with_config(config).with_src(root().join("src/error.rs"));
-    let bindings = SOURCES
-        .iter()
-        .fold(builder, |builder, source| builder.with_src(root().join(source)))
+    // cbindgen follows the `mod` lines of src/ffi/mod.rs; a status is a reason of src/error.rs.
+    let bindings = cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(root().join("src/error.rs"))
+        .with_src(root().join("src/ffi/mod.rs"))
         .generate()
         .expect("cbindgen reads the ABI");
     let mut text = Vec::new();
@@ -103,7 +93,7 @@ fn up_to_date(file: &str, expected: &str) {
         fs::write(&path, expected).expect("the file can be written");
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "{file} does not match src/ffi.rs: run `make abi` and commit what it changes");
+    assert!(found == expected, "{file} does not match src/ffi/: run `make abi` and commit what it changes");
 }
 
 /// The library that this test was built with: it lies beside the test's own program.
@@ -146,8 +136,9 @@ fn a_c_compiler_accepts_the_header() {
 #[test]
 fn the_header_declares_every_export_and_hides_what_a_handle_is() {
     let header = header();
-    let read = |file| fs::read_to_string(root().join(file)).expect("the source");
-    let source = SOURCES.map(read).concat();
+    let files = fs::read_dir(root().join("src/ffi")).expect("the ABI's folder");
+    let source: String =
+        files.map(|file| fs::read_to_string(file.expect("a file").path()).expect("the source")).collect();
     let exports: Vec<_> = source.split("extern \"C\" fn ").skip(1).filter_map(|rest| rest.split('(').next()).collect();
     assert!(exports.len() >= 38, "{exports:?}");
     for export in exports {
@@ -180,4 +171,42 @@ fn luajit_loads_the_declarations_once_and_again_and_calls_the_library() {
     )
     .call::<()>((library(), size_of::<rn_answer>()))
     .expect("LuaJIT calls the library through the declarations");
+}
+
+/// Returns the names that LuaJIT knows once it has read `declarations`: types, members of enums, constants, functions.
+fn global_names(declarations: &str) -> Vec<String> {
+    fn last_word(text: &str) -> String {
+        text.trim().rsplit([' ', '*']).next().unwrap_or_default().to_owned()
+    }
+    let mut names = Vec::new();
+    let (mut statement, mut depth) = (String::new(), 0);
+    for letter in declarations.replace('\n', " ").chars() {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        if letter != ';' || depth > 0 {
+            statement.push(letter);
+            continue;
+        }
+        let whole = std::mem::take(&mut statement);
+        if let Some((head, rest)) = whole.split_once('{') {
+            let (body, name) = rest.rsplit_once('}').expect("braces come in pairs");
+            names.push(if name.trim().is_empty() { last_word(head) } else { last_word(name) });
+            if head.contains("enum") {
+                let members = body.split(',').filter_map(|member| member.split('=').next());
+                names.extend(members.map(last_word).filter(|name| !name.is_empty()));
+            }
+        } else {
+            names.push(last_word(whole.split(['(', '=']).next().unwrap_or_default()));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_global_name_begins_with_our_prefix() {
+    let names = global_names(&cdef().replace(LUA_HEAD, "").replace(LUA_TAIL, ""));
+    for known in ["rn_gateway", "rn_answer", "rn_gateway_new", "RN_ABI_VERSION", "RN_REASON_TOKEN_EXPIRED"] {
+        assert!(names.iter().any(|name| name == known), "{known} is missing: {names:?}");
+    }
+    let others: Vec<_> = names.iter().filter(|name| !name.starts_with("rn_") && !name.starts_with("RN_")).collect();
+    assert!(others.is_empty(), "{others:?}");
 }

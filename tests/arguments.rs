@@ -16,10 +16,17 @@ const INVALID: i32 = Reason::InvalidArgument as i32;
 /// A live handle, released at the end.
 struct Handle(*mut rn_gateway);
 
+impl Handle {
+    fn get(&self) -> Option<&rn_gateway> {
+        // SAFETY: live until it is dropped.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: made by `rn_gateway_new`, released here alone.
-        unsafe { rn_gateway_free(self.0) }
+        rn_gateway_free(Some(unsafe { Box::from_raw(self.0) }));
     }
 }
 
@@ -55,7 +62,8 @@ fn empty_answer() -> rn_answer {
 fn open(options: &rn_gateway_options) -> Result<Handle, (i32, String)> {
     let (mut made, mut error, mut length) = (null_mut(), [0u8; 512], 0);
     // SAFETY: the options' texts outlive the call, and so do the places for what comes out.
-    let status = unsafe { rn_gateway_new(options, &mut made, error.as_mut_ptr(), error.len(), &mut length) };
+    let status =
+        unsafe { rn_gateway_new(Some(options), Some(&mut made), error.as_mut_ptr(), error.len(), Some(&mut length)) };
     if status == 0 {
         return Ok(Handle(made));
     }
@@ -87,7 +95,7 @@ fn good_token() -> String {
 
 fn lookup(gateway: &Handle, headers: &[rn_header], answer: &mut rn_answer) -> i32 {
     // SAFETY: a live handle, headers that outlive the call, a writable answer.
-    unsafe { rn_gateway_lookup(gateway.0, headers.as_ptr(), headers.len(), NOW, answer) }
+    unsafe { rn_gateway_lookup(gateway.get(), headers.as_ptr(), headers.len(), NOW, Some(answer)) }
 }
 
 fn header(name: &str, data: *const u8, length: i32) -> rn_header {
@@ -98,44 +106,42 @@ fn header(name: &str, data: *const u8, length: i32) -> rn_header {
 #[test]
 fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
     let gateway = gateway();
-    let (g, n, t) = (gateway.0.cast_const(), 0usize, b"t".as_ptr());
+    let (g, n, t) = (gateway.get(), 0usize, b"t".as_ptr());
     let (mut answer, mut bytes, mut length) = (empty_answer(), [0u8; 64], 0usize);
     let (a, b, l) = (&raw mut answer, bytes.as_mut_ptr(), &raw mut length);
     // SAFETY: what is not null is live and as long as it says; that null is refused is what is tested.
     let statuses = unsafe {
         [
-            rn_reason_name(100, b, 64, null_mut()),
-            rn_reason_name(100, null_mut(), 64, l),
-            rn_gateway_new(null(), &mut null_mut(), b, 64, l),
-            rn_gateway_new(&empty_options(), null_mut(), b, 64, l),
-            rn_gateway_new(&empty_options(), &mut null_mut(), b, 64, null_mut()),
-            rn_gateway_new(&empty_options(), &mut null_mut(), null_mut(), 64, l),
-            rn_gateway_lookup(null(), null(), n, NOW, a),
-            rn_gateway_lookup(g, null(), 1, NOW, a),
-            rn_gateway_lookup(g, null(), n, NOW, null_mut()),
-            rn_gateway_lookup_token(null(), t, 1, NOW, a),
-            rn_gateway_lookup_token(g, null(), 1, NOW, a),
-            rn_gateway_lookup_token(g, t, 1, NOW, null_mut()),
-            rn_gateway_resolve(null(), t, 1, NOW, a),
-            rn_gateway_resolve(g, null(), 1, NOW, a),
-            rn_gateway_resolve(g, t, 1, NOW, null_mut()),
-            rn_gateway_check(null(), t, 1, NOW),
-            rn_gateway_check(g, null(), 1, NOW),
-            rn_gateway_remember(null(), a, t, 1, NOW, 1),
-            rn_gateway_remember(g, null_mut(), t, 1, NOW, 1),
-            rn_gateway_remember(g, a, null(), 1, NOW, 1),
-            rn_answer_write(null_mut(), t, 1, t, 1),
-            rn_answer_write(a, null(), 1, t, 1),
-            rn_answer_write(a, t, 1, null(), 1),
-            rn_gateway_shared_key(null(), a, b),
-            rn_gateway_shared_key(g, null_mut(), b),
-            rn_gateway_shared_key(g, a, null_mut()),
+            rn_reason_name(100, b, 64, None),
+            rn_reason_name(100, null_mut(), 64, l.as_mut()),
+            rn_gateway_new(None, Some(&mut null_mut()), b, 64, l.as_mut()),
+            rn_gateway_new(Some(&empty_options()), None, b, 64, l.as_mut()),
+            rn_gateway_new(Some(&empty_options()), Some(&mut null_mut()), b, 64, None),
+            rn_gateway_new(Some(&empty_options()), Some(&mut null_mut()), null_mut(), 64, l.as_mut()),
+            rn_gateway_lookup(None, null(), n, NOW, a.as_mut()),
+            rn_gateway_lookup(g, null(), 1, NOW, a.as_mut()),
+            rn_gateway_lookup(g, null(), n, NOW, None),
+            rn_gateway_lookup_token(None, t, 1, NOW, a.as_mut()),
+            rn_gateway_lookup_token(g, null(), 1, NOW, a.as_mut()),
+            rn_gateway_lookup_token(g, t, 1, NOW, None),
+            rn_gateway_resolve(None, t, 1, NOW, a.as_mut()),
+            rn_gateway_resolve(g, null(), 1, NOW, a.as_mut()),
+            rn_gateway_resolve(g, t, 1, NOW, None),
+            rn_gateway_check(None, t, 1, NOW, a.as_mut(), b, 64, l.as_mut()),
+            rn_gateway_check(g, null(), 1, NOW, a.as_mut(), b, 64, l.as_mut()),
+            rn_gateway_check(g, t, 1, NOW, None, b, 64, l.as_mut()),
+            rn_gateway_remember(None, a.as_mut(), t, 1, NOW, 1),
+            rn_gateway_remember(g, None, t, 1, NOW, 1),
+            rn_gateway_remember(g, a.as_mut(), null(), 1, NOW, 1),
+            rn_gateway_shared_key(None, a.as_mut(), b),
+            rn_gateway_shared_key(g, None, b),
+            rn_gateway_shared_key(g, a.as_mut(), null_mut()),
             rn_token_fingerprint(null(), 1, b),
             rn_token_fingerprint(t, 1, null_mut()),
-            rn_gateway_verify(null(), t, 1, NOW, b, 64, l),
-            rn_gateway_verify(g, null(), 1, NOW, b, 64, l),
-            rn_gateway_decrypt(null(), t, 1, b, 64, l),
-            rn_gateway_decrypt(g, null(), 1, b, 64, l),
+            rn_gateway_verify(None, t, 1, NOW, b, 64, l.as_mut()),
+            rn_gateway_verify(g, null(), 1, NOW, b, 64, l.as_mut()),
+            rn_gateway_decrypt(None, t, 1, b, 64, l.as_mut()),
+            rn_gateway_decrypt(g, null(), 1, b, 64, l.as_mut()),
         ]
     };
     for (at, status) in statuses.into_iter().enumerate() {
@@ -145,28 +151,25 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
 
 #[test]
 fn null_is_released_and_counted_as_nothing() {
-    // SAFETY: null is allowed here.
-    unsafe {
-        rn_gateway_free(null_mut());
-        assert_eq!(rn_gateway_cached_entries(null()), 0);
-    }
+    rn_gateway_free(None);
+    assert_eq!(rn_gateway_cached_entries(None), 0);
 }
 
 /// A length that no memory has must be refused before a slice is made of it: making it is undefined behaviour.
 #[test]
 fn an_absurd_length_is_an_invalid_argument() {
     let gateway = gateway();
-    let (g, t) = (gateway.0.cast_const(), b"t".as_ptr());
+    let (g, t) = (gateway.get(), b"t".as_ptr());
     let (mut answer, mut bytes) = (empty_answer(), [0u8; 64]);
     for length in [usize::MAX, isize::MAX as usize + 1] {
         // SAFETY: the length is a lie, which is what is tested; nothing of that length may be read.
         let statuses = unsafe {
             [
-                rn_gateway_lookup_token(g, t, length, NOW, &mut answer),
-                rn_gateway_resolve(g, t, length, NOW, &mut answer),
-                rn_gateway_lookup(g, null::<rn_header>().wrapping_add(1), length / 16, NOW, &mut answer),
+                rn_gateway_lookup_token(g, t, length, NOW, Some(&mut answer)),
+                rn_gateway_resolve(g, t, length, NOW, Some(&mut answer)),
+                rn_gateway_lookup(g, null::<rn_header>().wrapping_add(1), length / 16, NOW, Some(&mut answer)),
                 rn_token_fingerprint(t, length, bytes.as_mut_ptr()),
-                rn_gateway_decrypt(g, t, length, bytes.as_mut_ptr(), 64, &mut 0),
+                rn_gateway_decrypt(g, t, length, bytes.as_mut_ptr(), 64, Some(&mut 0)),
             ]
         };
         assert_eq!(statuses, [INVALID; 5], "{length}");
@@ -197,9 +200,9 @@ fn the_clock_may_say_anything() {
         // SAFETY: a live handle, a token of that length, a writable answer.
         let (resolved, remembered, found) = unsafe {
             (
-                rn_gateway_resolve(gateway.0, token.as_ptr(), token.len(), now, &mut answer),
-                rn_gateway_remember(gateway.0, &mut answer, b"pod".as_ptr(), 3, now, u32::MAX),
-                rn_gateway_lookup_token(gateway.0, token.as_ptr(), token.len(), now, &mut answer),
+                rn_gateway_resolve(gateway.get(), token.as_ptr(), token.len(), now, Some(&mut answer)),
+                rn_gateway_remember(gateway.get(), Some(&mut answer), b"pod".as_ptr(), 3, now, u32::MAX),
+                rn_gateway_lookup_token(gateway.get(), token.as_ptr(), token.len(), now, Some(&mut answer)),
             )
         };
         let expected = if now == i64::MAX { Reason::TokenExpired } else { Reason::TokenNotYetValid };
@@ -213,12 +216,12 @@ fn a_target_that_is_no_host_name_is_not_remembered() {
     let long = [b'a'; 254];
     for target in [&long[..], b"caf\xe9", b"127.0.0.1:22", b"a/../b", b"a\r\nb", b""] {
         // SAFETY: a live handle and texts of these lengths.
-        let status =
-            unsafe { rn_gateway_remember(gateway.0, &mut empty_answer(), target.as_ptr(), target.len(), NOW, 60) };
+        let status = unsafe {
+            rn_gateway_remember(gateway.get(), Some(&mut empty_answer()), target.as_ptr(), target.len(), NOW, 60)
+        };
         assert_eq!(status, INVALID, "{:?}", String::from_utf8_lossy(target));
     }
-    // SAFETY: a live handle.
-    assert_eq!(unsafe { rn_gateway_cached_entries(gateway.0) }, 0);
+    assert_eq!(rn_gateway_cached_entries(gateway.get()), 0);
 }
 
 #[test]
@@ -227,15 +230,15 @@ fn what_another_worker_resolved_is_found_again_by_its_own_token_alone() {
     let (mut answer, mut key) = (empty_answer(), [0u8; 32]);
     let find = |token: &[u8], answer: &mut rn_answer| {
         // SAFETY: a live handle, a token of that length, a writable answer.
-        unsafe { rn_gateway_lookup_token(gateway.0, token.as_ptr(), token.len(), NOW, answer) }
+        unsafe { rn_gateway_lookup_token(gateway.get(), token.as_ptr(), token.len(), NOW, Some(answer)) }
     };
     assert_eq!(find(b"other", &mut answer), Reason::NotCached.code());
     assert_eq!(find(b"abc", &mut answer), Reason::NotCached.code());
     // SAFETY: the answer is as the lookup left it, the key has its 32 bytes.
     let statuses = unsafe {
         [
-            rn_gateway_shared_key(gateway.0, &mut answer, key.as_mut_ptr()),
-            rn_gateway_remember(gateway.0, &mut answer, b"pod".as_ptr(), 3, NOW, 60),
+            rn_gateway_shared_key(gateway.get(), Some(&mut answer), key.as_mut_ptr()),
+            rn_gateway_remember(gateway.get(), Some(&mut answer), b"pod".as_ptr(), 3, NOW, 60),
         ]
     };
     assert_eq!(statuses, [0, 0]);
@@ -251,26 +254,26 @@ fn a_buffer_that_is_too_small_is_told_the_size_it_needs_and_not_written_to() {
     let gateway = gateway();
     let token = signer().token("RS256", &claims());
     let hash = stranger().encrypt("pkcs1v15", b"pod.example");
-    let (g, claims) = (gateway.0.cast_const(), claims().to_string());
+    let (g, claims) = (gateway.get(), claims().to_string());
     for (expected, call) in [
         (
             claims.as_str(),
             // SAFETY: the caller hands a buffer of that capacity.
             &(|out, capacity, length: &mut usize| unsafe {
-                rn_gateway_verify(g, token.as_ptr(), token.len(), NOW, out, capacity, length)
+                rn_gateway_verify(g, token.as_ptr(), token.len(), NOW, out, capacity, Some(length))
             }) as &dyn Fn(*mut u8, usize, &mut usize) -> i32,
         ),
         (
             "pod.example",
             // SAFETY: the caller hands a buffer of that capacity.
             &|out, capacity, length: &mut usize| unsafe {
-                rn_gateway_decrypt(g, hash.as_ptr(), hash.len(), out, capacity, length)
+                rn_gateway_decrypt(g, hash.as_ptr(), hash.len(), out, capacity, Some(length))
             },
         ),
         (
             "token_expired",
             // SAFETY: the caller hands a buffer of that capacity.
-            &|out, capacity, length: &mut usize| unsafe { rn_reason_name(109, out, capacity, length) },
+            &|out, capacity, length: &mut usize| unsafe { rn_reason_name(109, out, capacity, Some(length)) },
         ),
     ] {
         let mut length = 0;
@@ -292,33 +295,33 @@ fn cookies_and_arguments_are_found_in_memory_that_is_there() {
     // SAFETY: null, or text of the length that is said; the places for what comes out are there, or null.
     unsafe {
         for find in [rn_cookie_find, rn_argument_find] {
-            assert_eq!(find(null(), 1, t, 1, 0, &mut found), INVALID);
-            assert_eq!(find(t, n, null(), 1, 0, &mut found), INVALID);
-            assert_eq!(find(t, n, t, 1, 0, null_mut()), INVALID);
-            assert_eq!(find(t, usize::MAX, t, 1, 0, &mut found), INVALID);
-            assert_eq!(find(null(), 0, null(), 0, usize::MAX, &mut found), 0);
-            assert_eq!(find(t, n, t, 1, n + 1, &mut found), 0);
+            assert_eq!(find(null(), 1, t, 1, 0, Some(&mut found)), INVALID);
+            assert_eq!(find(t, n, null(), 1, 0, Some(&mut found)), INVALID);
+            assert_eq!(find(t, n, t, 1, 0, None), INVALID);
+            assert_eq!(find(t, usize::MAX, t, 1, 0, Some(&mut found)), INVALID);
+            assert_eq!(find(null(), 0, null(), 0, usize::MAX, Some(&mut found)), 0);
+            assert_eq!(find(t, n, t, 1, n + 1, Some(&mut found)), 0);
             assert_eq!(found.is_there, 0);
         }
-        assert_eq!(rn_cookie_find(t, n, t, 1, 0, &mut found), 0);
+        assert_eq!(rn_cookie_find(t, n, t, 1, 0, Some(&mut found)), 0);
         assert_eq!((found.is_there, found.value_start, found.value_end, found.start, found.stop), (1, 2, 3, 0, 3));
-        assert_eq!(rn_argument_find(t, n, b"s".as_ptr(), 1, 0, &mut found), 0);
+        assert_eq!(rn_argument_find(t, n, b"s".as_ptr(), 1, 0, Some(&mut found)), 0);
         assert_eq!((found.is_there, found.value_start, found.value_end, found.start, found.stop), (1, 18, 19, 16, 19));
 
         let (mut rest, mut length) = ([0x55u8; 8], 0);
-        let without = |header, prefix, out, capacity, length| {
+        let without = |header, prefix, out, capacity, length: Option<&mut usize>| {
             rn_cookies_without(header, n, b"s".as_ptr(), 1, prefix, out, capacity, length)
         };
-        assert_eq!(without(null(), 1, rest.as_mut_ptr(), 8, &mut length), INVALID);
-        assert_eq!(without(t, 1, null_mut(), 8, &mut length), INVALID);
-        assert_eq!(without(t, 1, rest.as_mut_ptr(), usize::MAX, &mut length), INVALID);
-        assert_eq!(without(t, 1, rest.as_mut_ptr(), 8, null_mut()), INVALID);
-        assert_eq!(without(t, 1, null_mut(), 0, &mut length), Reason::BufferTooSmall.code());
+        assert_eq!(without(null(), 1, rest.as_mut_ptr(), 8, Some(&mut length)), INVALID);
+        assert_eq!(without(t, 1, null_mut(), 8, Some(&mut length)), INVALID);
+        assert_eq!(without(t, 1, rest.as_mut_ptr(), usize::MAX, Some(&mut length)), INVALID);
+        assert_eq!(without(t, 1, rest.as_mut_ptr(), 8, None), INVALID);
+        assert_eq!(without(t, 1, null_mut(), 0, Some(&mut length)), Reason::BufferTooSmall.code());
         assert_eq!(length, 3);
-        assert_eq!(without(t, 0, rest.as_mut_ptr(), 8, &mut length), Reason::BufferTooSmall.code());
+        assert_eq!(without(t, 0, rest.as_mut_ptr(), 8, Some(&mut length)), Reason::BufferTooSmall.code());
         assert_eq!(length, n);
         rest = [0x55; 8];
-        assert_eq!(without(t, 1, rest.as_mut_ptr(), 3, &mut length), 0);
+        assert_eq!(without(t, 1, rest.as_mut_ptr(), 3, Some(&mut length)), 0);
         assert_eq!((&rest, length), (b"a=1\x55\x55\x55\x55\x55", 3));
     }
 }
@@ -327,7 +330,7 @@ fn cookies_and_arguments_are_found_in_memory_that_is_there() {
 fn a_number_that_is_no_status_has_no_name() {
     for status in [0, -1, 5, 99, i32::MIN, i32::MAX] {
         // SAFETY: a buffer of that capacity.
-        assert_eq!(unsafe { rn_reason_name(status, [0u8; 64].as_mut_ptr(), 64, &mut 0) }, INVALID, "{status}");
+        assert_eq!(unsafe { rn_reason_name(status, [0u8; 64].as_mut_ptr(), 64, Some(&mut 0)) }, INVALID, "{status}");
     }
 }
 
@@ -371,7 +374,8 @@ fn bad_options_are_one_sentence() {
 fn a_sentence_is_cut_to_the_room_there_is() {
     let (mut made, mut error, mut length) = (null_mut(), [0x55u8; 16], 0);
     // SAFETY: the places for what comes out are as long as is said.
-    let status = unsafe { rn_gateway_new(&empty_options(), &mut made, error.as_mut_ptr(), 8, &mut length) };
+    let status =
+        unsafe { rn_gateway_new(Some(&empty_options()), Some(&mut made), error.as_mut_ptr(), 8, Some(&mut length)) };
     assert_eq!((status, length), (Reason::KeyUnreadable.code(), 8));
     assert_eq!(&error[..9], b"the key \x55");
 }
@@ -387,7 +391,7 @@ fn the_answer_of_a_hit_is_that_of_the_resolution() {
     let place = unsafe { slice::from_raw_parts(miss.token, miss.token_length as usize) };
     assert_eq!(place, token.as_bytes());
     // SAFETY: a live handle, a token of that length, a writable answer.
-    let status = unsafe { rn_gateway_resolve(gateway.0, place.as_ptr(), place.len(), NOW, &mut resolved) };
+    let status = unsafe { rn_gateway_resolve(gateway.get(), place.as_ptr(), place.len(), NOW, Some(&mut resolved)) };
     assert_eq!((status, resolved.ttl), (0, 600));
     assert_eq!(lookup(&gateway, &headers, &mut hit), 0);
     for answer in [&resolved, &hit] {

@@ -5,11 +5,12 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use route_native::desktop::gateway::{Gateway, Options};
+use route_native::desktop::hash_claim::Padding;
+use route_native::desktop::target::Suffix;
 use route_native::error::{ConfigError, Reason};
-use route_native::gateway::{Gateway, Options};
-use route_native::jwt::{Algorithm, MAX_TOKEN_BYTES, Policy};
-use route_native::payload::Padding;
-use route_native::target::Suffix;
+use route_native::jwt::{MAX_TOKEN_BYTES, Policy};
+use route_native::keys::Algorithm;
 use serde_json::{Value, json};
 use support::*;
 use tempfile::TempDir;
@@ -230,7 +231,7 @@ fn a_key_of_the_wrong_kind_is_one_sentence_that_names_the_file() {
 fn a_key_file_that_cannot_be_read_is_one_sentence_that_names_it() {
     let large = "x".repeat(256 * 1024 + 1);
     let (reason, sentence) = mistake("signing", &large);
-    assert_eq!((reason, sentence.as_str()), (Reason::KeyUnreadable, "is not a file of at most 256 KiB"));
+    assert_eq!((reason, sentence.as_str()), (Reason::KeyUnreadable, "is larger than 256 KiB"));
     let keys = Keys::new();
     for path in ["/nonexistent/key", "/", "/dev/zero"] {
         let error = keys.refusal(|options| options.payload_key = Path::new(path));

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use route_native::error::Reason;
 use route_native::introspection::{ClaimHeaders, Introspector, MAX_ANSWER_BYTES, MAX_JWT_BYTES, Options, Verdict};
-use route_native::jwt::{KeySet, Policy, verify};
+use route_native::jwt::{Policy, verify};
+use route_native::keys::KeySet;
 use serde_json::{Value, json};
 use support::{NOW, RsaKey};
 

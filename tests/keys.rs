@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use route_native::error::Reason;
-use route_native::jwt::{Algorithm, Key, KeySet, Policy, verify};
+use route_native::jwt::{Policy, verify};
+use route_native::keys::{Algorithm, Key, KeySet};
 use serde_json::{Value, json};
 use support::*;
 

@@ -22,7 +22,8 @@ use proptest::sample::Index;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use route_native::error::{ConfigError, Reason};
-use route_native::jwt::{Form, Key, KeySet, Keyring, SigningKey, jwe};
+use route_native::jwt::jwe;
+use route_native::keys::{Form, Key, KeySet, Keyring, SigningKey};
 use serde_json::{Value, json};
 use support::*;
 
@@ -86,7 +87,7 @@ fn secret_file(text: &[u8]) -> Result<Keyring, ConfigError> {
     let path = file.path().to_owned();
     let mut opened = Keyring::from_file(&path, Form::Secrets);
     if let Err(error) = &mut opened {
-        let name = format!("{} ", path.display());
+        let name = format!("the key file {} ", path.display());
         error.sentence = error.sentence.strip_prefix(&name).expect("the sentence names the file").into();
     }
     opened

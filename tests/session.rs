@@ -12,24 +12,51 @@ fn next_ring(ring: &[u8], now: i64) -> Result<Vec<u8>, i32> {
     let (mut text, mut length) = ([0; 160], 0);
     // SAFETY: slices are as long as they are said to be.
     let status = unsafe {
-        rn_session_ring_next(ring.as_ptr(), ring.len(), now, 86_400, 60, text.as_mut_ptr(), text.len(), &mut length)
+        rn_session_ring_next(
+            ring.as_ptr(),
+            ring.len(),
+            now,
+            86_400,
+            60,
+            text.as_mut_ptr(),
+            text.len(),
+            Some(&mut length),
+        )
     };
     if status == 0 { Ok(text[..length].to_vec()) } else { Err(status) }
 }
 
-fn new_id(ring: &[u8], now: i64) -> Result<[u8; 76], i32> {
-    let mut id = [0; 76];
+/// Calls `body` with the handle of a ring, or returns why there is none.
+fn with_keys<T>(ring: &[u8], body: impl FnOnce(Option<&rn_session_keys>) -> Result<T, i32>) -> Result<T, i32> {
+    let mut keys = null_mut();
+    // SAFETY: slices are as long as they are said to be.
+    let status = unsafe { rn_session_keys_new(ring.as_ptr(), ring.len(), Some(&mut keys)) };
+    if status != 0 {
+        return Err(status);
+    }
+    // SAFETY: made above, released below.
+    let outcome = body(unsafe { keys.as_ref() });
     // SAFETY: as above.
-    let status = unsafe { rn_session_id_new(ring.as_ptr(), ring.len(), now, id.as_mut_ptr()) };
-    if status == 0 { Ok(id) } else { Err(status) }
+    rn_session_keys_free(Some(unsafe { Box::from_raw(keys) }));
+    outcome
+}
+
+fn new_id(ring: &[u8], now: i64) -> Result<[u8; 76], i32> {
+    with_keys(ring, |keys| {
+        let mut id = [0; 76];
+        // SAFETY: as above.
+        let status = unsafe { rn_session_id_new(keys, now, id.as_mut_ptr()) };
+        if status == 0 { Ok(id) } else { Err(status) }
+    })
 }
 
 fn check(ring: &[u8], id: &[u8], now: i64, lifetime: u32) -> Result<u32, i32> {
-    let mut age = 0;
-    // SAFETY: as above.
-    let status =
-        unsafe { rn_session_id_check(ring.as_ptr(), ring.len(), id.as_ptr(), id.len(), now, lifetime, &mut age) };
-    if status == 0 { Ok(age) } else { Err(status) }
+    with_keys(ring, |keys| {
+        let mut age = 0;
+        // SAFETY: as above.
+        let status = unsafe { rn_session_id_check(keys, id.as_ptr(), id.len(), now, lifetime, Some(&mut age)) };
+        if status == 0 { Ok(age) } else { Err(status) }
+    })
 }
 
 #[test]
@@ -50,42 +77,32 @@ fn an_id_is_good_for_its_lifetime_and_through_one_rotation() {
 #[test]
 fn a_signed_page_gives_its_path_back() {
     let ring = next_ring(b"", NOW).unwrap();
-    let (mut page, mut path, mut length) = ([0; 2722], [0; 2000], 0);
-    for wanted in [&b"/b/c?d"[..], &[b'/'; 2000]] {
-        // SAFETY: slices are as long as they are said to be.
-        let sign = unsafe {
-            rn_session_page_sign(
-                ring.as_ptr(),
-                ring.len(),
-                NOW,
-                wanted.as_ptr(),
-                wanted.len(),
-                page.as_mut_ptr(),
-                page.len(),
-                &mut length,
-            )
-        };
-        assert_eq!(sign, 0);
-        let signed = &page[..length];
-        let mut check = |now, lifetime| {
-            // SAFETY: as above.
+    let sign = |wanted: &[u8]| {
+        with_keys(&ring, |keys| {
+            let (mut page, mut length) = ([0; RN_SESSION_PAGE_BYTES], 0);
+            let (data, size) = (wanted.as_ptr(), wanted.len());
+            // SAFETY: slices are as long as they are said to be.
             let status = unsafe {
-                rn_session_page_check(
-                    ring.as_ptr(),
-                    ring.len(),
-                    signed.as_ptr(),
-                    signed.len(),
-                    now,
-                    lifetime,
-                    path.as_mut_ptr(),
-                    path.len(),
-                    &mut length,
-                )
+                rn_session_page_sign(keys, NOW, data, size, page.as_mut_ptr(), page.len(), Some(&mut length))
             };
+            if status == 0 { Ok(page[..length].to_vec()) } else { Err(status) }
+        })
+    };
+    let check = |signed: &[u8], now, lifetime| {
+        with_keys(&ring, |keys| {
+            let (mut path, mut length) = ([0; RN_SESSION_PATH_BYTES], 0);
+            let (data, size) = (signed.as_ptr(), signed.len());
+            let (out, room) = (path.as_mut_ptr(), path.len());
+            // SAFETY: as above.
+            let status =
+                unsafe { rn_session_page_check(keys, data, size, now, lifetime, out, room, Some(&mut length)) };
             if status == 0 { Ok(path[..length].to_vec()) } else { Err(status) }
-        };
-        assert_eq!(check(NOW + 9, 10).as_deref(), Ok(wanted));
-        assert_eq!(check(NOW + 10, 10), Err(Reason::SessionExpired as i32));
+        })
+    };
+    for wanted in [&b"/b/c?d"[..], &[b'/'; 2000]] {
+        let signed = sign(wanted).unwrap();
+        assert_eq!(check(&signed, NOW + 9, 10).as_deref(), Ok(wanted));
+        assert_eq!(check(&signed, NOW + 10, 10), Err(Reason::SessionExpired as i32));
     }
 }
 
@@ -122,36 +139,43 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
     let (r, n, b) = (ring.as_ptr(), ring.len(), buffer.as_mut_ptr());
     // SAFETY: null is what is tested; everything else is readable and writable for its length.
     unsafe {
-        assert_eq!(rn_session_ring_next(null(), 1, NOW, 1, 1, b, 160, &mut length), INVALID);
-        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, null_mut(), 160, &mut length), INVALID);
-        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 160, null_mut()), INVALID);
-        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 10, &mut length), Reason::BufferTooSmall as i32);
-        assert_eq!(rn_session_id_new(null(), 1, NOW, b), INVALID);
-        assert_eq!(rn_session_id_new(r, n, NOW, null_mut()), INVALID);
-        assert_eq!(rn_session_id_check(r, n, null(), 1, NOW, 1, &mut age), INVALID);
-        assert_eq!(rn_session_id_check(r, n, b, 1, NOW, 1, null_mut()), INVALID);
-        assert_eq!(rn_session_id_check(r, usize::MAX, b, 1, NOW, 1, &mut age), INVALID);
+        assert_eq!(rn_session_ring_next(null(), 1, NOW, 1, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, null_mut(), 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 160, None), INVALID);
+        assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 10, Some(&mut length)), Reason::BufferTooSmall as i32);
+        let mut made = null_mut();
+        assert_eq!(rn_session_keys_new(null(), 1, Some(&mut made)), INVALID);
+        assert_eq!(rn_session_keys_new(r, n, None), INVALID);
+        assert_eq!(rn_session_keys_new(r, n, Some(&mut made)), 0);
+        let keys = made.as_ref();
+        assert_eq!(rn_session_id_new(None, NOW, b), INVALID);
+        assert_eq!(rn_session_id_new(keys, NOW, null_mut()), INVALID);
+        assert_eq!(rn_session_id_check(keys, null(), 1, NOW, 1, Some(&mut age)), INVALID);
+        assert_eq!(rn_session_id_check(keys, b, 1, NOW, 1, None), INVALID);
+        assert_eq!(rn_session_id_check(keys, b, usize::MAX, NOW, 1, Some(&mut age)), INVALID);
         assert_eq!(rn_session_digest(null(), 1, b), INVALID);
         assert_eq!(rn_session_digest(b, 1, null_mut()), INVALID);
         assert_eq!(rn_login_name_digest(null(), 1, b), INVALID);
         assert_eq!(rn_login_name_digest(b, 1, null_mut()), INVALID);
         assert_eq!(rn_login_name_digest(null(), 0, b), 0);
-        assert_eq!(rn_session_page_sign(null(), 1, NOW, r, n, b, 160, &mut length), INVALID);
-        assert_eq!(rn_session_page_sign(r, n, NOW, null(), 1, b, 160, &mut length), INVALID);
-        assert_eq!(rn_session_page_sign(r, n, NOW, r, 2001, b, 160, null_mut()), INVALID);
-        assert_eq!(rn_session_page_sign(r, n, NOW, r, n, null_mut(), 4000, &mut length), INVALID);
-        assert_eq!(rn_session_page_sign(r, n, NOW, r, n, b, 10, &mut length), Reason::BufferTooSmall as i32);
-        assert_eq!(rn_session_page_check(r, n, null(), 1, NOW, 1, b, 160, &mut length), INVALID);
-        assert_eq!(rn_session_page_check(null(), 1, r, n, NOW, 1, b, 160, &mut length), INVALID);
-        assert_eq!(rn_session_page_check(r, n, r, usize::MAX, NOW, 1, b, 160, &mut length), INVALID);
-        assert_eq!(rn_login_field_check(null(), 1, r, n, &mut age), INVALID);
-        assert_eq!(rn_login_field_check(r, n, null(), 1, &mut age), INVALID);
-        assert_eq!(rn_login_field_check(r, n, r, n, null_mut()), INVALID);
+        assert_eq!(rn_session_page_sign(None, NOW, r, n, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_sign(keys, NOW, null(), 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_sign(keys, NOW, r, 2001, b, 160, None), INVALID);
+        assert_eq!(rn_session_page_sign(keys, NOW, r, n, null_mut(), 4000, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_sign(keys, NOW, r, n, b, 10, Some(&mut length)), Reason::BufferTooSmall as i32);
+        assert_eq!(rn_session_page_check(keys, null(), 1, NOW, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_check(None, r, n, NOW, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_session_page_check(keys, r, usize::MAX, NOW, 1, b, 160, Some(&mut length)), INVALID);
+        assert_eq!(rn_login_field_check(null(), 1, r, n, Some(&mut age)), INVALID);
+        assert_eq!(rn_login_field_check(r, n, null(), 1, Some(&mut age)), INVALID);
+        assert_eq!(rn_login_field_check(r, n, r, n, None), INVALID);
         assert_eq!(rn_login_form_check(null(), 1), INVALID);
         assert_eq!(rn_login_object_check(null(), 1), INVALID);
         assert_eq!(rn_login_name_digest(r, usize::MAX, b), INVALID);
         assert_eq!(rn_path_check(null(), 1), INVALID);
         assert_eq!(rn_path_check(null(), 0), Reason::PathRefused as i32);
         assert_eq!(rn_path_check(b"/b/".as_ptr(), 3), 0);
+        rn_session_keys_free(Some(Box::from_raw(made)));
+        rn_session_keys_free(None);
     }
 }

@@ -9,7 +9,8 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use route_native::error::Reason;
-use route_native::jwt::{Compact, Form, Keyring, Parts, Policy, check_signature, jwe, sign_parts, verify};
+use route_native::jwt::{Compact, Parts, Policy, check_signature, jwe, sign_parts, verify};
+use route_native::keys::{Form, Keyring};
 use serde_json::Value;
 
 fn examples(kind: &str) -> Vec<Value> {

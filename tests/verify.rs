@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use route_native::error::Reason;
-use route_native::jwt::{Algorithm, Claims, Key, KeySet, MAX_TOKEN_BYTES, Policy, verify};
+use route_native::jwt::{Claims, MAX_TOKEN_BYTES, Policy, verify};
+use route_native::keys::{Algorithm, Key, KeySet};
 use serde_json::{Value, json};
 use support::*;
 

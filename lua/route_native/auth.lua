@@ -1,15 +1,15 @@
--- route_native.auth: who may pass, and who gets a token.
+--- Checks tokens and issues them: who may pass, and who gets a token.
 --
 --     access_by_lua_block  { require("route_native.auth").check(guard) }      -- 401, 403, or on with the request
 --     content_by_lua_block { require("route_native.auth").login(entrance) }   -- credentials in, {"token": …} out
 --
--- A configuration is a table that is read once: build it in init_by_lua or in a module of your own, and do not
--- change it
--- afterwards. prepare_check() and prepare_login() read it there and then, so that nginx does not start with a mistake.
--- The fields are documented in auth_check.lua and auth_login.lua.
+-- A configuration is a table that is read once. Build it in `init_by_lua` or in a module of your own, and do not change
+-- it afterwards. `prepare_check()` and `prepare_login()` read it at once, so that nginx does not start with a mistake.
+--
+-- @module route_native.auth
 
-local auth_check = require "route_native.auth_check"
-local auth_login = require "route_native.auth_login"
+local auth_check = require "route_native.auth.check"
+local auth_login = require "route_native.auth.login"
 
 local _M = {}
 
@@ -33,24 +33,85 @@ local function prepared(config, reader, name)
     return result
 end
 
--- Reads a configuration now. A mistake is an error of one sentence. Returns the configuration.
+--- Configures `check()`. Exactly one of `key`, `key_file` and `secret_file` is required.
+-- @table CheckConfig
+-- @tfield[opt] string|string[]|route_native.jwt.KeyHandle key a key or secret; a list for rotation; a handle of
+-- `route_native.jwt`
+-- @tfield[opt] string key_file path of a file with PEM, a JWK or a JWK Set
+-- @tfield[opt] string secret_file path of a file with one secret a line
+-- @tfield[opt={}] route_native.jwt.PolicyConfig|route_native.jwt.PolicyHandle policy what a token must satisfy
+-- @tfield[opt="header"] string|string[] token where the token is: `header` (Authorization), `header:NAME`,
+-- `cookie:NAME` or `query:NAME`; of a list the first place with a token decides
+-- @tfield[opt={}] table<string,any> require claims with the value that they need: one value, a list of values, or
+-- `function(value, claims)` that returns whether the request is allowed
+-- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
+-- @tfield[opt={}] table<string,string> headers claims for the upstream by header name, such as `["X-Claim-Sub"] =
+-- "sub"`; the client's own headers of these names are removed; a claim has at most 8192 bytes
+-- @tfield[opt=false] boolean strip_token removes the token from every place of `token`; a token in the query is always
+-- removed
+-- @tfield[opt=false] boolean cors_preflight lets a CORS preflight pass without a token
+-- @tfield[opt] string realm the realm of `WWW-Authenticate`, without quotes and backslashes
+
+--- Limits failed logins of one configuration, in windows of fixed length.
+-- @table RateLimit
+-- @tfield[opt="route_native_login"] string dict name of the `lua_shared_dict`
+-- @tfield[opt=10] integer per_user failed attempts for each user name, 1 to 1000000
+-- @tfield[opt=50] integer per_address failed attempts for each client address, 1 to 1000000
+-- @tfield[opt=60] integer window length of a window in seconds, 1 to 86400
+
+--- Sends the token as an HttpOnly cookie as well.
+-- @table LoginCookie
+-- @tfield[opt="token"] string name name of the cookie: letters, digits, `_` and `-`
+-- @tfield[opt="/"] string path path of the cookie
+-- @tfield[opt] string domain domain of the cookie; the host alone by default
+-- @tfield[opt="Lax"] string same_site `Strict`, `Lax` or `None`
+-- @tfield[opt=true] boolean secure restricts the cookie to HTTPS; `None` needs it
+
+--- Configures `login()`. Exactly one of `key`, `key_file` and `secret_file` is required.
+-- @table LoginConfig
+-- @tfield string backend internal location that knows the users, such as `/authenticate`; it receives the body by POST
+-- @tfield[opt] string|string[]|route_native.jwt.KeyHandle key as in `CheckConfig`; the first key that can sign signs
+-- @tfield[opt] string key_file as in `CheckConfig`
+-- @tfield[opt] string secret_file as in `CheckConfig`
+-- @tfield string issuer the claim `iss`
+-- @tfield[opt=3600] integer lifetime seconds until `exp`, 1 to 31622400
+-- @tfield[opt] string algorithm signing algorithm; the key's first by default
+-- @tfield[opt="username"] string user_field field of the body that names the user
+-- @tfield[opt={}] RateLimit|boolean rate_limit limits of failed attempts, or `false`
+-- @tfield[opt=65536] integer max_body largest body of the request and of the backend in bytes, 1 to 1048576
+-- @tfield[opt] LoginCookie cookie sends the token as a cookie as well; then pages of other sites cannot log in
+-- @tfield[opt] string|string[] public_origins other origins whose pages may log in, such as `https://app.example.com`
+
+--- Reads a configuration of `check()` at once. A mistake raises an error of one sentence.
+-- @tparam CheckConfig config the configuration
+-- @treturn CheckConfig the same table
+-- @usage init_by_lua_block { guard = require("route_native.auth").prepare_check { key_file = "/etc/keys/id.jwks" } }
 function _M.prepare_check(config)
     prepared(config, auth_check, "prepare_check")
     return config
 end
 
+--- Reads a configuration of `login()` at once. A mistake raises an error of one sentence.
+-- @tparam LoginConfig config the configuration
+-- @treturn LoginConfig the same table
 function _M.prepare_login(config)
     prepared(config, auth_login, "prepare_login")
     return config
 end
 
--- Checks the request's token. Returns its claims and its header, or ends the request with 401, 403 or 503.
--- For the rewrite and access phases.
+--- Checks the request's token. Ends the request with 401 (no valid token), 403 (a claim or scope is missing) or 503
+-- (the keys are unavailable). Call it in the rewrite or access phase.
+-- @tparam CheckConfig config the configuration
+-- @treturn[1] table the claims
+-- @treturn[1] table the header
+-- @treturn[2] nil if a CORS preflight passes without a token
 function _M.check(config)
     return auth_check.run(prepared(config, auth_check, "check"))
 end
 
--- Logs a user in and ends the request. For the rewrite, access and content phases.
+--- Logs a user in and ends the request. Answers 200 with `{"token": …}` if the backend answers 200 with a JSON object,
+-- and signs that object. Call it in the rewrite, access or content phase.
+-- @tparam LoginConfig config the configuration
 function _M.login(config)
     return auth_login.run(prepared(config, auth_login, "login"))
 end

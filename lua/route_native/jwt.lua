@@ -1,4 +1,4 @@
--- route_native.jwt: signed tokens (RFC 7519) for Lua.
+--- Verifies and signs JSON Web Tokens (RFC 7519).
 --
 --     local jwt = require "route_native.jwt"
 --     local keys = jwt.key_file("/etc/keys/issuer.jwks")            -- in init_by_lua
@@ -8,14 +8,16 @@
 --     local claims, header = jwt.verify(token, keys, policy)        -- or nil and the reason's name
 --     local token = jwt.sign({ sub = "ada" }, keys, { lifetime = 600, jti = true })
 --
--- A key's type fixes the algorithms that count, and a token's header only has to agree. Bad tokens are `nil, reason`;
--- bad keys, policies and options are errors of one sentence. No token and no key is ever part of a message.
+-- A key's type fixes the allowed algorithms. A token's header must agree with it. A bad token returns `nil, reason`. A
+-- bad key, policy or option raises an error of one sentence. No message contains a token or a key.
+--
+-- @module route_native.jwt
 
 local cjson = require("cjson.safe").new()
 local ffi = require "ffi"
-local library = require "route_native.library"
-local reason = require "route_native.reason"
-local keyring = require "route_native.keyring"
+local library = require "route_native.core.ffi"
+local reason = require "route_native.core.status"
+local keyring = require "route_native.jwt.keyring"
 
 -- The library has bounded the depth of what is decoded, at 128.
 cjson.decode_max_depth(128)
@@ -24,8 +26,8 @@ local ffi_string = ffi.string
 local time = ngx and ngx.time or os.time
 local OK, KEY_NOT_FOUND = reason.OK, reason.KEY_NOT_FOUND
 
-local BUFFER_BYTES = 16384
-local SENTENCE_BYTES = 1024
+local BUFFER_BYTES = library.RN_TOKEN_BYTES
+local ERROR_BYTES = library.RN_ERROR_BYTES
 
 -- Written and read within one call: Lua does not yield in between.
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
@@ -33,22 +35,70 @@ local texts = ffi.new("rn_token_texts")
 local length = ffi.new("size_t[1]")
 
 local _M = {
+    --- Parses one key: a public key, private key or certificate in PEM, a JWK, or a JWK Set.
+    -- @function key
+    -- @tparam string text the key
+    -- @treturn KeyHandle the key
     key = keyring.key,
+
+    --- Takes every byte of a string as one HMAC secret. Refuses PEM, because PEM is a key and no secret.
+    -- @function secret
+    -- @tparam string text the secret, 32 bytes or more
+    -- @treturn KeyHandle the secret
     secret = keyring.secret,
+
+    --- Joins several keys, for secrets in rotation. The first that can sign signs. Each of them verifies.
+    -- @function keys
+    -- @tparam (string|KeyHandle)[] list strings, and results of `key()` and `secret()`; a string is PEM or JSON by its
+    -- looks, otherwise a secret
+    -- @treturn KeyHandle all of them
     keys = keyring.keys,
+
+    --- Opens a file with PEM, a JWK or a JWK Set. The same path returns the same keys, and a changed file is read
+    -- again. Call it in `init_by_lua`, while the master process may still read what workers may not.
+    -- @function key_file
+    -- @tparam string path path of the file
+    -- @treturn KeyHandle the keys of the file
     key_file = keyring.key_file,
+
+    --- Opens a file with one secret a line. The first signs. Each of them verifies. A changed file is read again.
+    -- @function secret_file
+    -- @tparam string path path of the file
+    -- @treturn KeyHandle the secrets of the file
     secret_file = keyring.secret_file,
 }
 
--- The keys that another server publishes; see jwks.lua for the settings. Call it in init_by_lua, so that nginx does not
--- start with a mistake.
+--- Holds keys. Pass it to `verify()`, `sign()` and the configurations of other modules. It has no public members.
+-- @table KeyHandle
+
+--- Holds a policy that `policy()` has read. It has no public members.
+-- @table PolicyHandle
+
+--- Holds options that `sign_options()` has read. It has no public members.
+-- @table SignOptionsHandle
+
+--- Configures `jwks()`.
+-- @table JwksConfig
+-- @tfield string url where the JWK Set is: `http` or `https`
+-- @tfield[opt=30] integer cooldown seconds between two requests about an unknown `kid`, 1 to 86400
+-- @tfield[opt=600] integer max_age seconds until the set is fetched again, 1 to 604800
+-- @tfield[opt=3600] integer stale further seconds for which the last good set stays in use while the server fails, 0 to
+-- 604800
+-- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
+-- @tfield[opt] string upstream an `upstream` block to connect to; name and certificate stay those of the URL
+-- @tfield[opt="route_native_jwks"] string cache_name name of the `lua_shared_dict`
+
+--- Uses the JWK Set that another server publishes. A request fetches it on first need, once for all workers. These keys
+-- verify and cannot sign. Call it in `init_by_lua`, so that nginx does not start with a mistake.
+-- @tparam JwksConfig config the configuration
+-- @treturn KeyHandle the keys; the same configuration returns the same keys
 function _M.jwks(config)
     if not ngx then
         error("route_native.jwt: jwks() works in nginx only", 2)
     elseif type(config) ~= "table" then
         error("route_native.jwt: jwks() takes a table", 2)
     end
-    local ok, keys = pcall(require("route_native.jwks").new, config)
+    local ok, keys = pcall(require("route_native.jwt.jwks").new, config)
     return ok and keys or error(keys, 2)
 end
 
@@ -63,18 +113,22 @@ local function encoded(value, level)
     return json
 end
 
--- Reads a policy once, for use with verify(). An unknown field or a value of the wrong kind is an error.
---
---   algorithms    string or list  default: all that the key's type does
---   issuer        string or list  `iss` must be one of them
---   audience      string or list  `aud` must name one of them
---   leeway        seconds         clock skew that is forgiven, 0 to 300; default 5
---   required      string or list  claims that must be there
---   require_exp   boolean         whether a token without `exp` is refused; default true
---   max_lifetime  seconds         the most that `exp` may lie behind `iat`
---   max_age       seconds         the most that `iat` may lie back
---   type          string          the header's `typ`
---   clock         function        returns seconds since the epoch; default ngx.time
+--- Says what a token must satisfy.
+-- @table PolicyConfig
+-- @tfield[opt] string|string[] algorithms allowed algorithms; all of the key's type by default
+-- @tfield[opt] string|string[] issuer allowed values of `iss`
+-- @tfield[opt] string|string[] audience audiences, one of which `aud` must name
+-- @tfield[opt=5] integer leeway clock skew in seconds, 0 to 300
+-- @tfield[opt] string|string[] required claims that the token must have
+-- @tfield[opt=true] boolean require_exp refuses a token without `exp`
+-- @tfield[opt] integer max_lifetime the most seconds from `iat` to `exp`, 1 or more; the token then needs `iat`
+-- @tfield[opt] integer max_age the most seconds since `iat`, 1 or more; the token then needs `iat`
+-- @tfield[opt] string type the header's `typ`
+-- @tfield[opt=ngx.time] function clock returns seconds since the epoch
+
+--- Reads a policy once, for use with `verify()`. An unknown field or a value of the wrong type raises an error.
+-- @tparam PolicyConfig fields the policy
+-- @treturn PolicyHandle the policy
 function _M.policy(fields)
     if type(fields) ~= "table" then
         error("route_native.jwt: a policy is a table", 2)
@@ -89,8 +143,8 @@ function _M.policy(fields)
         error("route_native.jwt: the policy field \"clock\" must be a function", 2)
     end
     local json = encoded(plain, 2)
-    local handle, sentence = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", SENTENCE_BYTES)
-    if library.rn_policy_new(json, #json, handle, sentence, SENTENCE_BYTES, length) ~= OK then
+    local handle, sentence = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
+    if library.rn_policy_new(json, #json, handle, sentence, ERROR_BYTES, length) ~= OK then
         error("route_native.jwt: " .. ffi_string(sentence, length[0]), 2)
     end
     handle = ffi.gc(handle[0], function(policy) library.rn_policy_free(policy) end)
@@ -142,9 +196,21 @@ local function check_again(keys, policy, token, seconds)
     return status == OK and check(keys, policy, token, seconds) or status
 end
 
--- Verifies a token. Returns its claims and its header as tables; or nil, the reason's name, such as "token_expired",
--- and whether that is not about the token, but about our keys or the server that publishes them: a 503 and no 401.
--- `key` is a handle of this module, or a string: PEM, a JWK, a JWK Set, else a secret. `policy` is a handle or a table.
+--- Verifies a token.
+-- @tparam string token a compact JWS
+-- @tparam string|KeyHandle key keys; a string is PEM, a JWK or a JWK Set by its looks, otherwise a secret
+-- @tparam[opt] PolicyConfig|PolicyHandle policy what the token must satisfy
+-- @treturn[1] table the claims
+-- @treturn[1] table the header
+-- @treturn[2] nil
+-- @treturn[2] string the reason's name, such as `token_expired`
+-- @treturn[2] boolean `true` if the keys or their server caused the failure: answer 503. `false` if the token did:
+-- answer 401
+-- @usage
+-- local claims, reason, is_ours = jwt.verify(token, keys, { issuer = "https://id.example" })
+-- if not claims then
+--     return ngx.exit(is_ours and 503 or 401)
+-- end
 function _M.verify(token, key, policy)
     if type(token) ~= "string" then
         return nil, token == nil and "token_missing" or "token_malformed", false
@@ -162,8 +228,12 @@ function _M.verify(token, key, policy)
     return written()
 end
 
--- What a token says, without any check of who says it: for looking at tokens, never for deciding anything.
--- Returns claims and header, or nil and the reason's name.
+--- Decodes a token without any check of its issuer. Use it to look at tokens, never to decide anything.
+-- @tparam string token a compact JWS
+-- @treturn[1] table the claims
+-- @treturn[1] table the header
+-- @treturn[2] nil
+-- @treturn[2] string the reason's name
 function _M.decode_unverified(token)
     if type(token) ~= "string" then
         return nil, token == nil and "token_missing" or "token_malformed"
@@ -175,30 +245,65 @@ function _M.decode_unverified(token)
     return written()
 end
 
--- Signs claims: a table, or the JSON text of an object, whose numbers and lists then stay exactly as they are.
--- Returns the token, or nil and the reason's name when the claims are no object or the token would be too large.
---
---   algorithm  default: the key's first
---   kid, typ   default: the key's own, "JWT"
---   header     a table of further members
---   lifetime   seconds: sets `iat` and `exp`
---   issuer     sets `iss`
---   jti        true: sets `jti` to 128 random bits
---   clock      a function; default ngx.time
-function _M.sign(claims, key, options)
-    local clock
-    local json = "{}"
-    if options ~= nil then
-        if type(options) ~= "table" then
-            error("route_native.jwt: sign() takes its options as a table", 2)
-        end
-        local plain = {}
-        for name, value in pairs(options) do
-            plain[name] = value
-        end
-        clock, plain.clock = plain.clock, nil
-        json = encoded(plain, 2)
+local options_type = {}
+options_type.__index = options_type
+
+--- Says how `sign()` signs.
+-- @table SignOptions
+-- @tfield[opt] string algorithm signing algorithm; the key's first by default
+-- @tfield[opt] string kid the header's `kid`; the key's own by default
+-- @tfield[opt="JWT"] string typ the header's `typ`
+-- @tfield[opt={}] table<string,any> header further members of the header
+-- @tfield[opt] integer lifetime seconds from `iat`, which is now, to `exp`, 1 or more; sets both
+-- @tfield[opt] string issuer sets `iss`
+-- @tfield[opt=false] boolean jti sets `jti` to 128 random bits
+-- @tfield[opt=ngx.time] function clock returns seconds since the epoch
+
+--- Reads sign options once, for use with `sign()`. An unknown field or a wrong value raises an error.
+-- @tparam SignOptions fields the options
+-- @treturn SignOptionsHandle the options, read
+function _M.sign_options(fields)
+    if type(fields) ~= "table" then
+        error("route_native.jwt: sign() takes its options as a table", 2)
     end
+    local plain = {}
+    for name, value in pairs(fields) do
+        plain[name] = value
+    end
+    local clock = plain.clock
+    plain.clock = nil
+    local json = encoded(plain, 2)
+    local handle, sentence = ffi.new("rn_sign_options *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
+    if library.rn_sign_options_new(json, #json, handle, sentence, ERROR_BYTES, length) ~= OK then
+        error("route_native.jwt: " .. ffi_string(sentence, length[0]), 2)
+    end
+    handle = ffi.gc(handle[0], function(options) library.rn_sign_options_free(options) end)
+    return setmetatable({ handle = handle, clock = clock }, options_type)
+end
+
+local default_options = _M.sign_options {}
+
+-- The handle that an argument stands for: itself, or what is read from a table.
+local function options_of(options)
+    if options == nil then
+        return default_options
+    elseif getmetatable(options) == options_type then
+        return options
+    end
+    local ok, made = pcall(_M.sign_options, options)
+    return ok and made or error(made, 3)
+end
+
+--- Signs claims.
+-- @tparam table|string claims the claims; JSON text keeps its numbers and lists exactly as they are
+-- @tparam string|KeyHandle key keys; the first that can sign signs
+-- @tparam[opt] SignOptions|SignOptionsHandle options how to sign
+-- @treturn[1] string the token
+-- @treturn[2] nil
+-- @treturn[2] string the reason's name, if the claims are no object or the token would be too large
+-- @usage local token = jwt.sign({ sub = "ada" }, keys, { lifetime = 600, issuer = "https://id.example" })
+function _M.sign(claims, key, options)
+    options = options_of(options)
     if type(claims) == "table" then
         claims = encoded(claims, 2)
     elseif type(claims) ~= "string" then
@@ -208,13 +313,10 @@ function _M.sign(claims, key, options)
     if keys.source then
         error("route_native.jwt: these keys verify and cannot sign", 2)
     end
-    local status = library.rn_jwt_sign(keys:current(), json, #json, claims, #claims, now_of(clock), buffer,
-        BUFFER_BYTES,
-        length)
+    local status = library.rn_jwt_sign(keys:current(), options.handle, claims, #claims, now_of(options.clock), buffer,
+        BUFFER_BYTES, length)
     if status == OK then
         return ffi_string(buffer, length[0])
-    elseif status == reason.SETTING_INVALID then
-        error("route_native.jwt: " .. ffi_string(buffer, length[0]), 2)
     elseif status == reason.KEY_CANNOT_SIGN then
         error("route_native.jwt: this key cannot sign, or not with that algorithm", 2)
     end

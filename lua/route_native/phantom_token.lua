@@ -1,4 +1,4 @@
--- Phantom tokens: opaque outside, a JWT inside.
+--- Phantom tokens: opaque outside, a JWT inside.
 --
 --     rewrite_by_lua_block {
 --         require("route_native.phantom_token").run {
@@ -9,17 +9,22 @@
 --
 --     headers ── ngx.shared, by a digest of token and configuration ── one introspection ──► Authorization: Bearer JWT
 --
--- run() goes on with the JWT in the request, or ends it: 401 the token, 403 its scope, 503 the authorization server.
--- A mistake in the configuration is an error. See docs/phantom-token.md.
+-- `run()` puts the JWT into the request, or ends it: with 401 because of the token, with 403 because of its scope, with
+-- 503 because of the authorization server.
+--
+-- @module route_native.phantom_token
+-- @also resty.phantom-token
 
 local ffi = require "ffi"
 local answer = require "route_native.phantom.answer"
-local flight = require "route_native.flight"
+local client = require "route_native.core.client"
+local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
-local library = require "route_native.library"
-local outbound = require "route_native.outbound"
-local reason = require "route_native.reason"
-local request = require "route_native.request"
+local library = require "route_native.core.ffi"
+require "route_native.hooks" -- read now, while the master may read what the workers may not
+local outbound = require "route_native.http.outbound"
+local reason = require "route_native.core.status"
+local request = require "route_native.core.request"
 local settings_of = require("route_native.phantom.settings").of
 
 local ffi_string = ffi.string
@@ -31,7 +36,7 @@ local find, sub, byte = string.find, string.sub, string.byte
 local set_header, clear_header = ngx.req.set_header, ngx.req.clear_header
 
 local OK, TOKEN_MISSING = reason.OK, reason.TOKEN_MISSING
-local KEY_BYTES, FINGERPRINT_BYTES = 32, 12
+local KEY_BYTES, FINGERPRINT_BYTES = library.RN_CACHE_KEY_BYTES, library.RN_FINGERPRINT_BYTES
 
 -- What the dictionary and a flight hold: one letter, then
 --   A  scope length, ":", scope, what the API receives     I  the reason of a 401     E  the reason of a 503
@@ -118,7 +123,7 @@ end
 
 -- The entry of a token that the dictionary does not hold, and where it comes from.
 local function learn(settings, dict, key, token)
-    local entry = flight.run(dict, key, function()
+    local entry = singleflight.run(dict, key, function()
         return fresh(settings, dict, key)
     end, function()
         return ask(settings, dict, key, token)
@@ -256,8 +261,35 @@ local function preflight(settings)
     return answer.preflight(settings)
 end
 
--- Exchanges the request's opaque token for what the API receives, or ends the request.
--- For the rewrite and access phases; `config` may be made anew for each request.
+--- Configures `run()`.
+-- @table Config
+-- @tfield string introspection_endpoint URL of the authorization server's introspection, `http` or `https`
+-- @tfield string client_id the gateway's own id, sent by HTTP Basic
+-- @tfield string client_secret the gateway's own secret
+-- @tfield[opt=300] integer token_cache_seconds the longest that an answer is kept, 0 to 86400; 0 keeps none
+-- @tfield[opt=300] integer time_to_live_seconds another name of `token_cache_seconds`
+-- @tfield[opt=5] integer inactive_cache_seconds how long an inactive token is remembered, 0 to 60
+-- @tfield[opt=0] integer stale_if_error_seconds how long an expired answer stays in use while the server fails, 0 to
+-- 3600; never beyond the JWT's `exp`
+-- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
+-- @tfield[opt] string scope scopes that the token needs, all of them, separated by blanks
+-- @tfield[opt={}] string[] trusted_web_origins origins whose pages may read errors (CORS)
+-- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default they
+-- need a token
+-- @tfield[opt="phantom-token"] string cache_name name of the `lua_shared_dict`
+-- @tfield[opt] string upstream an `upstream` block to connect to; name and certificate stay those of the URL
+-- @tfield[opt] string verify_key path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
+-- @tfield[opt] string|string[] issuer allowed values of `iss`
+-- @tfield[opt] string|string[] audience audiences, one of which `aud` must name
+-- @tfield[opt] string signing_key path of a private key in PEM that signs the JWTs for the API
+-- @tfield[opt] string signing_key_id the `kid` of these JWTs
+-- @tfield[opt] table<string,string> claim_headers sends claims as headers instead of a JWT: claims by header name, such
+-- as `["X-Subject"] = "sub"`
+
+--- Exchanges the request's opaque token for what the API receives, or ends the request. Call it in the rewrite or
+-- access phase.
+-- @tparam Config config the configuration; a table built for each request costs little
+-- @also execute
 function _M.run(config)
     local settings, mistake = settings_of(config)
     if not settings then
@@ -268,7 +300,7 @@ function _M.run(config)
     if request.has_too_many_headers(r) then
         note("route_cache", "")
         return answer.too_many_headers(settings)
-    elseif settings.preflight and answer.is_preflight() then
+    elseif settings.preflight and client.is_preflight() then
         return preflight(settings)
     end
     local headers, count = headers_of(r)
@@ -287,8 +319,9 @@ end
 
 _M.execute = _M.run
 
--- Checks a configuration and reads its keys, in init_by_lua: nginx then refuses to start with a mistake, and the keys
--- may be readable for root alone.
+--- Checks a configuration and reads its keys. Call it in `init_by_lua`: nginx does not start with a mistake, and only
+-- root needs to read the keys.
+-- @tparam Config config the configuration
 function _M.prepare(config)
     local settings, mistake = settings_of(config)
     if not settings then

@@ -1,33 +1,39 @@
--- route_native.resty_jwt: the documented API of lua-resty-jwt, so that a program changes one `require`.
+--- The documented API of lua-resty-jwt, so that a program changes one `require`.
 --
 --     local jwt = require "route_native.resty_jwt"
 --     local obj = jwt:verify(secret, token)          -- obj.valid and obj.verified: only for a token that is both
 --
 -- What differs, and why:
--- - After verify(), `valid` is true only when the signature and the claims hold. lua-resty-jwt says true for a forgery.
+--
+-- - After `verify()`, `valid` is true only if the signature and the claims are valid. lua-resty-jwt says true for a
+--   forgery.
 -- - A public key or certificate, in PEM, as a JWK or however wrapped, is never an HMAC secret, and a key's type fixes
 --   the algorithms.
 -- - The signature is checked before the claims, so that validators see only what the issuer said.
--- - Tokens are read strictly, at most 16 KB of them: three canonical parts, no duplicate members, no `crit`.
--- - A secret shorter than 32 bytes is accepted, as programs have always used them, and the log says so once.
+-- - Tokens are parsed strictly, up to 16 KB: three canonical parts, no duplicate members, no `crit`.
+-- - A secret shorter than 32 bytes is accepted, because programs use them, and the log warns once.
 -- - Encrypted tokens: `dir` and `RSA-OAEP-256` with A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM. No PBES2.
--- - `lifetime_grace_period` holds for the call that it is given to.
--- - A token may come as the Authorization header has it, with `Bearer ` before it: programs pass that header on.
+-- - `lifetime_grace_period` applies only to the call that receives it.
+-- - A token may begin with `Bearer `, as in the Authorization header, because programs pass that header on.
+--
+-- Call the functions as methods of the module or of an object that `new()` returns. An object has settings of its own.
+--
+-- @module route_native.resty_jwt
 
 local cjson = require("cjson.safe").new()
-local claims_spec = require "route_native.resty_jwt_claims"
+local claims_spec = require "route_native.resty_jwt.claims"
 local ffi = require "ffi"
-local keyring = require "route_native.keyring"
-local library = require "route_native.library"
+local keyring = require "route_native.jwt.keyring"
+local library = require "route_native.core.ffi"
 local native = require "route_native.jwt"
-local reason = require "route_native.reason"
-local trust = require "route_native.resty_jwt_trust"
+local reason = require "route_native.core.status"
+local trust = require "route_native.resty_jwt.trust"
 
 local ffi_string, format = ffi.string, string.format
 local ngx = ngx
 local OK = reason.OK
 
-local BUFFER_BYTES = 16384
+local BUFFER_BYTES = library.RN_TOKEN_BYTES
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
 local texts = ffi.new("rn_token_texts")
 local length = ffi.new("size_t[1]")
@@ -43,12 +49,37 @@ local CERTIFIED = {
     RS256 = 0, RS384 = 0, RS512 = 0, PS256 = 0, PS384 = 0, PS512 = 0, ES256 = 64, ES384 = 96, ES512 = 132, ES256K = 64,
 }
 
-local _M = { _VERSION = "0.1.1" }
+local _M = {
+    --- Names the release.
+    -- @tfield string _VERSION
+    _VERSION = require("route_native")._VERSION,
+}
 local mt = { __index = _M }
 
 -- Encrypted tokens that were decrypted here, and with it authenticated.
 local decrypted = setmetatable({}, { __mode = "k" })
 
+--- Describes a token.
+-- @table Token
+-- @tfield boolean valid after `load_jwt()`: the token could be parsed; after `verify()`: signature and claims are valid
+-- @tfield boolean verified signature and claims are valid
+-- @tfield string reason why the token is not valid, or `everything is awesome~ :p`
+-- @tfield[opt] string typ `JWT` or `JWE`
+-- @tfield[opt] table header the header
+-- @tfield[opt] table|string payload the claims, or the text of a payload that is no JSON
+-- @tfield[opt] string raw_header the header as sent
+-- @tfield[opt] string raw_payload the payload as sent
+-- @tfield[opt] string signature the signature as sent
+
+--- Says which times and issuers are valid: the older form of claim specs.
+-- @table ValidationOptions
+-- @tfield[opt] string[] valid_issuers allowed values of `iss`
+-- @tfield[opt] number lifetime_grace_period clock skew in seconds, 0 or more
+-- @tfield[opt] boolean require_nbf_claim whether the token needs `nbf`
+-- @tfield[opt] boolean require_exp_claim whether the token needs `exp`
+
+--- Returns an object with settings of its own.
+-- @treturn route_native.resty_jwt the object
 function _M.new()
     return setmetatable({}, mt)
 end
@@ -58,7 +89,11 @@ local function refuse(...)
     error({ reason = format(...) }, 0)
 end
 
--- Base64url without padding; a table becomes JSON first.
+--- Encodes a value as base64url without padding. Encodes a table as JSON first.
+-- @param self
+-- @tparam string|table value the value
+-- @tparam[opt] boolean is_payload uses the payload encoder for a table
+-- @treturn string the text
 function _M.jwt_encode(self, value, is_payload)
     if type(value) == "table" then
         value = (is_payload and self.payload_encoder or cjson.encode)(value)
@@ -66,7 +101,12 @@ function _M.jwt_encode(self, value, is_payload)
     return (ngx.encode_base64(value, true):gsub("[+/]", { ["+"] = "-", ["/"] = "_" }))
 end
 
--- The reverse; nil when it is no base64url. With `json`, what the JSON says.
+--- Decodes base64url.
+-- @param self
+-- @tparam string text the text
+-- @tparam[opt] boolean json decodes JSON as well
+-- @tparam[opt] boolean is_payload uses the payload decoder for JSON
+-- @treturn any the bytes, or the value of the JSON; `nil` if the text is no base64url or no JSON
 function _M.jwt_decode(self, text, json, is_payload)
     text = text:gsub("[-_]", { ["-"] = "+", ["_"] = "/" })
     local data = ngx.decode_base64(text .. ("="):rep(-#text % 4))
@@ -149,8 +189,11 @@ local function without_scheme(token)
     return scheme and scheme:lower() == "bearer" and rest or token
 end
 
--- Takes a token apart. `valid` says that it could be, and nothing of who signed it: verify_jwt_obj() does.
--- `secret` is needed for an encrypted token.
+--- Parses a token without any check of its signature. `verify_jwt_obj()` checks it.
+-- @param self
+-- @tparam string token the token
+-- @tparam[opt] string secret the key of an encrypted token
+-- @treturn Token the token; on failure `valid` is `false`, and `reason` says why
 function _M.load_jwt(self, token, secret)
     if type(token) ~= "string" or #token > BUFFER_BYTES then
         return invalid(INVALID)
@@ -268,7 +311,12 @@ local function signature_trouble(self, secret, obj)
     return status ~= OK and mismatch(self, obj, status) or nil
 end
 
--- Verifies what load_jwt() returned: the signature, then the claims. Sets `verified`, `valid` and `reason`.
+--- Verifies the signature of a parsed token, then its claims. Sets `verified`, `valid` and `reason`.
+-- @param self
+-- @tparam string|function secret a secret, a key in PEM, a JWK, or `function(kid)` that returns an HMAC secret
+-- @tparam Token obj a result of `load_jwt()`
+-- @tparam[opt] table<string,function>|ValidationOptions ... claim specs: validators by claim
+-- @treturn Token the same token
 function _M.verify_jwt_obj(self, secret, obj, ...)
     if not obj.valid then
         return obj
@@ -280,7 +328,18 @@ function _M.verify_jwt_obj(self, secret, obj, ...)
     return obj
 end
 
--- load_jwt() and verify_jwt_obj() in one.
+--- Parses and verifies a token.
+-- @param self
+-- @tparam string|function secret a secret, a key in PEM, a JWK, or `function(kid)` that returns an HMAC secret
+-- @tparam string token the token
+-- @tparam[opt] table<string,function>|ValidationOptions ... claim specs: validators by claim
+-- @treturn Token the token
+-- @usage
+-- local obj = jwt:verify(secret, token, { iss = validators.equals("https://id.example") })
+-- if not obj.verified then
+--     ngx.log(ngx.WARN, obj.reason)
+--     return ngx.exit(401)
+-- end
 function _M.verify(self, secret, token, ...)
     return self:verify_jwt_obj(secret, self:load_jwt(token, secret), ...)
 end
@@ -323,7 +382,11 @@ local function sign_encrypted(self, secret, obj)
     return ffi_string(buffer, length[0])
 end
 
--- Signs { header, payload }, and returns the token. Raises { reason = … } as lua-resty-jwt does.
+--- Signs a token, or encrypts one whose header has `enc`. Raises `{ reason = … }` as lua-resty-jwt does.
+-- @param self
+-- @tparam string|function secret a secret, a private key in PEM, a JWK, or `function(kid)` that returns an HMAC secret
+-- @tparam table obj `header` and `payload`
+-- @treturn string the token
 function _M.sign(self, secret, obj)
     local header = type(obj) == "table" and obj.header
     if type(header) ~= "table" then
@@ -355,17 +418,23 @@ function _M.sign(self, secret, obj)
     return ffi_string(buffer, length[0])
 end
 
--- Only these algorithms are accepted: a table with their names as keys; nil for all.
+--- Allows only these algorithms.
+-- @param self
+-- @tparam table<string,any>|nil algorithms their names as keys; `nil` allows all
 function _M.set_alg_whitelist(self, algorithms)
     self.alg_whitelist = algorithms
 end
 
--- Tokens bring their certificate (x5c), and one of those in this PEM file must vouch for it.
+--- Trusts the certificate that a token carries (x5c) or names (x5u) if one of this file has issued it.
+-- @param self
+-- @tparam string filename path of a PEM file
 function _M.set_trusted_certs_file(self, filename)
     self.trusted_certs_file = filename
 end
 
--- A function (url, iss, kid) that returns the certificate behind an x5u.
+--- Sets the function that fetches the certificate of an `x5u`.
+-- @param self
+-- @tparam function retriever `function(url, iss, kid)` that returns the certificate
 function _M.set_x5u_content_retriever(self, retriever)
     if type(retriever) ~= "function" then
         error("'retriever_function' is expected to be a function", 0)
@@ -373,6 +442,9 @@ function _M.set_x5u_content_retriever(self, retriever)
     self.x5u_content_retriever = retriever
 end
 
+--- Sets the encoder of payloads, instead of JSON.
+-- @param self
+-- @tparam function encoder `function(value)` that returns a string
 function _M.set_payload_encoder(self, encoder)
     if type(encoder) ~= "function" then
         refuse("payload encoder must be function")
@@ -380,6 +452,9 @@ function _M.set_payload_encoder(self, encoder)
     self.payload_encoder = encoder
 end
 
+--- Sets the decoder of payloads, instead of JSON.
+-- @param self
+-- @tparam function decoder `function(text)` that returns a value
 function _M.set_payload_decoder(self, decoder)
     if type(decoder) ~= "function" then
         refuse("payload decoder must be function")
@@ -387,7 +462,10 @@ function _M.set_payload_decoder(self, decoder)
     self.payload_decoder = decoder
 end
 
--- The validation that a call without claim specs does.
+--- Returns the validation that a call without claim specs does.
+-- @param _
+-- @tparam Token obj the token
+-- @treturn ValidationOptions the options
 function _M.get_default_validation_options(_, obj)
     return claims_spec.defaults(obj)
 end

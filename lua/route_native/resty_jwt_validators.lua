@@ -1,9 +1,10 @@
--- The validators of lua-resty-jwt's documented API (resty.jwt-validators), for claim specs.
+--- The validators of lua-resty-jwt's documented API (`resty.jwt-validators`), for claim specs.
 --
--- A validator is function(value, claim, jwt_json): true or nothing when the claim is as it must be, false when it is
--- not;
--- it may raise a message, which becomes the reason. Each of most has a twin named opt_…, which lets an absent claim
--- pass.
+-- A validator is a `function(value, claim, jwt_json)`. It returns false if the claim is invalid, and true or nothing if
+-- the claim is valid. It may raise a message, which becomes the reason. A validator named `opt_…` lets an absent claim
+-- pass. The functions below return validators.
+--
+-- @module route_native.resty_jwt_validators
 
 local ngx = ngx
 local format = string.format
@@ -48,6 +49,9 @@ local function claim_type(value, kind, claim)
     end
 end
 
+--- Requires all validators to accept the claim.
+-- @tparam function ... validators
+-- @treturn function a validator
 function _M.chain(...)
     local validators = { ... }
     for i = 1, select("#", ...) do
@@ -63,6 +67,9 @@ function _M.chain(...)
     end
 end
 
+--- Requires the claim.
+-- @tparam[opt] function validator a validator that must accept the claim as well
+-- @treturn function a validator
 function _M.required(validator)
     if validator ~= nil then
         need_type(validator, "function", "chain_function")
@@ -75,6 +82,10 @@ function _M.required(validator)
     end
 end
 
+--- Requires one of several claims. Use it under the name `__jwt`.
+-- @tparam string[] names names of claims
+-- @treturn function a validator
+-- @usage local spec = { __jwt = validators.require_one_of { "nbf", "exp" } }
 function _M.require_one_of(names)
     need_list(names, "string", "claim_keys")
     return function(value, claim)
@@ -97,6 +108,14 @@ local function define(name, make)
     end
 end
 
+--- Compares the claim by a function.
+-- @function check
+-- @also opt_check
+-- @tparam any wanted the value to compare with
+-- @tparam function compare `function(value, wanted)` that returns whether the claim is valid
+-- @tparam[opt="check_val"] string name name of `wanted` in errors
+-- @tparam[opt] string kind type of the claim; the type of `wanted` by default
+-- @treturn function a validator
 define("check", function(wanted, compare, name, kind)
     need_value(wanted, name or "check_val")
     need_value(compare, "check_function")
@@ -111,6 +130,15 @@ define("check", function(wanted, compare, name, kind)
     end
 end)
 
+--- Compares the claim with several values by a function. One match is enough.
+-- @function any_of
+-- @also opt_any_of
+-- @tparam table wanted a list of values
+-- @tparam function compare `function(value, item)` that returns whether they match
+-- @tparam[opt="check_values"] string name name of `wanted` in errors
+-- @tparam[opt] string kind type of the claim; the type of the values by default
+-- @tparam[opt] string item_kind type of the values; the type of the first by default
+-- @treturn function a validator
 define("any_of", function(wanted, compare, name, kind, item_kind)
     item_kind = need_list(wanted, item_kind, name or "check_values")
     return _M.opt_check(wanted, function(value, list)
@@ -140,27 +168,76 @@ local function containing(values, wanted)
     return false
 end
 
+--- Requires a value.
+-- @function equals
+-- @also opt_equals
+-- @tparam any wanted the value
+-- @treturn function a validator
 define("equals", function(wanted)
     return _M.opt_check(wanted, equal)
 end)
 
+--- Requires a string that matches a Lua pattern.
+-- @function matches
+-- @also opt_matches
+-- @tparam string pattern the pattern
+-- @treturn function a validator
 define("matches", function(pattern)
     need_type(pattern, "string", "pattern")
     return _M.opt_check(pattern, matching, "pattern", "string")
 end)
 
+--- Requires one of several values.
+-- @function equals_any_of
+-- @also opt_equals_any_of
+-- @tparam table wanted a list of values of one type
+-- @treturn function a validator
 define("equals_any_of", function(wanted)
     return _M.opt_any_of(wanted, equal, "check_values")
 end)
 
+--- Requires a string that matches one of several Lua patterns.
+-- @function matches_any_of
+-- @also opt_matches_any_of
+-- @tparam string[] patterns the patterns
+-- @treturn function a validator
 define("matches_any_of", function(patterns)
     return _M.opt_any_of(patterns, matching, "patterns", "string", "string")
 end)
 
+--- Requires a list that contains one of several strings.
+-- @function contains_any_of
+-- @also opt_contains_any_of
+-- @tparam string[] wanted the strings
+-- @tparam[opt="check_values"] string name name of `wanted` in errors
+-- @treturn function a validator
 define("contains_any_of", function(wanted, name)
     return _M.opt_any_of(wanted, containing, name, "table", "string")
 end)
 
+--- Requires a number greater than a bound.
+-- @function greater_than
+-- @also opt_greater_than
+-- @tparam number bound the bound
+-- @treturn function a validator
+
+--- Requires a number greater than or equal to a bound.
+-- @function greater_than_or_equal
+-- @also opt_greater_than_or_equal
+-- @tparam number bound the bound
+-- @treturn function a validator
+
+--- Requires a number less than a bound.
+-- @function less_than
+-- @also opt_less_than
+-- @tparam number bound the bound
+-- @treturn function a validator
+
+--- Requires a number less than or equal to a bound.
+-- @function less_than_or_equal
+-- @also opt_less_than_or_equal
+-- @tparam number bound the bound
+-- @treturn function a validator
 local COMPARISONS = {
     greater_than = function(value, bound) return value > bound end,
     greater_than_or_equal = function(value, bound) return value >= bound end,
@@ -184,10 +261,14 @@ local function non_negative(value, message)
     return value
 end
 
+--- Sets the clock skew of the validators of times, in this worker.
+-- @tparam number seconds the clock skew, 0 or more; 0 by default
 function _M.set_system_leeway(seconds)
     leeway = non_negative(seconds, "leeway must be a non-negative number")
 end
 
+--- Sets the clock of the validators of times, in this worker.
+-- @tparam function new_clock returns seconds since the epoch; `ngx.now` by default
 function _M.set_system_clock(new_clock)
     if type(new_clock) ~= "function" then
         error("clock must be a function", 0)
@@ -216,14 +297,26 @@ local function define_time(name, message, holds)
     end)
 end
 
+--- Requires a time that has come, such as that of `nbf`.
+-- @function is_not_before
+-- @also opt_is_not_before
+-- @treturn function a validator
 define_time("is_not_before", "not valid until", function(value, now, skew)
     return value <= now + skew
 end)
 
+--- Requires a time that has not come, such as that of `exp`.
+-- @function is_not_expired
+-- @also opt_is_not_expired
+-- @treturn function a validator
 define_time("is_not_expired", "expired at", function(value, now, skew)
     return value > now - skew
 end)
 
+--- Requires the current time.
+-- @function is_at
+-- @also opt_is_at
+-- @treturn function a validator
 define_time("is_at", "is only valid at", function(value, now, skew)
     return value >= now - skew and value <= now + skew
 end)

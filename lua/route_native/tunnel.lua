@@ -1,7 +1,10 @@
--- Websocket tunnels behind nginx (conf/tunnel.conf): the first of the two checks of a registration, and who may view.
+--- Websocket tunnels behind nginx: checks registrations, and viewers if a file says so. `conf/tunnel.conf` calls both
+-- functions.
+--
+-- @module route_native.tunnel
 
 local auth = require "route_native.auth"
-local response = require "route_native.response"
+local response = require "route_native.core.response"
 local route_native = require "route_native"
 
 local error, ipairs, type = error, ipairs, type
@@ -45,8 +48,8 @@ local function read_viewers(path)
     return config
 end
 
--- For init_by_lua: reads the keys of registrations, and the check of viewers if there is one. A mistake is an error, so
--- that nginx does not start with it.
+--- Reads the keys of registrations, and the check of viewers that `TUNNEL_VIEWERS` names. Call it in `init_by_lua`. A
+-- mistake raises an error, so that nginx does not start.
 function _M.setup()
     route_native.setup()
     local path = os.getenv "TUNNEL_VIEWERS"
@@ -64,7 +67,8 @@ local function admit_client(id)
     end
 end
 
--- For the access phase. Ends a request that may not pass with 401 (or, for viewers, as auth.check() does).
+--- Checks a registration or a viewer. Ends a refused registration with 401, and a refused viewer as `auth.check()`
+-- does. Call it in the access phase.
 function _M.admit()
     local id = ngx.var.http_x_websocktunnel_id
     -- Only the root is registered at: below it the header means nothing, and must spare no viewer the check.

@@ -10,7 +10,7 @@ local _M = {}
 local border = {}
 border.__index = border
 
-local SERVICES = gateway.ROOT .. "/scripts/examples/border_services.py"
+local SERVICES = gateway.ROOT .. "/examples/border/services.py"
 _M.FORM = { "Content-Type", "application/x-www-form-urlencoded" }
 _M.PAGE = { "Accept", "text/html,application/xhtml+xml" }
 _M.GOOD = "username=user%40example.com&password=password"
@@ -85,7 +85,7 @@ function _M.start(options)
         end
         start_services(self)
     end
-    local env = { SITE = gateway.ROOT .. "/conf/examples/border.conf" }
+    local env = { SITE = gateway.ROOT .. "/examples/border/site.conf" }
     for name, value in pairs(options.env or {}) do
         env[name] = value
     end
@@ -122,7 +122,7 @@ function border:stop()
     end
 end
 
--- Tells the services something (border_services.py, control); returns how often each was called.
+-- Tells the services something (services.py, control); returns how often each was called.
 function border:control(path)
     return cjson.decode(http.request(self.ports.control, { method = "POST", path = path }).body)
 end

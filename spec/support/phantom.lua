@@ -13,7 +13,7 @@ phantom.__index = phantom
 
 local SERVER = gateway.ROOT .. "/spec/support/introspection_server.mjs"
 
-_M.AUTHORIZATION_SERVER = gateway.ROOT .. "/scripts/examples/phantom/authorization_server.mjs"
+_M.AUTHORIZATION_SERVER = gateway.ROOT .. "/examples/phantom/authorization_server.mjs"
 
 -- Starts a server that prints `ready PORT`; returns { port, pid, log }.
 function _M.serve(command, log)

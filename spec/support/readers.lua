@@ -76,10 +76,10 @@ local next_socket
 local function direct()
     local tcp = ngx.socket.tcp
     rawset(ngx.socket, "tcp", function() return next_socket end)
-    package.loaded["route_native.direct"] = nil
-    local module = require "route_native.direct"
+    package.loaded["route_native.http.direct"] = nil
+    local module = require "route_native.http.direct"
     rawset(ngx.socket, "tcp", tcp)
-    package.loaded["route_native.direct"] = nil
+    package.loaded["route_native.http.direct"] = nil
     return module
 end
 
@@ -124,8 +124,7 @@ local function cookie_jar()
 end
 
 local function source(text)
-    local fields = require("route_native.fields").of({ token = text }, "spec")
-    return require("route_native.auth_token").read(fields)[1]
+    return require("route_native.auth.token_sources").of("spec", { token = { text } })[1]
 end
 
 local function set_cookie(text)
@@ -135,8 +134,8 @@ end
 -- A reader: `prepare` puts a text where `read` finds it; without it, `read` is called with the text.
 local function readers()
     local jar, cookie, header, query_source = cookie_jar(), source "cookie:session", source "header", source "query:t"
-    local login_body, claim_headers = require "route_native.login_body", require "route_native.claim_headers"
-    local client, resty = require "route_native.border.client", require "route_native.resty_jwt"
+    local login_body, claim_headers = require "route_native.core.login_body", require "route_native.core.claim_headers"
+    local client, resty = require "route_native.core.client", require "route_native.resty_jwt"
     local services = require("route_native.border.services").new { a = { path = "/b", host = "c" } }
     local rules = { rules = {}, scopes = { "a", "b" } }
     local secret = ("s"):rep(32)
@@ -170,7 +169,7 @@ local function readers()
         { name = "border: record", texts = texts { "", '{"master_token":"', "[" },
             read = require("route_native.border.record").decode },
         { name = "session: is_local_path", texts = texts { "", "/" },
-            read = require("route_native.session").is_local_path },
+            read = require("route_native.border.session_id").is_local_path },
         { name = "auth: a header's token", texts = texts { "", "Bearer ", "bearer\t" },
             read = function(text) return header.find { authorization = text } end },
         { name = "auth: a cookie's token", texts = texts { "", "session=", "other=" },
@@ -186,7 +185,7 @@ local function readers()
             read = function(text) return require("route_native.jwt").verify(text, secret) end },
         { name = "auth: a claim as a header", texts = texts { "" }, read = claim_headers.encode },
         { name = "auth: scopes", texts = texts { "" },
-            read = function(text) return require("route_native.claim_rules").allow(rules, { scope = text }) end },
+            read = function(text) return require("route_native.auth.claim_rules").allow(rules, { scope = text }) end },
         { name = "auth: a login's type", texts = texts { "", "text/plain;", "text/plain", "a/b;charset" },
             read = function(text) return login_body.user("", "username", text) end },
         { name = "auth: a login's body", texts = texts { "", "username=", '{"username":"', "{", "<" },

@@ -1,7 +1,7 @@
 //! websocktunnel: the server of the websocket tunnel.
 
 use clap::Parser;
-use route_native::jwt::Key;
+use route_native::keys::Key;
 use route_native::tunnel::{
     server::{Config, Server, auth},
     wire,

@@ -1,16 +1,14 @@
 //! The C ABI of the desktop gateway: the conventions are those of [`super`].
 
-use super::{
-    array, bytes, guard, hand_out, invalid_option, option_path, option_text, out, release, rn_header, string,
-    write_bytes,
-};
-use crate::cache::Tag;
+use super::{Caller, given, guard, invalid_option, release, rn_header};
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
+use crate::desktop::cache::Tag;
+use crate::desktop::gateway::{Gateway, Options};
+use crate::desktop::hash_claim::Padding;
+use crate::desktop::resolve;
+use crate::desktop::target::{self, MAX_HOST_BYTES, Suffix};
 use crate::error::{ConfigError, Reason};
-use crate::gateway::{Gateway, Options};
 use crate::jwt::Policy;
-use crate::payload::Padding;
-use crate::target::{self, MAX_HOST_BYTES, Suffix};
 
 /// The size of [`rn_answer::target`].
 pub const RN_TARGET_BYTES: usize = 256;
@@ -81,34 +79,25 @@ pub struct rn_gateway(Gateway);
 /// Errors: the 200s, with one sentence in `error`, cut to its capacity. That of `SettingInvalid` begins with the name that
 /// Lua's setup() knows the setting by.
 ///
-/// # Safety
-/// `options` must point to a whole struct whose texts are readable for their lengths, `gateway` and
-/// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
-/// [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
+/// Release with [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_new(
-    options: *const rn_gateway_options,
-    gateway: *mut *mut rn_gateway,
+    options: Option<&rn_gateway_options>,
+    gateway: Option<&mut *mut rn_gateway>,
     error: *mut u8,
     error_capacity: usize,
-    error_length: *mut usize,
+    error_length: Option<&mut usize>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise; null is checked.
-        let (options, gateway) = unsafe { (options.as_ref().ok_or(Reason::InvalidArgument)?, out(gateway)?) };
-        // SAFETY: the caller's promise.
-        unsafe { hand_out(new_gateway(options).map(rn_gateway), gateway, error, error_capacity, error_length) }
+    guard(|caller| {
+        let (options, gateway) = (given(options)?, given(gateway)?);
+        caller.hand_out(new_gateway(caller, options).map(rn_gateway), gateway, error, error_capacity, error_length)
     })
 }
 
 /// Releases a gateway; null is allowed.
-///
-/// # Safety
-/// `gateway` must come from [`rn_gateway_new`], be released once, and not be in use.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rn_gateway_free(gateway: *mut rn_gateway) {
-    // SAFETY: the caller's promise.
-    unsafe { release(gateway) }
+pub extern "C" fn rn_gateway_free(gateway: Option<Box<rn_gateway>>) {
+    release(gateway)
 }
 
 /// Finds the token among a request's headers and looks it up in this process's cache: the hot path, one call.
@@ -116,22 +105,17 @@ pub unsafe extern "C" fn rn_gateway_free(gateway: *mut rn_gateway) {
 /// 0: `answer` holds the target, the fingerprint and the token's place. `NotCached`: it holds the token's place.
 /// `TokenMissing`: neither header is there. Other errors: `TokenAmbiguous`, `TokenTooLarge`; an empty header is
 /// `TokenMalformed`.
-///
-/// # Safety
-/// `headers` must be an array of `count` headers, each readable for its lengths; `answer` writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_lookup(
-    gateway: *const rn_gateway,
+    gateway: Option<&rn_gateway>,
     headers: *const rn_header,
     count: usize,
     now: i64,
-    answer: *mut rn_answer,
+    answer: Option<&mut rn_answer>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, headers, answer) = unsafe { (gateway_of(gateway)?, array(headers, count)?, out(answer)?) };
-        // SAFETY: the caller's promise, for each header.
-        let pairs = headers.iter().map(|header| unsafe { (string(&header.name), string(&header.value)) });
+    guard(|caller| {
+        let (gateway, headers, answer) = (&given(gateway)?.0, caller.array(headers, count)?, given(answer)?);
+        let pairs = headers.iter().map(|header| (caller.string(&header.name), caller.string(&header.value)));
         let token = match credential::from_headers(pairs) {
             Ok(found) => found.ok_or(Reason::TokenMissing)?,
             // The header is there but empty: not the same as no header, which lets the query be asked.
@@ -146,20 +130,16 @@ pub unsafe extern "C" fn rn_gateway_lookup(
 /// Looks a token up in this process's cache, wherever it was found.
 ///
 /// 0: `answer` holds target and fingerprint. Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` when empty.
-///
-/// # Safety
-/// `token` must be readable for `token_length` bytes, `answer` writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_lookup_token(
-    gateway: *const rn_gateway,
+    gateway: Option<&rn_gateway>,
     token: *const u8,
     token_length: usize,
     now: i64,
-    answer: *mut rn_answer,
+    answer: Option<&mut rn_answer>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, text, answer) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, out(answer)?) };
+    guard(|caller| {
+        let (gateway, text, answer) = (&given(gateway)?.0, caller.bytes(token, token_length)?, given(answer)?);
         let token = credential::token_of(text)?;
         place_token(answer, token);
         cached(gateway, token, now, answer)
@@ -169,20 +149,16 @@ pub unsafe extern "C" fn rn_gateway_lookup_token(
 /// Resolves a token: verifies it, decrypts its target, and keeps the answer in this process's cache.
 ///
 /// 0: `answer` holds target, seconds and fingerprint. On an error of the 100s it still holds the fingerprint.
-///
-/// # Safety
-/// `token` must be readable for `token_length` bytes, `answer` writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_resolve(
-    gateway: *const rn_gateway,
+    gateway: Option<&rn_gateway>,
     token: *const u8,
     token_length: usize,
     now: i64,
-    answer: *mut rn_answer,
+    answer: Option<&mut rn_answer>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, token, answer) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?, out(answer)?) };
+    guard(|caller| {
+        let (gateway, token, answer) = (&given(gateway)?.0, caller.bytes(token, token_length)?, given(answer)?);
         answer.fingerprint = fingerprint(token);
         let resolution = gateway.resolve(token, now)?;
         answer.ttl = resolution.ttl;
@@ -191,21 +167,26 @@ pub unsafe extern "C" fn rn_gateway_resolve(
     })
 }
 
-/// Verifies a token without decrypting its target: some 25 µs of a millisecond, so that a forgery costs no more.
+/// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], and into `answer` the seconds
+/// that its target may be kept: some 25 µs of a millisecond, so that a forgery costs no more.
 ///
-/// # Safety
-/// `token` must be readable for `token_length` bytes.
+/// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] always do).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_check(
-    gateway: *const rn_gateway,
+    gateway: Option<&rn_gateway>,
     token: *const u8,
     token_length: usize,
     now: i64,
+    answer: Option<&mut rn_answer>,
+    hash: *mut u8,
+    capacity: usize,
+    length: Option<&mut usize>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, token) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?) };
-        gateway.verify(token, now).map(|_| ())
+    guard(|caller| {
+        let (gateway, answer) = (&given(gateway)?.0, given(answer)?);
+        let claims = gateway.verify(caller.bytes(token, token_length)?, now)?;
+        answer.ttl = resolve::ttl(&claims, now)?;
+        caller.write(resolve::hash_of(&claims)?.as_bytes(), hash, capacity, length)
     })
 }
 
@@ -214,21 +195,18 @@ pub unsafe extern "C" fn rn_gateway_check(
 ///
 /// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
 ///
-/// # Safety
 /// `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
-/// `target` must be readable for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_remember(
-    gateway: *const rn_gateway,
-    answer: *mut rn_answer,
+    gateway: Option<&rn_gateway>,
+    answer: Option<&mut rn_answer>,
     target: *const u8,
     target_length: usize,
     now: i64,
     ttl: u32,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, answer, target) = unsafe { (gateway_of(gateway)?, out(answer)?, bytes(target, target_length)?) };
+    guard(|caller| {
+        let (gateway, answer, target) = (&given(gateway)?.0, given(answer)?, caller.bytes(target, target_length)?);
         let target = std::str::from_utf8(target).map_err(|_| Reason::InvalidArgument)?;
         if !target::is_normalised(target) {
             return Err(Reason::InvalidArgument);
@@ -239,126 +217,76 @@ pub unsafe extern "C" fn rn_gateway_remember(
     })
 }
 
-/// Writes an answer that came from elsewhere, such as the cache that all workers share, as a lookup would have.
-///
-/// Errors: `InvalidArgument` for a target that is no host.
-///
-/// # Safety
-/// `token` and `target` must be readable for their lengths, `answer` writable.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rn_answer_write(
-    answer: *mut rn_answer,
-    token: *const u8,
-    token_length: usize,
-    target: *const u8,
-    target_length: usize,
-) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (answer, token, target) =
-            unsafe { (out(answer)?, bytes(token, token_length)?, bytes(target, target_length)?) };
-        let target = std::str::from_utf8(target).ok().and_then(target::normalise).ok_or(Reason::InvalidArgument)?;
-        answer.fingerprint = fingerprint(token);
-        write_target(answer, &target);
-        Ok(())
-    })
-}
-
 /// Writes the 32 bytes that name the token of `answer` in a cache which all workers share, and its fingerprint into
 /// `answer`.
 ///
-/// # Safety
-/// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable
-/// for 32 bytes.
+/// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable for 32 bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_shared_key(
-    gateway: *const rn_gateway,
-    answer: *mut rn_answer,
+    gateway: Option<&rn_gateway>,
+    answer: Option<&mut rn_answer>,
     key: *mut u8,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, answer) = unsafe { (gateway_of(gateway)?, out(answer)?) };
-        // SAFETY: the caller's promise.
-        let token = unsafe { bytes(answer.token, answer.token_length as usize)? };
+    guard(|caller| {
+        let (gateway, answer) = (&given(gateway)?.0, given(answer)?);
+        let token = caller.bytes(answer.token, answer.token_length as usize)?;
         let (name, fingerprint) = gateway.shared_name(token);
         answer.fingerprint = fingerprint;
-        // SAFETY: the caller's promise of 32 bytes; the length goes nowhere.
-        unsafe { write_bytes(&name, key, name.len(), &mut 0) }
+        caller.fill(&name, key, name.len())
     })
 }
 
 /// Writes the fingerprint that stands for a token in logs: 12 bytes.
-///
-/// # Safety
-/// `token` must be readable for `token_length` bytes, `out` writable for 12.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_token_fingerprint(token: *const u8, token_length: usize, out: *mut u8) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise; the length goes nowhere.
-        unsafe { write_bytes(&fingerprint(bytes(token, token_length)?), out, FINGERPRINT_BYTES, &mut 0) }
-    })
+    guard(|caller| caller.fill(&fingerprint(caller.bytes(token, token_length)?), out, FINGERPRINT_BYTES))
 }
 
 /// Verifies a token and writes its claims, as the JSON that was signed.
 ///
 /// Errors: the 100s; `BufferTooSmall` with the size needed in `length` (never more than the token's length).
-///
-/// # Safety
-/// `token` must be readable for `token_length` bytes, `claims` writable for `capacity`, `length` for one value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_verify(
-    gateway: *const rn_gateway,
+    gateway: Option<&rn_gateway>,
     token: *const u8,
     token_length: usize,
     now: i64,
     claims: *mut u8,
     capacity: usize,
-    length: *mut usize,
+    length: Option<&mut usize>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, token) = unsafe { (gateway_of(gateway)?, bytes(token, token_length)?) };
+    guard(|caller| {
+        let (gateway, token) = (&given(gateway)?.0, caller.bytes(token, token_length)?);
         let verified = gateway.verify(token, now)?;
-        // SAFETY: the caller's promise.
-        unsafe { write_bytes(&verified.json, claims, capacity, length) }
+        caller.write(&verified.json, claims, capacity, length)
     })
 }
 
 /// Decrypts the base64 text of a `hash` claim and writes the target in it.
 ///
 /// Errors: `PayloadInvalid`, for whatever reason; `BufferTooSmall`.
-///
-/// # Safety
-/// `hash` must be readable for `hash_length` bytes, `target` writable for `capacity`, `length` for one value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_decrypt(
-    gateway: *const rn_gateway,
+    gateway: Option<&rn_gateway>,
     hash: *const u8,
     hash_length: usize,
     target: *mut u8,
     capacity: usize,
-    length: *mut usize,
+    length: Option<&mut usize>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (gateway, hash) = unsafe { (gateway_of(gateway)?, bytes(hash, hash_length)?) };
+    guard(|caller| {
+        let (gateway, hash) = (&given(gateway)?.0, caller.bytes(hash, hash_length)?);
         let host = gateway.decrypt(hash)?;
-        // SAFETY: the caller's promise.
-        unsafe { write_bytes(host.as_bytes(), target, capacity, length) }
+        caller.write(host.as_bytes(), target, capacity, length)
     })
 }
 
 /// The number of answers in this process's cache; 0 for a null handle.
-///
-/// # Safety
-/// `gateway` must be null or a live handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rn_gateway_cached_entries(gateway: *const rn_gateway) -> usize {
+pub extern "C" fn rn_gateway_cached_entries(gateway: Option<&rn_gateway>) -> usize {
     let mut entries = 0;
-    guard(|| {
-        // SAFETY: the caller's promise.
-        entries = unsafe { gateway_of(gateway) }?.cached_entries();
+    guard(|_| {
+        entries = given(gateway)?.0.cached_entries();
         Ok(())
     });
     entries
@@ -386,13 +314,9 @@ fn write_target(answer: &mut rn_answer, target: &str) {
     answer.is_name = u32::from(!target::is_address(target));
 }
 
-/// # Safety
-/// The texts of `options` must be readable for their lengths.
-unsafe fn new_gateway(options: &rn_gateway_options) -> Result<Gateway, ConfigError> {
-    // SAFETY: the caller's promise, for every text of the options.
-    let text = |data, length| unsafe { option_text(data, length) };
-    // SAFETY: as above.
-    let path = |data, length| unsafe { option_path(data, length) };
+fn new_gateway(caller: &Caller, options: &rn_gateway_options) -> Result<Gateway, ConfigError> {
+    let text = |data, length| caller.option_text(data, length);
+    let path = |data, length| caller.option_path(data, length);
     let padding = match text(options.padding, options.padding_length)? {
         "" => Padding::default(),
         name => Padding::from_name(name)
@@ -410,11 +334,4 @@ unsafe fn new_gateway(options: &rn_gateway_options) -> Result<Gateway, ConfigErr
         suffix,
         cache_entries: options.cache_entries as usize,
     })
-}
-
-/// # Safety
-/// `gateway` must be null or a live handle.
-unsafe fn gateway_of<'a>(gateway: *const rn_gateway) -> Result<&'a Gateway, Reason> {
-    // SAFETY: the caller's promise.
-    unsafe { gateway.as_ref() }.map(|gateway| &gateway.0).ok_or(Reason::InvalidArgument)
 }

@@ -1,9 +1,7 @@
 //! The C ABI of phantom tokens: the conventions are those of [`super`].
 
-use super::jwt::rn_keys;
-use super::{
-    array, bytes, guard, hand_out, option_bytes, option_path, option_text, out, release, rn_header, string, write_bytes,
-};
+use super::keys::rn_keys;
+use super::{Caller, given, guard, release, rn_header};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
 use crate::introspection::{ClaimHeaders, Introspector, Options};
@@ -79,57 +77,41 @@ pub struct rn_introspector(Introspector);
 ///
 /// Errors: the 200s, with one sentence in `error`, cut to its capacity.
 ///
-/// # Safety
-/// `options` must point to a whole struct whose texts are readable for their lengths, `introspector` and
-/// `error_length` must be writable for one value, `error` for `error_capacity` bytes. Release with
-/// [`rn_introspector_free`].
+/// Release with [`rn_introspector_free`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_introspector_new(
-    options: *const rn_introspector_options,
-    introspector: *mut *mut rn_introspector,
+    options: Option<&rn_introspector_options>,
+    introspector: Option<&mut *mut rn_introspector>,
     error: *mut u8,
     error_capacity: usize,
-    error_length: *mut usize,
+    error_length: Option<&mut usize>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise; null is checked.
-        let (options, introspector) = unsafe { (options.as_ref().ok_or(Reason::InvalidArgument)?, out(introspector)?) };
-        // SAFETY: the caller's promise.
-        let made = unsafe { new_introspector(options) }.map(rn_introspector);
-        // SAFETY: the caller's promise.
-        unsafe { hand_out(made, introspector, error, error_capacity, error_length) }
+    guard(|caller| {
+        let (options, introspector) = (given(options)?, given(introspector)?);
+        let made = new_introspector(caller, options).map(rn_introspector);
+        caller.hand_out(made, introspector, error, error_capacity, error_length)
     })
 }
 
 /// Releases an introspector; null is allowed.
-///
-/// # Safety
-/// `introspector` must come from [`rn_introspector_new`], be released once, and not be in use.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rn_introspector_free(introspector: *mut rn_introspector) {
-    // SAFETY: the caller's promise.
-    unsafe { release(introspector) }
+pub extern "C" fn rn_introspector_free(introspector: Option<Box<rn_introspector>>) {
+    release(introspector)
 }
 
 /// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
 ///
 /// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
-///
-/// # Safety
-/// `headers` must be an array of `count` headers, each readable for its lengths; `bearer` writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_introspector_find(
-    introspector: *const rn_introspector,
+    introspector: Option<&rn_introspector>,
     headers: *const rn_header,
     count: usize,
-    bearer: *mut rn_bearer,
+    bearer: Option<&mut rn_bearer>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (introspector, headers, bearer) =
-            unsafe { (introspector_of(introspector)?, array(headers, count)?, out(bearer)?) };
-        // SAFETY: the caller's promise, for each header.
-        let pairs = headers.iter().map(|header| unsafe { (string(&header.name), string(&header.value)) });
+    guard(|caller| {
+        let (introspector, headers, bearer) = (&given(introspector)?.0, caller.array(headers, count)?, given(bearer)?);
+        let pairs = headers.iter().map(|header| (caller.string(&header.name), caller.string(&header.value)));
         let token = credential::bearer(pairs)?;
         bearer.token = token.as_ptr();
         bearer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
@@ -145,36 +127,28 @@ pub unsafe extern "C" fn rn_introspector_find(
 /// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
 /// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
 /// lengths in `verdict` say what is needed.
-///
-/// # Safety
-/// `keys` must be null or a live handle, `content_type` and `body` readable for their lengths, `verdict` writable for one value, `text` for
-/// `capacity` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_introspector_read(
-    introspector: *const rn_introspector,
-    keys: *const rn_keys,
+    introspector: Option<&rn_introspector>,
+    keys: Option<&rn_keys>,
     content_type: *const u8,
     content_type_length: usize,
     body: *const u8,
     body_length: usize,
     now: i64,
-    verdict: *mut rn_verdict,
+    verdict: Option<&mut rn_verdict>,
     text: *mut u8,
     capacity: usize,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (introspector, content_type, body, verdict) = unsafe {
-            (
-                introspector_of(introspector)?,
-                bytes(content_type, content_type_length)?,
-                bytes(body, body_length)?,
-                out(verdict)?,
-            )
-        };
+    guard(|caller| {
+        let (introspector, content_type, body, verdict) = (
+            &given(introspector)?.0,
+            caller.bytes(content_type, content_type_length)?,
+            caller.bytes(body, body_length)?,
+            given(verdict)?,
+        );
         let content_type = std::str::from_utf8(content_type).map_err(|_| Reason::ServerAnswerInvalid)?;
-        // SAFETY: the caller's promise.
-        let ring = unsafe { keys.as_ref() }.map(rn_keys::ring);
+        let ring = keys.map(rn_keys::ring);
         let keys = match &ring {
             Some(ring) => Some(ring.verifying.as_ref().ok_or(Reason::InvalidArgument)?),
             None => None,
@@ -183,22 +157,15 @@ pub unsafe extern "C" fn rn_introspector_read(
         verdict.expires_at = read.expires_at.unwrap_or(0);
         verdict.scope_length = read.scope.len() as u32; // no longer than the answer
         verdict.forward_length = read.forward.len() as u32;
-        // SAFETY: the caller's promise; the length goes nowhere.
-        unsafe { write_bytes((read.scope + &read.forward).as_bytes(), text, capacity, &mut 0) }
+        caller.fill((read.scope + &read.forward).as_bytes(), text, capacity)
     })
 }
 
-/// # Safety
-/// The texts of `options` must be readable for their lengths.
-unsafe fn new_introspector(options: &rn_introspector_options) -> Result<Introspector, ConfigError> {
-    // SAFETY: the caller's promise, for every text of the options.
-    let read = |data, length| unsafe { option_bytes(data, length) };
-    // SAFETY: as above.
-    let text = |data, length| unsafe { option_text(data, length) };
-    let path = |data, length| {
-        // SAFETY: as above.
-        unsafe { option_path(data, length) }.map(|path| (!path.as_os_str().is_empty()).then_some(path))
-    };
+fn new_introspector(caller: &Caller, options: &rn_introspector_options) -> Result<Introspector, ConfigError> {
+    let read = |data, length| caller.option_bytes(data, length);
+    let text = |data, length| caller.option_text(data, length);
+    let path =
+        |data, length| caller.option_path(data, length).map(|path| (!path.as_os_str().is_empty()).then_some(path));
     let key_id = text(options.signing_key_id, options.signing_key_id_length)?;
     Introspector::new(Options {
         identity: read(options.identity, options.identity_length)?,
@@ -214,11 +181,4 @@ unsafe fn new_introspector(options: &rn_introspector_options) -> Result<Introspe
 
 fn lines(text: &str) -> Option<Vec<String>> {
     (!text.is_empty()).then(|| text.lines().map(str::to_owned).collect())
-}
-
-/// # Safety
-/// `introspector` must be null or a live handle.
-unsafe fn introspector_of<'a>(introspector: *const rn_introspector) -> Result<&'a Introspector, Reason> {
-    // SAFETY: the caller's promise.
-    unsafe { introspector.as_ref() }.map(|introspector| &introspector.0).ok_or(Reason::InvalidArgument)
 }

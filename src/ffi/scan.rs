@@ -1,8 +1,8 @@
 //! Cookies and arguments, found in the text that the client sent.
 
-use std::{ops::Range, slice};
+use std::ops::Range;
 
-use super::{bytes, guard, out};
+use super::{given, guard};
 use crate::error::Reason;
 use crate::scan::{self, Found};
 
@@ -25,9 +25,6 @@ pub struct rn_found {
 /// Finds the next cookie with a name in a Cookie header, from an offset on.
 ///
 /// Errors: `InvalidArgument` for a header of 4 GB.
-///
-/// # Safety
-/// `header` and `name` must be readable for their lengths, `found` writable for one value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_cookie_find(
     header: *const u8,
@@ -35,11 +32,11 @@ pub unsafe extern "C" fn rn_cookie_find(
     name: *const u8,
     name_length: usize,
     from: usize,
-    found: *mut rn_found,
+    found: Option<&mut rn_found>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (header, name, found) = unsafe { (bytes(header, header_length)?, bytes(name, name_length)?, out(found)?) };
+    guard(|caller| {
+        let (header, name, found) =
+            (caller.bytes(header, header_length)?, caller.bytes(name, name_length)?, given(found)?);
         *found = placed(scan::cookie(header, name, from))?;
         Ok(())
     })
@@ -49,9 +46,6 @@ pub unsafe extern "C" fn rn_cookie_find(
 /// spelt with percent signs.
 ///
 /// Errors: `InvalidArgument` for a query of 4 GB.
-///
-/// # Safety
-/// `query` and `name` must be readable for their lengths, `found` writable for one value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_argument_find(
     query: *const u8,
@@ -59,11 +53,11 @@ pub unsafe extern "C" fn rn_argument_find(
     name: *const u8,
     name_length: usize,
     from: usize,
-    found: *mut rn_found,
+    found: Option<&mut rn_found>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (query, name, found) = unsafe { (bytes(query, query_length)?, bytes(name, name_length)?, out(found)?) };
+    guard(|caller| {
+        let (query, name, found) =
+            (caller.bytes(query, query_length)?, caller.bytes(name, name_length)?, given(found)?);
         *found = placed(scan::argument(query, name, from))?;
         Ok(())
     })
@@ -73,10 +67,6 @@ pub unsafe extern "C" fn rn_argument_find(
 /// other than 0, also those whose name has a prefix such as `__Host-`.
 ///
 /// Errors: `BufferTooSmall` (one and a half times the header is always enough).
-///
-/// # Safety
-/// `header` and `names` must be readable for their lengths, `rest` writable for `capacity`, `length` for one value. The
-/// header must not lie where `rest` is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_cookies_without(
     header: *const u8,
@@ -86,29 +76,14 @@ pub unsafe extern "C" fn rn_cookies_without(
     any_prefix: u32,
     rest: *mut u8,
     capacity: usize,
-    length: *mut usize,
+    length: Option<&mut usize>,
 ) -> i32 {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (header, names) = unsafe { (bytes(header, header_length)?, bytes(names, names_length)?) };
-        // SAFETY: the caller's promise.
-        let (rest, length) = unsafe { (room(rest, capacity)?, out(length)?) };
+    guard(|caller| {
+        let (header, names) = (caller.bytes(header, header_length)?, caller.bytes(names, names_length)?);
+        let (rest, length) = (caller.room(rest, capacity)?, given(length)?);
         *length = scan::without_cookies(header, names, any_prefix != 0, rest);
         if *length > capacity { Err(Reason::BufferTooSmall) } else { Ok(()) }
     })
-}
-
-/// # Safety
-/// `data` must be null or writable for `capacity` bytes that nobody else uses during the call.
-unsafe fn room<'a>(data: *mut u8, capacity: usize) -> Result<&'a mut [u8], Reason> {
-    match (data.is_null(), capacity) {
-        (_, 0) => Ok(&mut []),
-        (false, capacity) if isize::try_from(capacity).is_ok() => {
-            // SAFETY: the caller's promise, for a pointer that is not null.
-            Ok(unsafe { slice::from_raw_parts_mut(data, capacity) })
-        }
-        _ => Err(Reason::InvalidArgument),
-    }
 }
 
 fn placed(found: Option<Found>) -> Result<rn_found, Reason> {

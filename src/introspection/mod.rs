@@ -16,12 +16,13 @@ use serde_json::{Map, Value};
 
 pub use forward::ClaimHeaders;
 
+use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
-use crate::gateway::{load, sha256};
+use crate::json::parse_object;
 use crate::jwt::{
-    self, Claims, Compact, Issue, KeySet, Policy, SigningKey, check_demands, check_expiry, check_not_before,
-    check_signature, parse_object,
+    self, Claims, Compact, Policy, SignOptions, check_demands, check_expiry, check_not_before, check_signature,
 };
+use crate::keys::{KeySet, SigningKey, load};
 
 /// The longest JWT that is taken from an authorization server, in bytes.
 pub const MAX_JWT_BYTES: usize = 32 * 1024;
@@ -66,7 +67,7 @@ pub struct Introspector {
 /// What signs the JWT that the API receives.
 struct Signer {
     key: SigningKey,
-    issue: Issue,
+    issue: SignOptions,
     identity: [u8; 32],
 }
 
@@ -212,7 +213,7 @@ impl Signer {
         let key = SigningKey::from_pem(text)?.ok_or_else(|| {
             ConfigError::new(Reason::KeyUnsupported, "is a public key or a certificate, and cannot sign")
         })?;
-        let issue = Issue { key_id: key_id.map(str::to_owned), ..Issue::default() };
+        let issue = SignOptions { key_id: key_id.map(str::to_owned), ..SignOptions::default() };
         Ok(Signer { key, issue, identity: sha256(&[text]) })
     }
 

@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::json::parse_object;
-use super::{Algorithm, Claims, MAX_TOKEN_BYTES};
+use super::{Claims, MAX_TOKEN_BYTES};
 use crate::error::Reason;
+use crate::json::parse_object;
+use crate::keys::Algorithm;
 
 /// Header members that change what a token means and that are refused wherever they stand: extensions that must
 /// be understood (`crit`, with it `b64` of RFC 7797), compression and encryption.

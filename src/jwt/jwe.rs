@@ -21,10 +21,10 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::MAX_TOKEN_BYTES;
-use super::json::parse_object;
-use super::public_material::is_public_material;
 use crate::error::Reason;
-use crate::payload::rsa_pkcs8;
+use crate::json::parse_object;
+use crate::keys::is_public_material;
+use crate::keys::rsa_pkcs8;
 
 /// How the content encryption key travels.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,7 +154,7 @@ fn direct_key(key: &[u8], encryption: Encryption) -> Result<Zeroizing<Vec<u8>>, 
 }
 
 fn wrap_key(public: &[u8], content_key: &[u8]) -> Result<Vec<u8>, Reason> {
-    let spki = super::pem_key::rsa_spki(public).ok_or(Reason::KeyUnsupported)?;
+    let spki = crate::keys::rsa_spki(public).ok_or(Reason::KeyUnsupported)?;
     let key = PublicEncryptingKey::from_der(&spki).and_then(|key| Ok(OaepPublicEncryptingKey::new(key)?));
     let key = key.map_err(|_| Reason::KeyUnsupported)?;
     let mut out = vec![0; key.ciphertext_size()];
@@ -166,7 +166,7 @@ fn wrap_key(public: &[u8], content_key: &[u8]) -> Result<Vec<u8>, Reason> {
 /// The content encryption key. One that does not decrypt, or has the wrong size, is replaced by a random one, so that
 /// the answer and its time say nothing about the key (RFC 7516 §11.5).
 fn unwrap_key(private: &[u8], wrapped: &[u8], encryption: Encryption) -> Result<Zeroizing<Vec<u8>>, Reason> {
-    let key = rsa_pkcs8(private).and_then(|pkcs8| PrivateDecryptingKey::from_pkcs8(&pkcs8).ok());
+    let key = rsa_pkcs8(private).ok().and_then(|pkcs8| PrivateDecryptingKey::from_pkcs8(&pkcs8).ok());
     let key = key.and_then(|key| OaepPrivateDecryptingKey::new(key).ok()).ok_or(Reason::KeyUnsupported)?;
     let fallback = random(encryption.key_bytes())?;
     let mut out = Zeroizing::new(vec![0; key.min_output_size()]);

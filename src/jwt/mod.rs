@@ -7,31 +7,16 @@
 //! The key decides which algorithms count; a token's header only has to agree (RFC 8725 §3.1). Headers never
 //! choose keys by content: `jwk`, `jku`, `x5c` and `x5u` are ignored, `kid` only selects within the given set.
 
-mod algorithm;
-mod certificate;
 mod claims;
 mod compact;
-mod issue;
-mod json;
 pub mod jwe;
-mod jwk;
-mod key;
-mod keyring;
-mod pem_key;
-mod public_material;
 mod settings;
-mod signing;
+mod sign;
 mod verify;
 
-pub use algorithm::Algorithm;
-pub use certificate::{MAX_CHAIN, trusted_key};
 pub use claims::Claims;
 pub use compact::{Compact, Header, Parts};
-pub use issue::{Issue, sign, sign_parts, sign_within};
-pub use json::parse_object;
-pub use key::{Key, KeySet};
-pub use keyring::{Form, Keyring, MAX_KEY_FILE_BYTES, Ring};
-pub use signing::SigningKey;
+pub use sign::{SignOptions, sign, sign_parts, sign_within};
 pub use verify::{
     Policy, check_demands, check_expiry, check_issued_at, check_not_before, check_signature, verify, verify_compact,
 };

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::Algorithm;
-use super::json::parse_object;
 use crate::error::{ConfigError, Reason};
+use crate::json::parse_object;
+use crate::keys::Algorithm;
 
 /// The largest number of seconds that a setting may have: a hundred years.
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::settings::Settings;
-use super::{Algorithm, Claims, Compact, KeySet};
+use super::{Claims, Compact};
 use crate::error::{ConfigError, Reason};
+use crate::keys::{Algorithm, KeySet};
 
 /// What a token must satisfy besides its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,8 +179,8 @@ pub fn check_demands(claims: &Claims, policy: &Policy, now: i64) -> Result<(), R
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::parse_object;
     use super::*;
+    use crate::json::parse_object;
 
     const NOW: i64 = 1_700_000_000;
 

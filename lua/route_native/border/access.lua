@@ -5,8 +5,9 @@
 --     no session          ──► a page: to the login; a script: 401
 
 local answer = require "route_native.border.answer"
-local client = require "route_native.border.client"
-local session = require "route_native.session"
+local client = require "route_native.core.client"
+local session = require "route_native.border.session_id"
+local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
 
@@ -79,7 +80,7 @@ local function run(border, refused)
     local token = loaded.record.service_tokens[service.name]
     if token and token ~= refused then
         border.counters:add("service_token.hit")
-    elseif not client.has_subrequests() then
+    elseif not subrequest.is_possible() then
         return answer.no_subrequests()
     else
         token, why = border.exchange:token(loaded, service.name, refused)

@@ -1,6 +1,8 @@
 -- How the border itself answers: a status, a constant body as page or JSON, never stored by anyone.
 
-local client = require "route_native.border.client"
+local client = require "route_native.core.client"
+local response = require "route_native.core.response"
+local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
 
@@ -13,13 +15,7 @@ local _M = {}
 
 -- Ends the request. `body` is a string.
 function _M.finish(status, content_type, body)
-    local header = ngx.header
-    ngx.status = status
-    header["Content-Type"] = content_type
-    header["Cache-Control"] = "no-store"
-    header["Content-Length"] = #body
-    ngx.print(body)
-    return ngx.exit(status)
+    return response.finish(status, body, content_type)
 end
 
 local PAGE = [[<!DOCTYPE html>
@@ -57,7 +53,7 @@ local too_many = both(429, "TOO_MANY_ATTEMPTS", "Too many attempts", "Too many f
 
 function _M.no_subrequests()
     ngx.log(ngx.ERR, "route_native: border: calls to the account and auth services work over HTTP/2 only with ",
-        "lua-nginx-module 0.10.28 (OpenResty 1.27.1.2) or newer, and this is ", ngx.config.ngx_lua_version)
+        subrequest.NEEDED, " or newer, and this is ", ngx.config.ngx_lua_version)
     return no_subrequests()
 end
 

@@ -1,8 +1,7 @@
 -- Cookies: finding ours among a request's, setting them, and keeping them from the services (RFC 6265).
 
-local scan = require "route_native.scan"
-
-local concat = table.concat
+local cookie = require "route_native.core.cookie"
+local scan = require "route_native.core.scan"
 
 local _M = {}
 local jar = {}
@@ -41,22 +40,7 @@ function jar:login()
 end
 
 local function put(self, suffix, value, seconds)
-    local parts = { full_name(self, suffix) .. "=" .. value, "Path=/", "HttpOnly", "SameSite=Lax" }
-    if self.secure then
-        parts[#parts + 1] = "Secure"
-    end
-    if self.domain then
-        parts[#parts + 1] = "Domain=" .. self.domain
-    end
-    if seconds then
-        parts[#parts + 1] = "Max-Age=" .. seconds
-    end
-    local set = ngx.header["Set-Cookie"] or {}
-    if type(set) ~= "table" then
-        set = { set }
-    end
-    set[#set + 1] = concat(parts, "; ")
-    ngx.header["Set-Cookie"] = set
+    cookie.set(full_name(self, suffix), value, { secure = self.secure, domain = self.domain, max_age = seconds })
 end
 
 -- The session's cookie ends with the browser; how long it is good for is in the store alone.

@@ -1,11 +1,11 @@
 -- Step 2: a master token for a service token, in one call for all who want the same at once.
 --
--- Within a worker one request does it for the others (flight.lua); between workers and instances a lease in the store
--- lets one go ahead, and the others see its result in the session.
+-- Within a worker one request does it for the others (core/singleflight/worker.lua); between workers and instances a
+-- lease in the store lets one go ahead, and the others see its result in the session.
 
 local call = require "route_native.border.call"
 local cjson = require "cjson.safe"
-local flight = require "route_native.border.flight"
+local singleflight = require "route_native.core.singleflight.worker"
 local record = require "route_native.border.record"
 
 -- Longer than the call may take (conf/border.conf: 2 s to connect, 5 s for the answer).
@@ -101,7 +101,7 @@ end
 function exchange:token(loaded, service, refused)
     -- Who was refused another token than those before must not get theirs.
     local key = loaded.key .. ":" .. service .. ":" .. (refused or "")
-    local token, why = flight.run(key, WAIT_SECONDS, function() return fetch(self, loaded, service, refused) end)
+    local token, why = singleflight.run(key, WAIT_SECONDS, function() return fetch(self, loaded, service, refused) end)
     return token, (why == "timeout" or why == "failed") and "unavailable" or why
 end
 

@@ -1,7 +1,7 @@
 -- Health: whether the store does what sessions need, told as a page or as JSON, with 200 or 503.
 
 local answer = require "route_native.border.answer"
-local client = require "route_native.border.client"
+local client = require "route_native.core.client"
 
 local TTL = 10
 

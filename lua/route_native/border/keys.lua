@@ -4,8 +4,8 @@
 -- for a minute before it signs, so every worker has it by then. If the store loses the ring, the first worker that
 -- notices puts it back: sessions that the store still has stay valid.
 
-local flight = require "route_native.border.flight"
-local session = require "route_native.session"
+local singleflight = require "route_native.core.singleflight.worker"
+local session = require "route_native.border.session_id"
 
 local NOTICE_SECONDS = 60
 local LEASE_SECONDS = 10
@@ -94,7 +94,8 @@ function keys:ring()
     if self.cached and ngx.time() - self.refreshed_at < self.refresh_seconds then
         return self.cached, false
     end
-    local ring = flight.run("keys", WAIT_SECONDS, function() return refresh(self) end, true)
+    local ring = singleflight.run("border keys", WAIT_SECONDS, function() return refresh(self) end,
+        singleflight.in_timer)
     return ring or self.cached, ring == nil
 end
 

@@ -1,6 +1,6 @@
 -- Limits on failed logins, per address and per account. They hold for one nginx.
 
-local rate_limit = require "route_native.rate_limit"
+local rate_limit = require "route_native.core.rate_limit"
 
 local _M = {}
 

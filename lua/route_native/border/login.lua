@@ -2,9 +2,10 @@
 
 local answer = require "route_native.border.answer"
 local call = require "route_native.border.call"
-local client = require "route_native.border.client"
-local login_body = require "route_native.login_body"
+local client = require "route_native.core.client"
+local login_body = require "route_native.core.login_body"
 local record = require "route_native.border.record"
+local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
 
@@ -124,7 +125,7 @@ function _M.login(border)
     elseif client.is_cross_site(false) then
         border.counters:add("login.cross_site")
         return answer.cross_site()
-    elseif not client.has_subrequests() then
+    elseif not subrequest.is_possible() then
         return answer.no_subrequests()
     elseif (var.content_type or ""):match("^[^;%s]*"):lower() ~= FORM then
         return answer.bad_media_type()

@@ -1,8 +1,8 @@
 -- Logout: the session ends in the store, then in the browser, then the client is sent to a page of this origin.
 
 local answer = require "route_native.border.answer"
-local client = require "route_native.border.client"
-local session = require "route_native.session"
+local client = require "route_native.core.client"
+local session = require "route_native.border.session_id"
 
 local ngx = ngx
 

@@ -1,7 +1,7 @@
 -- Sessions: from the cookie's signed id to the record in the store, and back.
 
 local record = require "route_native.border.record"
-local session = require "route_native.session"
+local session = require "route_native.border.session_id"
 
 local min = math.min
 

@@ -1,11 +1,18 @@
 -- How a request without an acceptable token ends: a status, a constant body, and headers that a browser can read.
 
+local response = require "route_native.core.response"
+
 local ngx = ngx
 
-local TOO_MANY_HEADERS = '{"code":"bad_request","message":"Too many headers"}'
-local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}'
-local FORBIDDEN = '{"code":"forbidden","message":"The token does not contain the required scope"}'
-local SERVER_ERROR = '{"code":"server_error","message":"The token cannot be checked now, try again later"}'
+-- As in lua-resty-phantom-token, the bodies end without a line break.
+local function bare(json)
+    return json:sub(1, -2)
+end
+
+local UNAUTHORIZED = bare(response.UNAUTHORIZED)
+local TOO_MANY_HEADERS = bare(response.TOO_MANY_HEADERS)
+local FORBIDDEN = bare(response.json("forbidden", "The token does not contain the required scope"))
+local SERVER_ERROR = bare(response.json("server_error", "The token cannot be checked now, try again later"))
 
 -- Seconds that a client waits before it tries again.
 local RETRY_AFTER = 5
@@ -31,49 +38,38 @@ local function allow_origin(settings)
     return true
 end
 
-local function finish(settings, status, body)
+-- Lets a page of a trusted origin read the answer that follows.
+local function readable(settings)
     if allow_origin(settings) then
         ngx.header["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
     end
-    ngx.status = status
-    ngx.header["Content-Type"] = "application/json"
-    ngx.header["Cache-Control"] = "no-store"
-    ngx.header["Content-Length"] = #body
-    ngx.print(body)
-    return ngx.exit(status)
 end
 
 function _M.too_many_headers(settings)
-    return finish(settings, 400, TOO_MANY_HEADERS)
+    readable(settings)
+    return response.finish(400, TOO_MANY_HEADERS)
 end
 
--- The request carries no bearer token: no error code then (RFC 6750 §3.1).
 function _M.token_missing(settings)
-    ngx.header["WWW-Authenticate"] = "Bearer"
-    return finish(settings, 401, UNAUTHORIZED)
+    readable(settings)
+    return response.challenge(401, nil, nil, UNAUTHORIZED)
 end
 
 function _M.invalid_token(settings)
-    ngx.header["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    return finish(settings, 401, UNAUTHORIZED)
+    readable(settings)
+    return response.challenge(401, 'error="invalid_token"', nil, UNAUTHORIZED)
 end
 
 function _M.insufficient_scope(settings)
-    ngx.header["WWW-Authenticate"] = ('Bearer error="insufficient_scope", scope="%s"')
-        :format(table.concat(settings.scopes, " "))
-    return finish(settings, 403, FORBIDDEN)
+    readable(settings)
+    local attributes = ('error="insufficient_scope", scope="%s"'):format(table.concat(settings.scopes, " "))
+    return response.challenge(403, attributes, nil, FORBIDDEN)
 end
 
 function _M.server_error(settings)
+    readable(settings)
     ngx.header["Retry-After"] = RETRY_AFTER
-    return finish(settings, 503, SERVER_ERROR)
-end
-
--- Whether the request is a preflight: a browser's question before another request (Fetch §3.2.2).
-function _M.is_preflight()
-    local var = ngx.var
-    return ngx.req.get_method() == "OPTIONS" and var.http_origin ~= nil
-        and var.http_access_control_request_method ~= nil
+    return response.finish(503, SERVER_ERROR)
 end
 
 -- Answers a preflight: what follows may come from trusted origins, with any method and header.

@@ -1,10 +1,10 @@
 -- Asks the authorization server about a token, and says for how long its answer counts.
 
 local ffi = require "ffi"
-local library = require "route_native.library"
-local outbound = require "route_native.outbound"
-local reason = require "route_native.reason"
-local scan = require "route_native.scan"
+local library = require "route_native.core.ffi"
+local outbound = require "route_native.http.outbound"
+local reason = require "route_native.core.status"
+local scan = require "route_native.core.scan"
 
 local ffi_string = ffi.string
 local ngx = ngx

@@ -1,133 +1,54 @@
 -- What run() is configured with: checked once, kept by its content, so that a table made for each request costs little.
 
 local ffi = require "ffi"
-local jwks = require "route_native.jwks"
-local library = require "route_native.library"
+local config = require "route_native.core.config"
+local jwks = require "route_native.jwt.jwks"
+local library = require "route_native.core.ffi"
 local nkeys = require "table.nkeys"
-local outbound = require "route_native.outbound"
-local reason = require "route_native.reason"
+local outbound = require "route_native.http.outbound"
+local reason = require "route_native.core.status"
 
 local next, type = next, type
 local concat, sort = table.concat, table.sort
 
-local SENTENCE_BYTES = 1024
+local ERROR_BYTES = library.RN_ERROR_BYTES
+local OWNER = "route_native: phantom_token"
 -- As src/introspection understands them, in the order of their use: a JWT for the API is what is wanted.
 local ACCEPT = "application/jwt, application/token-introspection+jwt;q=0.9, application/json;q=0.8"
 -- Configurations are written by hand; more than this are made by a program, and forgotten.
 local MAX_KNOWN = 256
 
--- Each field with its kind. `shapes` says that the server's answer depends on it, and the cache with it.
-local FIELDS = {
-    introspection_endpoint = { kind = "text", required = true, shapes = true },
-    client_id = { kind = "text", required = true, shapes = true },
-    client_secret = { kind = "text", required = true, shapes = true },
-    token_cache_seconds = { kind = "seconds", most = 86400, default = 300, shapes = true },
-    inactive_cache_seconds = { kind = "seconds", most = 60, default = 5, shapes = true },
-    stale_if_error_seconds = { kind = "seconds", most = 3600, default = 0, shapes = true },
-    verify_ssl = { kind = "boolean", default = true, shapes = true },
-    scope = { kind = "text" },
-    trusted_web_origins = { kind = "list" },
-    preflight = { kind = "text" },
-    cache_name = { kind = "text", default = "phantom-token", shapes = true },
-    upstream = { kind = "text", shapes = true },
-    verify_key = { kind = "text", shapes = true },
-    issuer = { kind = "texts", shapes = true },
-    audience = { kind = "texts", shapes = true },
-    signing_key = { kind = "text", shapes = true },
-    signing_key_id = { kind = "text", shapes = true },
-    claim_headers = { kind = "map", shapes = true },
-}
+local any_text = config.text()
+local ORIGIN = config.text("^https?://[%w.%-:%[%]]+$")
+local claim_map = config.map("a table that names a claim for each header, such as { [\"X-Subject\"] = \"sub\" }")
 
--- Other names of fields.
-local ALIASES = { time_to_live_seconds = "token_cache_seconds" }
+-- `only_here`: the server's answer does not depend on it, nor does the cache.
+local ROWS = {
+    { "introspection_endpoint", any_text, required = true },
+    { "client_id", any_text, required = true },
+    { "client_secret", any_text, required = true },
+    { "token_cache_seconds", config.whole(0, 86400, "seconds"), default = 300, alias = "time_to_live_seconds" },
+    { "inactive_cache_seconds", config.whole(0, 60, "seconds"), default = 5 },
+    { "stale_if_error_seconds", config.whole(0, 3600, "seconds"), default = 0 },
+    { "verify_ssl", config.boolean(), default = true },
+    { "scope", any_text, only_here = true },
+    { "trusted_web_origins", config.list(ORIGIN, "a list of origins such as https://www.example.com, without a path"),
+        only_here = true },
+    { "preflight", config.choice("answer", "pass"), only_here = true },
+    { "cache_name", any_text, default = "phantom-token" },
+    { "upstream", config.text("^[%w._-]+$", "the name of an upstream block") },
+    { "verify_key", any_text },
+    { "issuer", config.list() },
+    { "audience", config.list() },
+    { "signing_key", any_text },
+    { "signing_key_id", any_text },
+    { "claim_headers", claim_map },
+}
 
 local _M = {}
 
 local function mistake(sentence, ...)
-    error("route_native: phantom_token: " .. sentence:format(...), 0)
-end
-
-local check = {}
-
-function check.text(name, value)
-    if type(value) ~= "string" or value == "" or value:find("%c") then
-        mistake("%s must be a string that is not empty and holds no control characters", name)
-    end
-end
-
-function check.texts(name, value)
-    if type(value) ~= "table" then
-        return check.text(name, value)
-    elseif #value == 0 or #value ~= nkeys(value) then
-        mistake("%s must be a string or a list of strings", name)
-    end
-    for i = 1, #value do
-        check.text(name, value[i])
-    end
-end
-
-function check.seconds(name, value, field)
-    if type(value) ~= "number" or not (value >= 0 and value <= field.most) or value % 1 ~= 0 then
-        mistake("%s must be a whole number of seconds from 0 to %d", name, field.most)
-    end
-end
-
-function check.boolean(name, value)
-    if type(value) ~= "boolean" then
-        mistake("%s must be true or false", name)
-    end
-end
-
-function check.list(name, value)
-    if type(value) ~= "table" then
-        mistake("%s must be a list of origins such as https://www.example.com", name)
-    end
-    local count = 0
-    for _ in next, value do
-        count = count + 1
-    end
-    for i = 1, count do
-        local origin = value[i]
-        if type(origin) ~= "string" or not origin:find("^https?://[%w.%-:%[%]]+$") then
-            mistake("%s must be a list of origins such as https://www.example.com, without a path", name)
-        end
-    end
-end
-
-function check.map(name, value)
-    if type(value) ~= "table" or next(value) == nil then
-        mistake("%s must name a claim for each header, such as { [\"X-Subject\"] = \"sub\" }", name)
-    end
-    for header, claim in next, value do
-        if type(header) ~= "string" or type(claim) ~= "string" or claim == "" or claim:find("%c") then
-            mistake("%s must name a claim for each header, such as { [\"X-Subject\"] = \"sub\" }", name)
-        end
-    end
-end
-
--- Every field with its value, under its one name.
-local function checked(given)
-    local values = {}
-    for name, value in next, given do
-        local proper = ALIASES[name] or name
-        local field = FIELDS[proper]
-        if not field then
-            mistake("there is no field %q", tostring(name))
-        elseif values[proper] ~= nil then
-            mistake("%s is given twice, under two names", proper)
-        end
-        check[field.kind](name, value, field)
-        values[proper] = value
-    end
-    for name, field in next, FIELDS do
-        if values[name] == nil then
-            if field.required then
-                mistake("%s is missing", name)
-            end
-            values[name] = field.default
-        end
-    end
-    return values
+    config.fail(OWNER, sentence, ...)
 end
 
 local function lines_of(claim_headers)
@@ -139,25 +60,16 @@ local function lines_of(claim_headers)
     return concat(lines, "\n")
 end
 
--- One string or a list of them, a line each.
-local function lines_of_texts(value)
-    return type(value) == "table" and concat(value, "\n") or value or ""
-end
-
 -- A text that is the same for two configurations exactly when their answers are.
 local function identity_of(values)
-    local names, parts = {}, {}
-    for name, field in next, FIELDS do
-        if field.shapes then
-            names[#names + 1] = name
+    local parts = {}
+    for i, row in ipairs(ROWS) do
+        if not row.only_here then
+            local value = values[row[1]]
+            local part = type(value) == "table" and (value[1] and concat(value, "\n") or lines_of(value))
+                or tostring(value)
+            parts[#parts + 1] = i .. ":" .. #part .. ":" .. part
         end
-    end
-    sort(names)
-    for i, name in ipairs(names) do
-        local value = values[name]
-        local text = FIELDS[name].kind == "texts" and lines_of_texts(value)
-            or type(value) == "table" and lines_of(value) or tostring(value)
-        parts[i] = #text .. ":" .. text
     end
     return concat(parts)
 end
@@ -174,8 +86,8 @@ local function new_introspector(values)
         identity = identity_of(values),
         -- Keys by URL are handed in with each answer.
         verify_key = not values.published and values.verify_key or "",
-        issuer = lines_of_texts(values.issuer),
-        audience = lines_of_texts(values.audience),
+        issuer = concat(values.issuer or {}, "\n"),
+        audience = concat(values.audience or {}, "\n"),
         signing_key = values.signing_key or "",
         signing_key_id = values.signing_key_id or "",
         claim_headers = values.claim_headers and lines_of(values.claim_headers) or "",
@@ -184,8 +96,8 @@ local function new_introspector(values)
         fill(options, name, text)
     end
     local handle, length = ffi.new("rn_introspector *[1]"), ffi.new("size_t[1]")
-    local sentence = ffi.new("uint8_t[?]", SENTENCE_BYTES)
-    local status = library.rn_introspector_new(options, handle, sentence, SENTENCE_BYTES, length)
+    local sentence = ffi.new("uint8_t[?]", ERROR_BYTES)
+    local status = library.rn_introspector_new(options, handle, sentence, ERROR_BYTES, length)
     if status ~= reason.OK then
         mistake("%s", length[0] > 0 and ffi.string(sentence, length[0]) or reason.name(status))
     end
@@ -222,27 +134,20 @@ local function published_keys(values, endpoint)
     end
     local parsed, sentence = outbound.parse_url(url)
     if not parsed then
-        mistake("verify_key %s", sentence)
+        mistake('the field "verify_key" %s', sentence)
     end
     local is_same_server = parsed.scheme == endpoint.scheme and parsed.authority == endpoint.authority
-    local config = {
+    return jwks.new({
         url = url, verify_ssl = values.verify_ssl, cache_name = values.cache_name,
         upstream = is_same_server and values.upstream or nil,
-    }
-    return jwks.new(config, true)
+    }, true)
 end
 
 local function compile(given)
-    local values = checked(given)
+    local values = config.read(OWNER, ROWS, given)
     local url, sentence = outbound.parse_url(values.introspection_endpoint)
     if not url then
-        mistake("introspection_endpoint %s", sentence)
-    end
-    if values.upstream and not values.upstream:find("^[%w._-]+$") then
-        mistake("upstream must be the name of an upstream block")
-    end
-    if values.preflight and values.preflight ~= "answer" and values.preflight ~= "pass" then
-        mistake("preflight must be \"answer\" or \"pass\", or be left out")
+        mistake('the field "introspection_endpoint" %s', sentence)
     end
     if values.signing_key and values.claim_headers then
         mistake("signing_key and claim_headers are two ways to tell the API the same; choose one")
@@ -286,39 +191,39 @@ local function copy(given)
     return result
 end
 
--- Whether `config` has exactly the fields of `given`. Written out: a loop would keep LuaJIT from compiling the whole
+-- Whether `input` has exactly the fields of `given`. Written out: a loop would keep LuaJIT from compiling the whole
 -- of a request's way as one.
-local function same(given, config)
-    return config.client_id == given.client_id
-        and config.client_secret == given.client_secret
-        and config.token_cache_seconds == given.token_cache_seconds
-        and config.time_to_live_seconds == given.time_to_live_seconds
-        and config.inactive_cache_seconds == given.inactive_cache_seconds
-        and config.stale_if_error_seconds == given.stale_if_error_seconds
-        and config.verify_ssl == given.verify_ssl
-        and config.scope == given.scope
-        and config.preflight == given.preflight
-        and config.cache_name == given.cache_name
-        and config.upstream == given.upstream
-        and config.verify_key == given.verify_key
-        and config.signing_key == given.signing_key
-        and config.signing_key_id == given.signing_key_id
-        and equal(config.issuer, given.issuer)
-        and equal(config.audience, given.audience)
-        and equal(config.trusted_web_origins, given.trusted_web_origins)
-        and equal(config.claim_headers, given.claim_headers)
-        and nkeys(config) == nkeys(given)
+local function same(given, input)
+    return input.client_id == given.client_id
+        and input.client_secret == given.client_secret
+        and input.token_cache_seconds == given.token_cache_seconds
+        and input.time_to_live_seconds == given.time_to_live_seconds
+        and input.inactive_cache_seconds == given.inactive_cache_seconds
+        and input.stale_if_error_seconds == given.stale_if_error_seconds
+        and input.verify_ssl == given.verify_ssl
+        and input.scope == given.scope
+        and input.preflight == given.preflight
+        and input.cache_name == given.cache_name
+        and input.upstream == given.upstream
+        and input.verify_key == given.verify_key
+        and input.signing_key == given.signing_key
+        and input.signing_key_id == given.signing_key_id
+        and equal(input.issuer, given.issuer)
+        and equal(input.audience, given.audience)
+        and equal(input.trusted_web_origins, given.trusted_web_origins)
+        and equal(input.claim_headers, given.claim_headers)
+        and nkeys(input) == nkeys(given)
 end
 
 -- Configurations that were compiled, by endpoint, the one that was found last first: { given, settings, next } each.
 local known, known_count = {}, 0
 
 -- Looks behind the first, and puts what it finds before it.
-local function find_further(endpoint, config)
+local function find_further(endpoint, input)
     local before = known[endpoint]
     local entry = before and before.next
     while entry do
-        if same(entry.given, config) then
+        if same(entry.given, input) then
             before.next = entry.next
             entry.next, known[endpoint] = known[endpoint], entry
             return entry.settings
@@ -327,31 +232,31 @@ local function find_further(endpoint, config)
     end
 end
 
-local function compiled(config)
-    local endpoint = config.introspection_endpoint
-    local settings = endpoint ~= nil and find_further(endpoint, config)
+local function compiled(input)
+    local endpoint = input.introspection_endpoint
+    local settings = endpoint ~= nil and find_further(endpoint, input)
     if settings then
         return settings
     end
-    settings = compile(config)
+    settings = compile(input)
     if known_count >= MAX_KNOWN then
         known, known_count = {}, 0
     end
-    known[endpoint] = { given = copy(config), settings = settings, next = known[endpoint] }
+    known[endpoint] = { given = copy(input), settings = settings, next = known[endpoint] }
     known_count = known_count + 1
     return settings
 end
 
 -- The settings of a configuration table; nil and a sentence when there is a mistake in it.
-function _M.of(config)
-    if type(config) ~= "table" then
+function _M.of(input)
+    if type(input) ~= "table" then
         return nil, "route_native: phantom_token: run() takes a table"
     end
-    local entry = known[config.introspection_endpoint or ""]
-    if entry and same(entry.given, config) then
+    local entry = known[input.introspection_endpoint or ""]
+    if entry and same(entry.given, input) then
         return entry.settings
     end
-    local ok, settings = pcall(compiled, config)
+    local ok, settings = pcall(compiled, input)
     if not ok then
         return nil, settings
     end

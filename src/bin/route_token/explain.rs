@@ -11,13 +11,14 @@ use std::path::Path;
 
 use clap::Args;
 use route_native::credential::{fingerprint, token_of};
+use route_native::desktop::hash_claim::PayloadKey;
+use route_native::desktop::resolve::{decrypt_target, hash_of, ttl};
+use route_native::desktop::target::Suffix;
 use route_native::error::Reason;
 use route_native::jwt::{
-    Claims, Compact, Header, KeySet, Parts, Policy, check_expiry, check_issued_at, check_not_before, check_signature,
+    Claims, Compact, Header, Parts, Policy, check_expiry, check_issued_at, check_not_before, check_signature,
 };
-use route_native::payload::PayloadKey;
-use route_native::resolve::{decrypt_target, hash_of, ttl};
-use route_native::target::Suffix;
+use route_native::keys::KeySet;
 
 use crate::key_files::KeyFiles;
 use crate::report::{Check, Report};

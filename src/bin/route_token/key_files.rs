@@ -4,10 +4,9 @@ use std::env;
 use std::path::PathBuf;
 
 use clap::Args;
+use route_native::desktop::hash_claim::{Padding, PayloadKey};
 use route_native::error::ConfigError;
-use route_native::gateway::load;
-use route_native::jwt::KeySet;
-use route_native::payload::{Padding, PayloadKey};
+use route_native::keys::{KeySet, load};
 
 use crate::Failure;
 

@@ -1,20 +1,19 @@
 //! `route-token mint`: a signed token with an encrypted target.
 
 mod encrypting_key;
-mod signing_key;
 
 use std::path::PathBuf;
 
 use clap::Args;
-use jsonwebtoken::{Header, encode};
-use route_native::gateway::load;
-use route_native::payload::Padding;
-use route_native::resolve::HASH_CLAIM;
-use route_native::target;
+use route_native::desktop::hash_claim::Padding;
+use route_native::desktop::resolve::HASH_CLAIM;
+use route_native::desktop::target;
+use route_native::error::ConfigError;
+use route_native::jwt::{SignOptions, sign};
+use route_native::keys::{Algorithm, Form, Keyring, SigningKey, load};
 use serde_json::{Map, Value, json};
 
 use self::encrypting_key::EncryptingKey;
-use self::signing_key::SigningKey;
 use crate::{Failure, key_files, now, print};
 
 /// Prints a token for a target
@@ -31,7 +30,7 @@ Tokens that a gateway must refuse:
   route-token mint … --target 127.0.0.2 --claim exp=never
   route-token mint … --target 127.0.0.1:22 --unchecked-target")]
 pub struct Mint {
-    /// Private key that signs: RSA, P-256, P-384 or Ed25519, in PEM
+    /// Private key that signs, in PEM or as a JWK: RSA, P-256, P-384, P-521, secp256k1 or Ed25519
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
@@ -76,13 +75,28 @@ pub struct Mint {
 impl Mint {
     /// Makes the token and prints it, alone on its line.
     pub fn run(&self) -> Result<(), Failure> {
-        let signing_key = load(&self.key, SigningKey::parse).map_err(|error| Failure::failed(error.sentence))?;
-        let encrypting_key =
-            load(&self.payload_key, EncryptingKey::parse).map_err(|error| Failure::failed(error.sentence))?;
-        let header = Header { kid: self.kid.clone(), ..Header::new(signing_key.algorithm(self.alg.as_deref())?) };
+        let failed = |error: ConfigError| Failure::failed(error.sentence);
+        let keys = Keyring::from_file(&self.key, Form::Key).map_err(failed)?.ring();
+        let signing_key =
+            keys.signing().map_err(|_| Failure::failed("--key holds a public key, and a private one signs"))?;
+        let encrypting_key = load(&self.payload_key, EncryptingKey::parse).map_err(failed)?;
+        let options =
+            SignOptions { algorithm: self.algorithm(signing_key)?, key_id: self.kid.clone(), ..SignOptions::default() };
         let hash = encrypting_key.encrypt(self.padding, self.target()?.as_bytes())?;
-        let token = encode(&header, &self.claims(hash)?, signing_key.encoding_key());
-        print(&format!("{}\n", token.map_err(|_| Failure::failed("the key could not sign"))?))
+        let claims = Value::Object(self.claims(hash)?).to_string();
+        let token = sign(claims.as_bytes(), signing_key, &options, now()?);
+        print(&format!("{}\n", token.map_err(|reason| Failure::failed(format!("not signed: {}", reason.name())))?))
+    }
+
+    /// Returns the algorithm that was asked for, if any.
+    fn algorithm(&self, key: &SigningKey) -> Result<Option<Algorithm>, Failure> {
+        let Some(name) = &self.alg else { return Ok(None) };
+        let wanted =
+            Algorithm::from_name(name).filter(|wanted| key.algorithms().iter().any(|own| own.same_as(*wanted)));
+        wanted.map(Some).ok_or_else(|| {
+            let names: Vec<_> = key.algorithms().iter().map(|algorithm| algorithm.name()).collect();
+            Failure::usage(format!("--alg must be one that the key can sign with: {}", names.join(", ")))
+        })
     }
 
     fn target(&self) -> Result<String, Failure> {

@@ -2,7 +2,8 @@
 
 use crate::{
     error::{ConfigError, Reason},
-    jwt::{Algorithm, Claims, Key, KeySet, Policy, verify},
+    jwt::{Claims, Policy, verify},
+    keys::{Algorithm, Key, KeySet},
 };
 use serde_json::Value;
 

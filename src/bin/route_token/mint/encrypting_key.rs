@@ -8,8 +8,8 @@ use aws_lc_rs::rsa::{
 use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use route_native::desktop::hash_claim::Padding;
 use route_native::error::{ConfigError, Reason};
-use route_native::payload::Padding;
 
 use crate::Failure;
 

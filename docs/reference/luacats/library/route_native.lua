@@ -1,0 +1,51 @@
+---@meta route_native
+-- `make docs` writes this file from the comments in `lua/route_native.lua`.
+
+--- The desktop gateway for OpenResty.
+---
+---     init_by_lua_block    { require("route_native").setup() }
+---     rewrite_by_lua_block { require("route_native").resolve() }   -- or access_by_lua_block
+---     proxy_pass http://$target:29786;
+---
+--- `setup()` reads the keys once. `resolve()` finds the request's token and looks it up in the worker's cache, then in
+--- `ngx.shared.targetmap`. It verifies and decrypts the token only if both miss. It sets `$target` or ends the request.
+--- Misuse raises an error. Bad input gets an answer.
+---@class route_native
+---@field _VERSION string Names the release.
+local M = {}
+
+--- Overrides the environment of the gateway. An absent option takes the value of its environment variable.
+---@class route_native.SetupOptions
+---@field signing_key? string path of the key that verifies tokens: a public key or certificate in PEM, a JWK or a JWK Set (default: JWT_DESKTOP_SIGNING_PUBLIC_KEY)
+---@field payload_key? string path of the RSA private key that decrypts `hash` (default: JWT_DESKTOP_PAYLOAD_PRIVATE_KEY)
+---@field payload_padding? string `pkcs1v15` (the default), `oaep-sha1` or `oaep-sha256` (default: ROUTE_PAYLOAD_PADDING)
+---@field target_suffix? string domain that contains all targets; any target by default (default: ROUTE_TARGET_SUFFIX)
+---@field leeway? integer clock skew in seconds, 0 to 300; 5 by default (default: ROUTE_JWT_LEEWAY)
+---@field cache_entries? integer answers that each worker keeps; 50000 by default (default: ROUTE_CACHE_ENTRIES)
+
+--- Loads keys and settings. Call it in `init_by_lua`.
+---
+--- An invalid setting or key raises an error: nginx does not start, and a reload keeps the old configuration. A missing
+--- key is logged: nginx starts, and desktop endpoints answer 503 until a reload finds the key.
+---@param options? route_native.SetupOptions overrides of the environment
+---@return boolean # whether the keys are loaded
+---@return string|nil # the reason if they are not
+function M.setup(options) end
+
+--- Resolves the request's token. Sets `$target`, or ends the request with 401 or 503.
+--- Call it in the rewrite or access phase.
+function M.resolve() end
+
+--- Verifies a token with the signing keys of the gateway.
+---@param token string a compact JWS
+---@return table|nil # the claims
+---@return string|nil # the reason's name, such as `token_expired`
+function M.verify(token) end
+
+--- Decrypts the text of a `hash` claim.
+---@param hash string the claim's base64 text
+---@return string|nil # the target: a host name or an address
+---@return string|nil # the reason's name
+function M.decrypt(hash) end
+
+return M

@@ -1,0 +1,127 @@
+---@meta route_native.jwt
+-- `make docs` writes this file from the comments in `lua/route_native/jwt.lua`.
+
+--- Verifies and signs JSON Web Tokens (RFC 7519).
+---
+---     local jwt = require "route_native.jwt"
+---     local keys = jwt.key_file("/etc/keys/issuer.jwks")            -- in init_by_lua
+---     local keys = jwt.jwks { url = "https://id.example/jwks" }     -- also
+---     local policy = jwt.policy { issuer = "https://id.example", audience = "api", max_lifetime = 3600 }
+---
+---     local claims, header = jwt.verify(token, keys, policy)        -- or nil and the reason's name
+---     local token = jwt.sign({ sub = "ada" }, keys, { lifetime = 600, jti = true })
+---
+--- A key's type fixes the allowed algorithms. A token's header must agree with it. A bad token returns `nil, reason`. A
+--- bad key, policy or option raises an error of one sentence. No message contains a token or a key.
+---@class route_native.jwt
+local M = {}
+
+--- Holds keys. Pass it to `verify()`, `sign()` and the configurations of other modules. It has no public members.
+---@class route_native.jwt.KeyHandle
+
+--- Holds a policy that `policy()` has read. It has no public members.
+---@class route_native.jwt.PolicyHandle
+
+--- Holds options that `sign_options()` has read. It has no public members.
+---@class route_native.jwt.SignOptionsHandle
+
+--- Configures `jwks()`.
+---@class route_native.jwt.JwksConfig
+---@field url string where the JWK Set is: `http` or `https`
+---@field cooldown? integer seconds between two requests about an unknown `kid`, 1 to 86400 (default: 30)
+---@field max_age? integer seconds until the set is fetched again, 1 to 604800 (default: 600)
+---@field stale? integer further seconds for which the last good set stays in use while the server fails, 0 to 604800 (default: 3600)
+---@field verify_ssl? boolean verifies the server's certificate (default: true)
+---@field upstream? string an `upstream` block to connect to; name and certificate stay those of the URL
+---@field cache_name? string name of the `lua_shared_dict` (default: "route_native_jwks")
+
+--- Says what a token must satisfy.
+---@class route_native.jwt.PolicyConfig
+---@field algorithms? string|string[] allowed algorithms; all of the key's type by default
+---@field issuer? string|string[] allowed values of `iss`
+---@field audience? string|string[] audiences, one of which `aud` must name
+---@field leeway? integer clock skew in seconds, 0 to 300 (default: 5)
+---@field required? string|string[] claims that the token must have
+---@field require_exp? boolean refuses a token without `exp` (default: true)
+---@field max_lifetime? integer the most seconds from `iat` to `exp`, 1 or more; the token then needs `iat`
+---@field max_age? integer the most seconds since `iat`, 1 or more; the token then needs `iat`
+---@field type? string the header's `typ`
+---@field clock? function returns seconds since the epoch (default: ngx.time)
+
+--- Says how `sign()` signs.
+---@class route_native.jwt.SignOptions
+---@field algorithm? string signing algorithm; the key's first by default
+---@field kid? string the header's `kid`; the key's own by default
+---@field typ? string the header's `typ` (default: "JWT")
+---@field header? table<string,any> further members of the header (default: {})
+---@field lifetime? integer seconds from `iat`, which is now, to `exp`, 1 or more; sets both
+---@field issuer? string sets `iss`
+---@field jti? boolean sets `jti` to 128 random bits (default: false)
+---@field clock? function returns seconds since the epoch (default: ngx.time)
+
+--- Parses one key: a public key, private key or certificate in PEM, a JWK, or a JWK Set.
+---@param text string the key
+---@return route_native.jwt.KeyHandle # the key
+function M.key(text) end
+
+--- Takes every byte of a string as one HMAC secret. Refuses PEM, because PEM is a key and no secret.
+---@param text string the secret, 32 bytes or more
+---@return route_native.jwt.KeyHandle # the secret
+function M.secret(text) end
+
+--- Joins several keys, for secrets in rotation. The first that can sign signs. Each of them verifies.
+---@param list (string|route_native.jwt.KeyHandle)[] strings, and results of `key()` and `secret()`; a string is PEM or JSON by its looks, otherwise a secret
+---@return route_native.jwt.KeyHandle # all of them
+function M.keys(list) end
+
+--- Opens a file with PEM, a JWK or a JWK Set. The same path returns the same keys, and a changed file is read
+--- again. Call it in `init_by_lua`, while the master process may still read what workers may not.
+---@param path string path of the file
+---@return route_native.jwt.KeyHandle # the keys of the file
+function M.key_file(path) end
+
+--- Opens a file with one secret a line. The first signs. Each of them verifies. A changed file is read again.
+---@param path string path of the file
+---@return route_native.jwt.KeyHandle # the secrets of the file
+function M.secret_file(path) end
+
+--- Uses the JWK Set that another server publishes. A request fetches it on first need, once for all workers. These keys
+--- verify and cannot sign. Call it in `init_by_lua`, so that nginx does not start with a mistake.
+---@param config route_native.jwt.JwksConfig the configuration
+---@return route_native.jwt.KeyHandle # the keys; the same configuration returns the same keys
+function M.jwks(config) end
+
+--- Reads a policy once, for use with `verify()`. An unknown field or a value of the wrong type raises an error.
+---@param fields route_native.jwt.PolicyConfig the policy
+---@return route_native.jwt.PolicyHandle # the policy
+function M.policy(fields) end
+
+--- Verifies a token.
+---@param token string a compact JWS
+---@param key string|route_native.jwt.KeyHandle keys; a string is PEM, a JWK or a JWK Set by its looks, otherwise a secret
+---@param policy? route_native.jwt.PolicyConfig|route_native.jwt.PolicyHandle what the token must satisfy
+---@return table|nil # the claims
+---@return table|string # the header; or the reason's name, such as `token_expired`
+---@return boolean|nil # `true` if the keys or their server caused the failure: answer 503. `false` if the token did: answer 401
+function M.verify(token, key, policy) end
+
+--- Decodes a token without any check of its issuer. Use it to look at tokens, never to decide anything.
+---@param token string a compact JWS
+---@return table|nil # the claims
+---@return table|string # the header; or the reason's name
+function M.decode_unverified(token) end
+
+--- Reads sign options once, for use with `sign()`. An unknown field or a wrong value raises an error.
+---@param fields route_native.jwt.SignOptions the options
+---@return route_native.jwt.SignOptionsHandle # the options, read
+function M.sign_options(fields) end
+
+--- Signs claims.
+---@param claims table|string the claims; JSON text keeps its numbers and lists exactly as they are
+---@param key string|route_native.jwt.KeyHandle keys; the first that can sign signs
+---@param options? route_native.jwt.SignOptions|route_native.jwt.SignOptionsHandle how to sign
+---@return string|nil # the token
+---@return string|nil # the reason's name, if the claims are no object or the token would be too large
+function M.sign(claims, key, options) end
+
+return M

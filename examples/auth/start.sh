@@ -1,0 +1,39 @@
+# EXAMPLE=auth: a login that signs tokens, and two ways to check them, with a demo backend that knows demo/demo.
+#
+# The secret is in RUN_DIR/keys/jwt_secret: one a line, the first signs; it is made when it is not there.
+
+SITE=examples/auth/site.conf
+
+free_port() {
+    local port=$1
+    while open_port "$port"; do
+        port=$((port + 1))
+    done
+    echo "$port"
+}
+
+secret() {
+    local file=$RUN_DIR/keys/jwt_secret
+    mkdir -p "$RUN_DIR/keys"
+    # No line break at the end: some programs take every byte of the file as the secret.
+    [ -s "$file" ] || (umask 077 && printf %s "$(head -c 32 /dev/urandom | base64 | tr -d '\n')" > "$file")
+}
+
+example_start() {
+    export SITE
+    secret
+    local login upstream log=$RUN_DIR/logs/demo.log
+    login=$(free_port 29794)
+    upstream=$(free_port $((login + 1)))
+    export ROUTE_AUTH_BACKEND=127.0.0.1:$login ROUTE_AUTH_UPSTREAM=127.0.0.1:$upstream
+    rm -f "$log"
+    background "$log" target/release/demo-desktop --login "$login" --only-first "$upstream"
+    wait_for $! 'the demo backend' grep -qs '^ready' "$log"
+}
+
+example_show() {
+    local login="curl -s -H 'Content-Type: application/json' -d '{\"username\":\"demo\",\"password\":\"demo\"}'"
+    echo "TOKEN=\$($login http://127.0.0.1:$PORT/login | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')"
+    echo "curl -i -H \"Authorization: Bearer \$TOKEN\" http://127.0.0.1:$PORT/check"
+    echo "curl -i -H \"Authorization: Bearer \$TOKEN\" http://127.0.0.1:$PORT/secure"
+}

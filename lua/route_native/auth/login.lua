@@ -1,0 +1,221 @@
+-- login(): hands the request to an internal location that knows the users, and signs what it says of them. auth.lua
+-- documents the configuration.
+--
+-- | status  | when                                                                       |
+-- |---------|----------------------------------------------------------------------------|
+-- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
+-- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says; |
+-- |         | or the name is longer than 256 bytes; or there are more than 1000 headers  |
+-- | 403     | `cookie` is set, and the request comes from a page of another site          |
+-- | 405     | not a POST                                                                 |
+-- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
+-- | 415     | the body has a Content-Encoding                                            |
+-- | 429     | too many failed attempts; Retry-After says when to come back                |
+-- | 502     | the backend's 200 is no JSON object, or too large                          |
+-- | 503     | the keys cannot be read; there is no room for another counter of attempts    |
+-- | 505     | HTTP/2, on a lua-nginx-module before 0.10.28, which cannot do subrequests there |
+-- | other   | the backend's own, with its body                                           |
+
+local auth_keys = require "route_native.auth.keys"
+local client = require "route_native.core.client"
+local config = require "route_native.core.config"
+local cookie = require "route_native.core.cookie"
+local jwt = require "route_native.jwt"
+local login_body = require "route_native.core.login_body"
+local rate_limit = require "route_native.core.rate_limit"
+local request = require "route_native.core.request"
+local response = require "route_native.core.response"
+local subrequest = require "route_native.core.subrequest"
+
+local ngx = ngx
+
+local MESSAGES = {
+    [400] = response.json("bad_request", "The body is not of its type, or names the user twice"),
+    [403] = response.json("cross_site", "This request came from another site"),
+    [405] = response.json("method_not_allowed", "Log in with POST"),
+    [411] = response.json("length_required", "The length of the body is not known"),
+    [413] = response.json("body_too_large", "The body is too large"),
+    [415] = response.json("unsupported_media_type", "A login has no Content-Encoding"),
+    [429] = response.json("too_many_attempts", "Too many attempts, try again later"),
+    [502] = response.json("bad_gateway", "The login service gave no answer that can be used"),
+    [505] = response.json("http_version_not_supported", "Log in over HTTP/1.1"),
+}
+-- What of the backend's answer reaches the client when it is no 200.
+local PASSED_ON = { "Content-Type", "WWW-Authenticate", "Retry-After", "Location" }
+-- What of the client's request would make the backend's answer something else than its JSON.
+local NOT_FOR_THE_BACKEND = { "Accept-Encoding", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
+    "If-Unmodified-Since" }
+
+local _M = {}
+
+local OWNER = "route_native.auth: login()"
+local COOKIE = {
+    { "name", config.text("^[%w_-]+$", "letters, digits, _ and -"), default = "token" },
+    { "path", config.text("^/[^;,%s]*$", "a path"), default = "/" },
+    { "domain", config.text("^[%w.-]+$", "a host name") },
+    { "same_site", config.choice("Strict", "Lax", "None"), default = "Lax" },
+    { "secure", config.boolean(), default = true },
+}
+local ROWS = config.rows(auth_keys.ROWS, rate_limit.ROWS, {
+    { "backend", config.text("^/%S*$", "an internal location that begins with /"), required = true },
+    { "user_field", config.text(), default = "username" },
+    { "max_body", config.whole(1, 1048576, "bytes"), default = 65536 },
+    { "issuer", config.text(), required = true },
+    { "lifetime", config.whole(1, 366 * 86400, "seconds"), default = 3600 },
+    { "algorithm", config.text("^%w+$", "the name of an algorithm") },
+    { "cookie", config.nested(COOKIE) },
+    { "public_origins", config.list(config.text("^https?://[%w.:%[%]-]+$"),
+        "a list of origins such as https://app.example.com") },
+})
+
+-- The set of origins, as browsers write them.
+local function set_of(origins)
+    local set = {}
+    for _, origin in ipairs(origins or {}) do
+        set[origin:lower()] = true
+    end
+    return set
+end
+
+function _M.read(given)
+    local values = config.read(OWNER, ROWS, given)
+    if values.cookie and values.cookie.same_site == "None" and not values.cookie.secure then
+        config.fail(OWNER, 'a cookie with "same_site" None must be secure')
+    end
+    local self = {
+        keys = auth_keys.open(OWNER, values),
+        backend = values.backend,
+        user_field = values.user_field,
+        max_body = values.max_body,
+        limit = rate_limit.of(OWNER, values),
+        cookie = values.cookie,
+        public_origins = set_of(values.public_origins),
+    }
+    if self.cookie then
+        self.cookie.max_age = values.lifetime
+    end
+    self.options = auth_keys.try(OWNER, jwt.sign_options, {
+        issuer = values.issuer, lifetime = values.lifetime, algorithm = values.algorithm, jti = true,
+    })
+    local keys = self.keys()
+    if keys then
+        -- A key that cannot sign, or not so, is found now and not at the first login.
+        auth_keys.try(OWNER, jwt.sign, {}, keys, self.options)
+    end
+    return self
+end
+
+local function refuse(status)
+    return response.finish(status, MESSAGES[status])
+end
+
+-- Ends a request that has no attempt left, or for whose counter there is no room.
+local function refuse_attempt(wait, is_full)
+    if is_full then
+        return response.unavailable(wait)
+    end
+    ngx.header["Retry-After"] = wait
+    return refuse(429)
+end
+
+-- Whether a page of another site may have sent the request: it would log its visitor in as somebody else.
+local function is_cross_site(self)
+    local origin = ngx.var.http_origin
+    return client.is_cross_site(false) and not (origin and self.public_origins[origin:lower()])
+end
+
+local function ask_backend(self, body)
+    for _, name in ipairs(NOT_FOR_THE_BACKEND) do
+        ngx.req.clear_header(name)
+    end
+    return ngx.location.capture(self.backend, { method = ngx.HTTP_POST, body = body })
+end
+
+local function pass_on(self, result)
+    local status = result.status
+    -- An answer without a body counts as truncated too: what nginx says itself, such as `return 403`.
+    local cut_short = result.truncated and (#result.body > 0 or status == 502)
+    if status < 200 or #result.body > self.max_body or cut_short then
+        return refuse(502)
+    end
+    for _, name in ipairs(PASSED_ON) do
+        ngx.header[name] = result.header[name]
+    end
+    ngx.header["Cache-Control"] = "no-store"
+    ngx.status = status
+    ngx.print(result.body)
+    return ngx.exit(status)
+end
+
+local function grant(self, keys, result)
+    local token, reason
+    if #result.body <= self.max_body and not result.truncated then
+        token, reason = jwt.sign(result.body, keys, self.options)
+    end
+    if not token then
+        ngx.log(ngx.ERR, "route_native.auth: the login service's answer cannot be signed: ", reason or "too large")
+        return refuse(502)
+    end
+    if self.cookie then
+        cookie.set(self.cookie.name, token, self.cookie)
+    end
+    return response.finish(ngx.HTTP_OK, ('{"token":"%s"}\n'):format(token))
+end
+
+function _M.run(self)
+    if request.has_too_many_headers(request.current()) then
+        return response.too_many_headers()
+    elseif ngx.req.get_method() ~= "POST" then
+        ngx.header["Allow"] = "POST"
+        return refuse(405)
+    end
+    if not subrequest.is_possible() then
+        -- Left unread, the body would end the stream before some clients have seen the answer.
+        pcall(ngx.req.read_body)
+        ngx.log(ngx.ERR, "route_native.auth: login() over HTTP/2 needs ", subrequest.NEEDED)
+        return refuse(505)
+    end
+    local keys, why = self.keys()
+    if not keys then
+        return auth_keys.unavailable(why)
+    end
+    local headers = ngx.req.get_headers(0)
+    if self.cookie and is_cross_site(self) then
+        return refuse(403)
+    elseif login_body.is_encoded(headers) then
+        return refuse(415)
+    end
+    local ticket, wait, is_full
+    if self.limit then
+        ticket, wait, is_full = self.limit:count_address()
+        if not ticket then
+            return refuse_attempt(wait, is_full)
+        end
+    end
+    local body, status = login_body.read(self.max_body)
+    if not body then
+        return refuse(status)
+    end
+    local user
+    user, status = login_body.user(body, self.user_field, login_body.content_type(headers))
+    local digest = user and login_body.digest_of(user)
+    if status or user and not digest then
+        return refuse(status or 400)
+    end
+    if ticket then
+        ticket, wait, is_full = self.limit:count_user(ticket, digest)
+        if not ticket then
+            return refuse_attempt(wait, is_full)
+        end
+    end
+    local result = ask_backend(self, body)
+    if ticket and (result.status == ngx.HTTP_OK or result.status >= 500) then
+        self.limit:forgive(ticket)
+    end
+    if result.status == ngx.HTTP_OK then
+        return grant(self, keys, result)
+    end
+    return pass_on(self, result)
+end
+
+return _M

@@ -1,0 +1,221 @@
+-- The one reader of configuration tables.
+--
+--     local ROWS = {
+--         { "issuer", config.text(), required = true },
+--         { "lifetime", config.whole(1, 86400), default = 3600 },
+--         { "cookie", config.nested(COOKIE_ROWS) },
+--     }
+--     local values = config.read("route_native.auth: login()", ROWS, given)
+--
+-- A row holds a field's name, its kind, and its default where it has one; `alias` is an older name of it. A mistake is
+-- an error of one sentence that begins with the owner: an unknown field is named first, then a missing one, then a
+-- wrong one. No sentence holds a text that was given: it may be a secret.
+
+local concat = table.concat
+local find, format = string.find, string.format
+
+local _M = {}
+
+-- Raises a sentence about a configuration.
+local function fail(owner, sentence, ...)
+    error(owner .. ": " .. format(sentence, ...), 0)
+end
+
+_M.fail = fail
+
+-- A kind is a table: check(value, name, owner) returns the value as it is kept, or nil when it is not `what`.
+local function kind(what, check)
+    return { what = what, check = check }
+end
+
+local function has_control(text)
+    return find(text, "[%z\1-\31\127]") ~= nil
+end
+
+-- Returns the kind of a string that is not empty and cannot end a header or a line. With a pattern it has to match, and
+-- `what` says so.
+function _M.text(pattern, what)
+    return kind(what or "a string that is not empty and holds no control characters", function(value)
+        if type(value) == "string" and value ~= "" and not has_control(value)
+            and (not pattern or find(value, pattern)) then
+            return value
+        end
+    end)
+end
+
+-- Returns the kind of a string that matches a pattern, also when it is empty.
+function _M.pattern(pattern, what)
+    return kind(what, function(value)
+        if type(value) == "string" and not has_control(value) and find(value, pattern) then
+            return value
+        end
+    end)
+end
+
+-- Returns the kind of a whole number within bounds; `unit` such as "seconds" follows it in the sentence.
+function _M.whole(least, most, unit)
+    local what = format("a whole number%s from %d to %d", unit and " of " .. unit or "", least, most)
+    return kind(what, function(value)
+        if type(value) == "number" and value >= least and value <= most and value % 1 == 0 then
+            return value
+        end
+    end)
+end
+
+-- Returns the kind of true and false.
+function _M.boolean()
+    return kind("true or false", function(value)
+        if type(value) == "boolean" then
+            return value
+        end
+    end)
+end
+
+-- Returns the kind of a string that is one of several.
+function _M.choice(...)
+    local allowed, names = {}, {}
+    for i, name in ipairs { ... } do
+        allowed[name], names[i] = true, format("%q", name)
+    end
+    local last = table.remove(names)
+    local what = #names > 0 and concat(names, ", ") .. " or " .. last or last
+    return kind(what, function(value)
+        return allowed[value] and value or nil
+    end)
+end
+
+-- Returns the kind of a value of one of the Lua types, such as "string or table".
+function _M.any(types)
+    return kind("a " .. types, function(value)
+        if find(types, type(value), 1, true) then
+            return value
+        end
+    end)
+end
+
+-- Returns the kind of a list that is not empty, or of one item in its place. Kept as a list.
+function _M.list(item, what)
+    item = item or _M.text()
+    return kind(what or "a string or a list of strings", function(value)
+        if type(value) ~= "table" then
+            value = { value }
+        end
+        local count = 0
+        for _ in pairs(value) do
+            count = count + 1
+        end
+        local items = {}
+        for i = 1, count do
+            items[i] = value[i] ~= nil and item.check(value[i]) or nil
+            if items[i] == nil then
+                return nil
+            end
+        end
+        return count > 0 and items or nil
+    end)
+end
+
+-- Returns the kind of a table that is not empty and names a text for each of its names.
+function _M.map(what, pattern)
+    local text = _M.text()
+    return kind(what, function(value)
+        if type(value) ~= "table" or next(value) == nil then
+            return nil
+        end
+        for name, item in pairs(value) do
+            if type(name) ~= "string" or pattern and not find(name, pattern) or text.check(item) == nil then
+                return nil
+            end
+        end
+        return value
+    end)
+end
+
+-- Returns the kind of a table whose fields are rows too. Its fields are named "outer.inner".
+function _M.nested(rows)
+    return kind("a table", function(value, name, owner)
+        if type(value) == "table" then
+            return _M.read(owner, rows, value, name .. ".")
+        end
+    end)
+end
+
+-- Returns the rows of several lists as one list.
+function _M.rows(...)
+    local all = {}
+    for _, rows in ipairs { ... } do
+        for _, row in ipairs(rows) do
+            all[#all + 1] = row
+        end
+    end
+    return all
+end
+
+-- The row of each name and alias.
+local function index(rows)
+    local by_name = {}
+    for _, row in ipairs(rows) do
+        by_name[row[1]] = row
+        if row.alias then
+            by_name[row.alias] = row
+        end
+    end
+    return by_name
+end
+
+local function refuse_unknown(owner, rows, given, prefix)
+    local by_name, unknown = index(rows), nil
+    for name in pairs(given) do
+        if not by_name[name] then
+            -- The first by its name, so that the sentence is the same each time.
+            local text = tostring(name)
+            unknown = unknown and unknown < text and unknown or text
+        end
+    end
+    if unknown then
+        fail(owner, 'there is no field "%s%s"', prefix, unknown)
+    end
+end
+
+-- The value of a row's field under either name.
+local function value_of(owner, row, given, prefix)
+    local value, old = given[row[1]], row.alias and given[row.alias]
+    if value ~= nil and old ~= nil then
+        fail(owner, 'the field "%s%s" is given twice, also as "%s"', prefix, row[1], row.alias)
+    end
+    if value == nil then
+        return old
+    end
+    return value
+end
+
+-- Reads a table. Returns its values, with defaults, under the fields' own names. `prefix` is for nested tables.
+function _M.read(owner, rows, given, prefix)
+    prefix = prefix or ""
+    if type(given) ~= "table" then
+        fail(owner, "a table is needed")
+    end
+    refuse_unknown(owner, rows, given, prefix)
+    local values = {}
+    for _, row in ipairs(rows) do
+        values[row[1]] = value_of(owner, row, given, prefix)
+        if values[row[1]] == nil and row.required then
+            fail(owner, 'the field "%s%s" is missing', prefix, row[1])
+        end
+    end
+    for _, row in ipairs(rows) do
+        local name, value = row[1], values[row[1]]
+        if value == nil then
+            value = row.default
+        end
+        if value ~= nil then
+            values[name] = row[2].check(value, prefix .. name, owner)
+            if values[name] == nil then
+                fail(owner, 'the field "%s%s" must be %s', prefix, name, row[2].what)
+            end
+        end
+    end
+    return values
+end
+
+return _M

@@ -1,0 +1,29 @@
+-- Sets cookies (RFC 6265 §4.1). core/scan.lua finds them.
+
+local concat = table.concat
+
+local _M = {}
+
+-- Adds a Set-Cookie header. `attributes`: path, domain, same_site, secure, max_age (seconds; without it the cookie ends
+-- with the browser). Every cookie of ours is HttpOnly.
+function _M.set(name, value, attributes)
+    local parts = { name .. "=" .. value, "Path=" .. (attributes.path or "/"), "HttpOnly",
+        "SameSite=" .. (attributes.same_site or "Lax") }
+    if attributes.secure then
+        parts[#parts + 1] = "Secure"
+    end
+    if attributes.domain then
+        parts[#parts + 1] = "Domain=" .. attributes.domain
+    end
+    if attributes.max_age then
+        parts[#parts + 1] = "Max-Age=" .. attributes.max_age
+    end
+    local set = ngx.header["Set-Cookie"] or {}
+    if type(set) ~= "table" then
+        set = { set }
+    end
+    set[#set + 1] = concat(parts, "; ")
+    ngx.header["Set-Cookie"] = set
+end
+
+return _M

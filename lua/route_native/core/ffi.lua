@@ -1,0 +1,57 @@
+-- Finds and loads the shared library: next to this module's parent, then along lua_package_cpath, then by the system's
+-- loader. A missing or a wrong library is one sentence.
+
+local ffi = require "ffi"
+require "route_native.core.cdef"
+
+local NAME = "libroute_native.so"
+
+local function beside_the_module()
+    local source = debug.getinfo(1, "S").source
+    local root = source:match("^@(.*)route_native/core/ffi%.lua$")
+    return root and (root == "" and "./" or root) .. NAME
+end
+
+local function candidates()
+    local found = { beside_the_module() }
+    -- package.cpath has templates such as /usr/lib/lua/5.1/?.so
+    for template in package.cpath:gmatch("[^;]+") do
+        found[#found + 1] = (template:gsub("%?", "libroute_native"))
+    end
+    return found
+end
+
+local function exists(path)
+    local file = io.open(path, "rb")
+    return file and file:close()
+end
+
+local function load()
+    for _, path in ipairs(candidates()) do
+        if exists(path) then
+            local loaded, library = pcall(ffi.load, path)
+            if not loaded then
+                error("route_native: " .. path .. " cannot be loaded: " .. tostring(library), 0)
+            end
+            return library, path
+        end
+    end
+    local ok, library = pcall(ffi.load, "route_native")
+    if not ok then
+        error("route_native: " .. NAME .. " is neither next to route_native.lua, nor on lua_package_cpath, nor "
+            .. "known to the system's loader; build it with `cargo build --release` or install the rock", 0)
+    end
+    return library, NAME
+end
+
+local library, path = load()
+
+-- What these modules were written for (cdef.lua), beside what the library is.
+local wanted = library.RN_ABI_VERSION
+local has_version, version = pcall(function() return library.rn_abi_version() end)
+if not has_version or version ~= wanted then
+    error(("route_native: %s has ABI version %s, and these Lua modules need %d; install both from one release")
+        :format(path, has_version and tostring(version) or "unknown", wanted), 0)
+end
+
+return library

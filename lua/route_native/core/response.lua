@@ -1,0 +1,82 @@
+-- How a refused request ends: a status, a constant body, and no word about why.
+
+local request = require "route_native.core.request"
+
+local ngx = ngx
+
+local JSON = "application/json"
+local UPGRADE_REQUIRED_STATUS = 426
+
+-- Returns the JSON of a refusal: a code for programs, a sentence for people.
+local function json(code, message)
+    return ('{"code":"%s","message":"%s"}\n'):format(code, message)
+end
+
+local _M = { json = json }
+
+-- What a request without an acceptable token is told.
+_M.UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
+_M.TOO_MANY_HEADERS = json("bad_request", "Too many headers")
+local UPGRADE_REQUIRED = json("upgrade_required", "This endpoint opens WebSockets only")
+local UNAVAILABLE = json("unavailable", "The service is not available, try again later")
+
+-- Ends the request with a body that nobody stores. `content_type` is JSON's by default.
+local function finish(status, body, content_type)
+    local header = ngx.header
+    ngx.status = status
+    header["Content-Type"] = content_type or JSON
+    header["Cache-Control"] = "no-store"
+    header["Content-Length"] = #body
+    ngx.print(body)
+    return ngx.exit(status)
+end
+
+_M.finish = finish
+
+-- Ends the request with a challenge (RFC 6750 §3): `attributes` such as 'error="invalid_token"', `realm` as in
+-- 'realm="x"', both optional. The body is that of a missing token by default.
+function _M.challenge(status, attributes, realm, body)
+    local parts = realm and (attributes and realm .. ", " .. attributes or realm) or attributes
+    ngx.header["WWW-Authenticate"] = parts and "Bearer " .. parts or "Bearer"
+    return finish(status, body or _M.UNAUTHORIZED)
+end
+
+-- Ends a request that carries no credential: no error code then (RFC 6750 §3.1).
+function _M.token_missing()
+    return _M.challenge(ngx.HTTP_UNAUTHORIZED)
+end
+
+function _M.invalid_token()
+    return _M.challenge(ngx.HTTP_UNAUTHORIZED, 'error="invalid_token"')
+end
+
+-- For the requests that nginx itself refuses with 400. It does so for two Authorization headers too: those are two
+-- credentials, and end like any other doubtful one.
+function _M.bad_request()
+    if not request.has_too_many_headers(request.current())
+        and type(ngx.req.get_headers(0).authorization) == "table" then
+        return _M.invalid_token()
+    end
+    return ngx.exit(ngx.HTTP_BAD_REQUEST)
+end
+
+function _M.too_many_headers()
+    return finish(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
+end
+
+-- Ends a request of a WebSocket endpoint that opens no WebSocket. HTTP/2 has no such headers (RFC 9113 §8.2.2).
+function _M.upgrade_required()
+    if ngx.req.http_version() < 2 then
+        ngx.header["Upgrade"] = "websocket"
+        ngx.header["Connection"] = "Upgrade"
+    end
+    return finish(UPGRADE_REQUIRED_STATUS, UPGRADE_REQUIRED)
+end
+
+-- `retry_after` is in seconds.
+function _M.unavailable(retry_after)
+    ngx.header["Retry-After"] = retry_after
+    return finish(ngx.HTTP_SERVICE_UNAVAILABLE, UNAVAILABLE)
+end
+
+return _M

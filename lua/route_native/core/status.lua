@@ -1,0 +1,37 @@
+-- The fixed list of reasons, as the library numbers and names them.
+
+local ffi = require "ffi"
+local library = require "route_native.core.ffi"
+
+local NAME_BYTES = library.RN_REASON_NAME_BYTES
+
+local _M = { OK = library.RN_OK }
+
+for _, name in ipairs {
+    "NOT_CACHED", "TOKEN_MISSING", "TOKEN_MALFORMED", "HEADER_UNSUPPORTED", "ALGORITHM_NOT_ALLOWED", "KEY_NOT_FOUND",
+    "DECRYPTION_FAILED", "TOKEN_INACTIVE", "SCOPE_INSUFFICIENT", "KEY_UNREADABLE", "KEY_UNSUPPORTED",
+    "SETTING_INVALID", "KEY_CANNOT_SIGN", "SERVER_UNREACHABLE", "SERVER_FAILED", "SERVER_ANSWER_INVALID",
+} do
+    _M[name] = library["RN_REASON_" .. name]
+end
+
+-- Whether a status is about the token (HTTP 401) rather than about us (HTTP 503): the 100s of src/error.rs.
+function _M.is_token(status)
+    return status >= 100 and status < 200
+end
+
+local names = {}
+
+-- The name of a status, such as "token_expired": what logs, metrics and callers see.
+function _M.name(status)
+    local name = names[status]
+    if not name then
+        local buffer, length = ffi.new("uint8_t[?]", NAME_BYTES), ffi.new("size_t[1]")
+        local known = library.rn_reason_name(status, buffer, NAME_BYTES, length) == _M.OK
+        name = known and ffi.string(buffer, length[0]) or "internal"
+        names[status] = name
+    end
+    return name
+end
+
+return _M

@@ -1,0 +1,22 @@
+-- What runs in nginx's thread pool: this module is loaded into the thread's own Lua state, which has no request.
+
+local ffi = require "ffi"
+local library = require "route_native.core.ffi"
+
+local TARGET_BYTES = library.RN_TARGET_BYTES
+local target, length = ffi.new("uint8_t[?]", TARGET_BYTES), ffi.new("size_t[1]")
+
+local _M = {}
+
+-- Decrypts the text of a verified `hash` claim with the gateway at `address`, which the worker owns for as long as it
+-- lives. Only plain values cross between the two Lua states: returns the status, and on success the target.
+function _M.decrypt(address, hash)
+    local gateway = ffi.cast("const rn_gateway *", address)
+    local status = library.rn_gateway_decrypt(gateway, hash, #hash, target, TARGET_BYTES, length)
+    if status ~= library.RN_OK then
+        return status
+    end
+    return status, ffi.string(target, length[0])
+end
+
+return _M

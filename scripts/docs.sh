@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# `make docs`: writes docs/reference/ from the LDoc comments of the public Lua modules.
+#
+#   CHECK (empty): 1 writes nothing, and fails when the reference that is checked in is stale
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "route_native: $1" >&2
+    exit 1
+}
+
+command -v ldoc > /dev/null || fail "ldoc is missing, and it reads the comments; install lua-ldoc, and try again"
+
+new=$(mktemp -d)
+trap 'rm -rf "$new"' EXIT
+mkdir -p "$new"/reference/{lua,luacats/library/{route_native,resty}}
+# What LDoc complains about, such as a parameter that is not documented, is on stderr; its exit code says little.
+REFERENCE_DIR=$new/reference LUA_PATH="$PWD/scripts/docs/?.lua;;" \
+    ldoc -c scripts/docs/config.ld --filter reference.write . > "$new/log" 2> "$new/errors" || cat "$new/log" >> "$new/errors"
+if [ -s "$new/errors" ]; then
+    cat "$new/errors" >&2
+    fail "the comments of the public Lua modules cannot be read, see above"
+fi
+
+if [ -n "${CHECK:-}" ]; then
+    diff -qr "$new/reference" docs/reference > "$new/stale" 2>&1 \
+        || fail "docs/reference is stale; run: make docs"
+else
+    rm -rf docs/reference
+    cp -r "$new/reference" docs/reference
+fi

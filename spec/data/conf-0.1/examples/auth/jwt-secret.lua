@@ -1,0 +1,6 @@
+-- The secret, as the reference has it: a module that returns it. `make run EXAMPLE=auth` writes the file.
+
+local file = assert(io.open(ngx.config.prefix() .. "../keys/jwt_secret"))
+local secret = file:read("*l")
+file:close()
+return secret

@@ -1,0 +1,202 @@
+#!/bin/sh
+# Writes what differs between a container, a checkout and a test from the environment: DIR/{main,http,listen}.conf.
+#
+#   runtime.sh DIR
+#
+# This is the one place where the environment becomes nginx configuration. Every value is checked here, so that none can
+# hold a directive of its own; a mistake is one sentence that names the variable, and exit status 1.
+
+set -eu
+
+out=${1:?usage: runtime.sh DIR}
+
+fail() {
+    echo "route_native: $1" >&2
+    exit 1
+}
+
+# check VARIABLE VALUE PATTERN WHAT: the whole value must match the extended regular expression.
+check() {
+    # A newline would let grep look at each line by itself.
+    case $2 in
+        *"
+"*) fail "$1 must be $4, and holds a line break" ;;
+    esac
+    printf '%s\n' "$2" | grep -Eqx -e "$3" || fail "$1 must be $4, and is \"$2\""
+}
+
+HOST='[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]'
+PATH_TEXT='[^][ "'\''\\;{}$#]+'
+
+host() { check "$1" "$2" "$HOST" 'a host name or address'; }
+host_and_port() {
+    check "$1" "$2" "($HOST)(:[0-9]{1,5})?" 'a host name or address, with or without a port'
+    case $2 in
+        *]:* | [!\[]*:*) in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\"" ;;
+    esac
+}
+path() { check "$1" "$2" "$PATH_TEXT" 'a path without blanks, quotes and braces'; }
+in_port_range() { [ "$1" -ge 1 ] && [ "$1" -le 65535 ]; }
+port() {
+    check "$1" "$2" '[0-9]{1,5}' 'a port number'
+    in_port_range "$2" || fail "$1 must be a port number, and is \"$2\""
+}
+
+# The first name server of resolv.conf; IPv6 goes in brackets, a zone (%eth0) is not understood by nginx.
+system_resolver() {
+    awk '$1 == "nameserver" { sub(/%.*/, "", $2); print ($2 ~ /:/ ? "[" $2 "]" : $2); exit }' /etc/resolv.conf 2>/dev/null
+}
+
+# The system's bundle of authorities, where the distributions keep it.
+system_authorities() {
+    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        [ ! -e "$bundle" ] || { echo "$bundle"; break; }
+    done
+}
+
+main_conf() {
+    workers=${ROUTE_WORKERS:-auto}
+    check ROUTE_WORKERS "$workers" 'auto|[1-9][0-9]{0,3}' '"auto" or a number'
+    run_dir=${ROUTE_RUN_DIR:-/run/route_native}
+    path ROUTE_RUN_DIR "$run_dir"
+    error_log=${ROUTE_ERROR_LOG:-/var/log/nginx/error.log}
+    path ROUTE_ERROR_LOG "$error_log"
+    log_level=${ROUTE_LOG_LEVEL:-notice}
+    # Below notice nginx writes request lines that it refuses before anything of ours can take the token out.
+    check ROUTE_LOG_LEVEL "$log_level" 'notice|warn|error|crit|alert|emerg' 'a log level of nginx from notice up'
+
+    # Each worker's threads for new tokens (lua/route_native/cold.lua); 0: the event loop does their RSA itself.
+    threads=${ROUTE_RSA_THREADS:-1}
+    check ROUTE_RSA_THREADS "$threads" '[0-8]' 'a number up to 8'
+
+    echo "worker_processes $workers;"
+    [ "$threads" = 0 ] || echo "thread_pool route_native threads=$threads max_queue=65536;"
+    echo "pid $run_dir/nginx.pid;"
+    echo "error_log $error_log $log_level;"
+    if [ "$(id -u)" = 0 ]; then
+        user=${ROUTE_USER:-www-data}
+        check ROUTE_USER "$user" '[a-z_][a-z0-9_-]*' 'the name of a user'
+        echo "user $user;"
+    fi
+    # Debian's nginx has Lua as loadable modules; OpenResty has it built in.
+    modules=${ROUTE_MODULES_DIR:-}
+    if [ -n "$modules" ]; then
+        path ROUTE_MODULES_DIR "$modules"
+        for module in ndk_http ngx_http_lua ngx_http_headers_more_filter; do
+            echo "load_module $modules/${module}_module.so;"
+        done
+    fi
+}
+
+# variable NAME DEFAULT CHECK VARIABLE: an nginx variable whose value is the environment's.
+variable() {
+    value=
+    eval "value=\${$4:-\$2}"
+    "$3" "$4" "$value"
+    echo "map \"\" \$$1 { default \"$value\"; }"
+}
+
+node_name() { check "$1" "$2" '[A-Za-z0-9._:-]*' 'a node name'; }
+
+http_conf() {
+    resolver=${NAMESERVER_RESOLVER:-$(system_resolver)}
+    if [ -n "$resolver" ]; then
+        host_and_port NAMESERVER_RESOLVER "$resolver"
+        echo "resolver $resolver;"
+        echo 'resolver_timeout 5s;'
+    fi
+    # The authorities that other servers' certificates are checked against.
+    ca_file=${ROUTE_CA_FILE:-$(system_authorities)}
+    if [ -n "$ca_file" ]; then
+        path ROUTE_CA_FILE "$ca_file"
+        echo "proxy_ssl_trusted_certificate $ca_file;"
+    fi
+    access_log=${ROUTE_ACCESS_LOG:-/var/log/nginx/access.log}
+    path ROUTE_ACCESS_LOG "$access_log"
+    echo "access_log $access_log route;"
+    for temporary in client_body proxy fastcgi uwsgi scgi; do
+        echo "${temporary}_temp_path $run_dir/tmp/$temporary;"
+    done
+    if [ -n "${ROUTE_LUA_PATH:-}" ]; then
+        path ROUTE_LUA_PATH "$(printf %s "$ROUTE_LUA_PATH" | tr -d ';')"
+        echo "lua_package_path \"$ROUTE_LUA_PATH;;\";"
+    fi
+    if [ -n "${ROUTE_LUA_CPATH:-}" ]; then
+        path ROUTE_LUA_CPATH "$(printf %s "$ROUTE_LUA_CPATH" | tr -d ';')"
+        echo "lua_package_cpath \"$ROUTE_LUA_CPATH;;\";"
+    fi
+
+    variable node_name '' node_name NODE_NAME
+    variable acme_root "$run_dir/acme" path ROUTE_ACME_ROOT
+    variable pyos_fqdn pyos host PYOS_FQDN
+    variable pyos_service_port 8000 port PYOS_SERVICE_PORT
+    variable console_upstream console host_and_port ROUTE_CONSOLE_UPSTREAM
+    variable website_upstream website host_and_port ROUTE_WEBSITE_UPSTREAM
+    variable speedtest_upstream speedtest host_and_port ROUTE_SPEEDTEST_UPSTREAM
+    variable auth_backend login host_and_port ROUTE_AUTH_BACKEND
+    variable auth_upstream upstream host_and_port ROUTE_AUTH_UPSTREAM
+
+    variable ws_tcp_bridge_tcp_port 6081 port WS_TCP_BRIDGE_TCP_PORT
+    variable xterm_tcp_port 29781 port XTERM_TCP_PORT
+    variable printerfile_service_tcp_port 29782 port PRINTERFILE_SERVICE_TCP_PORT
+    variable file_service_tcp_port 29783 port FILE_SERVICE_TCP_PORT
+    variable broadcast_tcp_port 29784 port BROADCAST_TCP_PORT
+    variable snapshot_service_tcp_port 29785 port SNAPSHOT_SERVICE_TCP_PORT
+    variable spawner_service_tcp_port 29786 port SPAWNER_SERVICE_TCP_PORT
+    variable signalling_service_tcp_port 29787 port SIGNALLING_SERVICE_TCP_PORT
+    variable sound_service_tcp_port 29788 port SOUND_SERVICE_TCP_PORT
+    variable microphone_service_tcp_port 29789 port MICROPHONE_SERVICE_TCP_PORT
+    variable gamepad_service_tcp_port 29790 port GAMEPAD_SERVICE_TCP_PORT
+}
+
+# readable VARIABLE VALUE: a file that the one who starts nginx may read.
+readable() {
+    path "$1" "$2"
+    [ -f "$2" ] && [ -r "$2" ] || fail "$1 must be a file that can be read, and is \"$2\""
+}
+
+LISTEN="(($HOST|\*):)?[0-9]{1,5}"
+
+listen() {
+    check "$1" "$2" "$LISTEN" 'a port, or an address and a port'
+    in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\""
+}
+
+# HTTP/2 is a directive from nginx 1.25.1 on, and a parameter of `listen` before.
+has_http2_directive() {
+    "${NGINX_BINARY:-nginx}" -v 2>&1 | sed 's|.*/||' \
+        | awk -F '[.]' '{ exit !($1 > 1 || $1 == 1 && ($2 > 25 || $2 == 25 && $3 >= 1)) }'
+}
+
+tls_conf() {
+    [ -n "$certificate" ] || fail 'ROUTE_TLS_CERTIFICATE is not set, and ROUTE_TLS_CERTIFICATE_KEY is: HTTPS needs both'
+    [ -n "$certificate_key" ] || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
+    readable ROUTE_TLS_CERTIFICATE "$certificate"
+    readable ROUTE_TLS_CERTIFICATE_KEY "$certificate_key"
+    tls_listen=${ROUTE_TLS_LISTEN:-443}
+    listen ROUTE_TLS_LISTEN "$tls_listen"
+    if has_http2_directive; then
+        echo "listen $tls_listen ssl;"
+        echo 'http2 on;'
+    else
+        echo "listen $tls_listen ssl http2;"
+    fi
+    echo "ssl_certificate $certificate;"
+    echo "ssl_certificate_key $certificate_key;"
+}
+
+# HTTPS is on where a certificate and its key are named; plain HTTP stays, for probes and for challenges of Let's Encrypt.
+listen_conf() {
+    listen=${ROUTE_LISTEN:-80}
+    listen ROUTE_LISTEN "$listen"
+    echo "listen $listen;"
+    certificate=${ROUTE_TLS_CERTIFICATE:-}
+    certificate_key=${ROUTE_TLS_CERTIFICATE_KEY:-}
+    [ -z "$certificate$certificate_key" ] || tls_conf
+}
+
+mkdir -p "$out"
+main_conf > "$out/main.conf"
+http_conf > "$out/http.conf"
+listen_conf > "$out/listen.conf"
+mkdir -p "$run_dir/tmp" "$run_dir/acme"

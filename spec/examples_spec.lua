@@ -1,0 +1,42 @@
+-- examples/: every directory holds what `make run EXAMPLE=NAME` starts, and a README.md whose commands work as written.
+-- The desktop's are tried in run_spec.lua, where its fixed ports are in use anyway.
+
+local gateway = require "support.gateway"
+local process = require "support.process"
+local readme = require "support.readme"
+
+describe("the examples", function()
+    local directory
+
+    setup(function() directory = process.temporary_directory() end)
+    teardown(function() process.run("rm -rf " .. directory) end)
+
+    it("each have a start file and a short README.md, which the README.md of the project names", function()
+        local project, count = process.read(gateway.ROOT .. "/README.md"), 0
+        for name in process.run("ls " .. gateway.ROOT .. "/examples"):gmatch("[^\n]+") do
+            local place = gateway.ROOT .. "/examples/" .. name
+            local _, lines = process.read(place .. "/README.md"):gsub("\n", "")
+            assert.is_true(lines > 0 and lines <= 25, name)
+            assert.truthy(process.read(place .. "/start.sh"):find("example_start()", 1, true), name)
+            assert.truthy(project:find("(examples/" .. name .. "/README.md)", 1, true), name)
+            count = count + 1
+        end
+        assert.equal(5, count)
+    end)
+
+    for _, name in ipairs { "auth", "border", "phantom", "tunnel" } do
+        it("answer as their README.md says: " .. name, function()
+            local log, port, run_dir = directory .. "/" .. name .. ".log", process.free_port(), directory .. "/" .. name
+            local environment = { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1 }
+            local pid = process.start(process.environment(environment) .. " make -s -C " .. gateway.ROOT .. " run", log)
+            finally(function() process.stop(pid) end)
+            process.wait_until("the example was ready", function()
+                return process.read(log):find("ready: ", 1, true) or not process.alive(pid)
+            end)
+            assert(process.alive(pid), process.read(log))
+            local expected, received, output = readme.try(name, port, run_dir)
+            assert.is_true(#expected >= 2)
+            assert.same(expected, received, output)
+        end)
+    end
+end)

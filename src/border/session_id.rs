@@ -1,0 +1,378 @@
+//! Session ids of the border: random, dated, and signed with keys that rotate.
+//!
+//! An id is 57 bytes in base64url without padding, 76 characters:
+//!
+//! ```text
+//! version (1) | seconds since the epoch when the session began (8, big-endian) | random (16) | HMAC-SHA-256 (32)
+//! ```
+//!
+//! The signature keeps guesses and leftovers away from the session store; what a session may do is only in there, under
+//! the digest of the id. Ids are signed by the newest of the [`SessionKeys`] that is in force and accepted by any of them.
+//!
+//! The same keys sign the page that a first visit asked for, in the cookie that lives until the login, so that nobody but
+//! the visitor's browser has to keep it: base64url of
+//!
+//! ```text
+//! version (1) | seconds since the epoch (8, big-endian) | path | HMAC-SHA-256 (32)
+//! ```
+//!
+//! Version and context are others than an id's: neither can pass as the other.
+//!
+//! A ring is text, `v1 SECONDS:KEY SECONDS:KEY`, newest first, each key with the second from which it signs: that is
+//! how all instances share it through their store. A new key is there before it is in force, so that every instance
+//! knows it by the time that the first id bears its signature.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::{hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use crate::error::Reason;
+
+/// Characters of a session id.
+pub const ID_BYTES: usize = 76;
+/// Characters of a digest: what stands for an id in the store.
+pub const DIGEST_BYTES: usize = 64;
+/// A ring of two keys is never longer than this.
+pub const MAX_RING_BYTES: usize = 160;
+
+const VERSION: u8 = 1;
+const RAW_BYTES: usize = 57;
+const SIGNED_BYTES: usize = 25;
+const SIGNATURE_BYTES: usize = 32;
+const PAGE_VERSION: u8 = 2;
+/// What stands before the path of a page.
+const PAGE_HEAD_BYTES: usize = 9;
+/// The longest path that is signed: with its cookie's name and attributes it stays below the 4,096 bytes of RFC 6265.
+pub(crate) const MAX_PATH_BYTES: usize = 2000;
+/// Characters of the longest signed page: 2,041 bytes in base64url.
+pub(crate) const MAX_PAGE_BYTES: usize = 2722;
+const KEY_BYTES: usize = 32;
+/// The key in force and the one before it, or the one to come and the one in force.
+const MAX_KEYS: usize = 2;
+const RING_VERSION: &str = "v1";
+/// How far an instance's clock may be ahead of another's, in seconds.
+const MAX_CLOCK_SKEW: i64 = 60;
+/// Separate the signatures from each other and from any other use of the same key.
+const CONTEXT: &[u8] = b"route_native border session id\0";
+const PAGE_CONTEXT: &[u8] = b"route_native border page\0";
+
+struct Key {
+    /// The second from which the key signs.
+    since: i64,
+    secret: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+/// The keys that sign and accept session ids, newest first.
+pub struct SessionKeys(Vec<Key>);
+
+impl SessionKeys {
+    /// A ring with one new key that is in force at once.
+    pub fn new(now: i64) -> Result<SessionKeys, Reason> {
+        Ok(SessionKeys(vec![Key { since: now, secret: random_key()? }]))
+    }
+
+    /// Reads a ring. Errors: `SessionKeysInvalid`.
+    pub fn parse(text: &[u8]) -> Result<SessionKeys, Reason> {
+        read_ring(text).ok_or(Reason::SessionKeysInvalid)
+    }
+
+    /// The ring as text.
+    pub fn text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(MAX_RING_BYTES));
+        text.push_str(RING_VERSION);
+        for key in &self.0 {
+            let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(*key.secret));
+            // Writing to a string does not fail.
+            let _ = write!(text, " {}:{}", key.since, *secret);
+        }
+        text
+    }
+
+    /// The ring that follows once the newest key has been in force for `period` seconds: with a new key, which will be
+    /// in force in `notice` seconds, and the one that is in force now. `None` while it is not time.
+    pub fn rotated(&self, now: i64, period: u32, notice: u32) -> Result<Option<SessionKeys>, Reason> {
+        let newest = &self.0[0];
+        if now.saturating_sub(newest.since) < i64::from(period) {
+            return Ok(None);
+        }
+        let next = Key { since: now.saturating_add(i64::from(notice)), secret: random_key()? };
+        Ok(Some(SessionKeys(vec![next, Key { since: newest.since, secret: newest.secret.clone() }])))
+    }
+
+    /// Makes an id for a session that begins at `now`.
+    pub fn new_id(&self, now: i64) -> Result<[u8; ID_BYTES], Reason> {
+        let mut raw = [0; RAW_BYTES];
+        raw[0] = VERSION;
+        raw[1..9].copy_from_slice(&now.to_be_bytes());
+        rand::fill(&mut raw[9..SIGNED_BYTES]).map_err(|_| Reason::Internal)?;
+        let signature = self.signature(CONTEXT, &raw[..SIGNED_BYTES], now)?;
+        raw[SIGNED_BYTES..].copy_from_slice(signature.as_ref());
+
+        let mut id = [0; ID_BYTES];
+        URL_SAFE_NO_PAD.encode_slice(raw, &mut id).map_err(|_| Reason::Internal)?;
+        Ok(id)
+    }
+
+    /// Checks an id, in constant time for each key. Returns the session's age in seconds.
+    ///
+    /// Errors: `SessionInvalid`; `SessionExpired` once it is `lifetime` seconds old.
+    pub fn check(&self, id: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
+        let raw = decode(id).ok_or(Reason::SessionInvalid)?;
+        let (signed, signature) = raw.split_at(SIGNED_BYTES);
+        self.check_signature(CONTEXT, signed, signature)?;
+        age_of(signed, now, lifetime)
+    }
+
+    /// Signs the path of the page that a visit asked for at `now`.
+    ///
+    /// Errors: `InvalidArgument` for a path of more than 2,000 bytes.
+    pub fn sign_page(&self, path: &[u8], now: i64) -> Result<String, Reason> {
+        if path.len() > MAX_PATH_BYTES {
+            return Err(Reason::InvalidArgument);
+        }
+        let mut raw = [&[PAGE_VERSION][..], &now.to_be_bytes(), path].concat();
+        let signature = self.signature(PAGE_CONTEXT, &raw, now)?;
+        raw.extend_from_slice(signature.as_ref());
+        Ok(URL_SAFE_NO_PAD.encode(raw))
+    }
+
+    /// Checks a signed page, in constant time for each key. Returns its path.
+    ///
+    /// Errors: `SessionInvalid`; `SessionExpired` once it was signed `lifetime` seconds ago.
+    pub fn check_page(&self, page: &[u8], now: i64, lifetime: u32) -> Result<Vec<u8>, Reason> {
+        let invalid = Reason::SessionInvalid;
+        let text = (page.len() <= MAX_PAGE_BYTES).then_some(page).ok_or(invalid)?;
+        let raw = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid)?;
+        let (signed, signature) = raw.split_last_chunk::<SIGNATURE_BYTES>().ok_or(invalid)?;
+        self.check_signature(PAGE_CONTEXT, signed, signature)?;
+        let path = signed.get(PAGE_HEAD_BYTES..).filter(|_| signed[0] == PAGE_VERSION).ok_or(invalid)?;
+        age_of(signed, now, lifetime)?;
+        Ok(path.to_owned())
+    }
+
+    fn signature(&self, context: &[u8], signed: &[u8], now: i64) -> Result<hmac::Tag, Reason> {
+        // With clocks apart, no key may be in force yet: then the oldest is the one that everybody knows.
+        let key = self.0.iter().find(|key| key.since <= now).or(self.0.last()).ok_or(Reason::Internal)?;
+        Ok(hmac::sign(&signer(key), &[context, signed].concat()))
+    }
+
+    fn check_signature(&self, context: &[u8], signed: &[u8], signature: &[u8]) -> Result<(), Reason> {
+        let message = [context, signed].concat();
+        let is_signed = |key| hmac::verify(&signer(key), &message, signature).is_ok();
+        if self.0.iter().any(is_signed) { Ok(()) } else { Err(Reason::SessionInvalid) }
+    }
+}
+
+/// The seconds since what was signed began; they stand behind its version.
+fn age_of(signed: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
+    let seconds = signed.get(1..9).and_then(|bytes| bytes.try_into().ok()).ok_or(Reason::Internal)?;
+    let began = i64::from_be_bytes(seconds);
+    if began > now.saturating_add(MAX_CLOCK_SKEW) {
+        return Err(Reason::SessionInvalid);
+    }
+    let age = u32::try_from(now.saturating_sub(began).max(0)).map_err(|_| Reason::SessionExpired)?;
+    if age >= lifetime { Err(Reason::SessionExpired) } else { Ok(age) }
+}
+
+/// What stands for an id in the store, and for a name in counters: its SHA-256 in hexadecimal.
+pub fn digest_of(text: &[u8]) -> [u8; DIGEST_BYTES] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digest = digest(&SHA256, text);
+    std::array::from_fn(|i| DIGITS[usize::from(digest.as_ref()[i / 2] >> (4 * (1 - i % 2)) & 15)])
+}
+
+fn decode(id: &[u8]) -> Option<[u8; RAW_BYTES]> {
+    let mut raw = [0; RAW_BYTES];
+    // 57 is a multiple of 3: there are no trailing bits, so that one id has one spelling.
+    let length = (id.len() == ID_BYTES).then(|| URL_SAFE_NO_PAD.decode_slice(id, &mut raw).ok())??;
+    (length == RAW_BYTES && raw[0] == VERSION).then_some(raw)
+}
+
+fn signer(key: &Key) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, key.secret.as_slice())
+}
+
+fn random_key() -> Result<Zeroizing<[u8; KEY_BYTES]>, Reason> {
+    let mut secret = Zeroizing::new([0; KEY_BYTES]);
+    rand::fill(secret.as_mut_slice()).map_err(|_| Reason::Internal)?;
+    Ok(secret)
+}
+
+fn read_ring(text: &[u8]) -> Option<SessionKeys> {
+    let mut parts = std::str::from_utf8(text).ok().filter(|text| text.len() <= MAX_RING_BYTES)?.split(' ');
+    if parts.next()? != RING_VERSION {
+        return None;
+    }
+    let keys = parts.map(read_key).collect::<Option<Vec<_>>>()?;
+    let ordered = keys.windows(2).all(|pair| pair[0].since >= pair[1].since);
+    (ordered && (1..=MAX_KEYS).contains(&keys.len())).then_some(SessionKeys(keys))
+}
+
+fn read_key(part: &str) -> Option<Key> {
+    let (since, text) = part.split_once(':')?;
+    let since = since.bytes().all(|byte| byte.is_ascii_digit()).then(|| since.parse().ok())??;
+    let decoded = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
+    let secret = Zeroizing::new(decoded.as_slice().try_into().ok()?);
+    Some(Key { since, secret })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+    const DAY: u32 = 86_400;
+
+    fn ring() -> SessionKeys {
+        SessionKeys::new(NOW).unwrap()
+    }
+
+    #[test]
+    fn an_id_is_accepted_until_its_lifetime_ends() {
+        let ring = ring();
+        let id = ring.new_id(NOW).unwrap();
+        assert_eq!(ring.check(&id, NOW, 100), Ok(0));
+        assert_eq!(ring.check(&id, NOW + 99, 100), Ok(99));
+        assert_eq!(ring.check(&id, NOW + 100, 100), Err(Reason::SessionExpired));
+        assert_eq!(ring.check(&id, i64::MAX, u32::MAX), Err(Reason::SessionExpired));
+    }
+
+    #[test]
+    fn ids_are_random_and_change_in_no_place_unnoticed() {
+        let ring = ring();
+        let id = ring.new_id(NOW).unwrap();
+        assert_ne!(id, ring.new_id(NOW).unwrap());
+        for i in 0..ID_BYTES {
+            let mut forged = id;
+            forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };
+            assert_eq!(ring.check(&forged, NOW, DAY), Err(Reason::SessionInvalid), "character {i}");
+        }
+        for other in [&id[..75], &[&id[..], b"A"].concat(), b"", &[b'='; 76], &[0xff; 76]] {
+            assert_eq!(ring.check(other, NOW, DAY), Err(Reason::SessionInvalid));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_forgiven_for_a_minute() {
+        let ring = ring();
+        let id = ring.new_id(NOW + 60).unwrap();
+        assert_eq!(ring.check(&id, NOW, DAY), Ok(0));
+        assert_eq!(ring.check(&id, NOW - 1, DAY), Err(Reason::SessionInvalid));
+    }
+
+    #[test]
+    fn another_ring_accepts_nothing() {
+        let id = ring().new_id(NOW).unwrap();
+        assert_eq!(ring().check(&id, NOW, DAY), Err(Reason::SessionInvalid));
+    }
+
+    #[test]
+    fn rotation_is_daily_gives_notice_and_keeps_the_previous_key() {
+        let first = ring();
+        let old = first.new_id(NOW).unwrap();
+        let day = NOW + i64::from(DAY);
+        assert!(first.rotated(day - 1, DAY, 60).unwrap().is_none());
+
+        let second = first.rotated(day, DAY, 60).unwrap().unwrap();
+        assert!(second.rotated(day + 59, DAY, 60).unwrap().is_none());
+        assert!(second.check(&old, day, 2 * DAY).is_ok());
+        // An instance that still has the first ring knows ids that are made during the notice, and none after it.
+        assert!(first.check(&second.new_id(day + 59).unwrap(), day + 59, DAY).is_ok());
+        let new = second.new_id(day + 60).unwrap();
+        assert_eq!(first.check(&new, day + 60, DAY), Err(Reason::SessionInvalid));
+
+        let third = second.rotated(day + 60 + i64::from(DAY), DAY, 60).unwrap().unwrap();
+        assert!(third.check(&new, day + 60 + i64::from(DAY), 2 * DAY).is_ok());
+        assert_eq!(third.check(&old, day + 60 + i64::from(DAY), u32::MAX), Err(Reason::SessionInvalid));
+    }
+
+    #[test]
+    fn a_ring_survives_its_text() {
+        let first = ring();
+        let second = first.rotated(NOW + i64::from(DAY), DAY, 60).unwrap().unwrap();
+        let id = second.new_id(NOW + i64::from(DAY)).unwrap();
+        assert!(second.text().len() <= MAX_RING_BYTES);
+        let read = SessionKeys::parse(second.text().as_bytes()).unwrap();
+        assert_eq!(*read.text(), *second.text());
+        assert!(read.check(&id, NOW + i64::from(DAY), DAY).is_ok());
+    }
+
+    #[test]
+    fn a_text_that_is_no_ring_is_refused() {
+        let text = ring().text();
+        let key = text.split(' ').nth(1).unwrap();
+        for wrong in [
+            String::new(),
+            "v1".into(),
+            format!("v2 {key}"),
+            format!("v1  {key}"),
+            format!("v1 {key} "),
+            format!("v1 {key}A"),
+            format!("v1 -{key}"),
+            format!("v1 {key} {key} {key}"),
+            format!("v1 1:{} {key}", key.split_once(':').unwrap().1),
+        ] {
+            assert_eq!(SessionKeys::parse(wrong.as_bytes()).err(), Some(Reason::SessionKeysInvalid), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_signed_page_holds_its_path_until_its_lifetime_ends() {
+        let ring = ring();
+        for path in ["/", "/b/c?d=%2F&e=;", &"/x".repeat(MAX_PATH_BYTES / 2)] {
+            let page = ring.sign_page(path.as_bytes(), NOW).unwrap();
+            assert!(page.len() <= MAX_PAGE_BYTES);
+            assert_eq!(ring.check_page(page.as_bytes(), NOW + 99, 100).as_deref(), Ok(path.as_bytes()));
+            assert_eq!(ring.check_page(page.as_bytes(), NOW + 100, 100), Err(Reason::SessionExpired));
+            assert_eq!(ring.check_page(page.as_bytes(), NOW - 61, 100), Err(Reason::SessionInvalid));
+        }
+        assert_eq!(ring.sign_page(&[b'/'; MAX_PATH_BYTES + 1], NOW), Err(Reason::InvalidArgument));
+        let rotated = ring.rotated(NOW + i64::from(DAY), DAY, 60).unwrap().unwrap();
+        let page = ring.sign_page(b"/b", NOW + i64::from(DAY)).unwrap();
+        assert!(rotated.check_page(page.as_bytes(), NOW + i64::from(DAY), DAY).is_ok());
+    }
+
+    #[test]
+    fn a_signed_page_changes_in_no_place_unnoticed() {
+        let ring = ring();
+        let page = ring.sign_page(b"/b/page?x=1", NOW).unwrap().into_bytes();
+        for i in 0..page.len() {
+            let mut forged = page.clone();
+            forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };
+            assert_eq!(ring.check_page(&forged, NOW, DAY), Err(Reason::SessionInvalid), "character {i}");
+        }
+        let other = SessionKeys::new(NOW).unwrap().sign_page(b"/b/page?x=1", NOW).unwrap().into_bytes();
+        for text in
+            [&page[..page.len() - 1], &[&page[..], b"A"].concat(), b"", b"AAAA", &[b'A'; 3000], &[0xff; 55], &other]
+        {
+            assert_eq!(ring.check_page(text, NOW, DAY), Err(Reason::SessionInvalid));
+        }
+    }
+
+    #[test]
+    fn neither_a_page_nor_an_id_passes_as_the_other() {
+        let ring = ring();
+        let id = ring.new_id(NOW).unwrap();
+        assert_eq!(ring.check_page(&id, NOW, DAY), Err(Reason::SessionInvalid));
+        // A path of 16 bytes makes a page as long as an id.
+        let page = ring.sign_page(b"/sixteen/bytes//", NOW).unwrap();
+        assert_eq!(page.len(), ID_BYTES);
+        assert_eq!(ring.check(page.as_bytes(), NOW, DAY), Err(Reason::SessionInvalid));
+        let mut raw = URL_SAFE_NO_PAD.decode(page).unwrap();
+        raw[0] = VERSION;
+        assert_eq!(ring.check(URL_SAFE_NO_PAD.encode(raw).as_bytes(), NOW, DAY), Err(Reason::SessionInvalid));
+        let mut raw = URL_SAFE_NO_PAD.decode(id).unwrap();
+        raw[0] = PAGE_VERSION;
+        assert_eq!(ring.check_page(URL_SAFE_NO_PAD.encode(raw).as_bytes(), NOW, DAY), Err(Reason::SessionInvalid));
+    }
+
+    #[test]
+    fn a_digest_is_sha_256_in_hexadecimal() {
+        let expected = b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(&digest_of(b"abc"), expected);
+    }
+}

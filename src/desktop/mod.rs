@@ -1,0 +1,11 @@
+//! The desktop gateway: from a signed token to the desktop that it names.
+//!
+//! ```text
+//! token ── resolve ──► verify (crate::jwt) ── hash_claim ──► target        gateway keeps the answer in cache
+//! ```
+
+pub mod cache;
+pub mod gateway;
+pub mod hash_claim;
+pub mod resolve;
+pub mod target;
