@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make docs`: writes docs/reference/ from the LDoc comments of the public Lua modules.
+# `make docs`: writes docs/reference/{README.md,lua,luacats} from the LDoc comments of the public Lua modules.
 #
 #   CHECK (empty): 1 writes nothing, and fails when the reference that is checked in is stale
 
@@ -24,10 +24,13 @@ if [ -s "$new/errors" ]; then
     fail "the comments of the public Lua modules cannot be read, see above"
 fi
 
-if [ -n "${CHECK:-}" ]; then
-    diff -qr "$new/reference" docs/reference > "$new/stale" 2>&1 \
-        || fail "docs/reference is stale; run: make docs"
-else
-    rm -rf docs/reference
-    cp -r "$new/reference" docs/reference
-fi
+# The rest of docs/reference is written by hand.
+for part in README.md lua luacats; do
+    if [ -n "${CHECK:-}" ]; then
+        diff -qr "$new/reference/$part" "docs/reference/$part" > "$new/stale" 2>&1 \
+            || fail "docs/reference is stale; run: make docs"
+    else
+        rm -rf "docs/reference/$part"
+        cp -r "$new/reference/$part" "docs/reference/$part"
+    fi
+done

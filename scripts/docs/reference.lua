@@ -379,7 +379,13 @@ end
 local INDEX = [[
 # Reference
 
-`make docs` writes this folder from the comments in the sources. `make lint` fails if it is stale.
+`make docs` writes this page, `lua` and `luacats` from the comments in the sources. `make lint` fails if they are stale.
+
+| page | for |
+|---|---|
+| [endpoints](endpoints.md) | what the desktop gateway routes where, and its limits |
+| [environment](environment.md) | every variable of the shipped configuration |
+| [failures](failures.md) | what a client sees when something fails, and what the log says |
 
 | module | for |
 |---|---|
