@@ -1,21 +1,14 @@
 //! The server's settings, from the environment.
 
-use super::tls::TlsSource;
+use super::{
+    setting::{BadSetting, bad},
+    tls::TlsSource,
+};
 use crate::{
     mux::Limits,
     tunnel::log::{Level, Logger},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
-
-/// A setting that cannot be used, in a sentence. Never contains a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} {problem}")]
-pub struct BadSetting {
-    /// The environment variable.
-    pub name: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
-}
 
 /// Everything that a server is started with.
 pub struct Config {
@@ -101,10 +94,6 @@ impl Config {
         config.logger = env.logger()?;
         Ok(config)
     }
-}
-
-fn bad(name: &'static str, problem: impl Into<String>) -> BadSetting {
-    BadSetting { name, problem: problem.into() }
 }
 
 struct Env<'a> {

@@ -1,24 +1,27 @@
 //! The server: clients register, viewers reach them.
 
 pub mod auth;
-mod body;
 pub mod config;
+mod exchange;
 mod headers;
 mod listen;
 pub mod metrics;
 mod register;
 mod registry;
+mod request_body;
+mod response_body;
+mod setting;
 mod tls;
 mod upstream;
 mod viewer;
 mod websocket;
 
-pub use config::{BadSetting, Config};
+pub use config::Config;
+pub use setting::BadSetting;
 pub use tls::TlsSource;
 
 use crate::tunnel::{link::Farewell, log::Level, wire};
 use auth::Authority;
-use body::ResponseBody;
 use hyper::{
     Request, Response, StatusCode,
     body::{Body, Incoming},
@@ -26,6 +29,7 @@ use hyper::{
 };
 use metrics::{Metrics, count};
 use registry::{Registry, Tunnel};
+use response_body::ResponseBody;
 use std::{
     convert::Infallible,
     net::SocketAddr,

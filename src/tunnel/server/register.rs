@@ -1,8 +1,8 @@
 //! Clients: the request that turns a connection into a tunnel.
 
 use super::{
-    Elsewhere, Peer, Server, answer, auth::bearer_token, body::ResponseBody, headers, listen::Socket, metrics::count,
-    registry::Tunnel,
+    Elsewhere, Peer, Server, answer, auth::bearer_token, headers, listen::Socket, metrics::count, registry::Tunnel,
+    response_body::ResponseBody,
 };
 use crate::{
     mux::{Config, Dialect, Role, Violation},

@@ -1,6 +1,6 @@
 //! The server's certificate: read at the start, and again when its files change.
 
-use super::config::BadSetting;
+use super::setting::BadSetting;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{
     path::PathBuf,

@@ -4,7 +4,7 @@
 //! dial and the stream's opening. Targets close idle connections when they like; a request that meets a closed one
 //! is sent again on a fresh stream, if it is one that may be repeated.
 
-use super::{body::RequestBody, headers};
+use super::{headers, request_body::RequestBody};
 use crate::{
     mux::{Dialect, OpenError},
     tunnel::{
@@ -131,9 +131,8 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for a while on which the end of a request is still on its way: closed at once, it would be
-    /// reset. No other request is sent on it.
-    pub fn end(&self, connection: Connection) {
+    /// Keeps a connection for a while that no other request is sent on.
+    fn end(&self, connection: Connection) {
         let ending = &mut self.lock().ending;
         if ending.len() >= MAX_IDLE {
             ending.remove(0);
@@ -166,6 +165,24 @@ impl Pool {
             _ = connection.with_upgrades().await;
         });
         Ok(sender)
+    }
+}
+
+/// A connection that still sends the body of a request which has been answered. When the body is over its end is still on
+/// its way: closed at once, the connection would be reset, so it is kept for a while.
+pub(super) struct Ending(Option<Connection>, Pool);
+
+impl Ending {
+    pub fn new(connection: Connection, pool: Pool) -> Self {
+        Self(Some(connection), pool)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            self.1.end(connection);
+        }
     }
 }
 

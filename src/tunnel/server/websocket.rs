@@ -5,10 +5,11 @@
 
 use super::{
     Server,
-    body::{Progress, RequestBody, ResponseBody},
+    exchange::{Failure, pass_on, within},
     headers,
     registry::Tunnel,
-    viewer::{Failure, pass_on, within},
+    request_body::{Progress, RequestBody},
+    response_body::ResponseBody,
 };
 use crate::tunnel::{
     relay::{self, Ending},
