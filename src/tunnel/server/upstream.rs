@@ -63,9 +63,10 @@ pub(super) struct Exchange {
 ///
 /// Both messages must be over: what is still to come of a request would be taken from the next one, and what is still
 /// to come of an answer would answer it. Both sides must agree on that, so an answer whose head speaks against it or
-/// can be read in two ways ends the connection. A request for an upgrade does too, because the service may speak whatever
-/// it likes after it, and so does one that authenticates the connection, because it would do so for the next viewer. Bytes that come unasked after an answer close the connection inside hyper, as soon as they
-/// are seen; so [`Pool::put`] keeps no closed one, and [`Pool::take`] hands out only one that waits for a request.
+/// can be read in two ways ends the connection. A request for an upgrade does too, because the service may speak
+/// whatever it likes after it, and so does one that authenticates the connection, because it would do so for the next
+/// viewer. Bytes that come unasked after an answer close the connection inside hyper, as soon as they are seen; so
+/// [`Pool::put`] keeps no closed one, and [`Pool::take`] hands out only one that waits for a request.
 pub(super) fn may_be_reused(exchange: &Exchange) -> bool {
     !exchange.claimed && exchange.request_ended && exchange.continues && exchange.answer_ended
 }
