@@ -263,10 +263,10 @@ typedef struct {
     const uint8_t *signing_key_id;
     // Its length.
     size_t signing_key_id_length;
-    // Lines of `Header: claim`.
-    const uint8_t *claim_headers;
+    // Names of the claims that the API receives in place of a JWT: one a line; absent: it receives a JWT.
+    const uint8_t *claims;
     // Its length.
-    size_t claim_headers_length;
+    size_t claims_length;
     // How long a signed JWT lives when the server says no `exp`, in seconds.
     uint32_t lifetime;
 } rn_introspector_options;

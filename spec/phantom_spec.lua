@@ -25,7 +25,7 @@ describe("phantom tokens", function()
     setup(function()
         http2_port = process.free_port()
         running = phantom.start {
-            listen = ("listen 127.0.0.1:%d http2;"):format(http2_port),
+            listen = ("underscores_in_headers on; listen 127.0.0.1:%d http2;"):format(http2_port),
             bare = function() return { bare = {}, bare_upstream = { upstream = "kept" } } end,
             functions = { execute = "execute" },
             includes = { variable = PROXY, variable_headers = PROXY, variable_pass = PROXY, variable_write = PROXY,
@@ -40,6 +40,8 @@ describe("phantom tokens", function()
                     both = { scope = "read write" },
                     sign = json,
                     headers = { claim_headers = { ["X-Subject"] = "sub", ["X-Roles"] = "roles" } },
+                    lookalike = { headers = { ["X-Subject"] = "sub" } },
+                    forbidden = { headers = { Cookie = "sub" } },
                     verify = { verify_key = self.key .. ".pub" },
                     audience = { audience = { "api", "other" }, issuer = "https://as.example" },
                     variable = {},
@@ -135,7 +137,7 @@ describe("phantom tokens", function()
             is_logged("/variable", "hit", "")
             -- The client's own header is untouched, and does not go on.
             local seen = api_saw(running:get("/variable_headers", directive, { ["X-Subject"] = "me" }))
-            assert.same({ "by variable", nil }, { seen["x-subject"], seen.authorization })
+            assert.same({ "by%20variable", nil }, { seen["x-subject"], seen.authorization })
             assert.equal(403, running:get("/variable_write", directive).status)
             local preflight = running.gate:request { method = "OPTIONS", path = "/variable_pass", headers = {
                 { "Origin", ORIGIN }, { "Access-Control-Request-Method", "PUT" }, { "Authorization", "Bearer x" } } }
@@ -175,8 +177,22 @@ describe("phantom tokens", function()
             local claims = { active = true, sub = "a\r\nX-Roles: admin", scope = "read" }
             local seen = api_saw(running:get("/headers", { kind = "unsigned_answer", claims = claims },
                 { ["X-Roles"] = "root", ["x-subject"] = "me" }))
-            assert.equal("a%0D%0AX-Roles: admin", seen["x-subject"])
+            assert.equal("a%0D%0AX-Roles:%20admin", seen["x-subject"])
             assert.same({}, { seen["x-roles"], seen.authorization })
+        end)
+
+        it("hands claims on as auth does: lists with commas, numbers with all their digits, no look-alikes", function()
+            local roles = { "read", "a, b" }
+            local directive = { kind = "unsigned_answer", claims = { active = true, sub = "s", roles = roles } }
+            for _ = 1, 2 do -- asked, then known
+                local seen = api_saw(running:get("/headers", directive, { ["X_Subject"] = "me", ["x_roles"] = "root" }))
+                assert.same({ "s", "read,a%2C%20b" }, { seen["x-subject"], seen["x-roles"] })
+                assert.is_nil(seen.x_subject or seen.x_roles)
+            end
+            directive.claims = { active = true, sub = ("x"):rep(8193) }
+            local response = running:get("/lookalike", directive)
+            assert.same({ 403, 'Bearer error="insufficient_scope"' },
+                { response.status, response.headers["www-authenticate"] })
         end)
 
         it("understands a signed answer, and no other JWT in its place", function()
@@ -208,7 +224,7 @@ describe("phantom tokens", function()
 
         it("says what is missing when the server answers JSON and nothing says what the API receives", function()
             is_server_error(running:get("/api", { kind = "unsigned_answer", claims = { active = true } }))
-            assert.truthy(running.gate:error_log():find("set signing_key or claim_headers", 1, true))
+            assert.truthy(running.gate:error_log():find("set signing_key or headers", 1, true))
         end)
     end)
 
@@ -287,6 +303,7 @@ describe("phantom tokens", function()
                 mistyped = 'the field "token_cache_seconds" must be a whole number of seconds from 0 to 86400',
                 twice = 'the field "token_cache_seconds" is given twice',
                 nokey = "the key file /no/such/file cannot be read",
+                forbidden = 'the field "headers" cannot set a header "Cookie"',
                 nourl = "the field \"introspection_endpoint\" must be a URL that starts with http:// or https://",
             } do
                 assert.equal(500, running:get("/" .. path, "x").status)

@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use route_native::error::Reason;
-use route_native::introspection::{ClaimHeaders, Introspector, MAX_ANSWER_BYTES, MAX_JWT_BYTES, Options, Verdict};
+use route_native::introspection::{ClaimNames, Introspector, MAX_ANSWER_BYTES, MAX_JWT_BYTES, Options, Verdict};
 use route_native::jwt::{Policy, verify};
 use route_native::keys::KeySet;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn options(identity: &[u8]) -> Options<'_> {
         audiences: None,
         signing_key: None,
         signing_key_id: None,
-        claim_headers: ClaimHeaders::default(),
+        claims: ClaimNames::default(),
         lifetime: 300,
     }
 }
@@ -154,7 +154,7 @@ fn issuer_and_audience_are_the_tokens_and_of_a_signed_answer_the_answers() {
     let demanding = Options {
         issuers: Some(vec!["https://as".into()]),
         audiences: Some(vec!["api".into(), "other".into()]),
-        claim_headers: ClaimHeaders::parse("X-Sub: sub").unwrap(),
+        claims: ClaimNames::parse("sub"),
         ..options(b"a")
     };
     let introspector = Introspector::new(demanding).unwrap();
@@ -204,10 +204,9 @@ fn plain_json_needs_to_be_told_what_the_api_receives() {
     let expected = json!({ "sub": "s", "scope": "read", "iat": NOW, "exp": NOW + 300 });
     assert_eq!(Value::Object(claims), expected);
 
-    let claim_headers = ClaimHeaders::parse("X-Sub: sub").unwrap();
-    let verdict =
-        Introspector::new(Options { claim_headers, ..options(b"a") }).unwrap().read(JSON, body, None, NOW).unwrap();
-    assert_eq!(verdict.forward, "X-Sub: s\n");
+    let claims = ClaimNames::parse("sub");
+    let verdict = Introspector::new(Options { claims, ..options(b"a") }).unwrap().read(JSON, body, None, NOW).unwrap();
+    assert_eq!(verdict.forward, r#"{"sub":"s"}"#);
 }
 
 #[test]

@@ -16,7 +16,9 @@
 -- @also resty.phantom-token
 
 local ffi = require "ffi"
+local cjson = require("cjson.safe").new()
 local answer = require "route_native.phantom.answer"
+local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
@@ -150,15 +152,8 @@ end
 -- Removes what the client says of itself under the names that the API trusts.
 local function clear(settings)
     clear_header("Authorization")
-    for header in pairs(settings.claim_headers or {}) do
-        clear_header(header)
-    end
-end
-
-local function hand_on_claims(settings, text)
-    clear(settings)
-    for header, value in text:gmatch("([^\n:]+): ([^\n]*)\n") do
-        set_header(header, value)
+    if settings.hands_claims then
+        claim_headers.clear(settings.claim_headers, ngx.req.get_headers(0))
     end
 end
 
@@ -182,14 +177,24 @@ local function lacks_scope(settings)
     return answer.insufficient_scope(settings)
 end
 
+-- Sets the headers of the claims; ends when one is too large, as auth does.
+local function hand_on_claims(settings, active)
+    clear(settings)
+    active.claims = active.claims or cjson.decode(active.text)
+    if not claim_headers.set(settings.claim_headers, active.claims) then
+        note("route_reason", "claim_too_large")
+        return answer.insufficient_scope(settings)
+    end
+end
+
 -- Goes on with an active token, or ends for want of a scope.
 local function accept(settings, active, cache)
     note("route_cache", cache)
     local r = current()
     if settings.scopes and not has_scopes(settings, active.scope) then
         return lacks_scope(settings)
-    elseif settings.claim_headers then
-        return hand_on_claims(settings, active.text)
+    elseif settings.hands_claims then
+        return hand_on_claims(settings, active)
     elseif has_value(r, "phantom_by_variable") then
         set(r, "phantom_authorization", active.text, #active.text)
         return
@@ -283,8 +288,9 @@ end
 -- @tfield[opt] string|string[] audience audiences, one of which `aud` must name
 -- @tfield[opt] string signing_key path of a private key in PEM that signs the JWTs for the API
 -- @tfield[opt] string signing_key_id the `kid` of these JWTs
--- @tfield[opt] table<string,string> claim_headers sends claims as headers instead of a JWT: claims by header name, such
--- as `["X-Subject"] = "sub"`
+-- @tfield[opt={}] table<string,string> headers sends claims as headers instead of a JWT: claims by header name, such as
+-- `["X-Subject"] = "sub"`; the client's own headers of these names are removed; a claim has at most 8192 bytes
+-- @tfield[opt={}] table<string,string> claim_headers another name of `headers`
 
 --- Exchanges the request's opaque token for what the API receives, or ends the request. Call it in the rewrite or
 -- access phase.

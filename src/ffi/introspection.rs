@@ -4,7 +4,7 @@ use super::keys::rn_keys;
 use super::{Caller, given, guard, release, rn_header};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
-use crate::introspection::{ClaimHeaders, Introspector, Options};
+use crate::introspection::{ClaimNames, Introspector, Options};
 
 /// The size of [`rn_bearer::key`].
 pub const RN_CACHE_KEY_BYTES: usize = 32;
@@ -37,10 +37,10 @@ pub struct rn_introspector_options {
     pub signing_key_id: *const u8,
     /// Its length.
     pub signing_key_id_length: usize,
-    /// Lines of `Header: claim`.
-    pub claim_headers: *const u8,
+    /// Names of the claims that the API receives in place of a JWT: one a line; absent: it receives a JWT.
+    pub claims: *const u8,
     /// Its length.
-    pub claim_headers_length: usize,
+    pub claims_length: usize,
     /// How long a signed JWT lives when the server says no `exp`, in seconds.
     pub lifetime: u32,
 }
@@ -174,7 +174,7 @@ fn new_introspector(caller: &Caller, options: &rn_introspector_options) -> Resul
         audiences: lines(text(options.audience, options.audience_length)?),
         signing_key: path(options.signing_key, options.signing_key_length)?,
         signing_key_id: (!key_id.is_empty()).then_some(key_id),
-        claim_headers: ClaimHeaders::parse(text(options.claim_headers, options.claim_headers_length)?)?,
+        claims: ClaimNames::parse(text(options.claims, options.claims_length)?),
         lifetime: options.lifetime,
     })
 }

@@ -1,29 +1,18 @@
-//! Claims as headers, for APIs that take no JWT.
-
-use std::fmt::Write as _;
+//! Claims for an API that takes no JWT.
+//!
+//! What becomes of them as headers is `lua/route_native/core/claim_headers.lua`'s: the rule is the same for all
+//! capabilities.
 
 use serde_json::{Map, Value};
 
-use crate::error::{ConfigError, Reason};
-
-/// Which claim becomes which header.
+/// The names of the claims that the API receives.
 #[derive(Debug, Default)]
-pub struct ClaimHeaders(Vec<(String, String)>);
+pub struct ClaimNames(Vec<String>);
 
-impl ClaimHeaders {
-    /// Reads lines of `Header: claim`; an empty text is no header at all.
-    pub fn parse(text: &str) -> Result<ClaimHeaders, ConfigError> {
-        let invalid = || {
-            let sentence =
-                "claim_headers must name a claim for each header, and a header is made of letters, digits and -";
-            ConfigError::new(Reason::SettingInvalid, sentence)
-        };
-        let pair = |line: &str| {
-            let (header, claim) = line.split_once(": ").ok_or_else(invalid)?;
-            let is_name = !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            if !is_name || claim.is_empty() { Err(invalid()) } else { Ok((header.to_owned(), claim.to_owned())) }
-        };
-        text.lines().map(pair).collect::<Result<_, _>>().map(ClaimHeaders)
+impl ClaimNames {
+    /// Reads a name a line; an empty text is no claim at all.
+    pub fn parse(text: &str) -> ClaimNames {
+        ClaimNames(text.lines().map(str::to_owned).collect())
     }
 
     /// Whether there is none.
@@ -31,34 +20,30 @@ impl ClaimHeaders {
         self.0.is_empty()
     }
 
-    /// The headers with their values, a line `Name: value` each; a claim that is absent or null has none.
-    pub(super) fn write(&self, claims: &Map<String, Value>) -> String {
-        let mut lines = String::new();
-        for (header, claim) in &self.0 {
-            let value = match claims.get(claim) {
-                None | Some(Value::Null) => continue,
-                Some(Value::String(text)) => encoded(text),
-                Some(other) => encoded(&other.to_string()),
-            };
-            let _ = writeln!(lines, "{header}: {value}");
-        }
-        lines
+    /// The named claims as a JSON object of texts and lists of texts; a claim that is absent, null or empty is not in
+    /// it. Numbers keep all of their digits, which a reader that knows only doubles would lose.
+    pub(super) fn select(&self, claims: &Map<String, Value>) -> String {
+        let named = self.0.iter().filter_map(|name| Some((name.clone(), texts(claims.get(name)?)?)));
+        Value::Object(named.collect()).to_string()
     }
 }
 
-/// What may stand in a header's value: visible ASCII and blanks between. All else, and `%`, is percent-encoded, so that
-/// no claim can end a header or begin another.
-fn encoded(text: &str) -> String {
-    let mut value = String::with_capacity(text.len());
-    for (at, byte) in text.bytes().enumerate() {
-        let inside = at > 0 && at + 1 < text.len();
-        if (byte.is_ascii_graphic() && byte != b'%') || (byte == b' ' && inside) {
-            value.push(char::from(byte));
-        } else {
-            let _ = write!(value, "%{byte:02X}");
-        }
+/// A claim as a text, or as a list of texts.
+fn texts(value: &Value) -> Option<Value> {
+    match value {
+        Value::Array(items) if !items.is_empty() => Some(items.iter().filter_map(text).map(Value::String).collect()),
+        _ => text(value).map(Value::String),
     }
-    value
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) if items.is_empty() => None,
+        Value::Object(members) if members.is_empty() => None,
+        other => Some(other.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -67,18 +52,15 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn no_claim_can_end_its_header() {
-        let headers = ClaimHeaders::parse("X-Sub: sub\nX-Roles: roles\nX-Age: age\nX-None: none").expect("valid");
-        let claims = json!({ "sub": "a\r\nX-Admin: 1 é%", "roles": ["a", "b c"], "age": 7, "none": null });
-        let lines = headers.write(claims.as_object().expect("an object"));
-        assert_eq!(lines, "X-Sub: a%0D%0AX-Admin: 1 %C3%A9%25\nX-Roles: [\"a\",\"b c\"]\nX-Age: 7\n");
-    }
-
-    #[test]
-    fn a_header_that_is_no_name_is_refused() {
-        for text in ["X Sub: sub", ": sub", "X-Sub: ", "X-Sub", "X_Sub: sub", "X-Sub: sub\n\n"] {
-            assert!(ClaimHeaders::parse(text).is_err(), "{text:?}");
-        }
-        assert!(ClaimHeaders::parse("").expect("none").is_empty());
+    fn only_named_claims_are_selected_and_numbers_keep_their_digits() {
+        let names = ClaimNames::parse("sub\nroles\nid\nnone\nabsent\nof\nempty");
+        let claims = json!({ "sub": "a\r\nb", "roles": ["a", 9007199254740993_u64, null], "id": 9007199254740993_u64,
+            "none": null, "of": { "b": [1] }, "empty": {}, "secret": "s" });
+        let selected: Value =
+            serde_json::from_str(&names.select(claims.as_object().expect("an object"))).expect("JSON");
+        let wanted = json!({ "sub": "a\r\nb", "roles": ["a", "9007199254740993"], "id": "9007199254740993",
+            "of": "{\"b\":[1]}" });
+        assert_eq!(selected, wanted);
+        assert!(ClaimNames::parse("").is_empty());
     }
 }

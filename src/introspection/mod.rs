@@ -14,7 +14,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-pub use forward::ClaimHeaders;
+pub use forward::ClaimNames;
 
 use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
@@ -47,8 +47,8 @@ pub struct Options<'a> {
     pub signing_key: Option<&'a Path>,
     /// The `kid` of what is signed.
     pub signing_key_id: Option<&'a str>,
-    /// Claims that become headers for the API, in place of a JWT.
-    pub claim_headers: ClaimHeaders,
+    /// Claims that the API receives in place of a JWT.
+    pub claims: ClaimNames,
     /// How long a signed JWT lives when the server says no `exp`, in seconds.
     pub lifetime: u32,
 }
@@ -60,7 +60,7 @@ pub struct Introspector {
     /// The end is the server's to set; issuer and audience are the configuration's.
     policy: Policy,
     signer: Option<Signer>,
-    claim_headers: ClaimHeaders,
+    claims: ClaimNames,
     lifetime: u32,
 }
 
@@ -78,7 +78,7 @@ pub struct Verdict {
     pub scope: String,
     /// When the token, or the JWT, ends: seconds since the epoch.
     pub expires_at: Option<i64>,
-    /// What the API receives: `Bearer …`, or with claim headers a line `Name: value` for each.
+    /// What the API receives: `Bearer …`, or the named claims as a JSON object of texts.
     pub forward: String,
 }
 
@@ -93,7 +93,7 @@ impl Introspector {
         // A verdict must never outlive the keys that it was made under.
         let verify_identity = verify_keys.as_ref().map_or([0; 32], KeySet::identity);
         let signer_identity = signer.as_ref().map_or([0; 32], |signer| signer.identity);
-        let parts = [b"route_native introspection 1", &verify_identity[..], &signer_identity, options.identity];
+        let parts = [b"route_native introspection 2", &verify_identity[..], &signer_identity, options.identity];
         Ok(Introspector {
             identity: sha256(&parts),
             verify_keys,
@@ -104,7 +104,7 @@ impl Introspector {
                 ..Policy::default()
             },
             signer,
-            claim_headers: options.claim_headers,
+            claims: options.claims,
             lifetime: options.lifetime,
         })
     }
@@ -195,8 +195,8 @@ impl Introspector {
         let scope = scope(&members)?;
         let claims = Claims { json: Vec::new(), members };
         let mut expires_at = claims.expires_at().map_err(of_server)?;
-        let forward = if !self.claim_headers.is_empty() {
-            self.claim_headers.write(&claims.members)
+        let forward = if !self.claims.is_empty() {
+            self.claims.select(&claims.members)
         } else if let Some(signer) = &self.signer {
             let end = *expires_at.get_or_insert(now.saturating_add(self.lifetime.into()));
             format!("Bearer {}", signer.sign(claims.members, now, end)?)

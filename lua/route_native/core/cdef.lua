@@ -149,8 +149,8 @@ typedef struct {
     size_t signing_key_length;
     const uint8_t *signing_key_id;
     size_t signing_key_id_length;
-    const uint8_t *claim_headers;
-    size_t claim_headers_length;
+    const uint8_t *claims;
+    size_t claims_length;
     uint32_t lifetime;
 } rn_introspector_options;
 

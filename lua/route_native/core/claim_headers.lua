@@ -1,6 +1,6 @@
--- Claims as headers for the upstream, so that nothing can be injected: visible ASCII stays, everything else, `%` and
--- `,`
--- become %XX; the items of a list are joined with commas; an object is its JSON, encoded likewise.
+-- Claims as headers for the upstream, of auth and phantom_token alike, so that nothing can be injected: visible ASCII
+-- stays, everything else, `%` and `,` become %XX; the items of a list are joined with commas; an object is its JSON,
+-- encoded likewise.
 
 local cjson = require("cjson.safe").new()
 local config = require "route_native.core.config"
@@ -57,7 +57,7 @@ local function folded(name)
 end
 
 -- The row of a configuration that names headers and their claims: { ["X-Claim-Sub"] = "sub" }.
-_M.ROWS = { { "headers", config.any("table"), default = {} } }
+_M.ROWS = { { "headers", config.any("table"), default = {}, alias = "claim_headers" } }
 
 -- Checks names and claims. Returns what clear() and set() take.
 function _M.of(owner, values)
@@ -65,7 +65,7 @@ function _M.of(owner, values)
     for name, claim in pairs(values.headers) do
         if type(name) ~= "string" or not name:match("^%a[%w-]*$") or FORBIDDEN[lower(name)] then
             config.fail(owner, 'the field "headers" cannot set a header "%s"', tostring(name))
-        elseif type(claim) ~= "string" or claim == "" then
+        elseif type(claim) ~= "string" or claim == "" or claim:find("%c") then
             config.fail(owner, 'the field "headers" must name a claim for %s', name)
         end
         wanted.list[#wanted.list + 1] = { name = name, claim = claim }

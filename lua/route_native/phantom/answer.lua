@@ -62,7 +62,10 @@ end
 
 function _M.insufficient_scope(settings)
     readable(settings)
-    local attributes = ('error="insufficient_scope", scope="%s"'):format(table.concat(settings.scopes, " "))
+    local attributes = 'error="insufficient_scope"'
+    if settings.scopes then
+        attributes = ('%s, scope="%s"'):format(attributes, table.concat(settings.scopes, " "))
+    end
     return response.challenge(403, attributes, nil, FORBIDDEN)
 end
 

@@ -90,7 +90,7 @@ end
 local WRONG = {
     [reason.SERVER_ANSWER_INVALID] = "the answer is none of the documented ones, or not signed as it must be, "
         .. "or does not say whom it is from and for",
-    [reason.KEY_UNSUPPORTED] = "the answer is JSON; set signing_key or claim_headers to say what the API receives",
+    [reason.KEY_UNSUPPORTED] = "the answer is JSON; set signing_key or headers to say what the API receives",
 }
 
 -- Returns { scope, forward, seconds, left } of an active token: what the API receives, how long that may be kept, how

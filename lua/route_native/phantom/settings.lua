@@ -1,6 +1,7 @@
 -- What run() is configured with: checked once, kept by its content, so that a table made for each request costs little.
 
 local ffi = require "ffi"
+local claim_headers = require "route_native.core.claim_headers"
 local config = require "route_native.core.config"
 local jwks = require "route_native.jwt.jwks"
 local library = require "route_native.core.ffi"
@@ -20,10 +21,9 @@ local MAX_KNOWN = 256
 
 local any_text = config.text()
 local ORIGIN = config.text("^https?://[%w.%-:%[%]]+$")
-local claim_map = config.map("a table that names a claim for each header, such as { [\"X-Subject\"] = \"sub\" }")
 
 -- `only_here`: the server's answer does not depend on it, nor does the cache.
-local ROWS = {
+local ROWS = config.rows({
     { "introspection_endpoint", any_text, required = true },
     { "client_id", any_text, required = true },
     { "client_secret", any_text, required = true },
@@ -42,8 +42,7 @@ local ROWS = {
     { "audience", config.list() },
     { "signing_key", any_text },
     { "signing_key_id", any_text },
-    { "claim_headers", claim_map },
-}
+}, claim_headers.ROWS)
 
 local _M = {}
 
@@ -51,9 +50,9 @@ local function mistake(sentence, ...)
     config.fail(OWNER, sentence, ...)
 end
 
-local function lines_of(claim_headers)
+local function lines_of(headers)
     local lines = {}
-    for header, claim in next, claim_headers do
+    for header, claim in next, headers do
         lines[#lines + 1] = header .. ": " .. claim
     end
     sort(lines)
@@ -74,6 +73,15 @@ local function identity_of(values)
     return concat(parts)
 end
 
+-- The claims that the API receives, a line each.
+local function claims_of(wanted)
+    local names = {}
+    for i, item in ipairs(wanted.list) do
+        names[i] = item.claim
+    end
+    return concat(names, "\n")
+end
+
 local function fill(options, name, value)
     options[name] = value
     options[name .. "_length"] = #value
@@ -90,7 +98,7 @@ local function new_introspector(values)
         audience = concat(values.audience or {}, "\n"),
         signing_key = values.signing_key or "",
         signing_key_id = values.signing_key_id or "",
-        claim_headers = values.claim_headers and lines_of(values.claim_headers) or "",
+        claims = claims_of(values.claim_headers),
     }
     for name, text in next, texts do
         fill(options, name, text)
@@ -149,14 +157,16 @@ local function compile(given)
     if not url then
         mistake('the field "introspection_endpoint" %s', sentence)
     end
-    if values.signing_key and values.claim_headers then
-        mistake("signing_key and claim_headers are two ways to tell the API the same; choose one")
+    values.claim_headers = claim_headers.of(OWNER, values)
+    values.hands_claims = #values.claim_headers.list > 0
+    if values.signing_key and values.hands_claims then
+        mistake("signing_key and headers are two ways to tell the API the same; choose one")
     end
     values.published = published_keys(values, url)
     values.introspector = new_introspector(values)
     values.scopes = scopes_of(values.scope)
     -- Whether an active token is one, without a look at its scope, and its JWT what goes on.
-    values.is_plain = not values.scopes and not values.claim_headers
+    values.is_plain = not values.scopes and not values.hands_claims
     values.origins = origins_of(values.trusted_web_origins)
     values.outbound, sentence = outbound.target {
         url = url, upstream = values.upstream, verify_ssl = values.verify_ssl, accept = ACCEPT,
@@ -211,6 +221,7 @@ local function same(given, input)
         and equal(input.issuer, given.issuer)
         and equal(input.audience, given.audience)
         and equal(input.trusted_web_origins, given.trusted_web_origins)
+        and equal(input.headers, given.headers)
         and equal(input.claim_headers, given.claim_headers)
         and nkeys(input) == nkeys(given)
 end

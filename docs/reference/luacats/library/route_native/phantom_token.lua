@@ -37,7 +37,8 @@ local M = {}
 ---@field audience? string|string[] audiences, one of which `aud` must name
 ---@field signing_key? string path of a private key in PEM that signs the JWTs for the API
 ---@field signing_key_id? string the `kid` of these JWTs
----@field claim_headers? table<string,string> sends claims as headers instead of a JWT: claims by header name, such as `["X-Subject"] = "sub"`
+---@field headers? table<string,string> sends claims as headers instead of a JWT: claims by header name, such as `["X-Subject"] = "sub"`; the client's own headers of these names are removed; a claim has at most 8192 bytes (default: {})
+---@field claim_headers? table<string,string> another name of `headers` (default: {})
 
 --- Exchanges the request's opaque token for what the API receives, or ends the request. Call it in the rewrite or
 --- access phase.
