@@ -463,10 +463,20 @@ fn an_empty_jwk_set_is_known_to_everybody() {
 #[test]
 fn the_texts_of_other_tools_are_refused() {
     let xml = "<RSAKeyValue><Modulus>3J8s</Modulus><Exponent>AQAB</Exponent></RSAKeyValue>";
+    let xml_with_prefix = xml.replace('<', "<ds:").replace("<ds:/", "</ds:");
+    let openssl_ed25519 = "ED25519 Public-Key:\npub:\n    3b:aa\n";
     let openssl = "Public-Key: (256 bit)\npub:\n    04:3b:aa\nASN1 OID: prime256v1\n";
     let blob = STANDARD.encode(pair("RSA-2048").ssh.expect("a blob"));
     let putty = format!("PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\nPublic-Lines: 6\n{}", lines(&blob, 64));
-    for text in [xml, openssl, &putty, "kty: RSA\ne: AQAB\nn: 3J8s", "kty=EC&crv=P-256&x=a&y=b"] {
+    for text in [
+        xml,
+        &xml_with_prefix,
+        openssl,
+        openssl_ed25519,
+        &putty,
+        "kty: RSA\ne: AQAB\nn: 3J8s",
+        "kty=EC&crv=P-256&x=a&y=b",
+    ] {
         assert!(refusal(text.as_bytes()).is_err(), "{text}");
     }
 }

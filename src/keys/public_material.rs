@@ -86,14 +86,24 @@ fn shows_key(bytes: &[u8]) -> bool {
                 (0..kinds.len()).for_each(|kind| kinds[kind] |= is_kty(here, JWK_KINDS[kind].0));
                 is_empty_set(&bytes[at.saturating_sub(1)..])
             }
-            b'<' => here.starts_with(b"<Modulus>"),
-            b'P' => here.starts_with(b"Public-Key: (") && here.get(13).is_some_and(u8::is_ascii_digit),
+            // With or without a namespace's prefix.
+            b'<' | b':' => here[1..].starts_with(b"Modulus>"),
+            b'P' => is_openssl_text(here),
             0x30 => is_kind_and_key(here).is_some() || is_rsa(here).is_some() || is_sec1(here).is_some(),
             0x00 => is_openssh(here).is_some(),
             _ => false,
         }
     });
     found || (0..kinds.len()).any(|kind| kinds[kind] && has_member(bytes, JWK_KINDS[kind].1))
+}
+
+/// The heading of a key in `openssl … -text`: its size follows, or where the kind has one size only, its bytes.
+fn is_openssl_text(text: &[u8]) -> bool {
+    let Some(after) = text.strip_prefix(b"Public-Key:") else {
+        return false;
+    };
+    let is_size = after.strip_prefix(b" (").is_some_and(|size| size.first().is_some_and(u8::is_ascii_digit));
+    is_size || after.trim_ascii_start().starts_with(b"pub:")
 }
 
 /// The kinds of asymmetric JWKs (RFC 7518 §6, RFC 8037 §2, and AKP for ML-DSA), each with a member that it must have.
