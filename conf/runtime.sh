@@ -177,16 +177,17 @@ dropped_headers() {
 # Exceptions from desktop_isolation.conf: proxy_pass_header is stronger than proxy_hide_header.
 desktop_conf() {
     cookies=${ROUTE_DESKTOP_COOKIES:-}
+    module='require("route_native.hooks")'
     if [ -z "$cookies" ]; then
         echo 'proxy_set_header Cookie "";'
     else
         check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' 'names of cookies with commas between'
-        module='require("route_native.hooks")'
         echo "set_by_lua_block \$desktop_cookies { return $module.cookies_for_desktop(\"$cookies\") }"
-        echo "header_filter_by_lua_block { $module.cookies_of_desktop(\"$cookies\") }"
         echo 'proxy_set_header Cookie $desktop_cookies;'
         echo 'proxy_pass_header Set-Cookie;'
     fi
+    # After the check, so that nothing but names stands in the text.
+    echo "header_filter_by_lua_block { $module.desktop_answer(\"$cookies\") }"
     headers=${ROUTE_DESKTOP_HEADERS:-}
     [ -n "$headers" ] || return 0
     check ROUTE_DESKTOP_HEADERS "$headers" '[A-Za-z0-9-]+\*?(,[A-Za-z0-9-]+\*?)*' 'names of headers with commas between'

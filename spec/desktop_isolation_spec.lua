@@ -118,6 +118,36 @@ describe("a desktop", function()
         assert.is_nil((running:error_log() .. process.read(running.output)):find("[warn]", 1, true))
     end)
 
+    it("hides no second answer behind an interim one, nor behind none", function()
+        local real = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: sess=evil; Path=/\r\n"
+            .. "Content-Length: 5\r\n\r\nhello"
+        local interim = "HTTP/1.1 %d Said\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" .. real
+        local handshake = ""
+        for _, header in ipairs(HANDSHAKE) do
+            handshake = handshake .. header[1] .. ": " .. header[2] .. "\r\n"
+        end
+        local function all(path, bytes, more)
+            return http.everything(running.port, ("GET %s?%s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\n%s\r\n")
+                :format(path, obedient.raw(bytes), token, more))
+        end
+        for _, path in ipairs(HTTP) do
+            for _, more in ipairs { "Connection: close\r\n", handshake } do
+                for _, status in ipairs { 100, 101, 102, 103, 199 } do
+                    local seen_by_client = all(path, interim:format(status), more)
+                    assert.truthy(seen_by_client:find("^HTTP/1.1 502 "), path .. " " .. status)
+                    assert.is_nil(seen_by_client:find("evil", 1, true))
+                end
+                for _, bytes in ipairs { (real:gsub("HTTP", "http", 1)), "HTTP/1.1 \r\n" .. real, "<p>evil</p>",
+                    "\r\n" .. real, (real:gsub("HTTP", "HTTQ", 1)) } do
+                    assert.is_nil(all(path, bytes, more):find("evil", 1, true), path .. " " .. bytes)
+                end
+            end
+        end
+        for _, path in ipairs(WEBSOCKET) do
+            assert.is_nil(all(path, interim:format(103), handshake):find("evil", 1, true), path)
+        end
+    end)
+
     it("never sees the cookies of the origin", function()
         for i, path in ipairs(HTTP) do
             assert.equal(200, with(running, path .. "?cookies" .. i, { { "Cookie", "session=1; other=2" } }).status)

@@ -2,6 +2,7 @@
 -- only module that `conf/` names for its own needs; what is behind it may move.
 -- @module route_native.hooks
 
+local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
 local outbound = require "route_native.http.outbound"
@@ -36,11 +37,11 @@ return {
     -- @treturn string the header; "" if none is left
     cookies_for_desktop = cookies.sent,
 
-    --- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua`
-    -- (runtime/desktop.conf).
-    -- @function cookies_of_desktop
-    -- @tparam string names names of the cookies that pass, with commas between
-    cookies_of_desktop = cookies.received,
+    --- Refuses an answer of a desktop that is no final one, and leaves only the cookies in it that a desktop may set. For
+    -- `header_filter_by_lua` (runtime/desktop.conf).
+    -- @function desktop_answer
+    -- @tparam string names names of the cookies that pass, with commas between; "" if none does
+    desktop_answer = answer.check,
 
     --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
     -- @function connect

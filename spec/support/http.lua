@@ -82,6 +82,15 @@ function _M.request(port, options)
     return response
 end
 
+-- Sends bytes as they are and reads all that comes until the connection ends.
+function _M.everything(port, bytes)
+    local connection = _M.connect(port)
+    connection:send(bytes)
+    local all, _, rest = connection:receive("*a")
+    connection:close()
+    return all or rest
+end
+
 -- Sends bytes as they are and reads one response.
 function _M.raw(port, bytes)
     local connection = _M.connect(port)

@@ -48,9 +48,18 @@ function obedient:gateway(options)
     return gateway.start(options)
 end
 
+local function base64url(text)
+    return (mime.b64(text):gsub("%+", "-"):gsub("/", "_"):gsub("=", ""))
+end
+
 -- The query that makes the service answer { status, headers, body }, each optional.
 function _M.answer(answer)
-    return "answer=" .. (mime.b64(cjson.encode(answer)):gsub("%+", "-"):gsub("/", "_"):gsub("=", ""))
+    return "answer=" .. base64url(cjson.encode(answer))
+end
+
+-- The query that makes the service send these bytes and end the connection.
+function _M.raw(bytes)
+    return "raw=" .. base64url(bytes)
 end
 
 local function ask(self, path)

@@ -5,6 +5,7 @@
 The query of a request decides:
 
 - `answer=BASE64URL` of {"status", "headers": [[name, value], ...], "body"}, each optional: exactly that answer.
+- `raw=BASE64URL`: exactly these bytes, after which the connection ends.
 - `switch=any`: 101, whatever was asked for. `switch=h2c`: 101 when the Upgrade header asks for h2c.
 - anything else: a WebSocket for those who ask for one, which sends its request and then echoes; for others JSON:
   {"method", "path", "headers": [[name, value], ...], "body_bytes"}.
@@ -65,6 +66,10 @@ class Handler(socketserver.StreamRequestHandler):
         if "answer" in query:
             text = query["answer"][0]
             return self.answer(**json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))))
+        if "raw" in query:
+            text = query["raw"][0]
+            self.wfile.write(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            return False
         switch = query.get("switch", [""])[0]
         if switch == "any" or (switch == "h2c" and "h2c" in self.header("upgrade")):
             return self.switch()

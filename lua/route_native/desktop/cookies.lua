@@ -1,5 +1,5 @@
 -- The cookies of desktops: those that ROUTE_DESKTOP_COOKIES names pass, in both directions, and no others do.
--- conf/runtime.sh writes the two calls, and only where that is set.
+-- conf/runtime.sh writes the call of `sent`; desktop/answer.lua makes the other.
 
 local find, gmatch, sub = string.find, string.gmatch, string.sub
 local concat = table.concat

@@ -27,10 +27,10 @@ function M.upgrade_required() end
 ---@return string # the header; "" if none is left
 function M.cookies_for_desktop(names) end
 
---- Leaves only the cookies in the response that a desktop may set. For `header_filter_by_lua`
---- (runtime/desktop.conf).
----@param names string names of the cookies that pass, with commas between
-function M.cookies_of_desktop(names) end
+--- Refuses an answer of a desktop that is no final one, and leaves only the cookies in it that a desktop may set. For
+--- `header_filter_by_lua` (runtime/desktop.conf).
+---@param names string names of the cookies that pass, with commas between; "" if none does
+function M.desktop_answer(names) end
 
 --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
 function M.connect() end
