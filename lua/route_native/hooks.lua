@@ -37,8 +37,8 @@ return {
     -- @treturn string the header; "" if none is left
     cookies_for_desktop = cookies.sent,
 
-    --- Refuses an answer of a desktop that is no final one, and leaves only the cookies in it that a desktop may set. For
-    -- `header_filter_by_lua` (runtime/desktop.conf).
+    --- Refuses an answer of a desktop that is no final one, and leaves only the cookies in it that a desktop may set.
+    -- For `header_filter_by_lua` (runtime/desktop.conf).
     -- @function desktop_answer
     -- @tparam string names names of the cookies that pass, with commas between; "" if none does
     desktop_answer = answer.check,

@@ -27,8 +27,8 @@ function M.upgrade_required() end
 ---@return string # the header; "" if none is left
 function M.cookies_for_desktop(names) end
 
---- Refuses an answer of a desktop that is no final one, and leaves only the cookies in it that a desktop may set. For
---- `header_filter_by_lua` (runtime/desktop.conf).
+--- Refuses an answer of a desktop that is no final one, and leaves only the cookies in it that a desktop may set.
+--- For `header_filter_by_lua` (runtime/desktop.conf).
 ---@param names string names of the cookies that pass, with commas between; "" if none does
 function M.desktop_answer(names) end
 
