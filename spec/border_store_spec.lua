@@ -375,10 +375,7 @@ describe("a Redis cluster", function()
     it("has its redirections followed, for keys on every node", function()
         local nodes, addresses = {}, {}
         for i = 1, 3 do
-            -- The nodes talk on their port + 10000.
-            local port
-            repeat port = process.free_port() until port < 55000
-            nodes[i] = stores.start("redis", "--cluster-enabled yes --cluster-node-timeout 2000", port)
+            nodes[i] = stores.start_cluster_node()
             addresses[i] = nodes[i].address
         end
         local output, status = process.run("redis-cli --cluster create " .. table.concat(addresses, " ")

@@ -26,13 +26,32 @@ function server:start()
     assert(process.alive(self.pid), process.read(self.directory .. "/" .. self.kind .. ".log"))
 end
 
--- Starts a server; `options` are more of its command line, `port` is a free one when absent.
-function _M.start(kind, options, port)
-    local self = setmetatable({ kind = kind, options = options or "", port = port or process.free_port(),
+-- Starts a server; `options` are more of its command line.
+function _M.start(kind, options)
+    local self = setmetatable({ kind = kind, options = options or "", port = process.free_port(),
         directory = process.temporary_directory() }, server)
     self.address = "127.0.0.1:" .. self.port
     self:start()
     return self
+end
+
+-- Starts a Redis server of a cluster. The nodes talk on their port + 10000, which stays below the ports that clients
+-- get, and may be another process' all the same: then it is tried with another.
+function _M.start_cluster_node()
+    for _ = 1, 20 do
+        local port
+        repeat port = process.free_port() until port < 22768
+        local self = setmetatable({ kind = "redis", port = port, directory = process.temporary_directory(),
+            options = "--cluster-enabled yes --cluster-node-timeout 2000" }, server)
+        self.address = "127.0.0.1:" .. port
+        local ok, log = pcall(self.start, self)
+        if ok then
+            return self
+        end
+        self:stop()
+        assert(tostring(log):find("Address already in use", 1, true), log)
+    end
+    error("no port was free for a node of a cluster")
 end
 
 function server:kill()
