@@ -2,7 +2,9 @@
 //! through the same code (tests/mux_fuzz.rs) with nothing but the stable toolchain.
 
 use bytes::Bytes;
-use route_native::mux::{Config, Dialect, Frame, GoneReason, Limits, Notice, ResetReason, Role, Session, StreamId};
+use route_native::mux::{
+    Config, Cut, Dialect, Frame, GoneReason, Limits, Notice, ResetReason, Role, Session, StreamId,
+};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -114,6 +116,9 @@ impl Table {
             _ => self.close(),
         }
         while let Some(notice) = self.session.poll_notice() {
+            if let Notice::Cut(_, Cut::Unread) = notice {
+                assert!(!self.extended, "credit is all that keeps an extended peer within the bound");
+            }
             if let Notice::Incoming(id) = notice {
                 assert!(!self.server, "a server was offered a stream");
                 self.allowed.insert(id, WINDOW.into());
@@ -140,7 +145,7 @@ impl Table {
     }
 
     fn receive(&mut self, message: Vec<u8>) {
-        if self.over {
+        if self.over || self.session.is_full() {
             return;
         }
         let dialect = self.session.dialect();
@@ -178,7 +183,11 @@ impl Table {
 
     fn check(&self) {
         assert!(self.session.stream_count() <= self.limits.streams);
-        assert!(self.session.buffered_bytes() <= self.limits.session_bytes);
+        // An original peer names its first credit itself, so what it sends has to be kept from coming in.
+        let bound = self.limits.session_bytes;
+        let room = if self.extended { bound } else { bound + self.limits.message_bytes };
+        assert!(self.session.buffered_bytes() <= room);
+        assert!(!self.extended || self.session.promised_bytes() <= bound);
         assert!(self.session.held_count() <= self.session.stream_count());
     }
 

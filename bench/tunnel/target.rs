@@ -2,6 +2,7 @@
 //! is measured.
 
 use futures_util::{SinkExt, StreamExt};
+use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -40,6 +41,8 @@ async fn connection(mut socket: TcpStream) -> Option<()> {
         let path = head.split(' ').nth(1)?;
         if path.ends_with("/download") {
             download(&mut socket).await?;
+        } else if path.ends_with("/crawl") {
+            crawl(&mut socket).await?;
         } else if path.ends_with("/ws") {
             return websocket(socket, &head).await;
         } else {
@@ -69,6 +72,15 @@ async fn skip(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> Optio
         left -= read;
     }
     Some(())
+}
+
+/// Reads slowly, and never answers.
+async fn crawl(socket: &mut TcpStream) -> Option<()> {
+    let mut piece = vec![0; 16 << 10];
+    while socket.read(&mut piece).await.ok()? > 0 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    None
 }
 
 async fn download(socket: &mut TcpStream) -> Option<()> {

@@ -216,6 +216,9 @@ fn observe(log: Logger, out_file: Option<PathBuf>) -> impl Fn(&Event) + Send + S
         Event::Retrying { error, wait_ms } => {
             log.event(Level::Warn, "cannot connect", &[("error", error), ("retry-in-ms", wait_ms)]);
         }
+        Event::Cut { stream, reason } => {
+            log.event(Level::Warn, "stream cut", &[("stream", stream), ("reason", reason)]);
+        }
         Event::WaitingForToken => log.event(Level::Warn, "waiting for another token", &[]),
     }
 }

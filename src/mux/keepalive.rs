@@ -35,6 +35,11 @@ impl Keepalive {
         self.heard_since_ping = true;
     }
 
+    /// The time between pings.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// When [`Keepalive::beat`] next has something to say.
     pub fn deadline(&self) -> Instant {
         self.next

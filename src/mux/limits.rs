@@ -19,12 +19,14 @@ pub struct Limits {
     /// Bytes of payload in a DAT of ours. Default 64 KiB between extended peers; peers of the original get at most
     /// half of that.
     pub data_bytes: usize,
-    /// Received and unread bytes of one stream: the window. Default 4 MiB, used only as far as a reader lags.
+    /// Received and unread bytes of one stream, and credit for more: the window that a stream may grow to. Default
+    /// 4 MiB, used only as far as a reader lags.
     pub window: u32,
-    /// Received and unread bytes of the whole session; beyond, the stream that holds most of them fails.
+    /// Received and unread bytes of the whole session, and credit for more; as it comes near, streams get less credit.
     /// Default 64 MiB.
     pub session_bytes: usize,
-    /// Bytes that a writer may queue on one stream before it has to wait. Default 256 KiB.
+    /// Bytes that a writer may queue on one stream before it has to wait. Default 256 KiB; no more than a frame while the
+    /// peer gives no credit.
     pub send_queue: usize,
     /// Time between pings, and to answer one. Default 20 s.
     pub keepalive: Duration,
@@ -32,6 +34,15 @@ pub struct Limits {
     pub linger: Duration,
     /// A session without any stream for this long ends. Default none: idle tunnels are the normal case.
     pub idle: Option<Duration>,
+}
+
+impl Limits {
+    /// The window that every stream starts with and keeps, whatever others do: half of the session's bytes, spread over
+    /// all streams that there may be, as a power of two. 32 KiB by default.
+    pub fn initial_window(&self) -> u32 {
+        let part = (self.session_bytes / 2 / self.streams.max(1)).clamp(1, self.window.max(1) as usize);
+        1 << part.ilog2()
+    }
 }
 
 impl Default for Limits {

@@ -7,7 +7,7 @@ use super::{
     stream::Stream,
 };
 use bytes::Bytes;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why no stream can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ impl Session {
             Dialect::Extended => self.config.peer_window.unwrap_or(0),
             Dialect::Original => 0,
         };
-        let mut stream = Stream::new(State::Opening, self.config.limits.window, early);
+        let mut stream = Stream::new(State::Opening, &self.config.limits, early);
         stream.open_due = true;
         self.streams.insert(id, stream);
         self.enqueue(id);
@@ -92,11 +92,10 @@ impl Session {
             return ReadOutcome::Failed(ResetReason::Abandoned);
         };
         if let Some(data) = stream.inbox.pop(max) {
-            let len = data.len() as u32;
             self.buffered -= data.len();
-            stream.recv_credit = stream.recv_credit.saturating_add(len);
-            stream.unacked = stream.unacked.saturating_add(len);
-            if stream.credit_due() {
+            stream.quiet = 0;
+            self.budget.recount(stream);
+            if self.budget.credit_due(stream) {
                 self.enqueue(id);
             }
             return ReadOutcome::Data(data);
@@ -110,7 +109,6 @@ impl Session {
 
     /// Writes all of `data` or nothing.
     pub fn write(&mut self, id: StreamId, data: Bytes) -> WriteOutcome {
-        let limit = self.config.limits.send_queue;
         let Some(stream) = self.streams.get_mut(&id) else {
             return WriteOutcome::Failed(ResetReason::Abandoned);
         };
@@ -120,7 +118,7 @@ impl Session {
         if !stream.state.may_write() || stream.fin_due {
             return WriteOutcome::Failed(ResetReason::Abandoned);
         }
-        if stream.outbox_len >= limit {
+        if stream.is_full(&self.config.limits) {
             return WriteOutcome::Pending;
         }
         if !data.is_empty() {
@@ -134,7 +132,7 @@ impl Session {
     /// Whether a write would be taken or fail, rather than wait.
     pub fn is_writable(&self, id: StreamId) -> bool {
         self.streams.get(&id).is_none_or(|stream| {
-            stream.failure.is_some() || !stream.state.may_write() || stream.outbox_len < self.config.limits.send_queue
+            stream.failure.is_some() || !stream.state.may_write() || !stream.is_full(&self.config.limits)
         })
     }
 
@@ -172,7 +170,8 @@ impl Session {
             return;
         };
         stream.held = false;
-        self.buffered -= stream.discard_input();
+        self.buffered -= stream.inbox.clear();
+        self.budget.recount(stream);
         match stream.state {
             State::Closed => self.reap(id),
             State::Orphaned | State::Discarding => self.start_linger(id, now),
@@ -184,7 +183,9 @@ impl Session {
 
     fn refuse(&mut self, id: StreamId, reason: ResetReason) {
         self.offered -= 1;
-        self.streams.remove(&id);
+        if let Some(stream) = self.streams.remove(&id) {
+            self.budget.forget(&stream);
+        }
         self.refuse_unknown(id, reason);
     }
 
@@ -219,6 +220,7 @@ impl Session {
             stream.fin_due = stream.state != State::Opening;
         }
         stream.apply(Event::Abandon);
+        self.budget.recount(stream);
         self.enqueue(id);
         self.start_linger(id, now);
         self.reap(id);
@@ -242,8 +244,14 @@ impl Session {
         can_say
     }
 
-    /// Ends the linger of abandoned streams whose time is over.
+    /// Tells how long the peer took to answer a ping.
+    pub fn on_round_trip(&mut self, time: Duration) {
+        self.budget.round_trip = time;
+    }
+
+    /// Tells the time, and ends the linger of abandoned streams whose time is over.
     pub fn on_time(&mut self, now: Instant) {
+        self.budget.now = now.saturating_duration_since(*self.start.get_or_insert(now));
         while let Some(&(deadline, id)) = self.lingering.front() {
             if deadline > now {
                 break;

@@ -11,10 +11,12 @@
 //! | `frame` | the wire format |
 //! | `state` | the life of one stream, drawn and tabled |
 //! | `buffer`, `stream` | what one stream holds |
+//! | `budget` | how much each stream may hold |
 //! | `table` | streams by number |
 //! | `session`, `local`, `transmit` | the session: what the peer does, what we do, what is sent next |
 //! | `keepalive`, `limits`, `violation` | when to ping, what things may cost, which rules there are |
 
+mod budget;
 mod buffer;
 mod frame;
 mod keepalive;
@@ -34,7 +36,7 @@ pub use frame::{Dialect, Frame, GoneReason, HEADER_LEN, ResetReason, StreamId};
 pub use keepalive::{Beat, Keepalive};
 pub use limits::Limits;
 pub use local::{OpenError, ReadOutcome, WriteOutcome};
-pub use session::{Config, Notice, Role, Session};
+pub use session::{Config, Cut, Notice, Role, Session};
 pub use state::{Event, State};
 pub(crate) use table::StreamTable;
 pub use violation::Violation;

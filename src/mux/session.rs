@@ -1,6 +1,7 @@
 //! A session: the table of its streams, and what the peer's frames do to it.
 
 use super::{
+    budget::Budget,
     frame::{Dialect, Frame, GoneReason, ResetReason, StreamId},
     limits::Limits,
     state::{Event, State},
@@ -45,7 +46,29 @@ pub enum Notice {
     Writable(StreamId),
     /// The peer wants no more streams on this session.
     Gone(GoneReason),
+    /// A bound has cost a stream its life; whoever uses it finds it failed.
+    Cut(StreamId, Cut),
 }
+
+/// Which bound has cut a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Cut {
+    /// [`Limits::session_bytes`] are used up, and the stream's reader has taken nothing for a keepalive interval.
+    #[error("the session's memory is full and nobody reads this stream")]
+    Unread,
+    /// The peer, of the original kind, sent more than it had credit for.
+    #[error("the peer sent more than the window")]
+    Overrun,
+    /// [`Limits::streams`] or [`Limits::queued_opens`] are used up.
+    #[error("too many streams")]
+    TooMany,
+    /// A bound of the peer's.
+    #[error("a limit of the peer")]
+    ByPeer,
+}
+
+/// Whole keepalive intervals without a read, after which nobody reads a stream. The first one may have just begun.
+const UNREAD_INTERVALS: u8 = 2;
 
 /// One session. See the module for how it is driven.
 #[derive(Debug)]
@@ -56,6 +79,9 @@ pub struct Session {
     pub(super) offered: usize,
     /// Received and unread bytes of all streams.
     pub(super) buffered: usize,
+    pub(super) budget: Budget,
+    /// When the clock was first told.
+    pub(super) start: Option<Instant>,
     /// Frames that belong to no stream of the table.
     pub(super) replies: VecDeque<Frame>,
     /// Streams with something to send, each once, in turn.
@@ -73,6 +99,8 @@ impl Session {
     pub fn new(config: Config) -> Self {
         let next_id = if config.role == Role::Server { 0 } else { 1 };
         Self {
+            budget: Budget::new(&config),
+            start: None,
             config,
             streams: StreamTable::default(),
             next_id,
@@ -118,6 +146,21 @@ impl Session {
         self.buffered
     }
 
+    /// Received and unread bytes, and credit for more, of all streams whose bytes are kept.
+    pub fn promised_bytes(&self) -> usize {
+        let promised = |stream: &Stream| match stream.state.keeps_input() {
+            true => stream.promised() as usize,
+            false => stream.inbox.len(),
+        };
+        self.streams.values().map(promised).sum()
+    }
+
+    /// Whether the peer's messages have to wait until somebody reads. Only a peer of the original kind, which takes
+    /// credit for itself, can bring it so far; one message more than the bound is held then.
+    pub fn is_full(&self) -> bool {
+        self.buffered > self.config.limits.session_bytes
+    }
+
     /// Why the peer wants no more streams, if it has said so.
     pub fn peer_gone(&self) -> Option<GoneReason> {
         self.peer_gone
@@ -150,9 +193,30 @@ impl Session {
         Ok(())
     }
 
-    /// Starts a new interval for the count of refused streams.
+    /// Starts a new interval for the count of refused streams, and for readers that take nothing.
     pub fn on_interval(&mut self) {
         self.refused = 0;
+        for stream in self.streams.values_mut().filter(|stream| stream.inbox.len() > 0) {
+            stream.quiet = stream.quiet.saturating_add(1);
+        }
+        self.make_room();
+    }
+
+    /// Ends streams that nobody reads, while the session is full, the one that holds most first. Those whose readers
+    /// are merely slow are left alone: their peer waits.
+    fn make_room(&mut self) {
+        while self.is_full() {
+            let unread = self.streams.iter().filter(|(_, stream)| stream.quiet >= UNREAD_INTERVALS);
+            let Some((&id, _)) = unread.max_by_key(|(_, stream)| stream.inbox.len()) else {
+                return;
+            };
+            self.cut(id, Cut::Unread);
+        }
+    }
+
+    fn cut(&mut self, id: StreamId, why: Cut) {
+        self.notices.push_back(Notice::Cut(id, why));
+        self.fail_local(id, ResetReason::Limit);
     }
 
     fn on_open(&mut self, id: StreamId) -> Result<(), Violation> {
@@ -172,10 +236,11 @@ impl Session {
             return Ok(());
         }
         if self.offered >= limits.queued_opens || self.streams.len() >= limits.streams {
+            self.notices.push_back(Notice::Cut(id, Cut::TooMany));
             self.refuse_unknown(id, ResetReason::Limit);
             return Ok(());
         }
-        let stream = Stream::new(State::Offered, limits.window, self.config.peer_window.unwrap_or(limits.window));
+        let stream = Stream::new(State::Offered, limits, self.config.peer_window.unwrap_or(limits.window));
         self.streams.insert(id, stream);
         self.offered += 1;
         self.notices.push_back(Notice::Incoming(id));
@@ -196,7 +261,7 @@ impl Session {
 
     fn on_credit(&mut self, id: StreamId, n: u32) {
         let extended = self.config.dialect == Dialect::Extended;
-        let limit = self.config.limits.window;
+        let most = self.config.limits.window;
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
@@ -206,10 +271,12 @@ impl Session {
                 stream.send_credit = n.saturating_sub(stream.sent_early);
                 if !extended && stream.state == State::Opening {
                     // A peer of the original kind sends as much unacknowledged as it announces to take, which may be
-                    // as little as 1 KiB. We take more, so it is told so at once.
-                    stream.recv_window = limit;
-                    stream.recv_credit = limit;
-                    stream.unacked = limit.saturating_sub(n);
+                    // as little as 1 KiB, and is told at once to send more; or as much as 4 MiB, which is its own word.
+                    let initial = self.config.limits.initial_window();
+                    stream.recv_credit = n.min(most);
+                    stream.gift = stream.recv_credit.saturating_sub(initial);
+                    stream.window = stream.window.max(stream.recv_credit);
+                    self.budget.recount(stream);
                 }
                 let orphaned = stream.state == State::Orphaned;
                 stream.apply(Event::Accepted);
@@ -231,7 +298,7 @@ impl Session {
         };
         let len = data.len();
         if stream.state == State::Discarding {
-            stream.unacked = stream.unacked.saturating_add(len as u32);
+            stream.spend(len as u32);
             self.enqueue(id);
             return Ok(());
         }
@@ -244,28 +311,20 @@ impl Session {
             }
             // The original has no way to tell its window to everyone, so an honest peer can get here: the stream
             // fails for good, as a gap must never go unnoticed, and the session lives.
-            stream.unacked = stream.unacked.saturating_add(len as u32);
-            self.fail_local(id, ResetReason::Limit);
+            stream.spend(len as u32);
+            self.cut(id, Cut::Overrun);
             return Ok(());
         }
-        stream.recv_credit -= len as u32;
+        stream.spend(len as u32);
         let was_empty = stream.inbox.len() == 0;
         stream.inbox.push(data);
         self.buffered += len;
+        self.budget.recount(stream);
         if was_empty {
             self.notices.push_back(Notice::Readable(id));
         }
-        if self.buffered > self.config.limits.session_bytes {
-            self.fail_fattest();
-        }
+        self.make_room();
         Ok(())
-    }
-
-    fn fail_fattest(&mut self) {
-        let fattest = self.streams.iter().max_by_key(|(_, stream)| stream.inbox.len());
-        if let Some((&id, _)) = fattest {
-            self.fail_local(id, ResetReason::Limit);
-        }
     }
 
     fn on_fin(&mut self, id: StreamId) {
@@ -274,6 +333,7 @@ impl Session {
         };
         let before = stream.state;
         stream.apply(Event::RemoteFin);
+        self.budget.recount(stream);
         if before == State::Opening {
             // A refusal. There is nobody to send to, and nothing came.
             stream.failure.get_or_insert(ResetReason::Unreachable);
@@ -289,6 +349,9 @@ impl Session {
     }
 
     fn on_reset(&mut self, id: StreamId, reason: ResetReason) {
+        if reason == ResetReason::Limit && self.streams.contains_key(&id) {
+            self.notices.push_back(Notice::Cut(id, Cut::ByPeer));
+        }
         self.end_stream(id, reason);
         self.reap(id);
     }
@@ -309,6 +372,7 @@ impl Session {
         stream.fin_due = false;
         stream.clear_outbox();
         self.buffered -= stream.inbox.clear();
+        self.budget.recount(stream);
         self.notices.push_back(Notice::Readable(id));
         self.notices.push_back(Notice::Writable(id));
     }
@@ -326,10 +390,11 @@ impl Session {
             self.replies.push_back(Frame::Reset(id, reason));
         } else {
             stream.failure.get_or_insert(reason);
-            self.buffered -= stream.discard_input();
+            self.buffered -= stream.inbox.clear();
             stream.clear_outbox();
             stream.fin_due |= matches!(stream.state, State::Open | State::RemoteClosed);
             stream.apply(Event::Abandon);
+            self.budget.recount(stream);
             self.notices.push_back(Notice::Readable(id));
             self.notices.push_back(Notice::Writable(id));
             self.enqueue(id);
@@ -353,6 +418,7 @@ impl Session {
                 stream.accept_due = false;
                 stream.open_due = false;
                 stream.clear_outbox();
+                self.budget.recount(stream);
                 self.notices.push_back(Notice::Readable(id));
                 self.notices.push_back(Notice::Writable(id));
             }
@@ -365,7 +431,7 @@ impl Session {
     pub(super) fn enqueue(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(&id)
             && !stream.queued
-            && stream.has_work()
+            && (stream.has_work() || self.budget.credit_due(stream))
         {
             stream.queued = true;
             self.ready.push_back(id);
@@ -378,6 +444,7 @@ impl Session {
             && let Some(mut stream) = self.streams.remove(&id)
         {
             self.buffered -= stream.inbox.clear();
+            self.budget.forget(&stream);
         }
     }
 }

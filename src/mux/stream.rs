@@ -1,12 +1,14 @@
 //! What a session keeps for one stream.
 
 use super::{
+    budget::Budget,
     buffer::Inbox,
     frame::ResetReason,
+    limits::Limits,
     state::{Event, State},
 };
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -14,10 +16,16 @@ pub(super) struct Stream {
     pub inbox: Inbox,
     /// Bytes that the peer may still send before we credit more.
     pub recv_credit: u32,
-    /// The window that the peer believes to have; acknowledgements are held back up to a quarter of it.
-    pub recv_window: u32,
-    /// Bytes read here and not yet credited.
-    pub unacked: u32,
+    /// What the stream may grow to hold, as far as the session has it: see `budget`.
+    pub window: u32,
+    /// Unused credit that a peer of the original kind took for itself.
+    pub gift: u32,
+    /// What the session has lent it.
+    pub lent: usize,
+    /// When credit was last given, as the budget's clock has it.
+    pub credited_at: Option<Duration>,
+    /// Keepalive intervals since the reader took anything of what is there.
+    pub quiet: u8,
     /// Bytes that we may send.
     pub send_credit: u32,
     /// Bytes sent so far while opening, which the first ACK has to be reduced by.
@@ -36,13 +44,16 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub fn new(state: State, recv_window: u32, send_credit: u32) -> Self {
+    pub fn new(state: State, limits: &Limits, send_credit: u32) -> Self {
         Self {
             state,
             inbox: Inbox::default(),
-            recv_credit: recv_window,
-            recv_window,
-            unacked: 0,
+            recv_credit: limits.initial_window(),
+            window: Budget::first_window(limits),
+            gift: 0,
+            lent: 0,
+            credited_at: None,
+            quiet: 0,
             send_credit,
             sent_early: 0,
             outbox: VecDeque::new(),
@@ -60,11 +71,20 @@ impl Stream {
         self.state = self.state.after(event);
     }
 
-    /// Whether an acknowledgement is due. Held back to a quarter of the window: often enough for the smallest peer
-    /// (1,024 bytes), seldom enough to be no traffic of its own.
-    pub fn credit_due(&self) -> bool {
-        let peer_sends = matches!(self.state, State::Open | State::LocalClosed | State::Discarding);
-        peer_sends && self.unacked > 0 && self.unacked >= self.recv_window / 4
+    /// What is here unread, and what may still come.
+    pub fn promised(&self) -> u32 {
+        self.recv_credit.saturating_add(self.inbox.len() as u32)
+    }
+
+    /// Notes that the peer has used some of its credit.
+    pub fn spend(&mut self, len: u32) {
+        self.recv_credit = self.recv_credit.saturating_sub(len);
+        self.gift = self.gift.saturating_sub(len);
+    }
+
+    /// Whether a writer has to wait: what the peer gives no credit for is not collected here, beyond one frame.
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.outbox_len >= limits.send_queue.min(limits.data_bytes.max(self.send_credit as usize))
     }
 
     /// Whether there is data that credit allows to send.
@@ -77,16 +97,9 @@ impl Stream {
         self.fin_due && self.outbox.is_empty() && self.state != State::Opening
     }
 
-    /// Drops what was received and not read, and counts it as read: credit for it is owed. Returns how much it was.
-    pub fn discard_input(&mut self) -> usize {
-        let dropped = self.inbox.clear();
-        self.unacked = self.unacked.saturating_add(dropped as u32);
-        dropped
-    }
-
-    /// Whether the transmitter has a reason to visit.
+    /// Whether the transmitter has a reason to visit, besides credit.
     pub fn has_work(&self) -> bool {
-        self.open_due || self.accept_due || self.credit_due() || self.data_due() || self.finish_due()
+        self.open_due || self.accept_due || self.data_due() || self.finish_due()
     }
 
     /// Drops what was to be sent.

@@ -4,6 +4,7 @@
 //! backlog. Within a stream the order is SYN, ACK, DAT, FIN.
 
 use super::{
+    budget::Budget,
     frame::{Dialect, Frame, StreamId},
     session::{Notice, Session},
     state::State,
@@ -19,19 +20,18 @@ impl Session {
         }
         let half = if self.config.dialect == Dialect::Extended { 1 } else { 2 };
         let max = (self.config.limits.data_bytes / half).max(1);
-        let room = self.config.limits.send_queue;
         while let Some(id) = self.ready.pop_front() {
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
             stream.queued = false;
-            let was_full = stream.outbox_len >= room;
-            let Some(frame) = next_frame(id, stream, max, self.config.limits.window) else {
+            let was_full = stream.is_full(&self.config.limits);
+            let Some(frame) = next_frame(id, stream, &mut self.budget, max, self.config.limits.window) else {
                 self.reap(id);
                 continue;
             };
             let emptied = stream.outbox.is_empty() && matches!(frame, Frame::Data(..));
-            if (was_full && stream.outbox_len < room) || emptied {
+            if (was_full && !stream.is_full(&self.config.limits)) || emptied {
                 self.notices.push_back(Notice::Writable(id));
             }
             self.enqueue(id);
@@ -47,15 +47,15 @@ impl Session {
     }
 }
 
-fn next_frame(id: StreamId, stream: &mut Stream, max: usize, window: u32) -> Option<Frame> {
+fn next_frame(id: StreamId, stream: &mut Stream, budget: &mut Budget, max: usize, window: u32) -> Option<Frame> {
     if std::mem::take(&mut stream.open_due) {
         return Some(Frame::Open(id));
     }
     if std::mem::take(&mut stream.accept_due) {
-        return Some(Frame::Credit(id, window));
+        return Some(Frame::Credit(id, budget.initial()));
     }
-    if stream.credit_due() {
-        return Some(Frame::Credit(id, std::mem::take(&mut stream.unacked)));
+    if budget.credit_due(stream) {
+        return Some(Frame::Credit(id, budget.grant(stream, window)));
     }
     if stream.data_due() {
         let data = next_chunk(stream, max)?;

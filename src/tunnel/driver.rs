@@ -34,6 +34,8 @@ use tokio_tungstenite::{
 const READ_BATCH: usize = 64;
 /// Frames are collected up to this size before they are written.
 const WRITE_BATCH: usize = 128 << 10;
+/// How often in a keepalive interval a peer that has to wait gets a pong: some look for one in each interval of theirs.
+const ALIVE_PART: u32 = 4;
 /// How long a close frame of ours waits for its answer.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
@@ -67,6 +69,8 @@ pub(super) async fn run(io: Box<dyn Transport>, early: Bytes, shared: Arc<Shared
         busy_until: now,
         unflushed: false,
         wake: Vec::new(),
+        pinged_at: None,
+        alive_at: now,
         armed: now,
     };
     let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
@@ -83,6 +87,10 @@ struct Driver {
     busy_until: Instant,
     unflushed: bool,
     wake: Vec<Waker>,
+    /// When the ping left that is unanswered.
+    pinged_at: Option<Instant>,
+    /// When a peer that has to wait was last told that we live.
+    alive_at: Instant,
     /// What the timer is set to, so that it is touched only when that changes.
     armed: Instant,
 }
@@ -103,7 +111,12 @@ impl Driver {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let mut end = None;
         let mut gone = None;
+        let mut full = self.shared.lock().session.is_full();
         for n in 0.. {
+            if full {
+                self.keep_waiting(cx);
+                break;
+            }
             if n == READ_BATCH {
                 // Others get their turn, ours comes again.
                 cx.waker().wake_by_ref();
@@ -116,10 +129,17 @@ impl Driver {
                     let mut inner = self.shared.lock();
                     let outcome = inner.session.receive(message);
                     inner.take_wakeups(&mut gone, &mut self.wake);
+                    full = inner.session.is_full();
                     outcome.map_err(End::Violation)
                 }
                 Some(Ok(Message::Text(_))) => Err(End::Violation(Violation::NotBinary)),
                 Some(Ok(Message::Close(frame))) => Err(closed_by_peer(frame)),
+                Some(Ok(Message::Pong(_))) => {
+                    if let Some(at) = self.pinged_at.take() {
+                        self.shared.lock().session.on_round_trip(at.elapsed());
+                    }
+                    Ok(())
+                }
                 Some(Ok(_)) => {
                     // A ping's answer is queued by the library; the flush below sends it.
                     self.unflushed = true;
@@ -141,6 +161,20 @@ impl Driver {
             self.shared.gone.send_replace(gone);
         }
         end.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Lets the peer wait until somebody reads. Its pings wait as well, and ours for their answers: neither side may take
+    /// the other for dead.
+    fn keep_waiting(&mut self, cx: &mut Context<'_>) {
+        self.keepalive.heard();
+        let now = Instant::now();
+        if now >= self.alive_at + self.keepalive.interval() / ALIVE_PART
+            && Pin::new(&mut self.ws).poll_ready(cx).is_ready()
+        {
+            self.alive_at = now;
+            _ = Pin::new(&mut self.ws).start_send(Message::Pong(Bytes::new()));
+            self.unflushed = true;
+        }
     }
 
     /// Sends what is due, as far as the connection takes it.
@@ -189,10 +223,11 @@ impl Driver {
             match self.keepalive.beat(now) {
                 Beat::Dead => return Poll::Ready(End::Violation(Violation::KeepaliveTimeout)),
                 Beat::Ping => {
-                    self.shared.lock().session.on_interval();
+                    self.begin_interval(cx);
                     // A peer whose connection is stuck cannot be pinged; it is dead by the next beat.
                     if Pin::new(&mut self.ws).poll_ready(cx).is_ready() {
                         _ = Pin::new(&mut self.ws).start_send(Message::Ping(Bytes::new()));
+                        self.pinged_at = Some(now);
                         self.unflushed = true;
                     }
                 }
@@ -212,12 +247,29 @@ impl Driver {
         }
     }
 
+    fn begin_interval(&mut self, cx: &mut Context<'_>) {
+        let mut inner = self.shared.lock();
+        let was_full = inner.session.is_full();
+        inner.session.on_interval();
+        if was_full && !inner.session.is_full() {
+            // What had to wait is read now.
+            cx.waker().wake_by_ref();
+        }
+        inner.take_wakeups(&mut None, &mut self.wake);
+        drop(inner);
+        self.wake_all();
+    }
+
     /// Runs what is due in the session, and tells when the next timer is.
     fn check_session(&mut self, now: Instant) -> Result<Instant, Farewell> {
         let mut inner = self.shared.lock();
         inner.session.on_time(now);
         let mut next = self.keepalive.deadline();
         next = next.min(inner.session.deadline().unwrap_or(next));
+        if inner.session.is_full() {
+            next =
+                next.min((self.alive_at + self.keepalive.interval() / ALIVE_PART).max(now + Duration::from_millis(1)));
+        }
         if let Some((farewell, deadline)) = inner.plan.drain {
             if now >= deadline || inner.drained().is_some() {
                 return Err(farewell);
@@ -244,7 +296,7 @@ impl Driver {
             inner.end = Some(end.clone());
             inner.take_wakeups(&mut None, &mut self.wake);
             self.wake.extend(inner.wakers.drain().flat_map(|(_, stream)| [stream.read, stream.write]).flatten());
-            self.wake.extend(inner.take_accept_waker());
+            self.wake.extend(inner.take_session_wakers());
         }
         self.wake_all();
         let frame = match &end {

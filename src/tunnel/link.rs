@@ -2,7 +2,7 @@
 
 use super::{driver, stream::MuxStream};
 use crate::mux::{
-    Config, Dialect, GoneReason, Notice, OpenError, ResetReason, Role, Session, StreamId, StreamTable, Violation,
+    Config, Cut, Dialect, GoneReason, Notice, OpenError, ResetReason, Role, Session, StreamId, StreamTable, Violation,
 };
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -113,6 +113,8 @@ pub(super) struct Inner {
     pub wakers: StreamTable<StreamWakers>,
     incoming: VecDeque<StreamId>,
     accept_waker: Option<Waker>,
+    cuts: Vec<(StreamId, Cut)>,
+    cut_waker: Option<Waker>,
     pub plan: Plan,
     pub end: Option<End>,
 }
@@ -151,8 +153,9 @@ impl Inner {
         self.end.is_none() && self.session.peer_gone().is_none() && (self.plan.drain.is_none() || self.may_move())
     }
 
-    pub fn take_accept_waker(&mut self) -> Option<Waker> {
-        self.accept_waker.take()
+    /// Those who wait for something of the session as a whole.
+    pub fn take_session_wakers(&mut self) -> impl Iterator<Item = Waker> {
+        self.accept_waker.take().into_iter().chain(self.cut_waker.take())
     }
 
     /// Turns notices into wake-ups. The wakers are called by the caller, after the lock is gone.
@@ -166,6 +169,10 @@ impl Inner {
                     wake.extend(self.accept_waker.take());
                 }
                 Notice::Gone(reason) => *gone = Some(reason),
+                Notice::Cut(id, cut) => {
+                    self.cuts.push((id, cut));
+                    wake.extend(self.cut_waker.take());
+                }
             }
         }
     }
@@ -185,6 +192,8 @@ impl Link {
             wakers: StreamTable::default(),
             incoming: VecDeque::new(),
             accept_waker: None,
+            cuts: Vec::new(),
+            cut_waker: None,
             plan: Plan::default(),
             end: None,
         };
@@ -231,6 +240,20 @@ impl Link {
         .await?;
         self.shared.driver.wake();
         Some(MuxStream::new(self.shared.clone(), id))
+    }
+
+    /// Waits until bounds have cut streams: which, and which bound. Forever, once the session has ended.
+    pub async fn cuts(&self) -> Vec<(StreamId, Cut)> {
+        poll_fn(|cx| {
+            let mut inner = self.shared.lock();
+            let cuts = std::mem::take(&mut inner.cuts);
+            if !cuts.is_empty() {
+                return Poll::Ready(cuts);
+            }
+            inner.cut_waker = inner.end.is_none().then(|| cx.waker().clone());
+            Poll::Pending
+        })
+        .await
     }
 
     /// Ends the session: the peer is asked to move, streams that run may end within `grace`, then it is closed. A peer

@@ -2,7 +2,7 @@
 
 use super::{
     readahead::{SMALL, poll_read},
-    stream::{Broken, MuxStream},
+    stream::{Broken, MuxStream, READ_CHUNK},
 };
 use crate::mux::ResetReason;
 use bytes::{Buf, Bytes, BytesMut};
@@ -149,7 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 }
                 return Poll::Ready(Ok(()));
             }
-            match self.stream.poll_recv(cx, usize::MAX)? {
+            match self.stream.poll_recv(cx, READ_CHUNK)? {
                 Poll::Ready(Some(data)) => self.to_socket = data,
                 Poll::Ready(None) => self.stream_ended = true,
                 Poll::Pending => {

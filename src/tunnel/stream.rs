@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is taken from a writer at a time.
 const WRITE_CHUNK: usize = 64 << 10;
+/// What a reader gets at a time: what it holds is no longer the session's to bound.
+pub(crate) const READ_CHUNK: usize = 64 << 10;
 
 /// A stream failed: what was read of it is not all there was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +86,7 @@ impl MuxStream {
             return Poll::Ready(Ok(Some(self.rest.split_to(n))));
         }
         let mut inner = self.shared.lock();
+        let was_full = inner.session.is_full();
         let outcome = match inner.session.read(self.id, max) {
             ReadOutcome::Data(data) => Ok(Some(data)),
             ReadOutcome::End => Ok(None),
@@ -95,9 +98,9 @@ impl MuxStream {
                 return Poll::Pending;
             }
         };
-        let credit_is_due = inner.session.has_output();
+        let driver_waits = was_full || inner.session.has_output();
         drop(inner);
-        if credit_is_due {
+        if driver_waits {
             self.shared.driver.wake();
         }
         Poll::Ready(outcome)
@@ -105,7 +108,7 @@ impl MuxStream {
 
     /// Reads the next bytes; none at the clean end.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, Broken> {
-        poll_fn(|cx| self.poll_recv(cx, usize::MAX)).await
+        poll_fn(|cx| self.poll_recv(cx, READ_CHUNK)).await
     }
 
     /// Queues `data`, which is empty afterwards, or waits for room.
@@ -155,7 +158,7 @@ impl MuxStream {
 impl AsyncRead for MuxStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.rest.is_empty() {
-            self.rest = ready!(self.poll_recv(cx, usize::MAX))?.unwrap_or_default();
+            self.rest = ready!(self.poll_recv(cx, READ_CHUNK))?.unwrap_or_default();
         }
         let n = self.rest.len().min(out.remaining());
         out.put_slice(&self.rest[..n]);

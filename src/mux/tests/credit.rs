@@ -12,7 +12,7 @@ fn nothing_precedes_the_first_ack_of_an_original_peer() {
     assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
     assert_eq!(server.poll_transmit(), None);
     server.receive(Frame::Credit(id, 2).encode()).unwrap();
-    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW - 2)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, FIRST - 2)));
     assert_eq!(server.poll_transmit(), Some(Frame::Data(id, Bytes::from_static(b"GE"))));
     assert_eq!(server.poll_transmit(), None);
     server.receive(Frame::Credit(id, 2).encode()).unwrap();
@@ -24,12 +24,13 @@ fn nothing_precedes_the_first_ack_of_an_original_peer() {
 fn early_data_of_extended_peers_counts_against_the_window() {
     let mut server = session(Role::Server, Dialect::Extended);
     let id = server.open().unwrap();
-    server.write(id, vec![7; 100].into());
+    server.write(id, vec![7; 30].into());
     assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, FIRST - INITIAL)));
     assert!(matches!(server.poll_transmit(), Some(Frame::Data(..))));
     server.receive(Frame::Credit(id, WINDOW).encode()).unwrap();
     server.write(id, vec![7; WINDOW as usize].into());
-    let mut sent = 100;
+    let mut sent = 30;
     while let Some(Frame::Data(_, data)) = server.poll_transmit() {
         sent += data.len();
     }
@@ -41,23 +42,34 @@ fn a_peer_with_a_small_window_is_told_at_once_that_it_may_send_more() {
     let mut server = session(Role::Server, Dialect::Original);
     let id = server.open().unwrap();
     server.poll_transmit();
-    server.receive(Frame::Credit(id, 64).encode()).unwrap();
-    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW - 64)));
-    server.receive(Frame::Data(id, vec![1; WINDOW as usize].into()).encode()).unwrap();
-    assert!(matches!(server.read(id, WINDOW as usize / 4), ReadOutcome::Data(_)));
-    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, WINDOW / 4)));
+    server.receive(Frame::Credit(id, 10).encode()).unwrap();
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, FIRST - 10)));
+    server.receive(Frame::Data(id, vec![1; FIRST as usize].into()).encode()).unwrap();
+    assert!(matches!(server.read(id, FIRST as usize / 4), ReadOutcome::Data(_)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, FIRST / 4)));
+}
+
+#[test]
+fn credit_is_given_when_a_quarter_of_the_window_is_read_and_not_before() {
+    let (mut pair, id) = connected(Dialect::Extended);
+    pair.ends[0].receive(Frame::Data(id, vec![0; FIRST as usize].into()).encode()).unwrap();
+    assert!(matches!(pair.ends[0].read(id, FIRST as usize / 4 - 1), ReadOutcome::Data(_)));
+    assert_eq!(pair.ends[0].poll_transmit(), None);
+    assert!(matches!(pair.ends[0].read(id, 1), ReadOutcome::Data(_)));
+    assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, FIRST / 4)));
 }
 
 #[test]
 fn one_streams_backlog_delays_another_by_one_frame() {
     let (mut pair, busy) = connected(Dialect::Extended);
+    pair.ends[0].receive(Frame::Credit(busy, 500).encode()).unwrap();
     pair.ends[0].write(busy, vec![0; 500].into());
     pair.step(&Step::Open);
     let other = pair.open[1];
     pair.ends[0].write(other, Bytes::from_static(b"quick"));
     let order: Vec<StreamId> = std::iter::from_fn(|| pair.ends[0].poll_transmit())
         .map(|frame| match frame {
-            Frame::Data(id, _) | Frame::Open(id) => id,
+            Frame::Data(id, _) | Frame::Open(id) | Frame::Credit(id, _) => id,
             other => panic!("{other:?}"),
         })
         .collect();

@@ -7,13 +7,13 @@ use std::time::Instant;
 #[test]
 fn an_abandoned_stream_of_an_original_peer_is_finished_drained_and_credited() {
     let (mut pair, id) = connected(Dialect::Original);
-    pair.ends[0].receive(Frame::Data(id, vec![0; 500].into()).encode()).unwrap();
+    pair.ends[0].receive(Frame::Data(id, vec![0; FIRST as usize].into()).encode()).unwrap();
     pair.ends[0].release(id, ResetReason::Abandoned, pair.now);
     assert_eq!(pair.ends[0].buffered_bytes(), 0);
-    assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, 500)));
+    assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, INITIAL)));
     assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Fin(id)));
-    pair.ends[0].receive(Frame::Data(id, vec![0; 300].into()).encode()).unwrap();
-    assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, 300)));
+    pair.ends[0].receive(Frame::Data(id, vec![0; INITIAL as usize].into()).encode()).unwrap();
+    assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, INITIAL)));
     pair.ends[0].receive(Frame::Fin(id).encode()).unwrap();
     assert_eq!(pair.ends[0].stream_count(), 0);
 }

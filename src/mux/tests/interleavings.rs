@@ -1,22 +1,19 @@
 //! Whatever two honest ends and their users do in whatever order: nothing is lost, reordered, or left waiting.
 
 use super::{
-    pair::{Pair, Step, any_step},
+    pair::{Pair, Step, any_step, any_step_of_a_slow_reader},
     *,
 };
 use proptest::prelude::*;
 use std::time::Duration;
 
-fn run(dialect: Dialect, steps: &[Step]) {
-    let mut pair = Pair::new(dialect);
+fn run(mut pair: Pair, steps: &[Step]) {
     for step in steps {
         pair.step(step);
-        for end in &pair.ends {
-            assert!(end.buffered_bytes() <= small_limits().session_bytes);
-            assert!(end.stream_count() <= small_limits().streams);
-        }
+        pair.check();
     }
     pair.settle();
+    pair.check();
     for id in pair.open.clone() {
         if pair.released.contains(&id) || pair.ends[0].failure(id).is_some() {
             continue;
@@ -36,6 +33,8 @@ fn run(dialect: Dialect, steps: &[Step]) {
         assert_eq!(end.held_count(), 0, "end {n} holds streams that both let go of");
         assert_eq!(end.stream_count(), 0, "end {n} keeps streams that are over");
         assert_eq!(end.buffered_bytes(), 0, "end {n} keeps bytes that nobody will read");
+        assert_eq!(end.promised_bytes(), 0, "end {n} keeps promises to nobody");
+        assert_eq!(end.budget.lent(), 0, "end {n} has lent to nobody");
     }
 }
 
@@ -44,11 +43,26 @@ proptest! {
 
     #[test]
     fn any_interleaving_of_extended_ends_delivers_everything(steps in proptest::collection::vec(any_step(), 0..200)) {
-        run(Dialect::Extended, &steps);
+        run(Pair::new(Dialect::Extended), &steps);
     }
 
     #[test]
     fn any_interleaving_of_original_ends_delivers_everything(steps in proptest::collection::vec(any_step(), 0..200)) {
-        run(Dialect::Original, &steps);
+        run(Pair::new(Dialect::Original), &steps);
+    }
+
+    #[test]
+    fn readers_slower_than_their_streams_are_not_cut(
+        dialect in prop_oneof![Just(Dialect::Extended), Just(Dialect::Original)],
+        whole in any::<bool>(),
+        steps in proptest::collection::vec(any_step_of_a_slow_reader(), 0..600),
+    ) {
+        let client = if whole { whole_windows() } else { small_limits() };
+        let mut pair = Pair::with(dialect, [small_limits(), client]);
+        for _ in 0..8 {
+            pair.step(&Step::Open);
+        }
+        pair.settle_wires();
+        run(pair, &steps);
     }
 }

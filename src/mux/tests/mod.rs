@@ -6,25 +6,31 @@
 //! | `interleavings` | any order of that delivers everything |
 //! | `hostile` | peers that break rules, and what it costs them |
 //! | `credit` | what may be sent when |
+//! | `memory` | what many slow readers cost, and whom |
 //! | `endings` | how streams and sessions end |
 
 mod credit;
 mod endings;
 mod hostile;
 mod interleavings;
+mod memory;
 mod pair;
 
 use super::*;
 use pair::{Pair, Step};
 
+/// What a stream may grow to, what it starts with for good, and what the first one gets.
 const WINDOW: u32 = 600;
+const INITIAL: u32 = 64;
+const FIRST: u32 = INITIAL + (3000 - 12 * INITIAL) / 8;
 
+/// Less memory than the windows of all streams together would take.
 fn small_limits() -> Limits {
     Limits {
         streams: 12,
         queued_opens: 12,
         window: WINDOW,
-        session_bytes: 12 * WINDOW as usize,
+        session_bytes: 3000,
         send_queue: 500,
         data_bytes: 128,
         ..Limits::default()
@@ -32,7 +38,13 @@ fn small_limits() -> Limits {
 }
 
 fn session(role: Role, dialect: Dialect) -> Session {
-    Session::new(Config { role, dialect, peer_window: Some(WINDOW), limits: small_limits() })
+    Session::new(Config { role, dialect, peer_window: Some(INITIAL), limits: small_limits() })
+}
+
+/// The limits of a client that takes a whole window a stream from the start: the original, or a 0.1 of ours.
+fn whole_windows() -> Limits {
+    let limits = small_limits();
+    Limits { window: 512, session_bytes: 2 * 512 * limits.streams, ..limits }
 }
 
 /// A pair with one stream that is open on both ends.

@@ -24,6 +24,8 @@ pub struct Pair {
     pub flows: BTreeMap<(StreamId, usize), Flow>,
     pub released: BTreeSet<StreamId>,
     pub open: Vec<StreamId>,
+    /// Streams that a bound has cut, by the end that says so.
+    pub cuts: Vec<(usize, StreamId, Cut)>,
     pub now: Instant,
 }
 
@@ -50,14 +52,36 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Steps of which most write and carry, and few read: what is on its way grows.
+pub fn any_step_of_a_slow_reader() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0usize..2, 0usize..8, 100usize..400).prop_map(|(end, s, n)| Step::Write(end, s, n)),
+        1 => (0usize..2, 0usize..8, 1usize..200).prop_map(|(end, s, n)| Step::Read(end, s, n)),
+        3 => (0usize..2, 1usize..20).prop_map(|(end, n)| Step::Send(end, n)),
+        3 => (0usize..2, 1usize..20).prop_map(|(end, n)| Step::Deliver(end, n)),
+    ]
+}
+
 impl Pair {
     pub fn new(dialect: Dialect) -> Self {
+        Self::with(dialect, [small_limits(), small_limits()])
+    }
+
+    /// A server and a client with their limits. A client of the original kind takes what it announces for its own first
+    /// credit; of extended peers each goes by the other's announcement.
+    pub fn with(dialect: Dialect, limits: [Limits; 2]) -> Self {
+        let [server, client] = [limits[0].initial_window(), limits[1].initial_window()];
+        let first_credit = if dialect == Dialect::Extended { server } else { client };
+        let [of_server, of_client] = limits;
+        let end =
+            |role, peer_window, limits| Session::new(Config { role, dialect, peer_window: Some(peer_window), limits });
         Self {
-            ends: [session(Role::Server, dialect), session(Role::Client, dialect)],
+            ends: [end(Role::Server, client, of_server), end(Role::Client, first_credit, of_client)],
             wires: Default::default(),
             flows: BTreeMap::new(),
             released: Default::default(),
             open: Vec::new(),
+            cuts: Vec::new(),
             now: Instant::now(),
         }
     }
@@ -98,7 +122,7 @@ impl Pair {
         }
     }
 
-    fn write(&mut self, end: usize, id: StreamId, len: usize) {
+    pub fn write(&mut self, end: usize, id: StreamId, len: usize) {
         if self.released.contains(&id) || !self.ends[end].state(id).may_write() {
             return;
         }
@@ -114,7 +138,7 @@ impl Pair {
         }
     }
 
-    fn read(&mut self, end: usize, id: StreamId, max: usize) -> bool {
+    pub fn read(&mut self, end: usize, id: StreamId, max: usize) -> bool {
         if self.released.contains(&id)
             || (self.ends[end].state(id) == State::Closed && !self.flows.contains_key(&(id, 1 - end)))
         {
@@ -162,6 +186,9 @@ impl Pair {
     pub fn deliver(&mut self, end: usize, n: usize) -> bool {
         let mut any = false;
         for _ in 0..n {
+            if self.ends[end].is_full() {
+                break;
+            }
             let Some(message) = self.wires[1 - end].pop_front() else {
                 break;
             };
@@ -169,7 +196,9 @@ impl Pair {
             any = true;
         }
         while let Some(notice) = self.ends[end].poll_notice() {
-            if let Notice::Incoming(id) = notice {
+            if let Notice::Cut(id, cut) = notice {
+                self.cuts.push((end, id, cut));
+            } else if let Notice::Incoming(id) = notice {
                 assert_eq!(end, 1);
                 if self.released.contains(&id) {
                     self.ends[1].release(id, ResetReason::Abandoned, self.now);
@@ -179,6 +208,21 @@ impl Pair {
             }
         }
         any
+    }
+
+    /// Checks what holds at any time: nobody is cut, and the bound on memory is kept. An end whose peer is of the
+    /// original kind cannot keep its promises within the bound, only what it takes in, to within one message.
+    pub fn check(&self) {
+        assert_eq!(self.cuts, []);
+        for end in &self.ends {
+            let limits = end.limits();
+            match end.dialect() {
+                Dialect::Extended => assert!(end.promised_bytes() <= limits.session_bytes, "{}", end.promised_bytes()),
+                Dialect::Original => assert!(end.buffered_bytes() <= limits.session_bytes + limits.data_bytes),
+            }
+            assert!(end.buffered_bytes() <= end.promised_bytes());
+            assert!(end.stream_count() <= limits.streams);
+        }
     }
 
     /// Lets both ends run, finishes every stream, and expects that all of it comes to its end.
@@ -211,6 +255,16 @@ impl Pair {
                 break;
             }
         }
+    }
+
+    /// Puts what an end has to send on its wire, where it stays.
+    pub fn hold(&mut self, end: usize) {
+        self.send(end, usize::MAX);
+    }
+
+    /// Delivers what is on an end's wire.
+    pub fn release_held(&mut self, end: usize) {
+        self.deliver(1 - end, usize::MAX);
     }
 
     pub fn settle_wires(&mut self) {

@@ -101,8 +101,9 @@ fn registration(config: &Config, token: &str, nonce: &str) -> Result<Request<Emp
         .header(header::SEC_WEBSOCKET_KEY, nonce)
         .header(wire::ID_HEADER, &config.id);
     if !config.plain_dialect {
-        request =
-            request.header(wire::DIALECT_HEADER, wire::DIALECT_VALUE).header(wire::WINDOW_HEADER, config.limits.window);
+        request = request
+            .header(wire::DIALECT_HEADER, wire::DIALECT_VALUE)
+            .header(wire::WINDOW_HEADER, config.limits.initial_window());
     }
     // What does not fit into a header is the token; it is not repeated.
     request.body(Empty::new()).map_err(|_| DialError::Hopeless("the token holds characters that no token has".into()))
@@ -113,6 +114,8 @@ async fn session(config: &Config, headers: &HeaderMap) -> mux::Config {
     let said = headers.get(wire::DIALECT_HEADER).is_some_and(|value| value == wire::DIALECT_VALUE);
     let announced = headers.get(wire::WINDOW_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
     let window = match (announced, config.server_window) {
+        // A server that takes us for an original believes that our first credit is what we say to take ourselves.
+        (Some(_), _) if config.plain_dialect => config.limits.initial_window(),
         (Some(window), _) => window,
         (None, ServerWindow::Fixed(window)) => window,
         (None, ServerWindow::Auto) => find_window(config).await,

@@ -79,7 +79,7 @@ impl Keeper {
                 Ok(registered) => registered,
                 Err(error) => return error,
             };
-            tokio::spawn(hand_out(link.clone(), self.streams.clone()));
+            tokio::spawn(hand_out(link.clone(), self.streams.clone(), self.observer.clone()));
             let predecessor = current.replace(link.clone());
             _ = self.url.send(url.clone());
             match predecessor {
@@ -187,12 +187,27 @@ impl Keeper {
     }
 }
 
-/// Passes the streams of one session on, until it ends.
-async fn hand_out(link: Link, streams: mpsc::Sender<MuxStream>) {
-    while let Some(stream) = link.accept().await {
-        if streams.send(stream).await.is_err() {
-            return;
+/// Passes the streams of one session on, and tells of those that a bound has cut, until it ends.
+async fn hand_out(link: Link, streams: mpsc::Sender<MuxStream>, observer: Option<Observer>) {
+    let pass_on = async {
+        while let Some(stream) = link.accept().await {
+            if streams.send(stream).await.is_err() {
+                return;
+            }
         }
+    };
+    let tell = async {
+        loop {
+            for (stream, cut) in link.cuts().await {
+                if let Some(observer) = &observer {
+                    observer(&Event::Cut { stream, reason: cut.to_string() });
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = pass_on => {}
+        () = tell => {}
     }
 }
 

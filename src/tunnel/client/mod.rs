@@ -50,6 +50,13 @@ pub enum Event {
     },
     /// Nothing can be done before there is another token.
     WaitingForToken,
+    /// A bound has cut a stream.
+    Cut {
+        /// Its number on the session.
+        stream: u32,
+        /// Which bound.
+        reason: String,
+    },
 }
 
 /// Why a client ended for good.

@@ -224,6 +224,7 @@ async fn serve<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_header_size(64 << 10)
+        .max_buf_size(128 << 10)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

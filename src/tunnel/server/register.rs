@@ -5,7 +5,7 @@ use super::{
     response_body::ResponseBody,
 };
 use crate::{
-    mux::{Config, Dialect, Role, Violation},
+    mux::{Config, Cut, Dialect, Role, StreamId, Violation},
     tunnel::{
         link::{End, Farewell, Link, Transport},
         log::Level,
@@ -62,9 +62,13 @@ pub(super) fn serve(server: &Arc<Server>, peer: Peer, mut request: Request<Incom
     if let Ok(url) = HeaderValue::try_from(format!("{}/{}", server.config.url_prefix, claim.id)) {
         out.insert(wire::URL_HEADER, url);
     }
-    out.insert(wire::WINDOW_HEADER, HeaderValue::from(server.config.limits.window));
+    let limits = &server.config.limits;
     if claim.dialect == Dialect::Extended {
+        out.insert(wire::WINDOW_HEADER, HeaderValue::from(limits.initial_window()));
         out.insert(wire::DIALECT_HEADER, HeaderValue::from_static(wire::DIALECT_VALUE));
+    } else {
+        // A client of ours in disguise: what it takes for its own first credit is the number in its first ACK.
+        out.insert(wire::WINDOW_HEADER, HeaderValue::from(limits.window));
     }
     let upgraded = upgrade::on(&mut request);
     let server = server.clone();
@@ -161,18 +165,31 @@ fn start(server: &Arc<Server>, peer: Peer, claim: Claim, upgraded: Upgraded) {
     server.sessions.fetch_add(1, Relaxed);
     let server = server.clone();
     tokio::spawn(async move {
-        let end = tokio::select! {
-            end = link.ended() => end,
-            // The client has moved away: whoever asks from now on is better served elsewhere.
-            _ = link.gone() => {
-                server.registry.remove(&claim.id, &tunnel);
-                tunnel.end(Farewell::Done, server.config.grace);
-                link.ended().await
+        let mut moved = false;
+        let end = loop {
+            tokio::select! {
+                biased;
+                cuts = link.cuts() => note_cuts(&server, &claim.id, &cuts),
+                end = link.ended() => break end,
+                // The client has moved away: whoever asks from now on is better served elsewhere.
+                _ = link.gone(), if !moved => {
+                    moved = true;
+                    server.registry.remove(&claim.id, &tunnel);
+                    tunnel.end(Farewell::Done, server.config.grace);
+                }
             }
         };
         leave(&server, &claim.id, &tunnel, &end);
         server.sessions.fetch_sub(1, Relaxed);
     });
+}
+
+fn note_cuts(server: &Server, id: &str, cuts: &[(StreamId, Cut)]) {
+    for (stream, cut) in cuts {
+        count(&server.metrics.streams_cut_total);
+        let fields: [(&str, &dyn std::fmt::Display); 3] = [("tunnel-id", &id), ("stream", stream), ("reason", cut)];
+        server.config.logger.event(Level::Warn, "stream cut", &fields);
+    }
 }
 
 fn leave(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &End) {

@@ -1,0 +1,236 @@
+//! What many slow readers cost, and whom: credit is withheld, nobody is cut, and a bound is a bound.
+
+use super::*;
+use bytes::Bytes;
+
+/// As many streams as the limit allows, open on both ends.
+fn full_house(dialect: Dialect, client: Limits) -> Pair {
+    let mut pair = Pair::with(dialect, [small_limits(), client]);
+    for _ in 0..small_limits().streams {
+        pair.step(&Step::Open);
+    }
+    pair.settle_wires();
+    pair
+}
+
+/// Writes at the client, as much as it takes, and carries it, until nothing moves.
+fn flood(pair: &mut Pair, ids: &[StreamId]) {
+    let moved = |pair: &Pair| pair.flows.values().map(|flow| flow.written).sum::<u64>();
+    loop {
+        let before = moved(pair);
+        for id in ids {
+            pair.write(1, *id, 100);
+        }
+        pair.settle_wires();
+        if moved(pair) == before {
+            return;
+        }
+    }
+}
+
+#[test]
+fn streams_that_nobody_reads_cost_their_share_and_another_keeps_moving() {
+    for dialect in [Dialect::Extended, Dialect::Original] {
+        let mut pair = full_house(dialect, small_limits());
+        let (unread, read) = pair.open.split_at(11);
+        let (unread, read) = (unread.to_vec(), read[0]);
+        flood(&mut pair, &unread);
+        pair.check();
+        let delivered = |pair: &Pair| pair.flows.get(&(read, 1)).map_or(0, |flow| flow.read);
+        for _ in 0..100 {
+            let before = delivered(&pair);
+            flood(&mut pair, &[read]);
+            while pair.read(0, read, 1000) {}
+            assert!(delivered(&pair) >= before + u64::from(INITIAL) / 2, "{dialect:?}: {} bytes", delivered(&pair));
+            pair.check();
+        }
+        for id in unread {
+            assert_eq!(pair.ends[0].failure(id), None);
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_was_read_and_then_is_not_holds_a_part_of_what_the_others_left() {
+    let mut pair = Pair::new(Dialect::Extended);
+    let mut held = Vec::new();
+    for n in 0..small_limits().streams {
+        pair.step(&Step::Open);
+        pair.settle_wires();
+        let id = pair.open[n];
+        for _ in 0..100 {
+            flood(&mut pair, &[id]);
+            while pair.read(0, id, 1000) {}
+        }
+        // Its reader kept up until now.
+        let before = pair.ends[0].buffered_bytes();
+        flood(&mut pair, &[id]);
+        held.push(pair.ends[0].buffered_bytes() - before);
+        pair.check();
+    }
+    assert!(held.is_sorted_by(|more, less| more >= less), "{held:?}");
+    let initial = INITIAL as usize;
+    assert!(held[0] >= 4 * initial && *held.last().unwrap() > initial, "{held:?}");
+}
+
+#[test]
+fn streams_that_hold_more_than_their_part_give_it_back_as_they_are_read() {
+    let (mut pair, first) = connected(Dialect::Extended);
+    let take = |pair: &mut Pair, id| {
+        let before = pair.ends[0].buffered_bytes();
+        while pair.read(0, id, 1000) {}
+        before - pair.ends[0].buffered_bytes()
+    };
+    // Alone, one grows as far as it can.
+    for _ in 0..100 {
+        flood(&mut pair, &[first]);
+        while pair.read(0, first, 1000) {}
+    }
+    flood(&mut pair, &[first]);
+    let alone = take(&mut pair, first);
+    // Then others come, and all are busy, and read to the end again and again.
+    for _ in 1..small_limits().streams {
+        pair.step(&Step::Open);
+    }
+    let ids = pair.open.clone();
+    for _ in 0..100 {
+        for id in &ids {
+            flood(&mut pair, &[*id]);
+            while pair.read(0, *id, 1000) {}
+        }
+    }
+    flood(&mut pair, &ids);
+    let among_others: Vec<usize> = ids.iter().map(|id| take(&mut pair, *id)).collect();
+    pair.check();
+    assert!(among_others[0] < alone, "{} of {alone}", among_others[0]);
+    // A quarter may be held back at any moment.
+    let (least, largest) = (among_others.iter().min().unwrap(), among_others.iter().max().unwrap());
+    assert!(3 * largest <= 5 * least, "{among_others:?}");
+}
+
+#[test]
+fn a_window_is_grown_to_its_full_size_in_a_few_round_trips() {
+    let limits = Limits::default;
+    let mut pair = Pair::with(Dialect::Extended, [limits(), limits()]);
+    pair.step(&Step::Open);
+    pair.settle_wires();
+    let id = pair.open[0];
+    // Whatever credit there is, is used at once; a round trip later all of it is read.
+    let mut flights = Vec::new();
+    while flights.last().is_none_or(|flight| *flight < limits().window as usize * 3 / 4) {
+        let mut flight = 0;
+        loop {
+            while pair.ends[1].write(id, vec![0; 64 << 10].into()) == WriteOutcome::Taken {}
+            let Some(frame) = pair.ends[1].poll_transmit() else { break };
+            if let Frame::Data(_, data) = &frame {
+                flight += data.len();
+            }
+            pair.ends[0].receive(frame.encode()).unwrap();
+            while let ReadOutcome::Data(_) = pair.ends[0].read(id, 64 << 10) {}
+            pair.hold(0);
+        }
+        pair.release_held(0);
+        flights.push(flight);
+        assert!(flights.len() < 20, "{flights:?}");
+    }
+    // As much as TCP's own slow start doubles, at least, and from no less than where that starts.
+    assert_eq!(flights[0], 8 * limits().initial_window() as usize);
+    assert!(flights.windows(2).all(|pair| pair[1] >= 2 * pair[0] || pair[1] >= 3 << 20), "{flights:?}");
+    assert!(flights.len() <= 4, "{flights:?}");
+}
+
+/// A client of the original: each of its streams has sent a whole window, more than the session keeps.
+fn overfull() -> Pair {
+    let mut pair = full_house(Dialect::Original, whole_windows());
+    let ids = pair.open.clone();
+    flood(&mut pair, &ids);
+    assert!(pair.ends[0].is_full());
+    pair.check();
+    pair
+}
+
+#[test]
+fn a_client_of_the_original_waits_while_readers_are_slow_and_nobody_is_cut() {
+    let mut pair = overfull();
+    for round in 0..200 {
+        for id in pair.open.clone() {
+            pair.read(0, id, 20);
+        }
+        if round % 10 == 0 {
+            pair.ends[0].on_interval();
+        }
+        let ids = pair.open.clone();
+        flood(&mut pair, &ids);
+        pair.check();
+    }
+    pair.settle();
+    assert_eq!(pair.cuts, []);
+}
+
+#[test]
+fn what_nobody_reads_for_a_whole_interval_is_cut_when_the_session_is_full_and_nothing_else_is() {
+    let mut pair = overfull();
+    let read = pair.open[3];
+    pair.ends[0].on_interval();
+    pair.read(0, read, 1);
+    pair.ends[0].on_interval();
+    pair.settle_wires();
+    assert!(!pair.cuts.is_empty());
+    assert!(pair.cuts.iter().all(|(end, id, cut)| (*end, *cut) == (0, Cut::Unread) && *id != read), "{:?}", pair.cuts);
+    // No more than it takes: the rest stays as long as there is room.
+    for (_, id, _) in &pair.cuts {
+        assert_eq!(pair.ends[0].read(*id, 1), ReadOutcome::Failed(ResetReason::Limit));
+    }
+    assert!(pair.cuts.len() < pair.open.len() - 1);
+    assert!(matches!(pair.ends[0].read(read, 1), ReadOutcome::Data(_)));
+    // Who has stopped reading long ago makes room at once when it is needed again.
+    while pair.ends[0].is_full() {
+        pair.settle_wires();
+    }
+    assert!(matches!(pair.ends[0].read(read, 10), ReadOutcome::Data(_)));
+}
+
+#[test]
+fn a_session_that_is_not_full_cuts_nobody_however_long_nothing_is_read() {
+    for dialect in [Dialect::Extended, Dialect::Original] {
+        let mut pair = full_house(dialect, small_limits());
+        let ids = pair.open.clone();
+        flood(&mut pair, &ids);
+        for _ in 0..100 {
+            pair.ends[0].on_interval();
+        }
+        pair.settle_wires();
+        pair.check();
+    }
+}
+
+#[test]
+fn credit_that_a_peer_of_the_original_names_is_no_more_than_a_window() {
+    let mut server = session(Role::Server, Dialect::Original);
+    let id = server.open().unwrap();
+    server.poll_transmit();
+    server.receive(Frame::Credit(id, u32::MAX).encode()).unwrap();
+    server.receive(Frame::Data(id, vec![0; WINDOW as usize].into()).encode()).unwrap();
+    assert_eq!(server.failure(id), None);
+    server.receive(Frame::Data(id, Bytes::from_static(b"x")).encode()).unwrap();
+    assert_eq!(server.failure(id), Some(ResetReason::Limit));
+}
+
+#[test]
+fn a_peer_that_cuts_a_stream_for_a_limit_is_noted() {
+    let (mut pair, id) = connected(Dialect::Extended);
+    pair.ends[0].receive(Frame::Reset(id, ResetReason::Limit).encode()).unwrap();
+    let cut = std::iter::from_fn(|| pair.ends[0].poll_notice()).find(|notice| matches!(notice, Notice::Cut(..)));
+    assert_eq!(cut, Some(Notice::Cut(id, Cut::ByPeer)));
+}
+
+#[test]
+fn a_stream_that_is_one_too_many_is_noted_by_who_refuses_it() {
+    let mut client = session(Role::Client, Dialect::Extended);
+    for n in 0..13 {
+        client.receive(Frame::Open(2 * n).encode()).unwrap();
+    }
+    let cuts: Vec<Notice> =
+        std::iter::from_fn(|| client.poll_notice()).filter(|notice| matches!(notice, Notice::Cut(..))).collect();
+    assert_eq!(cuts, [Notice::Cut(24, Cut::TooMany)]);
+}
