@@ -191,6 +191,20 @@ fn what_nobody_reads_for_a_whole_interval_is_cut_when_the_session_is_full_and_no
 }
 
 #[test]
+fn a_session_that_is_full_of_what_slow_readers_hold_ends_no_stream_twice() {
+    let mut pair = overfull();
+    let (unread, slow) = (pair.open[0], pair.open[1..].to_vec());
+    // Every reader but one takes a little in every interval, and the client refills what that and the end of one freed.
+    for _ in 0..20 {
+        slow.iter().for_each(|id| assert!(pair.read(0, *id, 1)));
+        flood(&mut pair, &slow);
+        pair.ends[0].on_interval();
+    }
+    assert!(pair.ends[0].is_full());
+    assert_eq!(pair.cuts, [(0, unread, Cut::Unread)]);
+}
+
+#[test]
 fn a_session_that_is_not_full_cuts_nobody_however_long_nothing_is_read() {
     for dialect in [Dialect::Extended, Dialect::Original] {
         let mut pair = full_house(dialect, small_limits());
