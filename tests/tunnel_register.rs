@@ -69,7 +69,7 @@ async fn a_registration_is_answered_as_the_original_does() {
     let viewing = tokio::spawn(async move { viewer::get(address, "/c%2F1~/x?y").await });
     assert_eq!(client.frame().await, raw::frame(1, 0, b""));
     client.send(&raw::frame(2, 0, &4096u32.to_le_bytes())).await;
-    assert_eq!(client.frame().await, raw::frame(2, 0, &(262_144u32 - 4096).to_le_bytes()));
+    assert_eq!(client.frame().await, raw::frame(2, 0, &(131_072u32 - 4096).to_le_bytes()));
     let request = client.frame().await;
     assert!(request.starts_with(&raw::frame(0, 0, b"GET /x?y HTTP/1.1\r\n")), "{}", String::from_utf8_lossy(&request));
     client

@@ -1,9 +1,9 @@
 //! How streams share the memory of their session. Credit is a promise to keep what comes, so credit is what is bounded.
 //!
 //! Half of [`Limits::session_bytes`] is each stream's for good, in equal parts: its initial window, which both sides
-//! know from the handshake. The other half is lent to streams that are read. One stream gets an eighth of what
-//! the others have left at most, so there is always something left for the next one. A stream that holds more than
-//! that, because others came after it, gets no credit until it has been read down to its part.
+//! know from the handshake. The other half is lent: a small part of what is left to a stream whose reader is new or
+//! slow, a larger one to a stream that is read as fast as it comes. So there is always something left for the next one.
+//! A stream that holds more than its part, because others came after it, gets no credit until it has been read down.
 //!
 //! A client of the original names its own first credit, up to the whole window a stream, and nothing can take that
 //! back. It counts from when it is used ([`Stream::gift`]), so there the promises may exceed the bound; what is received
@@ -12,17 +12,23 @@
 use super::{frame::Dialect, limits::Limits, session::Config, state::State, stream::Stream};
 use std::time::Duration;
 
-/// The part of what is left that one stream may have.
+/// The part of what is left that one stream may have: before its reader has shown that it needs more, and after.
+const FIRST_PART: usize = 256;
 const PART: usize = 8;
-/// A stream that uses its whole window in so many round trips gets one that is larger by this factor.
-const ROUND_TRIPS: f64 = 1.5;
+/// The window of a stream before its reader has shown that it needs more, as a multiple of the initial window.
+const FIRST: u32 = 4;
+/// The factor by which a window grows that is used up in a round trip.
 const GROWTH: u32 = 4;
-/// What a stream may hold before it has shown what it needs, as a multiple of the initial window.
-const FIRST: u32 = 8;
+/// Round trips in which a window is used up that is too small, and in which one is that is too large.
+const FAST: u32 = 2;
+const SLOW: u32 = 16;
+/// What load adds to a round trip: the ping is measured when the session is new.
+const LOAD: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct Budget {
     initial: u32,
+    first: u32,
     /// The peer takes credit for a stream that it has not accepted yet.
     extended: bool,
     /// What there is to lend.
@@ -31,7 +37,7 @@ pub(super) struct Budget {
     lent: usize,
     /// The time, since the session was first told it.
     pub now: Duration,
-    /// How long the peer takes to answer; as long as that is not known, no time is too long.
+    /// How long the peer took to answer a ping.
     pub round_trip: Duration,
 }
 
@@ -43,11 +49,12 @@ impl Budget {
         let extended = config.dialect == Dialect::Extended;
         Self {
             initial,
+            first: Self::first_window(limits),
             extended,
             pool: limits.session_bytes.saturating_sub(kept),
             lent: 0,
             now: Duration::ZERO,
-            round_trip: Duration::MAX,
+            round_trip: Duration::ZERO,
         }
     }
 
@@ -68,8 +75,8 @@ impl Budget {
             return self.initial;
         }
         let left = self.pool.saturating_sub(self.lent - stream.lent);
-        let part = u32::try_from(left / PART).unwrap_or(u32::MAX);
-        self.initial + stream.window.saturating_sub(self.initial).min(part)
+        let part = left / if stream.window > self.first { PART } else { FIRST_PART };
+        self.initial + stream.window.saturating_sub(self.initial).min(u32::try_from(part).unwrap_or(u32::MAX))
     }
 
     /// Whether credit is due. Held back to a quarter of the window: often enough for the smallest peer (1,024 bytes),
@@ -83,21 +90,29 @@ impl Budget {
         usable && target.saturating_sub(stream.promised()) >= (target / 4).max(1)
     }
 
-    /// Grants what is due. The window grows when it is used and read so fast that all of it would take no more than two
-    /// round trips. A sender that always has to wait for credit uses all of it in one; whoever takes longer has no use
-    /// for more.
+    /// Grants what is due, after the window has been fitted to the reader.
     pub fn grant(&mut self, stream: &mut Stream, most: u32) -> u32 {
-        let credit = self.target(stream).saturating_sub(stream.promised());
-        if let Some(since) = stream.credited_at.replace(self.now) {
-            let used = self.round_trip.as_secs_f64() * ROUND_TRIPS * f64::from(credit);
-            if self.now.saturating_sub(since).as_secs_f64() * f64::from(stream.window) <= used {
-                stream.window = stream.window.saturating_mul(GROWTH).min(most);
-            }
+        if stream.used >= self.target(stream) {
+            self.fit(stream, most);
         }
         let credit = self.target(stream).saturating_sub(stream.promised());
         stream.recv_credit += credit;
         self.recount(stream);
         credit
+    }
+
+    /// Fits the window to the time in which the stream has used it up. A sender that always has to wait for credit takes
+    /// one round trip for that: it needs more. Whoever takes much longer has no use for it.
+    fn fit(&mut self, stream: &mut Stream, most: u32) {
+        let took = self.now.saturating_sub(stream.used_since);
+        let round_trip = self.round_trip.max(LOAD);
+        if took <= FAST * round_trip {
+            stream.window = stream.window.saturating_mul(GROWTH).min(most);
+        } else if took > SLOW * round_trip {
+            stream.window = stream.window.min(self.first);
+        }
+        stream.used = 0;
+        stream.used_since = self.now;
     }
 
     /// Counts a stream again, after any change of what it holds or may receive.

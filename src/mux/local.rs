@@ -94,6 +94,7 @@ impl Session {
         if let Some(data) = stream.inbox.pop(max) {
             self.buffered -= data.len();
             stream.quiet = 0;
+            stream.used = stream.used.saturating_add(data.len() as u32);
             self.budget.recount(stream);
             if self.budget.credit_due(stream) {
                 self.enqueue(id);

@@ -320,6 +320,10 @@ impl Session {
             return Ok(());
         }
         stream.spend(len as u32);
+        if stream.used == 0 {
+            // A reader is not slow because there was nothing to read.
+            stream.used_since = self.budget.now;
+        }
         let was_empty = stream.inbox.len() == 0;
         stream.inbox.push(data);
         self.buffered += len;

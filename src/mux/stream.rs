@@ -22,8 +22,9 @@ pub(super) struct Stream {
     pub gift: u32,
     /// What the session has lent it.
     pub lent: usize,
-    /// When credit was last given, as the budget's clock has it.
-    pub credited_at: Option<Duration>,
+    /// How much of its window has been read since when, as the budget's clock has it.
+    pub used: u32,
+    pub used_since: Duration,
     /// Keepalive intervals since the reader took anything of what is there.
     pub quiet: u8,
     /// Bytes that we may send.
@@ -52,7 +53,8 @@ impl Stream {
             window: Budget::first_window(limits),
             gift: 0,
             lent: 0,
-            credited_at: None,
+            used: 0,
+            used_since: Duration::ZERO,
             quiet: 0,
             send_credit,
             sent_early: 0,

@@ -26,7 +26,6 @@ fn early_data_of_extended_peers_counts_against_the_window() {
     let id = server.open().unwrap();
     server.write(id, vec![7; 30].into());
     assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
-    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, FIRST - INITIAL)));
     assert!(matches!(server.poll_transmit(), Some(Frame::Data(..))));
     server.receive(Frame::Credit(id, WINDOW).encode()).unwrap();
     server.write(id, vec![7; WINDOW as usize].into());
@@ -52,8 +51,10 @@ fn a_peer_with_a_small_window_is_told_at_once_that_it_may_send_more() {
 #[test]
 fn credit_is_given_when_a_quarter_of_the_window_is_read_and_not_before() {
     let (mut pair, id) = connected(Dialect::Extended);
-    pair.ends[0].receive(Frame::Data(id, vec![0; FIRST as usize].into()).encode()).unwrap();
-    assert!(matches!(pair.ends[0].read(id, FIRST as usize / 4 - 1), ReadOutcome::Data(_)));
+    pair.ends[0].receive(Frame::Data(id, vec![0; INITIAL as usize].into()).encode()).unwrap();
+    // The window is a little larger than what there was credit for at first.
+    let quarter = FIRST / 4 - (FIRST - INITIAL);
+    assert!(matches!(pair.ends[0].read(id, quarter as usize - 1), ReadOutcome::Data(_)));
     assert_eq!(pair.ends[0].poll_transmit(), None);
     assert!(matches!(pair.ends[0].read(id, 1), ReadOutcome::Data(_)));
     assert_eq!(pair.ends[0].poll_transmit(), Some(Frame::Credit(id, FIRST / 4)));
@@ -74,4 +75,15 @@ fn one_streams_backlog_delays_another_by_one_frame() {
         })
         .collect();
     assert_eq!(order[..4], [busy, other, busy, other]);
+}
+
+#[test]
+fn a_stream_is_told_at_once_that_it_may_send_more_than_the_handshake_says_while_there_is_memory() {
+    let limits = Limits::default();
+    let initial = limits.initial_window();
+    let mut server =
+        Session::new(Config { role: Role::Server, dialect: Dialect::Extended, peer_window: Some(initial), limits });
+    let id = server.open().unwrap();
+    assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
+    assert_eq!(server.poll_transmit(), Some(Frame::Credit(id, 3 * initial)));
 }

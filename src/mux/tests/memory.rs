@@ -2,6 +2,7 @@
 
 use super::*;
 use bytes::Bytes;
+use std::time::{Duration, Instant};
 
 /// As many streams as the limit allows, open on both ends.
 fn full_house(dialect: Dialect, client: Limits) -> Pair {
@@ -134,9 +135,33 @@ fn a_window_is_grown_to_its_full_size_in_a_few_round_trips() {
         assert!(flights.len() < 20, "{flights:?}");
     }
     // As much as TCP's own slow start doubles, at least, and from no less than where that starts.
-    assert_eq!(flights[0], 8 * limits().initial_window() as usize);
+    assert_eq!(flights[0], 4 * limits().initial_window() as usize);
     assert!(flights.windows(2).all(|pair| pair[1] >= 2 * pair[0] || pair[1] >= 3 << 20), "{flights:?}");
     assert!(flights.len() <= 4, "{flights:?}");
+}
+
+#[test]
+fn a_window_grows_with_a_fast_reader_and_shrinks_with_a_slow_one() {
+    let limits = Limits::default();
+    let first = 4 * limits.initial_window() as usize;
+    let mut server = Session::new(Config { role: Role::Server, dialect: Dialect::Extended, peer_window: None, limits });
+    let id = server.open().unwrap();
+    server.receive(Frame::Credit(id, 1).encode()).unwrap();
+    let mut now = Instant::now();
+    let mut read = |server: &mut Session, bytes: usize, per_kib: Duration| {
+        for _ in 0..bytes >> 10 {
+            while server.poll_transmit().is_some() {}
+            server.receive(Frame::Data(id, vec![0; 1 << 10].into()).encode()).unwrap();
+            now += per_kib;
+            server.on_time(now);
+            assert!(matches!(server.read(id, 1 << 10), ReadOutcome::Data(_)));
+        }
+    };
+    // 100 MB/s, then 100 KB/s.
+    read(&mut server, 4 << 20, Duration::from_micros(10));
+    assert!(server.promised_bytes() > 1 << 20, "{}", server.promised_bytes());
+    read(&mut server, 8 << 20, Duration::from_millis(10));
+    assert!(server.promised_bytes() <= first, "{}", server.promised_bytes());
 }
 
 /// A client of the original: each of its streams has sent a whole window, more than the session keeps.

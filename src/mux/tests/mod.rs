@@ -22,7 +22,7 @@ use pair::{Pair, Step};
 /// What a stream may grow to, what it starts with for good, and what the first one gets.
 const WINDOW: u32 = 600;
 const INITIAL: u32 = 64;
-const FIRST: u32 = INITIAL + (3000 - 12 * INITIAL) / 8;
+const FIRST: u32 = INITIAL + (3000 - 12 * INITIAL) / 256;
 
 /// Less memory than the windows of all streams together would take.
 fn small_limits() -> Limits {
