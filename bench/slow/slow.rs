@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
 };
 use tokio_tungstenite::{client_async, tungstenite::Message};
@@ -14,8 +14,11 @@ use tokio_tungstenite::{client_async, tungstenite::Message};
 /// What a slow one takes every [`PACE`].
 const PIECE: usize = 16 << 10;
 const PACE: Duration = Duration::from_millis(250);
-/// What a viewer's own kernel takes for it: that is no memory of the tunnel's.
-const RECEIVE_BUFFER: u32 = 64 << 10;
+/// Messages that a WebSocket sends before it has read the echo of the first. Without a bound the kernel, which takes
+/// megabytes for each connection, runs out of memory for all of them and slows down the tunnel's own.
+const AHEAD: usize = 128;
+/// What a viewer's own kernel takes for it in each direction: that is no memory of the tunnel's.
+const BUFFER: u32 = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -25,7 +28,7 @@ pub enum Kind {
     Stalled,
     /// Uploads that the service reads slowly.
     Uploads,
-    /// WebSockets that send as fast as they may, and read the echo slowly.
+    /// WebSockets that send 2 MiB ahead of what they read, and read the echo slowly.
     WebSockets,
 }
 
@@ -71,7 +74,8 @@ impl Slow {
 
 async fn view(door: Door, kind: Kind, mut hurried: watch::Receiver<bool>) -> Option<()> {
     let socket = TcpSocket::new_v4().ok()?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER).ok()?;
+    socket.set_recv_buffer_size(BUFFER).ok()?;
+    socket.set_send_buffer_size(BUFFER).ok()?;
     let mut socket = socket.connect(door.address).await.ok()?;
     let Door { address, prefix } = door;
     let hurry = async { hurried.wait_for(|hurry| *hurry).await.ok().map(drop) };
@@ -101,12 +105,18 @@ async fn view(door: Door, kind: Kind, mut hurried: watch::Receiver<bool>) -> Opt
         Kind::WebSockets => {
             let (socket, _) = client_async(format!("ws://{address}{prefix}/ws"), socket).await.ok()?;
             let (mut sender, mut receiver) = socket.split();
+            let ahead = Semaphore::new(AHEAD);
             let send = async {
                 let message = Message::binary(vec![7; PIECE]);
-                while sender.send(message.clone()).await.is_ok() {}
+                while let Ok(permit) = ahead.acquire().await
+                    && sender.send(message.clone()).await.is_ok()
+                {
+                    permit.forget();
+                }
             };
             let read = async {
                 while let Some(Ok(_)) = receiver.next().await {
+                    ahead.add_permits(1);
                     tokio::time::sleep(PACE).await;
                 }
             };

@@ -132,6 +132,13 @@ impl Pool {
         }
     }
 
+    fn drop_oldest(&self) {
+        let idle = &mut self.lock().idle;
+        if !idle.is_empty() {
+            idle.remove(0);
+        }
+    }
+
     /// Keeps a connection for a while that no other request is sent on.
     fn end(&self, connection: Connection) {
         let ending = &mut self.lock().ending;
@@ -157,8 +164,10 @@ impl Pool {
         *self.lock() = Connections::default();
     }
 
-    /// Opens a fresh stream and speaks HTTP on it.
+    /// Opens a fresh stream and speaks HTTP on it. It takes the place of the one that has been idle for longest: an idle
+    /// stream holds what it was lent of the session's memory.
     pub async fn connect(&self, timeout: Duration) -> Result<Connection, ConnectError> {
+        self.drop_oldest();
         let stream = open(&self.link, timeout).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
