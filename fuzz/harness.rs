@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use route_native::mux::{
-    Config, Cut, Dialect, Frame, GoneReason, Limits, Notice, ResetReason, Role, Session, StreamId,
+    Config, Cut, Dialect, Frame, GoAwayReason, Limits, Notice, ResetReason, Role, Session, StreamId,
 };
 use std::{
     collections::BTreeMap,
@@ -112,7 +112,7 @@ impl Table {
                 self.session.on_time(self.now);
                 self.session.on_interval();
             }
-            15 => _ = self.session.go_away(GoneReason::Draining),
+            15 => _ = self.session.go_away(GoAwayReason::Draining),
             _ => self.close(),
         }
         while let Some(notice) = self.session.poll_notice() {

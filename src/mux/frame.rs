@@ -23,7 +23,7 @@ pub type StreamId = u32;
 pub enum Dialect {
     /// What every peer speaks: DAT, SYN, ACK and FIN, where FIN also stands for every kind of failure.
     Original,
-    /// Both sides are ours: RST tells failure from a clean end, GONE asks the peer to move.
+    /// Both sides are ours: RST tells failure from a clean end, GOAWAY asks the peer to move.
     Extended,
 }
 
@@ -56,7 +56,7 @@ impl ResetReason {
 /// Why a session will take no more streams; a number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum GoneReason {
+pub enum GoAwayReason {
     /// The process is about to stop: register elsewhere.
     Draining = 0,
     /// A newer registration of the same ID took over.
@@ -65,8 +65,8 @@ pub enum GoneReason {
     Expired = 2,
 }
 
-impl GoneReason {
-    /// Reads the number; one that is unknown (a newer peer) counts as [`GoneReason::Draining`].
+impl GoAwayReason {
+    /// Reads the number; one that is unknown (a newer peer) counts as [`GoAwayReason::Draining`].
     pub fn from_wire(code: u8) -> Self {
         match code {
             1 => Self::Replaced,
@@ -89,8 +89,8 @@ pub enum Frame {
     Fin(StreamId),
     /// RST (4, extended): the stream failed in both directions.
     Reset(StreamId, ResetReason),
-    /// GONE (5, extended): open no more streams here, those that run may end. Its stream number is 0.
-    Gone(GoneReason),
+    /// GOAWAY (5, extended): open no more streams here, those that run may end. Its stream number is 0.
+    GoAway(GoAwayReason),
 }
 
 const DATA: u8 = 0;
@@ -98,7 +98,7 @@ const OPEN: u8 = 1;
 const CREDIT: u8 = 2;
 const FIN: u8 = 3;
 const RESET: u8 = 4;
-const GONE: u8 = 5;
+const GOAWAY: u8 = 5;
 
 impl Frame {
     /// Reads one message. Total: any input is a frame or a named violation.
@@ -116,10 +116,10 @@ impl Frame {
                 Err(_) => Err(Violation::MalformedPayload),
             },
             (RESET, Dialect::Extended) if payload.len() == 1 => Ok(Self::Reset(id, ResetReason::from_wire(payload[0]))),
-            (GONE, Dialect::Extended) if payload.len() == 1 && id == 0 => {
-                Ok(Self::Gone(GoneReason::from_wire(payload[0])))
+            (GOAWAY, Dialect::Extended) if payload.len() == 1 && id == 0 => {
+                Ok(Self::GoAway(GoAwayReason::from_wire(payload[0])))
             }
-            (OPEN | FIN, _) | (RESET | GONE, Dialect::Extended) => Err(Violation::MalformedPayload),
+            (OPEN | FIN, _) | (RESET | GOAWAY, Dialect::Extended) => Err(Violation::MalformedPayload),
             _ => Err(Violation::MalformedHeader),
         }
     }
@@ -148,8 +148,8 @@ impl Frame {
                 out.put_slice(&header(RESET, *id));
                 out.put_u8(*reason as u8);
             }
-            Self::Gone(reason) => {
-                out.put_slice(&header(GONE, 0));
+            Self::GoAway(reason) => {
+                out.put_slice(&header(GOAWAY, 0));
                 out.put_u8(*reason as u8);
             }
         }
@@ -175,7 +175,7 @@ mod tests {
             (any::<u32>(), any::<u32>()).prop_map(|(id, n)| Frame::Credit(id, n)),
             any::<u32>().prop_map(Frame::Fin),
             (any::<u32>(), 0u8..4).prop_map(|(id, code)| Frame::Reset(id, ResetReason::from_wire(code))),
-            (0u8..3).prop_map(|code| Frame::Gone(GoneReason::from_wire(code))),
+            (0u8..3).prop_map(|code| Frame::GoAway(GoAwayReason::from_wire(code))),
         ]
     }
 

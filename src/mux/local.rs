@@ -1,7 +1,7 @@
 //! What our side does with streams: open, accept, read, write, finish, let go.
 
 use super::{
-    frame::{Dialect, Frame, GoneReason, ResetReason, StreamId},
+    frame::{Dialect, Frame, GoAwayReason, ResetReason, StreamId},
     session::Session,
     state::{Event, State},
     stream::Stream,
@@ -47,7 +47,7 @@ pub enum WriteOutcome {
 impl Session {
     /// Opens a stream. Its bytes can be written at once; they leave when the peer allows.
     pub fn open(&mut self) -> Result<StreamId, OpenError> {
-        if self.closed || self.peer_gone.is_some() {
+        if self.closed || self.peer_go_away.is_some() {
             return Err(OpenError::Closed);
         }
         if self.streams.len() >= self.config.limits.streams {
@@ -76,7 +76,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else {
             return false;
         };
-        if !matches!(stream.state, State::Offered | State::Hasty) {
+        if !matches!(stream.state, State::Offered | State::RemoteClosedBeforeAccept) {
             return false;
         }
         self.offered -= 1;
@@ -175,8 +175,8 @@ impl Session {
         self.budget.recount(stream);
         match stream.state {
             State::Closed => self.reap(id),
-            State::Orphaned | State::Discarding => self.start_linger(id, now),
-            State::Offered | State::Hasty => self.refuse(id, reason),
+            State::AbandonedOpening | State::Discarding => self.start_linger(id, now),
+            State::Offered | State::RemoteClosedBeforeAccept => self.refuse(id, reason),
             _ if self.config.dialect == Dialect::Extended => self.break_off(id, reason),
             _ => self.abandon(id, now),
         }
@@ -237,10 +237,10 @@ impl Session {
     }
 
     /// Tells an extended peer to open no more streams here. True when the dialect can say it.
-    pub fn go_away(&mut self, reason: GoneReason) -> bool {
+    pub fn go_away(&mut self, reason: GoAwayReason) -> bool {
         let can_say = self.config.dialect == Dialect::Extended && !self.closed;
         if can_say {
-            self.replies.push_back(Frame::Gone(reason));
+            self.replies.push_back(Frame::GoAway(reason));
         }
         can_say
     }
@@ -262,8 +262,8 @@ impl Session {
                 continue;
             };
             // The number may have been taken by another stream since.
-            if !stream.held && matches!(stream.state, State::Orphaned | State::Discarding) {
-                if stream.state == State::Orphaned || stream.fin_due {
+            if !stream.held && matches!(stream.state, State::AbandonedOpening | State::Discarding) {
+                if stream.state == State::AbandonedOpening || stream.fin_due {
                     self.replies.push_back(Frame::Fin(id));
                 }
                 if let Some(stream) = self.streams.get_mut(&id) {

@@ -32,7 +32,7 @@ mod violation;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{Dialect, Frame, GoneReason, HEADER_LEN, ResetReason, StreamId};
+pub use frame::{Dialect, Frame, GoAwayReason, HEADER_LEN, ResetReason, StreamId};
 pub use keepalive::{Beat, Keepalive};
 pub use limits::Limits;
 pub use local::{OpenError, ReadOutcome, WriteOutcome};

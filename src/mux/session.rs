@@ -2,7 +2,7 @@
 
 use super::{
     budget::Budget,
-    frame::{Dialect, Frame, GoneReason, ResetReason, StreamId},
+    frame::{Dialect, Frame, GoAwayReason, ResetReason, StreamId},
     limits::Limits,
     state::{Event, State},
     stream::Stream,
@@ -45,7 +45,7 @@ pub enum Notice {
     /// A stream can be written, or never again.
     Writable(StreamId),
     /// The peer wants no more streams on this session.
-    Gone(GoneReason),
+    GoAway(GoAwayReason),
     /// A bound has cost a stream its life; whoever uses it finds it failed.
     Cut(StreamId, Cut),
 }
@@ -90,7 +90,7 @@ pub struct Session {
     /// When the linger of abandoned streams ends; in order, as all linger equally long.
     pub(super) lingering: VecDeque<(Instant, StreamId)>,
     refused: u32,
-    pub(super) peer_gone: Option<GoneReason>,
+    pub(super) peer_go_away: Option<GoAwayReason>,
     pub(super) closed: bool,
 }
 
@@ -111,7 +111,7 @@ impl Session {
             notices: VecDeque::new(),
             lingering: VecDeque::new(),
             refused: 0,
-            peer_gone: None,
+            peer_go_away: None,
             closed: false,
         }
     }
@@ -162,8 +162,8 @@ impl Session {
     }
 
     /// Why the peer wants no more streams, if it has said so.
-    pub fn peer_gone(&self) -> Option<GoneReason> {
-        self.peer_gone
+    pub fn peer_go_away(&self) -> Option<GoAwayReason> {
+        self.peer_go_away
     }
 
     /// The next notice.
@@ -182,9 +182,9 @@ impl Session {
             Frame::Credit(id, n) => self.on_credit(id, n),
             Frame::Fin(id) => self.on_fin(id),
             Frame::Reset(id, reason) => self.on_reset(id, reason),
-            Frame::Gone(reason) => {
-                self.peer_gone = Some(reason);
-                self.notices.push_back(Notice::Gone(reason));
+            Frame::GoAway(reason) => {
+                self.peer_go_away = Some(reason);
+                self.notices.push_back(Notice::GoAway(reason));
             }
         }
         if self.replies.len() > self.config.limits.replies {
@@ -270,7 +270,7 @@ impl Session {
             return;
         };
         match stream.state {
-            State::Opening | State::Orphaned => {
+            State::Opening | State::AbandonedOpening => {
                 // The first ACK is the peer's whole window, of which early data has had its part.
                 stream.send_credit = n.saturating_sub(stream.sent_early);
                 if !extended && stream.state == State::Opening {
@@ -282,7 +282,7 @@ impl Session {
                     stream.window = stream.window.max(stream.recv_credit);
                     self.budget.recount(stream);
                 }
-                let orphaned = stream.state == State::Orphaned;
+                let orphaned = stream.state == State::AbandonedOpening;
                 stream.apply(Event::Accepted);
                 stream.fin_due |= orphaned;
                 if stream.fin_due && stream.state == State::Open {
@@ -369,7 +369,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if matches!(stream.state, State::Offered | State::Hasty) {
+        if matches!(stream.state, State::Offered | State::RemoteClosedBeforeAccept) {
             self.offered -= 1;
         }
         // A reader that has had the peer's clean end is not told of a failure after it.
@@ -390,7 +390,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if matches!(stream.state, State::Offered | State::Hasty) {
+        if matches!(stream.state, State::Offered | State::RemoteClosedBeforeAccept) {
             self.end_stream(id, reason);
             self.refuse_unknown(id, reason);
         } else if self.config.dialect == Dialect::Extended {

@@ -8,10 +8,14 @@
 //!             └─┬─┬───┘             └┬─┬─┬─┘         └─┬─┬───┘
 //!       Abandon │ │ RemoteFin        │ │ │   RemoteFin │ │ Abandon
 //!    ┌──────────┘ └► Closed LocalFin │ │ │ RemoteFin   │ └► Closed
-//! ┌──▼─────┐           ┌─────────────┘ │ └───────────┐ └► Hasty ── Accept ─┐
-//! │Orphaned│           │       Abandon │             │                     │
-//! └──┬─────┘   ┌───────▼───┐     ┌─────▼────┐  ┌─────▼──────┐              │
-//!    │         │LocalClosed├────►│Discarding│  │RemoteClosed│◄─────────────┘
+//!    │                 ┌─────────────┘ │ └──────┐      │
+//! ┌──▼──────┐          │       Abandon │        │   ┌──▼─────────┐
+//! │Abandoned│          │               │        │   │RemoteClosed│
+//! │Opening  │          │               │        │   │BeforeAccept│
+//! └──┬──────┘          │               │        │   └──┬─────────┘
+//!    │                 │               │        │      │ Accept
+//!    │         ┌───────▼───┐     ┌─────▼────┐  ┌▼──────▼────┐
+//!    │         │LocalClosed├────►│Discarding│  │RemoteClosed│
 //!    │         └──────┬────┘Aban-└─────┬──▲─┘  └─────┬──────┘
 //!    │      RemoteFin │     don        │  │          │ LocalFin or Abandon
 //!    │                ▼      RemoteFin ▼  │          ▼
@@ -21,10 +25,10 @@
 //!   any state ── Reset (RST either way, or the end of the session) ──► Closed
 //! ```
 //!
-//! *Orphaned*: we gave up before the peer answered. The original forgets a FIN that precedes its own acceptance, so
-//! ours waits for the answer. *Hasty*: the peer's FIN came before we accepted. *Discarding*: our FIN is out and nobody
-//! reads here any more; what still arrives is dropped, and credited, because a peer of the original kind that waits for
-//! credit notices nothing else. A pair of extended peers resets instead.
+//! *AbandonedOpening*: we gave up before the peer answered. The original forgets a FIN that precedes its own acceptance,
+//! so ours waits for the answer. *RemoteClosedBeforeAccept*: the peer's FIN came before we accepted. *Discarding*: our
+//! FIN is out and nobody reads here any more. What still arrives is dropped and credited: a peer of the original kind
+//! that waits for credit notices nothing else. A pair of extended peers resets instead.
 
 /// Where a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,11 +36,11 @@ pub enum State {
     /// Our SYN is out, no answer yet.
     Opening,
     /// Opened by us and given up before the answer.
-    Orphaned,
+    AbandonedOpening,
     /// The peer's SYN is here; we have not accepted.
     Offered,
     /// As [`State::Offered`], and the peer has already finished sending.
-    Hasty,
+    RemoteClosedBeforeAccept,
     /// Both directions run.
     Open,
     /// We have finished sending.
@@ -74,12 +78,12 @@ impl State {
         match (self, event) {
             (_, E::Reset) => S::Closed,
             (S::Opening, E::Accepted) | (S::Offered, E::Accept) => S::Open,
-            (S::Opening, E::RemoteFin) | (S::Orphaned, E::RemoteFin) => S::Closed,
-            (S::Opening, E::Abandon) => S::Orphaned,
-            (S::Orphaned, E::Accepted) => S::Discarding,
-            (S::Offered, E::RemoteFin) => S::Hasty,
-            (S::Offered | S::Hasty, E::Abandon) => S::Closed,
-            (S::Hasty, E::Accept) => S::RemoteClosed,
+            (S::Opening, E::RemoteFin) | (S::AbandonedOpening, E::RemoteFin) => S::Closed,
+            (S::Opening, E::Abandon) => S::AbandonedOpening,
+            (S::AbandonedOpening, E::Accepted) => S::Discarding,
+            (S::Offered, E::RemoteFin) => S::RemoteClosedBeforeAccept,
+            (S::Offered | S::RemoteClosedBeforeAccept, E::Abandon) => S::Closed,
+            (S::RemoteClosedBeforeAccept, E::Accept) => S::RemoteClosed,
             (S::Open, E::LocalFin) => S::LocalClosed,
             (S::Open, E::RemoteFin) => S::RemoteClosed,
             (S::Open | S::LocalClosed, E::Abandon) => S::Discarding,
@@ -101,7 +105,7 @@ impl State {
 
     /// Whether the peer has said that it sends no more.
     pub fn remote_done(self) -> bool {
-        matches!(self, Self::Hasty | Self::RemoteClosed | Self::Closed)
+        matches!(self, Self::RemoteClosedBeforeAccept | Self::RemoteClosed | Self::Closed)
     }
 }
 
@@ -109,17 +113,34 @@ impl State {
 mod tests {
     use super::{Event::*, State::*, *};
 
-    const STATES: [State; 9] = [Opening, Orphaned, Offered, Hasty, Open, LocalClosed, RemoteClosed, Discarding, Closed];
+    const STATES: [State; 9] = [
+        Opening,
+        AbandonedOpening,
+        Offered,
+        RemoteClosedBeforeAccept,
+        Open,
+        LocalClosed,
+        RemoteClosed,
+        Discarding,
+        Closed,
+    ];
     const EVENTS: [Event; 6] = [Accepted, Accept, LocalFin, RemoteFin, Abandon, Reset];
 
     #[test]
     fn every_cell_of_the_table() {
         // One row a state, one column an event, in the order of the two lists above.
         let table = [
-            [Open, Opening, Opening, Closed, Orphaned, Closed],
-            [Discarding, Orphaned, Orphaned, Closed, Orphaned, Closed],
-            [Offered, Open, Offered, Hasty, Closed, Closed],
-            [Hasty, RemoteClosed, Hasty, Hasty, Closed, Closed],
+            [Open, Opening, Opening, Closed, AbandonedOpening, Closed],
+            [Discarding, AbandonedOpening, AbandonedOpening, Closed, AbandonedOpening, Closed],
+            [Offered, Open, Offered, RemoteClosedBeforeAccept, Closed, Closed],
+            [
+                RemoteClosedBeforeAccept,
+                RemoteClosed,
+                RemoteClosedBeforeAccept,
+                RemoteClosedBeforeAccept,
+                Closed,
+                Closed,
+            ],
             [Open, Open, LocalClosed, RemoteClosed, Discarding, Closed],
             [LocalClosed, LocalClosed, LocalClosed, Closed, Discarding, Closed],
             [RemoteClosed, RemoteClosed, Closed, RemoteClosed, Closed, Closed],
@@ -145,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_closed_stream_takes_nothing() {
-        for state in [Closed, Discarding, Orphaned] {
+        for state in [Closed, Discarding, AbandonedOpening] {
             assert!(!state.may_write() && !state.keeps_input(), "{state:?}");
         }
     }

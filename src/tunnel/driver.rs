@@ -4,8 +4,9 @@
 //! uses a stream. Frames that are due leave together: the WebSocket library collects them and one flush sends them.
 
 use super::{
-    link::{End, Farewell, Shared, Transport},
+    end::{CloseReason, SessionEnd},
     readahead::ReadAhead,
+    shared::{Shared, Transport},
 };
 use crate::mux::{Beat, Keepalive, Role, Violation};
 use bytes::Bytes;
@@ -96,7 +97,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<End> {
+    fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<SessionEnd> {
         self.shared.driver.register(cx.waker());
         if let Poll::Ready(end) = self.poll_read(cx) {
             return Poll::Ready(end);
@@ -108,9 +109,9 @@ impl Driver {
     }
 
     /// Obeys what the peer has sent.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SessionEnd> {
         let mut end = None;
-        let mut gone = None;
+        let mut go_away = None;
         let mut full = self.shared.lock().session.is_full();
         for n in 0.. {
             if full {
@@ -128,11 +129,11 @@ impl Driver {
                 Some(Ok(Message::Binary(message))) => {
                     let mut inner = self.shared.lock();
                     let outcome = inner.session.receive(message);
-                    inner.take_wakeups(&mut gone, &mut self.wake);
+                    inner.take_wakeups(&mut go_away, &mut self.wake);
                     full = inner.session.is_full();
-                    outcome.map_err(End::Violation)
+                    outcome.map_err(SessionEnd::Violation)
                 }
-                Some(Ok(Message::Text(_))) => Err(End::Violation(Violation::NotBinary)),
+                Some(Ok(Message::Text(_))) => Err(SessionEnd::Violation(Violation::NotBinary)),
                 Some(Ok(Message::Close(frame))) => Err(closed_by_peer(frame)),
                 Some(Ok(Message::Pong(_))) => {
                     if let Some(at) = self.pinged_at.take() {
@@ -146,10 +147,10 @@ impl Driver {
                     Ok(())
                 }
                 Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
-                    Err(End::Violation(Violation::MessageTooBig))
+                    Err(SessionEnd::Violation(Violation::MessageTooBig))
                 }
-                Some(Err(error)) => Err(End::Lost(error.to_string())),
-                None => Err(End::Lost("connection closed".into())),
+                Some(Err(error)) => Err(SessionEnd::Lost(error.to_string())),
+                None => Err(SessionEnd::Lost("connection closed".into())),
             };
             if let Err(why) = outcome {
                 end = Some(why);
@@ -157,8 +158,8 @@ impl Driver {
             }
         }
         self.wake_all();
-        if gone.is_some() {
-            self.shared.gone.send_replace(gone);
+        if go_away.is_some() {
+            self.shared.peer_go_away.send_replace(go_away);
         }
         end.map_or(Poll::Pending, Poll::Ready)
     }
@@ -178,12 +179,12 @@ impl Driver {
     }
 
     /// Sends what is due, as far as the connection takes it.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<SessionEnd> {
         let mut drained = None;
         loop {
             match Pin::new(&mut self.ws).poll_ready(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error.to_string())),
+                Poll::Ready(Err(error)) => return Poll::Ready(SessionEnd::Lost(error.to_string())),
                 Poll::Ready(Ok(())) => {}
             }
             let frame = {
@@ -196,7 +197,7 @@ impl Driver {
             let Some(frame) = frame else { break };
             self.unflushed = true;
             if let Err(error) = Pin::new(&mut self.ws).start_send(Message::Binary(frame.encode())) {
-                return Poll::Ready(End::Lost(error.to_string()));
+                return Poll::Ready(SessionEnd::Lost(error.to_string()));
             }
         }
         self.wake_all();
@@ -204,10 +205,10 @@ impl Driver {
             match Pin::new(&mut self.ws).poll_flush(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error.to_string())),
+                Poll::Ready(Err(error)) => return Poll::Ready(SessionEnd::Lost(error.to_string())),
             }
         }
-        drained.map_or(Poll::Pending, |farewell| Poll::Ready(End::Ours(farewell)))
+        drained.map_or(Poll::Pending, |reason| Poll::Ready(SessionEnd::Ours(reason)))
     }
 
     fn wake_all(&mut self) {
@@ -217,11 +218,11 @@ impl Driver {
     }
 
     /// Pings, lingering streams, the idle limit and the end of a drain.
-    fn poll_timers(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<End> {
+    fn poll_timers(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<SessionEnd> {
         loop {
             let now = Instant::now();
             match self.keepalive.beat(now) {
-                Beat::Dead => return Poll::Ready(End::Violation(Violation::KeepaliveTimeout)),
+                Beat::Dead => return Poll::Ready(SessionEnd::Violation(Violation::KeepaliveTimeout)),
                 Beat::Ping => {
                     self.begin_interval(cx);
                     // A peer whose connection is stuck cannot be pinged; it is dead by the next beat.
@@ -235,7 +236,7 @@ impl Driver {
             }
             let next = match self.check_session(now) {
                 Ok(next) => next,
-                Err(farewell) => return Poll::Ready(End::Ours(farewell)),
+                Err(reason) => return Poll::Ready(SessionEnd::Ours(reason)),
             };
             if next != self.armed {
                 self.armed = next;
@@ -261,7 +262,7 @@ impl Driver {
     }
 
     /// Runs what is due in the session, and tells when the next timer is.
-    fn check_session(&mut self, now: Instant) -> Result<Instant, Farewell> {
+    fn check_session(&mut self, now: Instant) -> Result<Instant, CloseReason> {
         let mut inner = self.shared.lock();
         inner.session.on_time(now);
         let mut next = self.keepalive.deadline();
@@ -270,9 +271,9 @@ impl Driver {
             next =
                 next.min((self.alive_at + self.keepalive.interval() / ALIVE_PART).max(now + Duration::from_millis(1)));
         }
-        if let Some((farewell, deadline)) = inner.plan.drain {
+        if let Some((reason, deadline)) = inner.plan.drain {
             if now >= deadline || inner.drained().is_some() {
-                return Err(farewell);
+                return Err(reason);
             }
             next = next.min(deadline).min(inner.plan.move_until.filter(|until| *until > now).unwrap_or(deadline));
         }
@@ -281,7 +282,7 @@ impl Driver {
                 self.busy_until = now;
             }
             if now >= self.busy_until + limit {
-                return Err(Farewell::Idle);
+                return Err(CloseReason::Idle);
             }
             next = next.min(self.busy_until + limit);
         }
@@ -289,7 +290,7 @@ impl Driver {
     }
 
     /// Ends the session for everybody, then says goodbye to the peer if it is worth it.
-    async fn finish(mut self, end: End) {
+    async fn finish(mut self, end: SessionEnd) {
         {
             let mut inner = self.shared.lock();
             inner.session.close();
@@ -300,11 +301,11 @@ impl Driver {
         }
         self.wake_all();
         let frame = match &end {
-            End::Violation(violation) if violation.is_worth_telling() => {
+            SessionEnd::Violation(violation) if violation.is_worth_telling() => {
                 Some((violation.close_code(), violation.to_string()))
             }
-            End::Ours(farewell) => Some((farewell.close_frame().0, farewell.to_string())),
-            End::Closed { .. } => Some((1000, String::new())),
+            SessionEnd::Ours(reason) => Some((reason.close_frame().0, reason.to_string())),
+            SessionEnd::Closed { .. } => Some((1000, String::new())),
             _ => None,
         };
         self.shared.ended.send_replace(Some(end));
@@ -328,9 +329,9 @@ impl Driver {
     }
 }
 
-fn closed_by_peer(frame: Option<CloseFrame>) -> End {
+fn closed_by_peer(frame: Option<CloseFrame>) -> SessionEnd {
     match frame {
-        Some(frame) => End::Closed { code: frame.code.into(), reason: frame.reason.to_string() },
-        None => End::Closed { code: 1005, reason: String::new() },
+        Some(frame) => SessionEnd::Closed { code: frame.code.into(), reason: frame.reason.to_string() },
+        None => SessionEnd::Closed { code: 1005, reason: String::new() },
     }
 }

@@ -2,14 +2,16 @@
 
 pub mod client;
 mod driver;
+mod end;
 mod link;
 pub mod log;
 mod readahead;
 mod relay;
 pub mod server;
+mod shared;
 mod stream;
 pub mod wire;
 
 pub use client::Client;
-pub use link::{End, Farewell};
+pub use end::{CloseReason, SessionEnd};
 pub use stream::{Broken, MuxStream};

@@ -1,6 +1,6 @@
 //! One stream of a running session, as bytes that can be read and written.
 
-use super::link::Shared;
+use super::shared::Shared;
 use crate::mux::{Dialect, ReadOutcome, ResetReason, State, StreamId, WriteOutcome};
 use bytes::{Buf, Bytes};
 use std::{

@@ -65,9 +65,9 @@ fn the_end_of_a_session_is_a_failure_and_never_a_clean_end() {
 #[test]
 fn a_peer_that_says_it_is_gone_gets_no_more_streams() {
     let (mut pair, _) = connected(Dialect::Extended);
-    assert!(pair.ends[1].go_away(GoneReason::Draining));
+    assert!(pair.ends[1].go_away(GoAwayReason::Draining));
     pair.settle_wires();
-    assert_eq!(pair.ends[0].peer_gone(), Some(GoneReason::Draining));
+    assert_eq!(pair.ends[0].peer_go_away(), Some(GoAwayReason::Draining));
     assert_eq!(pair.ends[0].open(), Err(OpenError::Closed));
-    assert!(!session(Role::Server, Dialect::Original).go_away(GoneReason::Draining));
+    assert!(!session(Role::Server, Dialect::Original).go_away(GoAwayReason::Draining));
 }

@@ -3,10 +3,7 @@
 use super::config::{Config, Server, ServerWindow};
 use crate::{
     mux::{self, Dialect, Role},
-    tunnel::{
-        link::{Link, Transport},
-        wire,
-    },
+    tunnel::{link::Link, shared::Transport, wire},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};

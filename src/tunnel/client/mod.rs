@@ -3,8 +3,8 @@
 mod config;
 mod dial;
 pub mod forward;
-mod keeper;
 mod proxy;
+mod reconnector;
 mod token;
 
 pub use config::{BadConfig, Config, Retry, ServerWindow};
@@ -121,9 +121,9 @@ impl Client {
         let (url_sender, mut url) = watch::channel(String::new());
         let (end_sender, mut ended) = watch::channel(None);
         let (close, closing) = watch::channel(false);
-        let keeper = keeper::Keeper::new(config, observer, stream_sender, url_sender, closing);
+        let reconnector = reconnector::Reconnector::new(config, observer, stream_sender, url_sender, closing);
         tokio::spawn(async move {
-            let end = keeper.run().await;
+            let end = reconnector.run().await;
             _ = end_sender.send(Some(end));
         });
         tokio::select! {

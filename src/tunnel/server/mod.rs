@@ -20,7 +20,7 @@ pub use config::Config;
 pub use setting::BadSetting;
 pub use tls::TlsSource;
 
-use crate::tunnel::{link::Farewell, log::Level, wire};
+use crate::tunnel::{end::CloseReason, log::Level, wire};
 use auth::Authority;
 use hyper::{
     Request, Response, StatusCode,
@@ -49,7 +49,7 @@ const NO_CLIENT: &str = "No client is connected with that id\n";
 
 /// What whoever asks can do with a request that a server which stops no longer serves ([`wire::ELSEWHERE_HEADER`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Elsewhere {
+enum DrainResponse {
     /// Ask again later.
     Later,
     /// Look at another server, when told to.
@@ -58,7 +58,7 @@ enum Elsewhere {
     Looking,
 }
 
-impl Elsewhere {
+impl DrainResponse {
     /// A request with a body cannot be sent again: its bytes have left the proxy.
     fn of<B: Body>(request: &Request<B>) -> Self {
         match request.headers().get(wire::ELSEWHERE_HEADER).map(HeaderValue::as_bytes) {
@@ -187,7 +187,7 @@ impl Server {
     }
 
     /// No such client. A server that drains has sent its clients elsewhere, and says so.
-    fn unknown(&self, id: &str, elsewhere: Elsewhere) -> Response<ResponseBody> {
+    fn unknown(&self, id: &str, elsewhere: DrainResponse) -> Response<ResponseBody> {
         count(&self.metrics.viewer_unknown_total);
         self.config.logger.event(Level::Debug, "no such client", &[("tunnel-id", &id)]);
         if self.is_draining() {
@@ -216,7 +216,7 @@ impl Server {
             (clients, streams, buffered) = (clients + 1, streams + held as u64, buffered + bytes as u64);
             if now >= tunnel.expires && !self.config.outlive_token {
                 // No grace: what the token allowed is over.
-                tunnel.end(Farewell::Expired, Duration::ZERO);
+                tunnel.end(CloseReason::Expired, Duration::ZERO);
             }
         });
         self.metrics.clients.store(clients, Relaxed);
@@ -232,14 +232,14 @@ impl Server {
 
 impl Tunnel {
     /// Ends the session; streams that run may end within `grace`.
-    fn end(&self, farewell: Farewell, grace: Duration) {
-        self.link.drain(farewell, grace, Duration::ZERO);
+    fn end(&self, reason: CloseReason, grace: Duration) {
+        self.link.drain(reason, grace, Duration::ZERO);
         self.pool.clear();
     }
 
     /// Ends the session because the server stops: new streams are still served until the client has moved.
     fn move_away(&self, grace: Duration) {
-        self.link.drain(Farewell::Stopping, grace, MOVE_TIME);
+        self.link.drain(CloseReason::Stopping, grace, MOVE_TIME);
     }
 }
 

@@ -1,14 +1,16 @@
 //! Clients: the request that turns a connection into a tunnel.
 
 use super::{
-    Elsewhere, Peer, Server, answer, auth::bearer_token, headers, listen::Socket, metrics::count, registry::Tunnel,
+    DrainResponse, Peer, Server, answer, auth::bearer_token, headers, listen::Socket, metrics::count, registry::Tunnel,
     response_body::ResponseBody,
 };
 use crate::{
     mux::{Config, Cut, Dialect, Role, StreamId, Violation},
     tunnel::{
-        link::{End, Farewell, Link, Transport},
+        end::{CloseReason, SessionEnd},
+        link::Link,
         log::Level,
+        shared::Transport,
         wire,
     },
 };
@@ -125,7 +127,7 @@ fn check(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Cla
     }
     if server.is_draining() {
         log_refusal(&"stopping");
-        return Err(Box::new(Elsewhere::of(request).answer()));
+        return Err(Box::new(DrainResponse::of(request).answer()));
     }
     if server.registry.len() >= server.config.max_clients && server.registry.get(id).is_none() {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n", &"no_room"));
@@ -157,7 +159,7 @@ fn start(server: &Arc<Server>, peer: Peer, claim: Claim, upgraded: Upgraded) {
     count(&server.metrics.registrations_total);
     if let Some(loser) = server.registry.insert(&claim.id, tunnel.clone()) {
         count(&server.metrics.registrations_replaced_total);
-        loser.end(Farewell::Replaced, server.config.grace);
+        loser.end(CloseReason::Replaced, server.config.grace);
     }
     if server.is_draining() {
         tunnel.move_away(server.config.grace);
@@ -172,10 +174,10 @@ fn start(server: &Arc<Server>, peer: Peer, claim: Claim, upgraded: Upgraded) {
                 cuts = link.cuts() => note_cuts(&server, &claim.id, &cuts),
                 end = link.ended() => break end,
                 // The client has moved away: whoever asks from now on is better served elsewhere.
-                _ = link.gone(), if !moved => {
+                _ = link.peer_go_away(), if !moved => {
                     moved = true;
                     server.registry.remove(&claim.id, &tunnel);
-                    tunnel.end(Farewell::Done, server.config.grace);
+                    tunnel.end(CloseReason::Done, server.config.grace);
                 }
             }
         };
@@ -192,16 +194,18 @@ fn note_cuts(server: &Server, id: &str, cuts: &[(StreamId, Cut)]) {
     }
 }
 
-fn leave(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &End) {
+fn leave(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &SessionEnd) {
     server.registry.remove(id, tunnel);
     tunnel.pool.clear();
     match end {
-        End::Violation(Violation::KeepaliveTimeout) | End::Lost(_) => count(&server.metrics.sessions_lost_total),
-        End::Violation(_) => count(&server.metrics.sessions_violated_total),
-        End::Ours(Farewell::Expired) => count(&server.metrics.sessions_expired_total),
+        SessionEnd::Violation(Violation::KeepaliveTimeout) | SessionEnd::Lost(_) => {
+            count(&server.metrics.sessions_lost_total)
+        }
+        SessionEnd::Violation(_) => count(&server.metrics.sessions_violated_total),
+        SessionEnd::Ours(CloseReason::Expired) => count(&server.metrics.sessions_expired_total),
         _ => {}
     }
-    let level = if matches!(end, End::Violation(_)) { Level::Warn } else { Level::Info };
+    let level = if matches!(end, SessionEnd::Violation(_)) { Level::Warn } else { Level::Info };
     server.config.logger.event(level, "client disconnected", &[("tunnel-id", &id), ("reason", end)]);
 }
 

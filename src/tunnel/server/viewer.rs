@@ -1,7 +1,7 @@
 //! Viewers: HTTP requests that cross a tunnel.
 
 use super::{
-    Elsewhere, Peer, Server, answer,
+    DrainResponse, Peer, Server, answer,
     exchange::{Failure, exchange, is_stale},
     headers,
     metrics::count,
@@ -43,7 +43,7 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
     if id.is_empty() {
         return answer(StatusCode::NOT_FOUND, "404 page not found\n");
     }
-    let elsewhere = Elsewhere::of(&request);
+    let elsewhere = DrainResponse::of(&request);
     let may_look = request.headers().contains_key(wire::ELSEWHERE_HEADER);
     let Some(tunnel) = server.registry.get(id) else {
         return server.unknown(id, elsewhere);

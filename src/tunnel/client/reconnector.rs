@@ -6,9 +6,10 @@ use super::{
     dial::{self, DialError, Registered},
 };
 use crate::{
-    mux::{Dialect, GoneReason},
+    mux::{Dialect, GoAwayReason},
     tunnel::{
-        link::{End, Farewell, Link},
+        end::{CloseReason, SessionEnd},
+        link::Link,
         stream::MuxStream,
     },
 };
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 /// A session shorter than this counts as a failed attempt.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
-pub(super) struct Keeper {
+pub(super) struct Reconnector {
     config: Config,
     observer: Option<Observer>,
     streams: mpsc::Sender<MuxStream>,
@@ -38,7 +39,7 @@ enum Next {
     Move,
 }
 
-impl Keeper {
+impl Reconnector {
     pub fn new(
         config: Config,
         observer: Option<Observer>,
@@ -68,7 +69,7 @@ impl Keeper {
             () = closed => ClientError::Closed,
         };
         if let Some(link) = current {
-            link.drain(Farewell::Done, self.config.grace, Duration::ZERO);
+            link.drain(CloseReason::Done, self.config.grace, Duration::ZERO);
         }
         end
     }
@@ -86,7 +87,7 @@ impl Keeper {
                 None => self.tell(Event::Connected { url }),
                 Some(old) => {
                     self.tell(Event::Moved { url });
-                    old.drain(Farewell::Done, self.config.grace, Duration::ZERO);
+                    old.drain(CloseReason::Done, self.config.grace, Duration::ZERO);
                 }
             }
             let since = Instant::now();
@@ -116,20 +117,20 @@ impl Keeper {
         };
         tokio::select! {
             end = link.ended() => {
-                if matches!(end, End::Closed { code, .. } if code == Farewell::Replaced.close_frame().0) {
+                if matches!(end, SessionEnd::Closed { code, .. } if code == CloseReason::Replaced.close_frame().0) {
                     return Err(ClientError::Replaced);
                 }
-                self.spent = matches!(end, End::Closed { code, .. } if code == Farewell::Expired.close_frame().0);
+                self.spent = matches!(end, SessionEnd::Closed { code, .. } if code == CloseReason::Expired.close_frame().0);
                 self.tell(Event::Disconnected { reason: end.to_string() });
                 Ok(Next::Reconnect)
             }
-            reason = link.gone() => match reason {
-                GoneReason::Replaced => Err(ClientError::Replaced),
-                GoneReason::Draining => {
+            reason = link.peer_go_away() => match reason {
+                GoAwayReason::Replaced => Err(ClientError::Replaced),
+                GoAwayReason::Draining => {
                     self.tell(Event::Moving { reason: "the server is stopping".into() });
                     Ok(Next::Move)
                 }
-                GoneReason::Expired => {
+                GoAwayReason::Expired => {
                     self.spent = true;
                     self.tell(Event::Moving { reason: "the token has expired".into() });
                     Ok(Next::Move)
