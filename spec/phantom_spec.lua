@@ -38,6 +38,7 @@ describe("phantom tokens", function()
                     read = { scope = "read" },
                     write = { scope = "write" },
                     both = { scope = "read write" },
+                    list = { scope = { "read", "write" } },
                     sign = json,
                     headers = { claim_headers = { ["X-Subject"] = "sub", ["X-Roles"] = "roles" } },
                     lookalike = { headers = { ["X-Subject"] = "sub" } },
@@ -260,7 +261,12 @@ describe("phantom tokens", function()
                 assert.equal("forbidden", cjson.decode(response.body).code)
                 assert.truthy(response.headers["www-authenticate"]:find('error="insufficient_scope", scope="', 1, true))
             end
-            api_saw(running:get("/both", { kind = "jwt", claims = { scope = { "write", "read" } } }))
+            -- As auth reads them.
+            for _, claims in ipairs { { scope = { "write", "read" } }, { scp = { "read", "write" } },
+                { scope = "read", scp = "write" } } do
+                api_saw(running:get("/both", { kind = "jwt", claims = claims }))
+                api_saw(running:get("/list", { kind = "jwt", claims = claims }))
+            end
             assert.equal(403, running:get("/read", { kind = "jwt", claims = { sub = "without scope" } }).status)
         end)
     end)

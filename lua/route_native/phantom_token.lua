@@ -27,6 +27,7 @@ require "route_native.hooks" -- read now, while the master may read what the wor
 local outbound = require "route_native.http.outbound"
 local reason = require "route_native.core.status"
 local request = require "route_native.core.request"
+local scopes = require "route_native.core.scopes"
 local settings_of = require("route_native.phantom.settings").of
 
 local ffi_string = ffi.string
@@ -139,16 +140,6 @@ local function learn(settings, dict, key, token)
     return entry, "miss"
 end
 
-local function has_scopes(settings, scope)
-    local padded = " " .. scope .. " "
-    for _, wanted in ipairs(settings.scopes) do
-        if not find(padded, " " .. wanted .. " ", 1, true) then
-            return false
-        end
-    end
-    return true
-end
-
 -- Removes what the client says of itself under the names that the API trusts.
 local function clear(settings)
     clear_header("Authorization")
@@ -191,7 +182,7 @@ end
 local function accept(settings, active, cache)
     note("route_cache", cache)
     local r = current()
-    if settings.scopes and not has_scopes(settings, active.scope) then
+    if settings.scope and not scopes.suffice(settings.scope, active.scope) then
         return lacks_scope(settings)
     elseif settings.hands_claims then
         return hand_on_claims(settings, active)
@@ -277,7 +268,7 @@ end
 -- @tfield[opt=0] integer stale_if_error_seconds how long an expired answer stays in use while the server fails, 0 to
 -- 3600; never beyond the JWT's `exp`
 -- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
--- @tfield[opt] string scope scopes that the token needs, all of them, separated by blanks
+-- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
 -- @tfield[opt={}] string[] trusted_web_origins origins whose pages may read errors (CORS)
 -- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default they
 -- need a token

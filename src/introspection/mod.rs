@@ -192,8 +192,8 @@ impl Introspector {
     }
 
     fn verdict(&self, members: Map<String, Value>, token: Option<&str>, now: i64) -> Result<Verdict, Reason> {
-        let scope = scope(&members)?;
         let claims = Claims { json: Vec::new(), members };
+        let scope = claims.scopes().map_err(of_server)?;
         let mut expires_at = claims.expires_at().map_err(of_server)?;
         let forward = if !self.claims.is_empty() {
             self.claims.select(&claims.members)
@@ -232,19 +232,6 @@ fn active(mut members: Map<String, Value>) -> Result<Claims, Reason> {
         Some(Value::Bool(true)) => Ok(Claims { json: Vec::new(), members }),
         Some(Value::Bool(false)) => Err(Reason::TokenInactive),
         _ => Err(Reason::ServerAnswerInvalid),
-    }
-}
-
-/// `scope`: a string (RFC 7662, RFC 9068) or, with some servers, an array of strings.
-fn scope(members: &Map<String, Value>) -> Result<String, Reason> {
-    match members.get("scope") {
-        None => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Array(items)) => {
-            let names: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-            Ok(names.ok_or(Reason::ServerAnswerInvalid)?.join(" "))
-        }
-        Some(_) => Err(Reason::ServerAnswerInvalid),
     }
 }
 

@@ -39,6 +39,13 @@ impl Claims {
         }
     }
 
+    /// The scopes, separated by blanks: those of `scope` (RFC 8693 §4.2, RFC 7662) and of `scp`, a string or a list each.
+    /// lua/route_native/core/scopes.lua has the same rule.
+    pub fn scopes(&self) -> Result<String, Reason> {
+        let (scope, scp) = (self.strings("scope")?, self.strings("scp")?);
+        Ok([scope, scp].into_iter().flatten().flatten().collect::<Vec<_>>().join(" "))
+    }
+
     /// A NumericDate: seconds since the epoch, a fraction allowed, neither negative nor past the year 9999. `null`,
     /// strings and booleans are malformed, never taken as absent (CVE-2026-25537). `Ok(None)` when it is absent.
     pub fn numeric_date(&self, name: &str) -> Result<Option<f64>, Reason> {

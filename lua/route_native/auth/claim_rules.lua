@@ -1,6 +1,7 @@
 -- Whether the claims of a valid token allow a request: rules for single claims, and scopes.
 
 local config = require "route_native.core.config"
+local scopes = require "route_native.core.scopes"
 
 local ngx = ngx
 
@@ -27,11 +28,10 @@ local function allowed(rule, value, claims)
 end
 
 -- The rows of a configuration that say what claims must be: `require` ({ claim = value, list of values or
--- function(value, claims) }) and `scope`. The scopes' syntax is RFC 6749 §3.3; they are repeated in a header.
+-- function(value, claims) }) and `scope`.
 _M.ROWS = {
     { "require", config.any("table"), default = {} },
-    { "scope", config.list(config.text('^[^%s"\\\127-\255]+$'),
-        "a scope or a list of scopes, without blanks and quotes") },
+    { "scope", scopes.KIND },
 }
 
 -- Makes rules of a configuration's values.
@@ -42,21 +42,9 @@ function _M.of(owner, values)
                 'the field "require" must name claims, each with a value, a list of values or a function')
         end
     end
-    local scopes = values.scope
-    return { rules = values.require, scopes = scopes, scope = scopes and table.concat(scopes, " ") }
-end
-
--- The scopes that a token has: `scope` is one string (RFC 8693 §4.2), `scp` a string or a list.
-local function granted(claims)
-    local names = {}
-    for _, claim in ipairs { claims.scope or false, claims.scp or false } do
-        for _, text in ipairs(type(claim) == "table" and claim or { claim }) do
-            for name in (type(text) == "string" and text or ""):gmatch("%S+") do
-                names[name] = true
-            end
-        end
-    end
-    return names
+    return {
+        rules = values.require, scopes = values.scope, scope = values.scope and table.concat(values.scope, " "),
+    }
 end
 
 -- Returns true, or false and whether it is a scope that is missing.
@@ -66,13 +54,8 @@ function _M.allow(wanted, claims)
             return false, false
         end
     end
-    if wanted.scopes then
-        local names = granted(claims)
-        for _, scope in ipairs(wanted.scopes) do
-            if not names[scope] then
-                return false, true
-            end
-        end
+    if wanted.scopes and not scopes.suffice(wanted.scopes, scopes.of(claims)) then
+        return false, true
     end
     return true
 end

@@ -7,9 +7,10 @@
 --     }
 --     local values = config.read("route_native.auth: login()", ROWS, given)
 --
--- A row holds a field's name, its kind, and its default where it has one; `alias` is an older name of it. A mistake is
--- an error of one sentence that begins with the owner: an unknown field is named first, then a missing one, then a
--- wrong one. No sentence holds a text that was given: it may be a secret.
+-- A row holds a field's name, its kind, and its default where it has one. `alias` is an older name of it. `variable` is
+-- the environment variable that gives the value where the table does not; empty is absent. A mistake is an error of one
+-- sentence that begins with the owner: an unknown field is named first, then a missing one, then a wrong one. No
+-- sentence holds a text that was given: it may be a secret.
 
 local concat = table.concat
 local find, format = string.find, string.format
@@ -23,7 +24,8 @@ end
 
 _M.fail = fail
 
--- A kind is a table: check(value, name, owner) returns the value as it is kept, or nil when it is not `what`.
+-- A kind is a table: check(value, name, owner) returns the value as it is kept, or nil when it is not `what`. Where it
+-- has parse(text), that is what an environment variable holds.
 local function kind(what, check)
     return { what = what, check = check }
 end
@@ -55,11 +57,13 @@ end
 -- Returns the kind of a whole number within bounds; `unit` such as "seconds" follows it in the sentence.
 function _M.whole(least, most, unit)
     local what = format("a whole number%s from %d to %d", unit and " of " .. unit or "", least, most)
-    return kind(what, function(value)
+    local whole = kind(what, function(value)
         if type(value) == "number" and value >= least and value <= most and value % 1 == 0 then
             return value
         end
     end)
+    whole.parse = tonumber
+    return whole
 end
 
 -- Returns the kind of true and false.
@@ -112,6 +116,21 @@ function _M.list(item, what)
             end
         end
         return count > 0 and items or nil
+    end)
+end
+
+-- Returns the kind of words: a text of them, separated by blanks, or a list of them. Kept as a list.
+function _M.words(pattern, what)
+    local list = _M.list(_M.text(pattern))
+    return kind(what, function(value)
+        if type(value) == "string" then
+            local words = {}
+            for word in value:gmatch("%S+") do
+                words[#words + 1] = word
+            end
+            value = words
+        end
+        return list.check(value)
     end)
 end
 
@@ -177,7 +196,7 @@ local function refuse_unknown(owner, rows, given, prefix)
     end
 end
 
--- The value of a row's field under either name.
+-- Returns the value of a row's field under either name.
 local function value_of(owner, row, given, prefix)
     local value, old = given[row[1]], row.alias and given[row.alias]
     if value ~= nil and old ~= nil then
@@ -189,18 +208,35 @@ local function value_of(owner, row, given, prefix)
     return value
 end
 
--- Reads a table. Returns its values, with defaults, under the fields' own names. `prefix` is for nested tables.
+-- Returns the value of a row whose field may come from the environment, and how a sentence names it.
+local function value_and_label(owner, row, given, prefix)
+    local value, label = value_of(owner, row, given, prefix), format('the field "%s%s"', prefix, row[1])
+    if row.variable then
+        if value == nil then
+            value, label = os.getenv(row.variable), row.variable
+        end
+        if value == "" then
+            return nil, label
+        elseif type(value) == "string" and row[2].parse then
+            value = row[2].parse(value) or value
+        end
+    end
+    return value, label
+end
+
+-- Reads a table. Returns its values, with defaults, under the fields' own names, and how a sentence names each.
+-- `prefix` is for nested tables.
 function _M.read(owner, rows, given, prefix)
     prefix = prefix or ""
     if type(given) ~= "table" then
         fail(owner, "a table is needed")
     end
     refuse_unknown(owner, rows, given, prefix)
-    local values = {}
+    local values, labels = {}, {}
     for _, row in ipairs(rows) do
-        values[row[1]] = value_of(owner, row, given, prefix)
+        values[row[1]], labels[row[1]] = value_and_label(owner, row, given, prefix)
         if values[row[1]] == nil and row.required then
-            fail(owner, 'the field "%s%s" is missing', prefix, row[1])
+            fail(owner, "%s is missing", labels[row[1]])
         end
     end
     for _, row in ipairs(rows) do
@@ -211,11 +247,11 @@ function _M.read(owner, rows, given, prefix)
         if value ~= nil then
             values[name] = row[2].check(value, prefix .. name, owner)
             if values[name] == nil then
-                fail(owner, 'the field "%s%s" must be %s', prefix, name, row[2].what)
+                fail(owner, "%s must be %s", labels[name], row[2].what)
             end
         end
     end
-    return values
+    return values, labels
 end
 
 return _M

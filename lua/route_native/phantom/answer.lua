@@ -63,8 +63,8 @@ end
 function _M.insufficient_scope(settings)
     readable(settings)
     local attributes = 'error="insufficient_scope"'
-    if settings.scopes then
-        attributes = ('%s, scope="%s"'):format(attributes, table.concat(settings.scopes, " "))
+    if settings.scope then
+        attributes = ('%s, scope="%s"'):format(attributes, table.concat(settings.scope, " "))
     end
     return response.challenge(403, attributes, nil, FORBIDDEN)
 end

@@ -8,6 +8,7 @@ local library = require "route_native.core.ffi"
 local nkeys = require "table.nkeys"
 local outbound = require "route_native.http.outbound"
 local reason = require "route_native.core.status"
+local scopes = require "route_native.core.scopes"
 
 local next, type = next, type
 local concat, sort = table.concat, table.sort
@@ -31,7 +32,7 @@ local ROWS = config.rows({
     { "inactive_cache_seconds", config.whole(0, 60, "seconds"), default = 5 },
     { "stale_if_error_seconds", config.whole(0, 3600, "seconds"), default = 0 },
     { "verify_ssl", config.boolean(), default = true },
-    { "scope", any_text, only_here = true },
+    { "scope", scopes.KIND, only_here = true },
     { "trusted_web_origins", config.list(ORIGIN, "a list of origins such as https://www.example.com, without a path"),
         only_here = true },
     { "preflight", config.choice("answer", "pass"), only_here = true },
@@ -112,14 +113,6 @@ local function new_introspector(values)
     return ffi.gc(handle[0], function(introspector) library.rn_introspector_free(introspector) end)
 end
 
-local function scopes_of(text)
-    local scopes = {}
-    for scope in (text or ""):gmatch("%S+") do
-        scopes[#scopes + 1] = scope
-    end
-    return #scopes > 0 and scopes
-end
-
 local function origins_of(list)
     local origins = {}
     for _, origin in ipairs(list or {}) do
@@ -164,9 +157,8 @@ local function compile(given)
     end
     values.published = published_keys(values, url)
     values.introspector = new_introspector(values)
-    values.scopes = scopes_of(values.scope)
     -- Whether an active token is one, without a look at its scope, and its JWT what goes on.
-    values.is_plain = not values.scopes and not values.hands_claims
+    values.is_plain = not values.scope and not values.hands_claims
     values.origins = origins_of(values.trusted_web_origins)
     values.outbound, sentence = outbound.target {
         url = url, upstream = values.upstream, verify_ssl = values.verify_ssl, accept = ACCEPT,
@@ -211,7 +203,6 @@ local function same(given, input)
         and input.inactive_cache_seconds == given.inactive_cache_seconds
         and input.stale_if_error_seconds == given.stale_if_error_seconds
         and input.verify_ssl == given.verify_ssl
-        and input.scope == given.scope
         and input.preflight == given.preflight
         and input.cache_name == given.cache_name
         and input.upstream == given.upstream
@@ -220,6 +211,7 @@ local function same(given, input)
         and input.signing_key_id == given.signing_key_id
         and equal(input.issuer, given.issuer)
         and equal(input.audience, given.audience)
+        and equal(input.scope, given.scope)
         and equal(input.trusted_web_origins, given.trusted_web_origins)
         and equal(input.headers, given.headers)
         and equal(input.claim_headers, given.claim_headers)

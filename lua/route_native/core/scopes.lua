@@ -1,0 +1,37 @@
+-- The scopes that a token has, and whether they are enough (RFC 6749 §3.3, RFC 8693 §4.2). src/jwt/claims.rs has the
+-- same rule for claims.
+
+local config = require "route_native.core.config"
+
+local ipairs, type = ipairs, type
+local concat = table.concat
+local find = string.find
+
+local _M = {}
+
+-- The kind of the field `scope`. Its names are repeated in a header.
+_M.KIND = config.words('^[^%s"\\\127-\255]+$', "scopes, separated by blanks or as a list, without quotes")
+
+-- Returns the scopes of a token's claims, separated by blanks. `scope` and `scp` are a string or a list each.
+function _M.of(claims)
+    local texts = {}
+    for _, claim in ipairs { claims.scope or false, claims.scp or false } do
+        for _, text in ipairs(type(claim) == "table" and claim or { claim }) do
+            texts[#texts + 1] = type(text) == "string" and text or nil
+        end
+    end
+    return concat(texts, " ")
+end
+
+-- Returns whether all scopes of a list are among those of a text.
+function _M.suffice(wanted, text)
+    local padded = " " .. text .. " "
+    for _, scope in ipairs(wanted) do
+        if not find(padded, " " .. scope .. " ", 1, true) then
+            return false
+        end
+    end
+    return true
+end
+
+return _M
