@@ -119,13 +119,13 @@ describe("starting", function()
     end)
 
     for setting, case in pairs {
-        ["ROUTE_JWT_LEEWAY=abc"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "abc"',
-        ["ROUTE_JWT_LEEWAY=-1"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "%-1"',
-        ["ROUTE_JWT_LEEWAY=1.5"] = '^ROUTE_JWT_LEEWAY must be a whole number, and is "1.5"',
-        ["ROUTE_JWT_LEEWAY=301"] = "^ROUTE_JWT_LEEWAY must be 0 to 300 seconds",
+        ["ROUTE_JWT_LEEWAY=abc"] = "^ROUTE_JWT_LEEWAY must be a whole number of seconds from 0 to 300$",
+        ["ROUTE_JWT_LEEWAY=-1"] = "^ROUTE_JWT_LEEWAY must be a whole number of seconds from 0 to 300$",
+        ["ROUTE_JWT_LEEWAY=1.5"] = "^ROUTE_JWT_LEEWAY must be a whole number of seconds from 0 to 300$",
+        ["ROUTE_JWT_LEEWAY=301"] = "^ROUTE_JWT_LEEWAY must be a whole number of seconds from 0 to 300$",
         ["ROUTE_JWT_LEEWAY=nan"] = "^ROUTE_JWT_LEEWAY must be a whole number",
         ["ROUTE_CACHE_ENTRIES=1e99"] = "^ROUTE_CACHE_ENTRIES must be a whole number",
-        ["ROUTE_PAYLOAD_PADDING=x"] = "^ROUTE_PAYLOAD_PADDING must be pkcs1v15, oaep%-sha1 or oaep%-sha256",
+        ["ROUTE_PAYLOAD_PADDING=x"] = '^ROUTE_PAYLOAD_PADDING must be "pkcs1v15", "oaep%-sha1" or "oaep%-sha256"',
         ["ROUTE_TARGET_SUFFIX=a b"] = "^ROUTE_TARGET_SUFFIX must be a host name",
         ["ROUTE_TARGET_SUFFIX=127.0.0.1"] = "^ROUTE_TARGET_SUFFIX must be a host name",
     } do

@@ -169,11 +169,15 @@ fn misuse_is_an_error_and_a_missing_key_is_not() {
     assert!(!made && said.expect("a sentence").contains("the key file /nonexistent/key.pem cannot be read"));
 
     for (name, value, expected) in [
-        ("leeway", "abc", r#"route_native: leeway must be a whole number, and is "abc""#),
-        ("leeway", "301", "route_native: leeway must be 0 to 300 seconds"),
-        ("payload_padding", "none", "route_native: payload_padding must be pkcs1v15, oaep-sha1 or oaep-sha256"),
-        ("target_suffix", "a b", "route_native: target_suffix must be a host name"),
-        ("no_such_option", "x", r#"route_native: setup() knows no option "no_such_option""#),
+        ("leeway", "abc", r#"route_native: the field "leeway" must be a whole number of seconds from 0 to 300"#),
+        ("leeway", "301", r#"route_native: the field "leeway" must be a whole number of seconds from 0 to 300"#),
+        (
+            "payload_padding",
+            "none",
+            r#"route_native: the field "payload_padding" must be "pkcs1v15", "oaep-sha1" or "oaep-sha256""#,
+        ),
+        ("target_suffix", "a b", r#"route_native: the field "target_suffix" must be a host name"#),
+        ("no_such_option", "x", r#"route_native: there is no field "no_such_option""#),
     ] {
         assert_eq!(sentence(changed(name, value)), expected);
     }

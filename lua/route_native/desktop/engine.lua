@@ -3,7 +3,6 @@
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
 local reason = require "route_native.core.status"
-local settings = require "route_native.desktop.settings"
 
 local ffi_string = ffi.string
 local OK = reason.OK
@@ -22,7 +21,7 @@ end
 function _M.new(chosen)
     for _, name in ipairs { "signing_key", "payload_key" } do
         if not chosen[name] then
-            return nil, settings.variable(name) .. " is not set", reason.KEY_UNREADABLE
+            return nil, chosen.labels[name] .. " is not set", reason.KEY_UNREADABLE
         end
     end
     local options = ffi.new("rn_gateway_options", { leeway = chosen.leeway, cache_entries = chosen.cache_entries })
@@ -38,7 +37,7 @@ function _M.new(chosen)
         local mistake = ffi_string(sentence, length[0])
         if status == reason.SETTING_INVALID then
             -- It begins with the option's name, which is not the one to look for when a variable has set it.
-            mistake = mistake:gsub("^[%w_]+", chosen.sources)
+            mistake = mistake:gsub("^[%w_]+", chosen.labels)
         end
         return nil, mistake, status
     end
