@@ -178,6 +178,8 @@ dropped_headers() {
 desktop_conf() {
     cookies=${ROUTE_DESKTOP_COOKIES:-}
     module='require("route_native.hooks")'
+    # RFC 2965: no browser sends it, and a desktop that takes it for cookies gets none of the origin's.
+    echo 'proxy_set_header Cookie2 "";'
     if [ -z "$cookies" ]; then
         echo 'proxy_set_header Cookie "";'
     else

@@ -150,8 +150,10 @@ describe("a desktop", function()
 
     it("never sees the cookies of the origin", function()
         for i, path in ipairs(HTTP) do
-            assert.equal(200, with(running, path .. "?cookies" .. i, { { "Cookie", "session=1; other=2" } }).status)
+            assert.equal(200, with(running, path .. "?cookies" .. i, { { "Cookie", "session=1; other=2" },
+                { "Cookie2", "session=1" } }).status)
             assert.is_nil(seen(path .. "?cookies" .. i).cookie)
+            assert.is_nil(seen(path .. "?cookies" .. i).cookie2)
         end
         for i, path in ipairs(WEBSOCKET) do
             local socket = assert(websocket.open(running.port, { path = path .. "?cookies=" .. i, headers = {
