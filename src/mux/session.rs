@@ -273,7 +273,7 @@ impl Session {
             State::Opening | State::AbandonedOpening => {
                 // The first ACK is the peer's whole window, of which early data has had its part.
                 stream.send_credit = n.saturating_sub(stream.sent_early);
-                if !extended && stream.state == State::Opening {
+                if !extended {
                     // A peer of the original kind sends as much unacknowledged as it announces to take, which may be
                     // as little as 1 KiB, and is told at once to send more; or as much as 4 MiB, which is its own word.
                     let initial = self.config.limits.initial_window();
@@ -360,7 +360,16 @@ impl Session {
         if reason == ResetReason::Limit && self.streams.contains_key(&id) {
             self.notices.push_back(Notice::Cut(id, Cut::ByPeer));
         }
+        // After the peer's end all of its bytes are here: whatever it says then is about the other direction.
+        let whole = self.streams.get_mut(&id).filter(|stream| stream.held && stream.state.remote_done());
+        let unread = whole.map(|stream| std::mem::take(&mut stream.inbox));
         self.end_stream(id, reason);
+        if let Some(unread) = unread
+            && let Some(stream) = self.streams.get_mut(&id)
+        {
+            stream.inbox = unread;
+            self.budget.recount(stream);
+        }
         self.reap(id);
     }
 
@@ -372,14 +381,15 @@ impl Session {
         if matches!(stream.state, State::Offered | State::RemoteClosedBeforeAccept) {
             self.offered -= 1;
         }
-        // A reader that has had the peer's clean end is not told of a failure after it.
-        if !stream.state.remote_done() || stream.state.may_write() || stream.outbox_len > 0 {
+        let unread = stream.inbox.clear();
+        self.buffered -= unread;
+        // A reader that has had all bytes and the peer's clean end is not told of a failure after it.
+        if unread > 0 || !stream.state.remote_done() || stream.state.may_write() || stream.outbox_len > 0 {
             stream.failure.get_or_insert(reason);
         }
         stream.apply(Event::Reset);
         stream.fin_due = false;
         stream.clear_outbox();
-        self.buffered -= stream.inbox.clear();
         self.budget.recount(stream);
         self.notices.push_back(Notice::Readable(id));
         self.notices.push_back(Notice::Writable(id));

@@ -71,3 +71,44 @@ fn a_peer_that_says_it_is_gone_gets_no_more_streams() {
     assert_eq!(pair.ends[0].open(), Err(OpenError::Closed));
     assert!(!session(Role::Server, Dialect::Original).go_away(GoAwayReason::Draining));
 }
+
+#[test]
+fn what_came_before_the_peers_end_is_read_though_a_reset_follows() {
+    // A client that answers, finishes and lets go before it has read our end.
+    let (mut pair, id) = connected(Dialect::Extended);
+    pair.ends[0].finish(id);
+    let whole = Frame::Data(id, Bytes::from_static(b"whole"));
+    for frame in [whole, Frame::Fin(id), Frame::Reset(id, ResetReason::Abandoned)] {
+        pair.ends[0].receive(frame.encode()).unwrap();
+    }
+    assert_eq!(pair.ends[0].read(id, 100), ReadOutcome::Data(Bytes::from_static(b"whole")));
+    assert_eq!(pair.ends[0].read(id, 100), ReadOutcome::End);
+    pair.ends[0].release(id, ResetReason::Abandoned, Instant::now());
+    assert_eq!((pair.ends[0].buffered_bytes(), pair.ends[0].stream_count()), (0, 0));
+}
+
+#[test]
+fn what_is_cut_after_the_peers_end_and_before_it_was_read_is_a_failure() {
+    let (mut pair, id) = connected(Dialect::Extended);
+    let end = &mut pair.ends[0];
+    end.finish(id);
+    end.receive(Frame::Data(id, Bytes::from_static(b"lost")).encode()).unwrap();
+    end.receive(Frame::Fin(id).encode()).unwrap();
+    while end.poll_transmit().is_some() {}
+    end.fail_local(id, ResetReason::Limit);
+    assert_eq!(end.read(id, 100), ReadOutcome::Failed(ResetReason::Limit));
+}
+
+#[test]
+fn a_stream_that_was_given_up_while_opening_credits_a_peer_of_the_original_by_its_own_window() {
+    let mut server = session(Role::Server, Dialect::Original);
+    let id = server.open().unwrap();
+    assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));
+    server.release(id, ResetReason::Abandoned, Instant::now());
+    server.receive(Frame::Credit(id, 8).encode()).unwrap();
+    server.receive(Frame::Data(id, vec![0; 8].into()).encode()).unwrap();
+    let credit: u32 = std::iter::from_fn(|| server.poll_transmit())
+        .map(|frame| if let Frame::Credit(_, n) = frame { n } else { 0 })
+        .sum();
+    assert_eq!(credit, INITIAL);
+}
