@@ -592,7 +592,8 @@ int32_t rn_jws_sign(const rn_keys *keys,
                     size_t capacity,
                     size_t *length);
 
-// Whether a text is one JSON object that names no member twice, at any depth: 0 or `ClaimMalformed`.
+// Checks that a text is one JSON object that names no member twice, at any depth, and has at most 4,096 values: 0 or
+// `ClaimMalformed`.
 int32_t rn_json_check(const uint8_t *json, size_t json_length);
 
 // Writes a token's header, a JSON object, and its payload, any bytes, **without verifying anything**.

@@ -7,13 +7,43 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// Parses one JSON object with nothing after it. `None` when it is anything else or names a member twice.
-/// Depth is bounded by serde_json (128), numbers beyond a double are refused.
+/// The most values of a text that is parsed. Each costs its readers a table, a string or a node of a tree, and an object
+/// of one member costs 50 times its bytes: 64 KiB of them would hold the event loop for 3 ms.
+pub const MAX_VALUES: usize = 4096;
+
+/// Parses one JSON object with nothing after it. Returns `None` for anything else, for an object that names a member
+/// twice, and for more than [`MAX_VALUES`] values. Depth is bounded by serde_json (128), numbers beyond a double are
+/// refused.
 pub fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    if !has_at_most(bytes, MAX_VALUES) {
+        return None;
+    }
     match serde_json::from_slice(bytes) {
         Ok(Strict(Value::Object(object))) => Some(object),
         _ => None,
     }
+}
+
+/// Returns whether a JSON text has at most `most` values.
+pub fn has_at_most(bytes: &[u8], most: usize) -> bool {
+    // No value but the innermost of a nest, whose depth is bounded, has fewer than two bytes with what parts it.
+    bytes.len() / 2 <= most || count_values(bytes) <= most
+}
+
+/// Counts the values that a JSON text can have: each is the first one, or stands behind what opens or parts a list or
+/// an object.
+fn count_values(bytes: &[u8]) -> usize {
+    let (mut values, mut in_string, mut escaped) = (1, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 struct Strict(Value);
@@ -103,5 +133,17 @@ mod tests {
         }
         assert!(parse_object(b"{\"a\":\"\xff\"}").is_none());
         assert!(parse_object(&[b"{\"a\":".repeat(200), b"1".to_vec(), b"}".repeat(200)].concat()).is_none());
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded() {
+        let list = |count: usize| format!(r#"{{"a":",[{{\"{{","b":[{}]}}"#, vec!["1"; count].join(","));
+        assert_eq!(count_values(list(5).as_bytes()), 8);
+        assert!(parse_object(list(MAX_VALUES - 3).as_bytes()).is_some());
+        assert!(parse_object(list(MAX_VALUES - 2).as_bytes()).is_none());
+        let objects = format!(r#"{{"a":[{}1]}}"#, r#"{"a":1},"#.repeat(MAX_VALUES));
+        assert!(parse_object(objects.as_bytes()).is_none());
+        let text = format!(r#"{{"a":"{}"}}"#, ",[{".repeat(MAX_VALUES));
+        assert!(parse_object(text.as_bytes()).is_some());
     }
 }

@@ -152,6 +152,12 @@ local function readers()
             .. "b&", "a", ""), ["its own token, many times"] = between("t=" .. ("a"):rep(16) .. "&", "a", ""),
         ["a long token of one letter"] = function(n) return "t=" .. ("a"):rep(n / 4) .. "b&" .. ("a"):rep(n) end,
     }
+    local JSON = {
+        ["a list"] = between('{"a":[', "1,", "1]}"), ["lists"] = between('{"a":[', "[],", "1]}"),
+        ["objects"] = between('{"a":[', '{"a":1},', "1]}"), ["strings"] = between('{"a":[', '"",', "1]}"),
+        ["escaped letters"] = between('{"a":"', "\\u0041", '"}'),
+        ["members"] = function(n) return "{" .. numbered '"a%d":1,' (n) .. '"a":1}' end,
+    }
     local function set_args(text) ngx.req.set_uri_args(text) end
     return {
         { name = "border: session", texts = texts({ "", "border_session=", "other=" }, COOKIES),
@@ -166,7 +172,7 @@ local function readers()
             prepare = function(text) ngx.req.set_header("Origin", text) end, read = client.is_cross_site },
         { name = "border: services", texts = texts { "", "/" },
             read = function(text) return services:find(text, text) end },
-        { name = "border: record", texts = texts { "", '{"master_token":"', "[" },
+        { name = "border: record", texts = texts({ "", '{"master_token":"', "[" }, JSON),
             read = require("route_native.border.record").decode },
         { name = "session: is_local_path", texts = texts { "", "/" },
             read = require("route_native.border.session_id").is_local_path },
@@ -190,7 +196,7 @@ local function readers()
             read = function(text) return login_body.user("", "username", text) end },
         { name = "auth: a login's body", texts = texts { "", "username=", '{"username":"', "{", "<" },
             read = function(text) return login_body.user(text, "username", nil) end },
-        { name = "auth: a login's JSON", texts = texts { "", '{"username":"' },
+        { name = "auth: a login's JSON", texts = texts({ "", '{"username":"' }, JSON),
             read = function(text) return login_body.user(text, "username", "application/json") end },
         { name = "resty_jwt: verify", texts = texts { "", "Bearer ", "a.", "e30.", "e30.e30." },
             read = function(text) return resty:verify(secret, text) end },

@@ -184,7 +184,8 @@ pub unsafe extern "C" fn rn_jws_sign(
     })
 }
 
-/// Whether a text is one JSON object that names no member twice, at any depth: 0 or `ClaimMalformed`.
+/// Checks that a text is one JSON object that names no member twice, at any depth, and has at most 4,096 values: 0 or
+/// `ClaimMalformed`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_json_check(json: *const u8, json_length: usize) -> i32 {
     guard(|caller| parse_object(caller.bytes(json, json_length)?).map(|_| ()).ok_or(Reason::ClaimMalformed))

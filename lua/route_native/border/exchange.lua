@@ -4,7 +4,6 @@
 -- lease in the store lets one go ahead, and the others see its result in the session.
 
 local call = require "route_native.border.call"
-local cjson = require "cjson.safe"
 local singleflight = require "route_native.core.singleflight.worker"
 local record = require "route_native.border.record"
 
@@ -26,8 +25,8 @@ end
 local function ask(self, service, master_token)
     local answer, err = call.post(self.url, { service = service }, master_token)
     if answer and answer.status == 200 then
-        local decoded = cjson.decode(answer.body)
-        local tokens = type(decoded) == "table" and record.service_tokens(decoded.service_tokens)
+        local decoded = record.parse(answer.body)
+        local tokens = decoded and record.service_tokens(decoded.service_tokens)
         if tokens and tokens[service] then
             return tokens[service]
         end

@@ -1,6 +1,7 @@
 -- What a session holds: {"master_token":"…","service_tokens":{"SERVICE":"…"}}, text in the store and a table here.
 
 local cjson = require "cjson.safe"
+local library = require "route_native.core.ffi"
 
 local find = string.find
 
@@ -27,10 +28,15 @@ function _M.service_tokens(value)
     return value
 end
 
--- Reads a record; nil when the text is none.
+-- Parses a JSON object of the store or of a service, whose number of values is bounded. Returns nil for any other text.
+function _M.parse(text)
+    return library.rn_json_check(text, #text) == 0 and cjson.decode(text) or nil
+end
+
+-- Reads a record. Returns nil when the text holds none.
 function _M.decode(text)
-    local record = cjson.decode(text)
-    if type(record) ~= "table" or not _M.is_token(record.master_token) then
+    local record = _M.parse(text)
+    if not record or not _M.is_token(record.master_token) then
         return nil
     end
     local tokens = _M.service_tokens(record.service_tokens == nil and {} or record.service_tokens)
