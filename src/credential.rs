@@ -1,10 +1,9 @@
-//! Which of a request's headers carries the token, and what stands for it in logs.
+//! The token in a request's headers, and its fingerprint for logs.
 //!
-//! The order is the reference's: `AbcAuthorization`, then `Authorization`, both with or without `Bearer `
-//! in any case (RFC 6750 §2.1, RFC 9110 §11.1). Two headers of one name are refused rather than chosen between.
+//! The desktop gateway reads `AbcAuthorization`, then `Authorization`, both with or without `Bearer ` in any case
+//! (RFC 6750 §2.1, RFC 9110 §11.1). A request with two headers of one name is refused as ambiguous.
 
-use aws_lc_rs::digest::{SHA256, digest};
-
+use crate::digest::{hex, sha256};
 use crate::error::Reason;
 use crate::jwt::MAX_TOKEN_BYTES;
 
@@ -12,30 +11,26 @@ const ABC_AUTHORIZATION: &[u8] = b"abcauthorization";
 const AUTHORIZATION: &[u8] = b"authorization";
 const BEARER: &[u8] = b"bearer ";
 
-/// Hexadecimal digits of a token's fingerprint.
+/// The length of a fingerprint in hexadecimal digits.
 pub const FINGERPRINT_BYTES: usize = 12;
 
-/// What stands for a token in logs: the first digits of its SHA-256, the same everywhere.
+/// The identifier of a token in logs: the first hexadecimal digits of its SHA-256.
 pub type Fingerprint = [u8; FINGERPRINT_BYTES];
 
-/// A token's fingerprint; `printf %s "$TOKEN" | sha256sum | cut -c1-12` shows the same.
+/// Returns a token's fingerprint. `printf %s "$TOKEN" | sha256sum | cut -c1-12` prints the same.
 pub fn fingerprint(token: &[u8]) -> Fingerprint {
-    fingerprint_of_digest(digest(&SHA256, token).as_ref())
-}
-
-/// The fingerprint of a token whose SHA-256 is known.
-pub fn fingerprint_of_digest(digest: &[u8]) -> Fingerprint {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    std::array::from_fn(|i| DIGITS[usize::from(digest[i / 2] >> (4 * (1 - i % 2)) & 15)])
+    hex(&sha256(&[token]))
 }
 
 /// Finds the token among a request's headers (name and value as received).
 ///
-/// `Ok(None)` means that neither header is there, so that other places may be asked.
+/// Returns `Ok(None)` without either header: the caller may then look in the query.
+///
+/// Errors: `TokenAmbiguous`, `TokenMissing` for an empty header, `TokenTooLarge`.
 pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Option<&'a [u8]>, Reason> {
     let (mut abc, mut standard) = (None, None);
     for (name, value) in headers {
-        // The length settles most names without a comparison: this runs on every request.
+        // Compares lengths first, because this runs for every header of every request.
         let slot = match name.len() {
             16 if name.eq_ignore_ascii_case(ABC_AUTHORIZATION) => &mut abc,
             13 if name.eq_ignore_ascii_case(AUTHORIZATION) => &mut standard,
@@ -48,7 +43,9 @@ pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> 
     abc.or(standard).map(token_of).transpose()
 }
 
-/// The token inside a header's value or a query argument, without its `Bearer ` and surrounding blanks.
+/// Returns the token in a header's value or a query argument, without `Bearer ` and surrounding whitespace.
+///
+/// Errors: `TokenMissing`, `TokenTooLarge`.
 pub fn token_of(value: &[u8]) -> Result<&[u8], Reason> {
     let mut token = value.trim_ascii();
     if token.len() >= BEARER.len() && token[..BEARER.len()].eq_ignore_ascii_case(BEARER) {
@@ -63,8 +60,10 @@ pub fn token_of(value: &[u8]) -> Result<&[u8], Reason> {
     }
 }
 
-/// The token of the one `Authorization: Bearer …` header, as RFC 6750 §2.1 writes it: other spellings are not
-/// understood. Another scheme counts as no token.
+/// Finds the token of the `Authorization: Bearer …` header, which must follow RFC 6750 §2.1.
+///
+/// Errors: `TokenMissing` without the header or under another scheme, `TokenAmbiguous` for two headers,
+/// `TokenTooLarge`, `TokenMalformed`.
 pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<&'a [u8], Reason> {
     let mut found = None;
     for (name, value) in headers {
@@ -89,7 +88,7 @@ pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result
     Ok(token)
 }
 
-/// `b64token` of RFC 6750 §2.1, which is `token68` of RFC 9110 §11.2.
+/// Returns whether the text is a `b64token` of RFC 6750 §2.1, the `token68` of RFC 9110 §11.2.
 fn is_token68(text: &[u8]) -> bool {
     let body = text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte)).count();
     body > 0 && text[body..].iter().all(|byte| *byte == b'=')
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_order_and_every_spelling_of_bearer() {
+    fn headers_are_read_in_the_reference_order_with_any_spelling_of_bearer() {
         assert_eq!(find(&[("Host", "x")]), Ok(None));
         assert_eq!(find(&[("authorization", "T")]), Ok(Some("T")));
         assert_eq!(find(&[("Authorization", "Bearer T")]), Ok(Some("T")));
@@ -114,24 +113,24 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_what_sha256sum_shows() {
+    fn a_fingerprint_is_the_beginning_of_sha256sum() {
         assert_eq!(&fingerprint(b"abc"), b"ba7816bf8f01");
     }
 
     #[test]
-    fn doubtful_credentials_are_refused() {
+    fn repeated_empty_and_long_headers_are_refused() {
         assert_eq!(find(&[("Authorization", "A"), ("authorization", "B")]), Err(Reason::TokenAmbiguous));
         assert_eq!(find(&[("Authorization", "")]), Err(Reason::TokenMissing));
         assert_eq!(find(&[("Authorization", "Bearer")]), Err(Reason::TokenMissing));
         assert_eq!(find(&[("Authorization", "Bearer  ")]), Err(Reason::TokenMissing));
-        // An empty first choice is a mistake of the client, not a reason to try the next place.
+        // An empty preferred header is a client's mistake: the other header is not tried.
         assert_eq!(find(&[("AbcAuthorization", " "), ("Authorization", "T")]), Err(Reason::TokenMissing));
         let long = "x".repeat(MAX_TOKEN_BYTES + 1);
         assert_eq!(find(&[("Authorization", long.as_str())]), Err(Reason::TokenTooLarge));
     }
 
     #[test]
-    fn bearer_is_as_the_standard_writes_it() {
+    fn bearer_accepts_the_grammar_of_rfc_6750_only() {
         let of = |values: &[&'static str]| {
             bearer(values.iter().map(|value| (&b"authorization"[..], value.as_bytes())))
                 .map(|found| std::str::from_utf8(found).expect("the test's own text"))

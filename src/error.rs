@@ -1,36 +1,36 @@
-//! Why something was refused: one fixed list, shared by the C ABI, the logs and the metrics.
+//! The reasons for a refusal: one fixed list, shared by the C ABI, the logs and the metrics.
 //!
 //! A number never changes its meaning; new reasons get new numbers. The hundreds tell whose fault it is:
 //! 1–99 the caller of the C ABI, 100–199 the token (HTTP 401), 200–299 the configuration (HTTP 503),
-//! 300–399 another server that is asked about the token (HTTP 503).
+//! 300–399 another server, such as the authorization server (HTTP 503).
 
 /// One reason, with its stable number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[repr(i32)]
 #[error("{}", self.name())]
 pub enum Reason {
-    /// The caller's buffer is smaller than the answer; the length out says what is needed.
+    /// The caller's buffer is too small; the length out holds the size needed.
     BufferTooSmall = 1,
-    /// A null pointer, a negative length or a value outside its range.
+    /// An argument is a null pointer, a negative length or out of range.
     InvalidArgument = 2,
-    /// A fault of this library (a caught panic).
+    /// This library has a bug (a caught panic).
     Internal = 3,
-    /// Nothing is known under that key, or it has expired.
+    /// The cache has no entry for that token, or the entry has expired.
     NotCached = 4,
 
     /// The request carries no token.
     TokenMissing = 100,
-    /// The request carries more than one token in the same place.
+    /// The request carries several tokens in the same place.
     TokenAmbiguous = 101,
     /// The token is longer than [`crate::jwt::MAX_TOKEN_BYTES`].
     TokenTooLarge = 102,
-    /// Not three canonical base64url parts holding two JSON objects without duplicate members.
+    /// The token is not three canonical base64url parts with two JSON objects without duplicate members.
     TokenMalformed = 103,
-    /// The header asks for something that is refused: `crit`, `zip`, `enc`, `b64`.
+    /// The header holds a parameter that is refused: `crit`, `zip`, `enc` or `b64`.
     HeaderUnsupported = 104,
-    /// The token's `alg` is not one that the key and the policy allow.
+    /// The key or the policy does not allow the token's `alg`.
     AlgorithmNotAllowed = 105,
-    /// No key of the set bears the token's `kid`.
+    /// No key of the set has the token's `kid`.
     KeyNotFound = 106,
     /// The signature does not match.
     SignatureInvalid = 107,
@@ -42,52 +42,52 @@ pub enum Reason {
     TokenNotYetValid = 110,
     /// A claim that the policy requires is absent.
     ClaimMissing = 111,
-    /// The `hash` claim does not decrypt to an allowed target; deliberately not said why.
+    /// The `hash` claim does not decrypt to an allowed target. The cause is withheld on purpose.
     PayloadInvalid = 120,
 
-    /// `iss` is not one that the policy names.
+    /// The policy does not name the token's `iss`.
     IssuerNotAllowed = 130,
     /// `aud` names none of the policy's audiences.
     AudienceNotAllowed = 131,
-    /// `exp` lies further behind `iat` than the policy allows.
+    /// The time from `iat` to `exp` is longer than the policy allows.
     LifetimeTooLong = 132,
-    /// `iat` lies further back than the policy allows.
+    /// The time since `iat` is longer than the policy allows.
     TokenTooOld = 133,
-    /// The header's `typ` is not the one that the policy names.
+    /// The header's `typ` differs from the policy's.
     TypeNotAllowed = 134,
-    /// An encrypted token does not decrypt; deliberately not said why.
+    /// An encrypted token does not decrypt. The cause is withheld on purpose.
     DecryptionFailed = 135,
-    /// No certificate authority that is trusted vouches for the token's `x5c`.
+    /// The token's `x5c` does not chain to a trusted certificate.
     CertificateNotTrusted = 136,
-    /// A session id is malformed, or no key in force has signed it.
+    /// A session id is malformed, or no current key signed it.
     SessionInvalid = 140,
     /// A session has reached its absolute lifetime.
     SessionExpired = 141,
-    /// A path does not lead to the same origin.
+    /// A path may lead to another origin.
     PathRefused = 142,
-    /// The authorization server says that the token is not active.
+    /// The authorization server reports the token as inactive.
     TokenInactive = 150,
-    /// The token lacks a scope that is required (HTTP 403).
+    /// The token lacks a required scope (HTTP 403).
     ScopeInsufficient = 151,
 
-    /// A key file is not named or cannot be read.
+    /// A key file is not configured or cannot be read.
     KeyUnreadable = 200,
-    /// A key is not of a kind that can be used here.
+    /// A key is of a kind that is not supported here.
     KeyUnsupported = 201,
     /// A key or secret is too short for its algorithm.
     KeyTooWeak = 202,
-    /// A setting has a value outside its range.
+    /// A setting is unknown or has an invalid value.
     SettingInvalid = 203,
-    /// A key that cannot sign, or not with that algorithm, was asked to.
+    /// A key cannot sign, or not with that algorithm.
     KeyCannotSign = 204,
-    /// The session keys in the store are not what this version has written.
+    /// The session keys in the store are not in the format of this version.
     SessionKeysInvalid = 240,
 
-    /// Another server cannot be reached, or does not answer in time.
+    /// Another server cannot be reached, or does not respond in time.
     ServerUnreachable = 300,
-    /// Another server answers with a status that says nothing about the token.
+    /// Another server responds with a status that says nothing about the token.
     ServerFailed = 301,
-    /// Another server's answer cannot be understood, or is not signed as it must be.
+    /// Another server's response is malformed, or lacks a valid signature.
     ServerAnswerInvalid = 302,
 }
 
@@ -134,17 +134,17 @@ impl Reason {
         Reason::ServerAnswerInvalid,
     ];
 
-    /// The stable number.
+    /// Returns the stable number.
     pub const fn code(self) -> i32 {
         self as i32
     }
 
-    /// The reason with that number.
+    /// Returns the reason with that number.
     pub fn from_code(code: i32) -> Option<Reason> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
     }
 
-    /// The stable name, as logs and metrics show it.
+    /// Returns the stable name, as logs and metrics show it.
     pub const fn name(self) -> &'static str {
         match self {
             Reason::BufferTooSmall => "buffer_too_small",
@@ -189,26 +189,25 @@ impl Reason {
     }
 }
 
-/// A mistake in the configuration: the reason and one sentence that says what to change.
-/// The sentence never holds key material.
+/// A configuration error: the reason and one sentence for the operator, without key material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{sentence}")]
+#[error("{message}")]
 pub struct ConfigError {
     /// One of the 200s.
     pub reason: Reason,
-    /// What is wrong and where.
-    pub sentence: String,
+    /// The sentence: what is wrong and where.
+    pub message: String,
 }
 
 impl ConfigError {
-    /// A key that cannot be used: `KeyUnsupported`.
-    pub(crate) fn unsupported_key(what: &str) -> Self {
-        Self::new(Reason::KeyUnsupported, what)
+    /// Returns a `KeyUnsupported`. The message continues a sentence that begins with the key's name.
+    pub fn unsupported_key(message: &str) -> Self {
+        Self::new(Reason::KeyUnsupported, message)
     }
 
-    /// A mistake with its sentence.
-    pub fn new(reason: Reason, sentence: impl Into<String>) -> Self {
-        ConfigError { reason, sentence: sentence.into() }
+    /// Returns an error with its message.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        ConfigError { reason, message: message.into() }
     }
 }
 
@@ -217,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_unique_and_names_its_reason() {
+    fn every_code_is_unique_and_maps_back_to_its_reason() {
         for pair in Reason::ALL.windows(2) {
             assert!(pair[0].code() < pair[1].code(), "{} and {}", pair[0], pair[1]);
         }
@@ -227,9 +226,9 @@ mod tests {
         assert_eq!(Reason::from_code(0), None);
     }
 
-    /// The numbers are a promise to users' dashboards: changing one must fail here.
+    /// Users' dashboards depend on the numbers: changing one must fail here.
     #[test]
-    fn the_published_numbers_stand() {
+    fn the_published_numbers_are_unchanged() {
         let published = [
             (Reason::BufferTooSmall, 1),
             (Reason::TokenMissing, 100),

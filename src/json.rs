@@ -1,19 +1,20 @@
-//! A JSON object without duplicate members, at any depth.
+//! A strict parser of JSON objects: no duplicate members at any depth, and a bounded number of values.
 //!
 //! serde_json keeps the last of two members with one name; other parsers keep the first. A token whose meaning
-//! depends on the reader is refused instead (RFC 7515 §4, RFC 7519 §4).
+//! depends on the parser is refused (RFC 7515 §4, RFC 7519 §4).
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// The most values of a text that is parsed. Each costs its readers a table, a string or a node of a tree, and an object
-/// of one member costs 50 times its bytes: 64 KiB of them would hold the event loop for 3 ms.
+/// The most values that a text may hold. Each value costs a parser a table, a string or a tree node. An object of one
+/// member takes 50 times its size in memory: parsing 64 KiB of them would block the event loop for 3 ms.
 pub const MAX_VALUES: usize = 4096;
 
-/// Parses one JSON object with nothing after it. Returns `None` for anything else, for an object that names a member
-/// twice, and for more than [`MAX_VALUES`] values. Depth is bounded by serde_json (128), numbers beyond a double are
-/// refused.
+/// Parses a text that is exactly one JSON object.
+///
+/// Returns `None` for anything else, for a duplicate member, for more than [`MAX_VALUES`] values, for a nesting deeper
+/// than 128 (serde_json's limit), and for a number that overflows a double.
 pub fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     if !has_at_most(bytes, MAX_VALUES) {
         return None;
@@ -24,14 +25,13 @@ pub fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// Returns whether a JSON text has at most `most` values.
-pub fn has_at_most(bytes: &[u8], most: usize) -> bool {
-    // No value but the innermost of a nest, whose depth is bounded, has fewer than two bytes with what parts it.
-    bytes.len() / 2 <= most || count_values(bytes) <= most
+/// Returns whether a JSON text has at most `limit` values.
+pub fn has_at_most(bytes: &[u8], limit: usize) -> bool {
+    // A value takes two bytes with its separator or brackets, so that a short text needs no count.
+    bytes.len() / 2 <= limit || count_values(bytes) <= limit
 }
 
-/// Counts the values that a JSON text can have: each is the first one, or stands behind what opens or parts a list or
-/// an object.
+/// Returns an upper bound of the values in a JSON text: one, and one for each `,`, `[` or `{` outside of strings.
 fn count_values(bytes: &[u8]) -> usize {
     let (mut values, mut in_string, mut escaped) = (1, false, false);
     for byte in bytes {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_object_without_duplicates() {
+    fn only_one_object_without_duplicate_members_is_parsed() {
         assert!(parse_object(br#"{"a":1,"b":{"a":[1,2.5,null,true,"x"]}}"#).is_some());
         for text in [
             r#"{"a":1,"a":1}"#,

@@ -1,4 +1,4 @@
-//! route_native checks tokens for OpenResty gateways.
+//! route_native: token checks for OpenResty gateways.
 //!
 //! Data flows one way, and so do the modules' imports:
 //!
@@ -8,19 +8,19 @@
 //!
 //! | module            | purpose                                                                     |
 //! |-------------------|-----------------------------------------------------------------------------|
-//! | [`error`]         | the fixed list of reasons, with numbers that never change                   |
-//! | [`json`]          | JSON objects without duplicate members                                      |
-//! | [`scan`]          | cookies and arguments, found in what a client sends                         |
-//! | [`keys`]          | keys and key files: what verifies, what signs, with which algorithms        |
-//! | [`jwt`]           | policy, verification, signing and decryption of tokens (RFC 7515–7519)      |
-//! | [`credential`]    | which of a request's headers carries the token, and its fingerprint         |
-//! | [`desktop`]       | the desktop gateway: token to target, with the worker's own cache           |
-//! | [`introspection`] | phantom tokens: what an authorization server says, and what is passed on    |
-//! | [`border`]        | border sessions: ids, login names and redirects                             |
-//! | [`ffi`]           | the C ABI: all the unsafe code and all the panic guards                     |
+//! | [`error`]         | the reasons for a refusal, with numbers that never change                   |
+//! | [`json`]          | a strict parser of JSON objects                                             |
+//! | [`scan`]          | a scanner for cookies and query arguments                                   |
+//! | [`keys`]          | keys and key files, each with the algorithms that it allows                 |
+//! | [`jwt`]           | policies, verification, signing and encryption of tokens (RFC 7515–7519)    |
+//! | [`credential`]    | the token in a request's headers, and its fingerprint for logs              |
+//! | [`desktop`]       | the desktop gateway: token to target, and the worker's cache                |
+//! | [`introspection`] | phantom tokens: introspection responses, and what the API receives          |
+//! | [`border`]        | border sessions: ids, login names, login bodies and redirects               |
+//! | [`ffi`]           | the C ABI: all unsafe code, each call behind a panic guard                  |
 //!
-//! With the feature `tunnel` there are also `mux`, the tunnel's multiplexer, and `tunnel`, its server and client: they
-//! run as processes of their own, never inside nginx.
+//! The feature `tunnel` adds `mux`, the tunnel's multiplexer, and `tunnel`, its server and client. They run as processes
+//! of their own, never inside nginx.
 //!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 

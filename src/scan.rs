@@ -1,25 +1,24 @@
-//! Named values in what a client sends: the cookies of a request, the arguments of a query.
+//! A scanner for the cookies of a request and the arguments of a query.
 //!
-//! Anybody may send hundreds of kilobytes of them, so each byte is looked at a fixed number of times, whatever stands
-//! before and behind it, and nothing is allocated.
+//! A client may send hundreds of kilobytes of them. The scanner is linear in their length and allocates nothing.
 
 use std::ops::Range;
 
-/// Where a named value stands in a text.
+/// The position of a named value in a text, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The value.
     pub value: Range<usize>,
-    /// The name, the value and what is between them, up to the separator.
+    /// The whole `name=value`, up to the separator.
     pub whole: Range<usize>,
 }
 
-/// What Lua's `%s` and C's `isspace` take for blanks.
+/// Returns whether Lua's `%s` and C's `isspace` match the byte.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | 9..=13)
 }
 
-/// The pieces of a text between its separators, from `from` on.
+/// Splits a text at its separators, beginning at the offset `from`.
 fn pieces(text: &[u8], separator: u8, from: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut next = Some(from).filter(|from| *from <= text.len());
     std::iter::from_fn(move || {
@@ -30,7 +29,7 @@ fn pieces(text: &[u8], separator: u8, from: usize) -> impl Iterator<Item = Range
     })
 }
 
-/// A range without the blanks at its ends.
+/// Returns a range without the whitespace at its ends.
 fn trimmed(text: &[u8], range: Range<usize>) -> Range<usize> {
     let piece = &text[range.clone()];
     let Some(first) = piece.iter().position(|byte| !is_blank(*byte)) else { return range.start..range.start };
@@ -38,8 +37,8 @@ fn trimmed(text: &[u8], range: Range<usize>) -> Range<usize> {
     range.start + first..range.start + last + 1
 }
 
-/// The next cookie named `name` in a Cookie header, from `from` on (RFC 6265 §4.2.1). Blanks around name and value are
-/// no part of them.
+/// Finds the next cookie named `name` in a Cookie header, beginning at the offset `from` (RFC 6265 §4.2.1). Whitespace
+/// around name and value is ignored.
 pub fn cookie(header: &[u8], name: &[u8], from: usize) -> Option<Found> {
     pieces(header, b';', from).find_map(|whole| {
         let pair = trimmed(header, whole.clone());
@@ -49,11 +48,11 @@ pub fn cookie(header: &[u8], name: &[u8], from: usize) -> Option<Found> {
     })
 }
 
-/// Copies a Cookie header without the cookies whose names are in `names`, which semicolons separate. With `any_prefix`,
-/// a name counts with a prefix such as `__Host-` too. Those that stay are separated by `; `.
+/// Copies a Cookie header to `out` without the cookies named in `names`, a list separated by semicolons. With
+/// `any_prefix`, also drops a name with a prefix such as `__Host-`. The remaining cookies are separated by `; `.
 ///
-/// Returns how many bytes that makes; what `out` has no room for is left out. One and a half times the header is room
-/// enough.
+/// Returns the size needed in bytes, at most one and a half times the header's. A cookie that does not fit into `out` is
+/// not copied.
 pub fn without_cookies(header: &[u8], names: &[u8], any_prefix: bool, out: &mut [u8]) -> usize {
     let mut length = 0;
     let mut put = |bytes: &[u8]| {
@@ -63,12 +62,12 @@ pub fn without_cookies(header: &[u8], names: &[u8], any_prefix: bool, out: &mut 
         length += bytes.len();
     };
     let is_named = |word: &[u8]| names.split(|byte| *byte == b';').any(|name| name == word);
-    // Most names are settled by their length, without a look at the list.
+    // Compares lengths first, because most names differ in length from all of the list.
     let lengths = || names.split(|byte| *byte == b';').map(<[u8]>::len);
     let lengths = lengths().min().unwrap_or(0)..=lengths().max().unwrap_or(0);
     let mut is_first = true;
     for pair in pieces(header, b';', 0).map(|piece| &header[trimmed(header, piece)]).filter(|pair| !pair.is_empty()) {
-        // What a reader may take for the name: some end it at a blank.
+        // Some parsers end a cookie's name at whitespace.
         let end = pair.iter().position(|byte| *byte == b'=' || is_blank(*byte)).unwrap_or(pair.len());
         let word = if any_prefix { without_prefix(&pair[..end]) } else { &pair[..end] };
         if lengths.contains(&word.len()) && is_named(word) {
@@ -82,7 +81,7 @@ pub fn without_cookies(header: &[u8], names: &[u8], any_prefix: bool, out: &mut 
     length
 }
 
-/// A cookie's name without a prefix (`__Host-`, `__Secure-` and what may follow them).
+/// Returns a cookie's name without its prefix: `__Host-`, `__Secure-` or a future one of that form.
 fn without_prefix(name: &[u8]) -> &[u8] {
     let Some(rest) = name.strip_prefix(b"__") else { return name };
     let letters = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
@@ -92,8 +91,8 @@ fn without_prefix(name: &[u8]) -> &[u8] {
     }
 }
 
-/// The next argument named `name` (in lower case) in a query, from `from` on. As in nginx's own `$arg_NAME` case does
-/// not matter, and a name that is spelt with percent signs is the same name (RFC 3986 §2.3).
+/// Finds the next argument named `name` (in lower case) in a query, beginning at the offset `from`. The comparison
+/// ignores case, as nginx's `$arg_NAME` does, and decodes percent-encoding (RFC 3986 §2.3).
 pub fn argument(query: &[u8], name: &[u8], from: usize) -> Option<Found> {
     pieces(query, b'&', from).find_map(|whole| {
         let equals = whole.start + query[whole.clone()].iter().position(|byte| *byte == b'=')?;
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_found_by_their_names() {
+    fn cookies_are_found_by_name() {
         for (header, values) in [
             ("", &[][..]),
             ("s=1", &["1"]),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_cookies_stay() {
+    fn named_cookies_are_removed_and_others_kept() {
         let without = |header: &str, any_prefix| {
             let mut out = vec![0; header.len() * 3 / 2];
             let length = without_cookies(header.as_bytes(), b"s;s_login", any_prefix, &mut out);
@@ -181,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_left_out_and_counted() {
+    fn a_cookie_that_does_not_fit_is_dropped_but_included_in_the_size() {
         let mut out = [b'.'; 4];
         assert_eq!(without_cookies(b"a=1;b=2", b"c", false, &mut out), 8);
         assert_eq!(&out, b"a=1.");
     }
 
     #[test]
-    fn arguments_are_found_by_their_names() {
+    fn arguments_are_found_by_name() {
         for (query, values) in [
             ("", &[][..]),
             ("t=1&T=2&%74=3&%54=4&x=5&t", &["1", "2", "3", "4"]),

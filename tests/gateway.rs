@@ -205,10 +205,10 @@ fn mistake(file: &str, text: &str) -> (Reason, String) {
     keys.write(file, text);
     let error = keys.refusal(|_| {});
     let path = keys.path(file).display().to_string();
-    assert!(error.sentence.starts_with(&format!("the key file {path} ")), "{}", error.sentence);
-    assert!(!error.sentence.contains('\n'), "{}", error.sentence);
-    assert!(text.lines().all(|line| line.len() < 16 || !error.sentence.contains(line)), "{}", error.sentence);
-    (error.reason, error.sentence[path.len() + "the key file  ".len()..].to_owned())
+    assert!(error.message.starts_with(&format!("the key file {path} ")), "{}", error.message);
+    assert!(!error.message.contains('\n'), "{}", error.message);
+    assert!(text.lines().all(|line| line.len() < 16 || !error.message.contains(line)), "{}", error.message);
+    (error.reason, error.message[path.len() + "the key file  ".len()..].to_owned())
 }
 
 #[test]
@@ -236,6 +236,6 @@ fn a_key_file_that_cannot_be_read_is_one_sentence_that_names_it() {
     for path in ["/nonexistent/key", "/", "/dev/zero"] {
         let error = keys.refusal(|options| options.payload_key = Path::new(path));
         assert_eq!(error.reason, Reason::KeyUnreadable);
-        assert!(error.sentence.starts_with(&format!("the key file {path} ")), "{}", error.sentence);
+        assert!(error.message.starts_with(&format!("the key file {path} ")), "{}", error.message);
     }
 }

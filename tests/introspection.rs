@@ -236,6 +236,6 @@ fn a_key_file_that_cannot_be_used_is_one_sentence() {
         Options { signing_key: Some(&public), ..options(b"a") },
     ] {
         let error = Introspector::new(options).err().expect("refused");
-        assert!(error.sentence.starts_with("the key file /"), "{error}");
+        assert!(error.message.starts_with("the key file /"), "{error}");
     }
 }

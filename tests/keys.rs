@@ -28,7 +28,7 @@ fn refusal(token: &str, keys: &KeySet) -> Option<Reason> {
 /// Why a key file is refused.
 fn key_refusal(text: impl AsRef<[u8]>) -> (Reason, String) {
     let error = KeySet::parse(text.as_ref()).err().expect("the key is refused");
-    (error.reason, error.sentence)
+    (error.reason, error.message)
 }
 
 fn algorithms(keys: &KeySet) -> Vec<&'static str> {

@@ -22,7 +22,7 @@ fn key(padding: &str) -> PayloadKey {
 
 fn key_refusal(text: &str) -> (Reason, String) {
     let error = PayloadKey::parse(text.as_bytes(), Padding::Pkcs1v15).err().expect("the key is refused");
-    (error.reason, error.sentence)
+    (error.reason, error.message)
 }
 
 fn target(hash: &str) -> Result<String, Reason> {

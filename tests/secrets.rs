@@ -88,7 +88,7 @@ fn secret_file(text: &[u8]) -> Result<Keyring, ConfigError> {
     let mut opened = Keyring::from_file(&path, Form::Secrets);
     if let Err(error) = &mut opened {
         let name = format!("the key file {} ", path.display());
-        error.sentence = error.sentence.strip_prefix(&name).expect("the sentence names the file").into();
+        error.message = error.message.strip_prefix(&name).expect("the sentence names the file").into();
     }
     opened
 }
@@ -436,7 +436,7 @@ proptest! {
             let error = answer.err();
             let reason = error.as_ref().map(|error| error.reason);
             prop_assert_eq!(reason, Some(Reason::KeyUnsupported), "{}: {}", face, name);
-            let sentence = error.map(|error| error.sentence);
+            let sentence = error.map(|error| error.message);
             prop_assert_eq!(sentence.as_deref(), Some(SENTENCE), "{}: {}", face, name);
         }
     }
@@ -488,7 +488,7 @@ fn a_file_of_secrets_holds_no_public_material_between_its_lines() {
     let body = lines(&STANDARD.encode(pair("RSA-2048").spki), 64);
     for text in [jwk, body] {
         for text in [text.clone(), format!("{good}\n{text}"), format!("{good}\n{text}\n{good}\n")] {
-            assert_eq!(secret_file(text.as_bytes()).err().map(|error| error.sentence), Some(SENTENCE.into()));
+            assert_eq!(secret_file(text.as_bytes()).err().map(|error| error.message), Some(SENTENCE.into()));
         }
     }
 }

@@ -5,10 +5,10 @@
 //! counts failed attempts by name folds them all at once, or each spelling would be another allowance. That two users
 //! share one is the smaller evil. What one language's collation alone folds, such as ä and ae, is not folded here.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::digest::sha256;
 use crate::error::Reason;
 
 /// The size of [`digest_of`].
@@ -79,9 +79,7 @@ pub fn digest_of(name: &[u8]) -> Result<[u8; DIGEST_BYTES], Reason> {
         return Err(Reason::InvalidArgument);
     }
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut out = [0; DIGEST_BYTES];
-    out.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    Ok(out)
+    Ok(sha256(&[text.as_bytes()]))
 }
 
 /// Returns whether a backend may take a form's field, or a JSON object's member, for the one that it looks for.

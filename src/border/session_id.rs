@@ -24,12 +24,12 @@
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::digest::{hex, sha256};
 use crate::error::Reason;
 
 /// Characters of a session id.
@@ -180,9 +180,7 @@ fn age_of(signed: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
 
 /// What stands for an id in the store, and for a name in counters: its SHA-256 in hexadecimal.
 pub fn digest_of(text: &[u8]) -> [u8; DIGEST_BYTES] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digest = digest(&SHA256, text);
-    std::array::from_fn(|i| DIGITS[usize::from(digest.as_ref()[i / 2] >> (4 * (1 - i % 2)) & 15)])
+    hex(&sha256(&[text]))
 }
 
 fn decode(id: &[u8]) -> Option<[u8; RAW_BYTES]> {

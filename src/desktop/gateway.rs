@@ -14,15 +14,14 @@
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::digest::{self, SHA256};
 use zeroize::Zeroizing;
 
-use crate::credential::{Fingerprint, fingerprint, fingerprint_of_digest};
+use crate::credential::{Fingerprint, fingerprint};
 use crate::desktop::cache::{Cache, Tag};
 use crate::desktop::hash_claim::{Padding, PayloadKey};
 use crate::desktop::resolve::{Resolution, Resolver};
 use crate::desktop::target::Suffix;
-use crate::digest::sha256;
+use crate::digest::{hex, sha256};
 use crate::error::{ConfigError, Reason};
 use crate::jwt::{Claims, MAX_TOKEN_BYTES, Policy};
 use crate::keys::{KeySet, load};
@@ -55,18 +54,15 @@ impl Gateway {
     /// Reads and parses the keys.
     pub fn new(options: Options) -> Result<Gateway, ConfigError> {
         if options.policy.leeway > Policy::MAX_LEEWAY {
-            let sentence = format!("leeway must be 0 to {} seconds", Policy::MAX_LEEWAY);
-            return Err(ConfigError::new(Reason::SettingInvalid, sentence));
+            let message = format!("leeway must be 0 to {} seconds", Policy::MAX_LEEWAY);
+            return Err(ConfigError::new(Reason::SettingInvalid, message));
         }
         let signing_keys = load(options.signing_key, KeySet::parse)?;
-        let (payload_key, payload_identity) = load(options.payload_key, |text| {
-            let identity = digest::digest(&SHA256, text);
-            Ok((PayloadKey::parse(text, options.padding)?, identity))
-        })?;
+        let (payload_key, payload_identity) =
+            load(options.payload_key, |text| Ok((PayloadKey::parse(text, options.padding)?, sha256(&[text]))))?;
         // A verdict must never outlive the configuration that it was made under.
         let settings = format!("{:?} {:?} {:?}", options.padding, options.policy, options.suffix);
-        let parts =
-            [b"route_native gateway 1", &signing_keys.identity()[..], payload_identity.as_ref(), settings.as_bytes()];
+        let parts = [b"route_native gateway 1", &signing_keys.identity()[..], &payload_identity, settings.as_bytes()];
         Ok(Gateway {
             identity: sha256(&parts),
             resolver: Resolver { signing_keys, policy: options.policy, payload_key, suffix: options.suffix },
@@ -117,9 +113,8 @@ impl Gateway {
     /// The token's name in a cache that other processes share, and its fingerprint: one pass over the token for both.
     /// New keys or settings give new names.
     pub fn shared_name(&self, token: &[u8]) -> ([u8; 32], Fingerprint) {
-        let digest = digest::digest(&SHA256, token);
-        let digest = digest.as_ref();
-        (std::array::from_fn(|at| digest[at] ^ self.identity[at]), fingerprint_of_digest(digest))
+        let digest = sha256(&[token]);
+        (std::array::from_fn(|at| digest[at] ^ self.identity[at]), hex(&digest))
     }
 
     /// The number of answers in this process's cache.

@@ -124,7 +124,7 @@ impl Caller {
         length: Option<&mut usize>,
     ) -> Result<T, Reason> {
         result.map_err(|mistake| {
-            let sentence = mistake.sentence.as_bytes();
+            let sentence = mistake.message.as_bytes();
             match self.write(&sentence[..sentence.len().min(capacity)], error, capacity, length) {
                 Ok(()) => mistake.reason,
                 Err(reason) => reason,

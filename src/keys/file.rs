@@ -17,7 +17,7 @@ pub const MAX_KEY_FILE_BYTES: u64 = 256 * 1024;
 pub fn load<K>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<K, ConfigError>) -> Result<K, ConfigError> {
     read(path)
         .and_then(|text| parse(&text))
-        .map_err(|error| ConfigError::new(error.reason, format!("the key file {} {}", path.display(), error.sentence)))
+        .map_err(|error| ConfigError::new(error.reason, format!("the key file {} {}", path.display(), error.message)))
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ConfigError> {

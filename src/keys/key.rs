@@ -1,6 +1,5 @@
 //! Verification keys: parsed once, bound to the algorithms that they may be used with.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKey;
@@ -9,6 +8,7 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyCom
 use super::Algorithm;
 use super::curve::{CURVES, keys_on_curves};
 use super::secret::{self, HMAC};
+use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
 
 const RSA: [(Algorithm, &RsaParameters); 6] = [
@@ -152,7 +152,5 @@ fn public_key(
 }
 
 pub(super) fn identity(kind: &[u8], bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, &[b"route_native key identity 1 ", kind, b" ", bytes].concat()).as_ref());
-    out
+    sha256(&[b"route_native key identity 1 ", kind, b" ", bytes])
 }

@@ -81,6 +81,6 @@ impl Keys {
             suffix: None,
             cache_entries,
         })
-        .unwrap_or_else(|error| panic!("{}", error.sentence))
+        .unwrap_or_else(|error| panic!("{}", error.message))
     }
 }

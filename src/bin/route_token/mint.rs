@@ -75,7 +75,7 @@ pub struct Mint {
 impl Mint {
     /// Makes the token and prints it, alone on its line.
     pub fn run(&self) -> Result<(), Failure> {
-        let failed = |error: ConfigError| Failure::failed(error.sentence);
+        let failed = |error: ConfigError| Failure::failed(error.message);
         let keys = Keyring::from_file(&self.key, Form::Key).map_err(failed)?.ring();
         let signing_key =
             keys.signing().map_err(|_| Failure::failed("--key holds a public key, and a private one signs"))?;
