@@ -29,8 +29,8 @@ fn keyring(example: &Value) -> Keyring {
 }
 
 fn signature_of(token: &str, keys: &Keyring) -> Result<(), Reason> {
-    let ring = keys.ring();
-    check_signature(&Compact::parse(token.as_bytes())?, ring.verifying.as_ref().unwrap(), &Policy::default())
+    let current = keys.current();
+    check_signature(&Compact::parse(token.as_bytes())?, current.verifying.as_ref().unwrap(), &Policy::default())
 }
 
 #[test]
@@ -64,8 +64,8 @@ fn the_published_keys_sign_what_was_published() {
     for example in &examples("signed") {
         let (source, token) = (text(example, "source"), text(example, "token"));
         let keys = keyring(example);
-        let ring = keys.ring();
-        let Some(key) = &ring.signing else { continue };
+        let current = keys.current();
+        let Some(key) = &current.signing else { continue };
         let (header, payload) = Parts::split(token.as_bytes()).and_then(|parts| parts.unverified()).unwrap();
         let again = sign_parts(&header, &payload, key).unwrap();
         assert_eq!(signature_of(&again, &keys), Ok(()), "{source}");
@@ -83,8 +83,8 @@ fn the_published_keys_sign_what_was_published() {
 fn the_published_claims_are_read() {
     let example = &examples("signed")[0];
     let keys = keyring(example);
-    let ring = keys.ring();
-    let (token, set) = (text(example, "token").as_bytes(), ring.verifying.as_ref().unwrap());
+    let current = keys.current();
+    let (token, set) = (text(example, "token").as_bytes(), current.verifying.as_ref().unwrap());
     let claims = verify(token, set, &Policy::default(), 1_300_819_380).unwrap();
     assert_eq!(claims.string("iss"), Ok(Some("joe")));
     assert_eq!(verify(token, set, &Policy::default(), 1_300_819_385), Err(Reason::TokenExpired));
@@ -107,8 +107,8 @@ fn published_forms_that_are_no_tokens_are_refused() {
     // The key that each is signed with, where it is signed at all: RFC 7520 §3.5.
     let cookbook = self::examples("signed").into_iter().find(|example| text(example, "source") == "RFC 7520 4.4, 4.5");
     let keys = keyring(&cookbook.unwrap());
-    let ring = keys.ring();
-    let set = ring.verifying.as_ref().unwrap();
+    let current = keys.current();
+    let set = current.verifying.as_ref().unwrap();
     for example in &examples {
         let refused = verify(text(example, "token").as_bytes(), set, &Policy::default(), 1_300_819_379).unwrap_err();
         assert_eq!(refused.name(), text(example, "reason"), "{}", example["source"]);

@@ -126,8 +126,8 @@ fn costs<const N: usize>(patience: Duration, calls: [&dyn Fn(); N]) -> [f64; N] 
 fn measure(algorithm: Algorithm, patience: Duration) -> Value {
     let bench = bench_of(algorithm);
     let keyring = Keyring::from_texts(&[(bench.form, &bench.key)]).expect("a key");
-    let ring = keyring.ring();
-    let (keys, key) = (ring.verifying().expect("verifies"), ring.signing().expect("signs"));
+    let current = keyring.current();
+    let (keys, key) = (current.verifying().expect("verifies"), current.signing().expect("signs"));
     let issue = SignOptions { algorithm: Some(algorithm), lifetime: Some(600), ..SignOptions::default() };
     let token = sign(CLAIMS, key, &issue, NOW).expect("a token");
     let (message, signature) = token.rsplit_once('.').expect("three parts");

@@ -148,9 +148,9 @@ pub unsafe extern "C" fn rn_introspector_read(
             given(verdict)?,
         );
         let content_type = std::str::from_utf8(content_type).map_err(|_| Reason::ServerAnswerInvalid)?;
-        let ring = keys.map(rn_keys::ring);
-        let keys = match &ring {
-            Some(ring) => Some(ring.verifying.as_ref().ok_or(Reason::InvalidArgument)?),
+        let current = keys.map(rn_keys::current);
+        let keys = match &current {
+            Some(current) => Some(current.verifying.as_ref().ok_or(Reason::InvalidArgument)?),
             None => None,
         };
         let read = introspector.read(content_type, body, keys, now)?;

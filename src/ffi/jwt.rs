@@ -72,7 +72,7 @@ pub unsafe extern "C" fn rn_jwt_verify(
     guard(|caller| {
         let (keys, policy, token) = (given(keys)?, &given(policy)?.0, caller.bytes(token, token_length)?);
         let compact = Compact::parse(token)?;
-        let claims = jwt::verify_compact(&compact, keys.ring().verifying()?, policy, now)?;
+        let claims = jwt::verify_compact(&compact, keys.current().verifying()?, policy, now)?;
         write_texts(caller, &compact.header.json, &claims.json, buffer, capacity, texts)
     })
 }
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn rn_jws_verify(
 ) -> i32 {
     guard(|caller| {
         let (keys, policy, token) = (given(keys)?, &given(policy)?.0, caller.bytes(token, token_length)?);
-        jwt::check_signature(&Compact::parse(token)?, keys.ring().verifying()?, policy)
+        jwt::check_signature(&Compact::parse(token)?, keys.current().verifying()?, policy)
     })
 }
 
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn rn_jwt_sign(
 ) -> i32 {
     guard(|caller| {
         let (keys, options) = (given(keys)?, &given(options)?.0);
-        let token = jwt::sign(caller.bytes(claims, claims_length)?, keys.ring().signing()?, options, now)?;
+        let token = jwt::sign(caller.bytes(claims, claims_length)?, keys.current().signing()?, options, now)?;
         caller.write(token.as_bytes(), buffer, capacity, length)
     })
 }
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn rn_jws_sign(
     guard(|caller| {
         let (keys, header, payload) =
             (given(keys)?, caller.bytes(header, header_length)?, caller.bytes(payload, payload_length)?);
-        let token = jwt::sign_parts(header, payload, keys.ring().signing()?)?;
+        let token = jwt::sign_parts(header, payload, keys.current().signing()?)?;
         caller.write(token.as_bytes(), buffer, capacity, length)
     })
 }

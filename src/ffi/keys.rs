@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{given, guard, path_of, release};
 use crate::error::Reason;
-use crate::keys::{Form, Keyring, Ring, trusted_key};
+use crate::keys::{Form, Keyring, Keys, trusted_key};
 
 /// A text that is PEM, a JWK or a JWK Set.
 pub const RN_KEY_FORM_KEY: u32 = 0;
@@ -23,8 +23,8 @@ pub const RN_KEY_FORM_PUBLISHED: u32 = 4;
 pub struct rn_keys(Keyring);
 
 impl rn_keys {
-    pub(super) fn ring(&self) -> Arc<Ring> {
-        self.0.ring()
+    pub(super) fn current(&self) -> Arc<Keys> {
+        self.0.current()
     }
 }
 

@@ -18,7 +18,7 @@ pub enum Algorithm {
     /// RFC 8812 §3.2.
     ES256K,
     EdDSA,
-    /// The name that RFC 9864 gives to EdDSA with Ed25519, which is the only EdDSA here. See [`Algorithm::same_as`].
+    /// RFC 9864's name for EdDSA with Ed25519, which is the only EdDSA supported. See [`Algorithm::same_as`].
     Ed25519,
     HS256,
     HS384,
@@ -26,7 +26,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm that can be verified. `none` is not one.
+    /// Every supported algorithm. `none` is not one of them.
     pub const ALL: [Algorithm; 15] = [
         Algorithm::RS256,
         Algorithm::RS384,
@@ -45,12 +45,12 @@ impl Algorithm {
         Algorithm::HS512,
     ];
 
-    /// The algorithm with that registered name; names are case-sensitive (RFC 7515 §4.1.1).
+    /// Returns the algorithm with that registered name. Names are case-sensitive (RFC 7515 §4.1.1).
     pub fn from_name(name: &str) -> Option<Algorithm> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// The registered name.
+    /// Returns the registered name.
     pub const fn name(self) -> &'static str {
         match self {
             Algorithm::RS256 => "RS256",
@@ -71,7 +71,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether both names stand for one algorithm: keys and policies that name either accept both.
+    /// Returns whether both names stand for one algorithm. A key or policy that allows either name allows both.
     pub fn same_as(self, other: Algorithm) -> bool {
         self == other || (self.is_ed25519() && other.is_ed25519())
     }

@@ -1,4 +1,4 @@
-//! Keys from certificates that somebody trusted vouches for (RFC 7515 §4.1.6 `x5c`, RFC 5280 §6).
+//! Keys from certificate chains (`x5c`, RFC 7515 §4.1.6), validated against trusted certificates (RFC 5280 §6).
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use super::pem::public_key_from_der;
 use super::{Key, KeySet};
 use crate::error::{ConfigError, Reason};
 
-/// The most certificates that a chain may have.
+/// The most certificates of a chain.
 pub const MAX_CHAIN: usize = 8;
 
-/// Signing a token is no purpose that certificates name.
+/// A validator that accepts every extended key usage: no usage is registered for signing tokens.
 struct AnyPurpose;
 
 impl ExtendedKeyUsageValidator for AnyPurpose {
@@ -24,11 +24,13 @@ impl ExtendedKeyUsageValidator for AnyPurpose {
     }
 }
 
-/// The key of the first certificate of `chain`, when it is valid at `now` and leads to one of the certificates in the
-/// PEM text `trusted`, through the others of the chain if need be.
+/// Returns the key of the first certificate of `chain`, each in DER or PEM.
 ///
-/// Errors: `KeyUnsupported` when `trusted` holds no certificates, `TokenMalformed` when the chain does not hold
-/// certificates, `CertificateNotTrusted`.
+/// The certificate must be valid at `now` (seconds since the epoch), and must chain to a certificate in the PEM text
+/// `trusted`, directly or through the other certificates of `chain`.
+///
+/// Errors: `KeyUnsupported` when `trusted` holds no certificate, `TokenMalformed` when `chain` is empty, too long or
+/// malformed, `CertificateNotTrusted`, and those of an unsupported key.
 pub fn trusted_key(trusted: &[u8], chain: &[&[u8]], now: i64) -> Result<KeySet, ConfigError> {
     let blocks = pem::parse_many(trusted).unwrap_or_default();
     let certificates = blocks.iter().filter(|block| matches!(block.tag(), "CERTIFICATE" | "TRUSTED CERTIFICATE"));
@@ -44,10 +46,10 @@ pub fn trusted_key(trusted: &[u8], chain: &[&[u8]], now: i64) -> Result<KeySet, 
     let chain: Vec<_> = chain.iter().map(|text| certificate(text)).collect();
     let (leaf, others) = chain.split_first().ok_or_else(|| malformed("there is no certificate"))?;
     let end = EndEntityCert::try_from(leaf).map_err(|_| malformed("the certificate cannot be read"))?;
-    let time = UnixTime::since_unix_epoch(Duration::from_secs(now.max(0) as u64)); // not negative
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(now.max(0).unsigned_abs()));
     match end.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, others, time, AnyPurpose, None, None) {
         Ok(_) => {}
-        // Its times hold, and it is itself one of those that are trusted.
+        // webpki refuses a CA as the end entity after it has checked the validity period. A trusted one may sign.
         Err(Error::CaUsedAsEndEntity) if roots.iter().any(|root| verify_slices_are_equal(root, leaf).is_ok()) => {}
         Err(error) => return Err(ConfigError::new(Reason::CertificateNotTrusted, error.to_string())),
     }
@@ -55,7 +57,7 @@ pub fn trusted_key(trusted: &[u8], chain: &[&[u8]], now: i64) -> Result<KeySet, 
     Ok(key.into())
 }
 
-/// A certificate in DER or PEM.
+/// Returns the DER of a certificate in DER or PEM.
 fn certificate(text: &[u8]) -> CertificateDer<'static> {
     match pem::parse(text) {
         Ok(block) => CertificateDer::from(block.into_contents()),

@@ -1,4 +1,4 @@
-//! Key files: read within a bound, and named in every error.
+//! A bounded reader of key files, whose errors name the file.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use crate::error::{ConfigError, Reason};
 
-/// The largest key file that is read, in bytes.
+/// The size limit of a key file, in bytes.
 pub const MAX_KEY_FILE_BYTES: u64 = 256 * 1024;
 
-/// Reads a key file and hands its text to `parse`. The sentence of an error begins with the file's name.
+/// Reads a key file and parses it with `parse`. An error's message begins with the file's name.
 ///
-/// Errors: `KeyUnreadable` for a file that is missing, too large or not a regular file, and those of `parse`.
+/// Errors: `KeyUnreadable` for a file that is missing, too large or not a regular file; the errors of `parse`.
 pub fn load<K>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<K, ConfigError>) -> Result<K, ConfigError> {
     read(path)
         .and_then(|text| parse(&text))

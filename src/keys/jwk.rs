@@ -1,4 +1,5 @@
-//! JSON Web Keys (RFC 7517, RFC 7518 §6, RFC 8037 §2, RFC 8812 §3.1): public, private and secret ones, and sets of them.
+//! A parser of JSON Web Keys and JWK Sets (RFC 7517, RFC 7518 §6, RFC 8037 §2, RFC 8812 §3.1): public, private and
+//! symmetric keys.
 
 use aws_lc_rs::rsa::KeyPairComponents;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents};
@@ -13,11 +14,11 @@ use super::signing::SigningKey;
 use crate::error::ConfigError;
 use crate::json::parse_object;
 
-/// One JWK's members.
+/// The members of one JWK.
 pub(super) struct Jwk(Map<String, Value>);
 
 impl Jwk {
-    /// The keys of a JWK Set, or the one key that the text is. `None` when it is no JSON object.
+    /// Parses a JWK Set or a single JWK. Returns `None` when the text is not a JSON object, or `keys` is not a list.
     pub fn all(text: &[u8]) -> Option<Vec<Jwk>> {
         let mut object = parse_object(text)?;
         match object.remove("keys") {
@@ -34,12 +35,12 @@ impl Jwk {
         }
     }
 
-    /// Whether the text is a JSON object with a member `keys`.
+    /// Returns whether the text is a JSON object with a member `keys`.
     pub fn is_set(text: &[u8]) -> bool {
         parse_object(text).is_some_and(|object| object.contains_key("keys"))
     }
 
-    /// The key that verifies; a private key stands for its public half.
+    /// Returns the verification key; for a private key, its public half.
     pub fn verifying_key(&self) -> Result<Key, ConfigError> {
         self.check_use()?;
         let mut key = match self.text("kty") {
@@ -59,7 +60,7 @@ impl Jwk {
         Ok(key)
     }
 
-    /// The key that signs: `Ok(None)` when the JWK has no private part.
+    /// Returns the signing key, or `Ok(None)` for a public key.
     pub fn signing_key(&self) -> Result<Option<SigningKey>, ConfigError> {
         self.check_use()?;
         let refused = |_| ConfigError::unsupported_key("is a private JWK whose members do not make a key");
@@ -93,7 +94,7 @@ impl Jwk {
         Ok(Some(key))
     }
 
-    /// Whether the key is a shared secret.
+    /// Returns whether the key is a shared secret.
     pub fn is_secret(&self) -> bool {
         self.text("kty") == Some("oct")
     }
@@ -110,7 +111,7 @@ impl Jwk {
         }
     }
 
-    /// The one algorithm that the JWK is for, when it names one.
+    /// Returns the algorithm that the JWK is restricted to, if any.
     fn algorithm(&self) -> Result<Option<Algorithm>, ConfigError> {
         match self.0.get("alg") {
             None => Ok(None),
@@ -131,13 +132,13 @@ impl Jwk {
         }
     }
 
-    /// The uncompressed point (SEC 1 §2.3.3) that `x` and `y` are the halves of.
+    /// Returns the uncompressed point (SEC 1 §2.3.3) of `x` and `y`.
     fn point(&self) -> Result<Vec<u8>, ConfigError> {
         Ok([&[4][..], &self.coordinate("x")?, &self.coordinate("y")?].concat())
     }
 
-    /// A number of its curve's size. RFC 7518 §6.2.1.2 wants the leading zero bytes, and some writers leave them out:
-    /// three of four P-521 keys have one.
+    /// Returns a number padded to its curve's size. RFC 7518 §6.2.1.2 requires leading zero bytes, but some writers omit
+    /// them: three of four P-521 keys have one.
     fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let size = match self.curve()? {
             Algorithm::ES384 => 48,
@@ -152,13 +153,13 @@ impl Jwk {
     fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let text =
             self.text(name).ok_or_else(|| ConfigError::unsupported_key("is a JWK that lacks a member of its kind"))?;
-        let bytes = URL_SAFE_NO_PAD.decode(text);
-        bytes
+        URL_SAFE_NO_PAD
+            .decode(text)
             .map(Zeroizing::new)
             .map_err(|_| ConfigError::unsupported_key("is a JWK with a member that is not base64url"))
     }
 
-    /// A number without leading zero bytes, which aws-lc-rs refuses and some writers add.
+    /// Returns a number without leading zero bytes. Some writers add them, and aws-lc-rs refuses them.
     fn number(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let bytes = self.bytes(name)?;
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();

@@ -1,4 +1,4 @@
-//! Verification keys: parsed once, bound to the algorithms that they may be used with.
+//! Verification keys: parsed once, and bound to the algorithms that they allow.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
@@ -20,11 +20,11 @@ const RSA: [(Algorithm, &RsaParameters); 6] = [
     (Algorithm::PS512, &signature::RSA_PSS_2048_8192_SHA512),
 ];
 
-/// The sizes of an RSA modulus that are accepted.
+/// The accepted sizes of an RSA modulus, in bits.
 pub(super) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A verification key. Its type fixes the algorithms: an RSA key verifies RS and PS, a P-256 key ES256, and so on;
-/// a JWK's `alg` narrows that to one.
+/// A verification key. Its type fixes the algorithms: RS and PS for RSA, ES256 for P-256, and so on. A JWK's `alg`
+/// narrows them to one.
 pub struct Key {
     id: Option<String>,
     uses: Vec<(Algorithm, Verifier)>,
@@ -37,23 +37,27 @@ enum Verifier {
 }
 
 impl Key {
-    /// A shared secret for HS256, HS384 and HS512, each as far as the secret is long enough for it.
+    /// Returns a key for a shared secret. It allows those of HS256, HS384 and HS512 that the secret is long enough for.
+    ///
+    /// Errors: `KeyTooWeak` for fewer than 32 bytes, `KeyUnsupported` for public key material.
     pub fn from_secret(secret: &[u8]) -> Result<Key, ConfigError> {
         secret::check(secret)?;
         Ok(Self::secret(secret, |shortest| secret.len() >= shortest))
     }
 
-    /// A secret of any length but 0 for HS256, HS384 and HS512: for programs that have always used a short one. A
-    /// secret shorter than the hash can be guessed from one token (RFC 7518 §3.2).
+    /// Returns a key for a shared secret of any length but 0, for HS256, HS384 and HS512.
+    ///
+    /// Use it only to migrate from programs that allow short secrets: one token is enough to guess a secret that is
+    /// shorter than the hash (RFC 7518 §3.2).
     pub fn from_short_secret(secret: &[u8]) -> Result<Key, ConfigError> {
         secret::check_short(secret)?;
         Ok(Self::secret(secret, |_| true))
     }
 
-    fn secret(secret: &[u8], wanted: impl Fn(usize) -> bool) -> Key {
+    fn secret(secret: &[u8], allows: impl Fn(usize) -> bool) -> Key {
         let uses = HMAC
             .iter()
-            .filter(|(_, _, shortest)| wanted(*shortest))
+            .filter(|(_, _, shortest)| allows(*shortest))
             .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(Box::new(hmac::Key::new(*hash, secret)))))
             .collect();
         Key { id: None, uses, identity: identity(b"secret", secret) }
@@ -67,24 +71,24 @@ impl Key {
         self.uses.retain(|(algorithm, _)| algorithm.same_as(to));
     }
 
-    /// The key's `kid`, when it came as a JWK that has one.
+    /// Returns the key's `kid`, which only a JWK has.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The algorithms that this key verifies.
+    /// Returns the algorithms that this key verifies.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + '_ {
         self.uses.iter().map(|(algorithm, _)| *algorithm)
     }
 
-    /// Names the key together with what it may be used for, and under which id.
-    pub(super) fn described(&self) -> [u8; 32] {
+    /// Returns a digest that identifies the key together with its `kid` and its algorithms.
+    pub(super) fn full_identity(&self) -> [u8; 32] {
         let id = self.id.as_ref().map_or_else(String::new, |id| format!(" kid {id}"));
         let names: Vec<_> = self.algorithms().map(Algorithm::name).collect();
         identity(b"described", &[&self.identity, names.join(",").as_bytes(), id.as_bytes()].concat())
     }
 
-    /// `None` when the key does not do `algorithm`; else whether the signature is its own.
+    /// Returns whether the signature is valid, or `None` when the key does not allow `algorithm`.
     pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
         let (_, verifier) = self.uses.iter().find(|(candidate, _)| candidate.same_as(algorithm))?;
         Some(match verifier {
@@ -94,11 +98,12 @@ impl Key {
     }
 }
 
-/// An RSA key from PKCS#1 or SPKI DER.
+/// Parses an RSA key in PKCS#1 or SPKI DER.
 pub(super) fn rsa_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
     rsa_key(RSA.iter().map(|(algorithm, parameters)| (*algorithm, ParsedPublicKey::new(*parameters, der).ok())), der)
 }
 
+/// Returns the RSA key with the modulus `n` and the exponent `e`, both big-endian.
 pub(super) fn rsa_key_from_numbers(n: &[u8], e: &[u8]) -> Result<Key, ConfigError> {
     let components = RsaPublicKeyComponents { n, e };
     let parsed =
@@ -106,8 +111,8 @@ pub(super) fn rsa_key_from_numbers(n: &[u8], e: &[u8]) -> Result<Key, ConfigErro
     rsa_key(parsed, &[n, b"/", e].concat())
 }
 
-/// aws-lc-rs looks at the size of an RSA key only when it verifies, which would make a weak key's tokens bad (401)
-/// where the configuration is (503).
+/// Returns an RSA key of an accepted size. aws-lc-rs checks the size only when it verifies: a weak key would then look
+/// like the token's fault (401) rather than the configuration's (503).
 fn rsa_key(
     parsed: impl Iterator<Item = (Algorithm, Option<ParsedPublicKey>)>,
     bytes: &[u8],
@@ -123,18 +128,18 @@ fn rsa_bits(key: &ParsedPublicKey) -> Option<usize> {
     Some(modulus.len() * 8 - modulus.first()?.leading_zeros() as usize)
 }
 
-/// The key of one curve, named by its algorithm, from an uncompressed point or SPKI DER.
+/// Parses a key of one curve, named by its algorithm: an uncompressed point or SPKI DER.
 pub(super) fn ec_key(curve: Algorithm, point: &[u8]) -> Result<Key, ConfigError> {
-    let wanted = CURVES.iter().filter(|(algorithm, _)| *algorithm == curve);
-    public_key(wanted.map(|(algorithm, curve)| (*algorithm, ParsedPublicKey::new(*curve, point).ok())), point)
+    let curves = CURVES.iter().filter(|(algorithm, _)| *algorithm == curve);
+    public_key(curves.map(|(algorithm, curve)| (*algorithm, ParsedPublicKey::new(*curve, point).ok())), point)
 }
 
-/// An ECDSA key on whichever curve the point lies on, from an uncompressed point or SPKI DER.
+/// Parses a key of any supported curve: an uncompressed point or SPKI DER.
 pub(super) fn ec_key_of_any_curve(point: &[u8]) -> Result<Key, ConfigError> {
     public_key(keys_on_curves(point).map(|(algorithm, key)| (algorithm, Some(key))), point)
 }
 
-/// An Ed25519 key from its 32 bytes.
+/// Parses an Ed25519 key: its 32 bytes or SPKI DER.
 pub(super) fn ed25519_key(point: &[u8]) -> Result<Key, ConfigError> {
     public_key(std::iter::once((Algorithm::EdDSA, ParsedPublicKey::new(&signature::ED25519, point).ok())), point)
 }
@@ -145,12 +150,14 @@ fn public_key(
 ) -> Result<Key, ConfigError> {
     let uses: Vec<_> = parsed.filter_map(|(algorithm, key)| Some((algorithm, Verifier::Public(key?)))).collect();
     if uses.is_empty() {
-        let what = "is a public key that is refused: RSA of 2048 to 8192 bits, P-256, P-384, P-521, secp256k1 or Ed25519 is needed";
-        return Err(ConfigError::new(Reason::KeyTooWeak, what));
+        let message = "is a public key that is refused: \
+            RSA of 2048 to 8192 bits, P-256, P-384, P-521, secp256k1 or Ed25519 is needed";
+        return Err(ConfigError::new(Reason::KeyTooWeak, message));
     }
     Ok(Key { id: None, uses, identity: identity(b"public", bytes) })
 }
 
+/// Returns the digest that identifies key material of one kind.
 pub(super) fn identity(kind: &[u8], bytes: &[u8]) -> [u8; 32] {
     sha256(&[b"route_native key identity 1 ", kind, b" ", bytes])
 }

@@ -1,10 +1,10 @@
-//! Keys: which texts and files hold one, and what each may be used for.
+//! Keys: the formats that they are read from, and the algorithms that each allows.
 //!
 //! ```text
-//! text or file ── pem, jwk, secret ──► Key (verifies), SigningKey (signs) ── set, ring ──► what a program holds
+//! text or file ── pem, jwk, secret ──► Key (verifies), SigningKey (signs) ──► KeySet, Keyring
 //! ```
 //!
-//! The key decides which algorithms it may be used with, never a token (RFC 8725 §3.1).
+//! The key's type fixes the algorithms; a token never chooses them (RFC 8725 §3.1).
 
 mod algorithm;
 mod certificate;
@@ -12,9 +12,9 @@ mod curve;
 mod file;
 mod jwk;
 mod key;
+mod keyring;
 mod pem;
 mod public_material;
-mod ring;
 mod secret;
 mod set;
 mod signing;
@@ -23,8 +23,8 @@ pub use algorithm::Algorithm;
 pub use certificate::{MAX_CHAIN, trusted_key};
 pub use file::{MAX_KEY_FILE_BYTES, load};
 pub use key::Key;
+pub use keyring::{Form, Keyring, Keys};
 pub(crate) use pem::{rsa_pkcs8, rsa_spki};
 pub(crate) use public_material::is_public_material;
-pub use ring::{Form, Keyring, Ring};
 pub use set::KeySet;
 pub use signing::SigningKey;

@@ -1,4 +1,5 @@
-//! Keys from PEM: public ones, `PUBLIC KEY` (RFC 5280 SPKI), `RSA PUBLIC KEY` (PKCS#1) and `CERTIFICATE`; and RSA private ones.
+//! A parser of PEM: public keys in `PUBLIC KEY` (SPKI, RFC 5280), `RSA PUBLIC KEY` (PKCS#1) and `CERTIFICATE`, and RSA
+//! private keys.
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, PublicKey};
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 use super::key::{Key, ec_key_of_any_curve, ed25519_key, rsa_key_from_der};
 use crate::error::ConfigError;
 
-/// Reads the first PEM block of `text`.
+/// Parses the first PEM block of `text` as a public key or certificate.
 pub(super) fn parse(text: &[u8]) -> Result<Key, ConfigError> {
     let block = pem::parse(text).map_err(|_| ConfigError::unsupported_key("is neither PEM nor a JWK"))?;
     match block.tag() {
@@ -30,7 +31,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Key, ConfigError> {
     } else if let Ok(key) = DecodingKey::from_ed_pem(text) {
         return ed25519_key(&bytes(&key));
     }
-    // The curves are more than jsonwebtoken knows. The SPKI in a certificate is the same DER as a PUBLIC KEY.
+    // jsonwebtoken lacks some of the curves. A certificate holds its key in SPKI, as a PUBLIC KEY block does.
     if block.tag() != "CERTIFICATE" {
         return public_key_from_der(block.contents());
     }
@@ -40,7 +41,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Key, ConfigError> {
     public_key_from_der(certificate?.subject_public_key_info().as_ref())
 }
 
-/// A key from its SPKI DER, or PKCS#1 for RSA.
+/// Parses a public key in SPKI DER, or in PKCS#1 DER for RSA.
 pub(super) fn public_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
     let attempts = [rsa_key_from_der(der), ec_key_of_any_curve(der), ed25519_key(der)];
     let found = attempts.into_iter().find_map(Result::ok);
@@ -49,7 +50,7 @@ pub(super) fn public_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
     })
 }
 
-/// The SPKI DER of an RSA public key or certificate in PEM. `None` when it is another kind of key, or a weak one.
+/// Returns the SPKI DER of an RSA public key or certificate in PEM, or `None` for another kind of key or a weak one.
 pub(crate) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
     let block = pem::parse(text).ok()?;
     let der = CertificateDer::from(block.contents());
@@ -61,11 +62,11 @@ pub(crate) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
     PublicKey::from_der(&der).ok()?.as_der().ok().map(|spki| spki.as_ref().to_vec())
 }
 
-/// Reads the first PEM block of `text` as an RSA private key, `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1), and
-/// returns its PKCS#8 DER.
+/// Parses the first PEM block of `text` as an RSA private key: `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1).
+/// Returns its PKCS#8 DER.
 pub(crate) fn rsa_pkcs8(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
     let block = pem::parse(text).map_err(|_| ConfigError::unsupported_key("is not PEM"))?;
-    // OpenSSL's older tools mark a PKCS#1 key that has a passphrase by a header only (RFC 1421 §4.6.1.1).
+    // In the traditional format, only a header marks an encrypted key (RFC 1421 §4.6.1.1).
     let encrypted = block.headers().get("DEK-Info").is_some();
     let tag = block.tag().to_owned();
     let der = Zeroizing::new(block.into_contents());
@@ -74,7 +75,7 @@ pub(crate) fn rsa_pkcs8(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> 
             Err(ConfigError::unsupported_key("is encrypted with a passphrase; store it without one"))
         }
         "PRIVATE KEY" => Ok(der),
-        // aws-lc-rs reads decryption keys as PKCS#8 only; its signing key reads PKCS#1 and writes PKCS#8.
+        // aws-lc-rs parses decryption keys from PKCS#8 only, but its signing key converts PKCS#1 to PKCS#8.
         "RSA PRIVATE KEY" => KeyPair::from_der(&der)
             .ok()
             .and_then(|key| key.as_der().ok().map(|pkcs8: Pkcs8V1Der<'_>| Zeroizing::new(pkcs8.as_ref().to_vec())))

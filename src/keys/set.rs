@@ -1,4 +1,4 @@
-//! Sets of verification keys, and what a text may hold.
+//! Sets of verification keys, selected by `kid`, and the formats that they are read from.
 
 use super::jwk::Jwk;
 use super::key::{Key, identity};
@@ -6,7 +6,7 @@ use super::{Algorithm, pem};
 use crate::error::{ConfigError, Reason};
 
 impl Key {
-    /// Reads a public key or certificate in PEM, or one JWK (RFC 7517) in JSON.
+    /// Parses a public key or certificate in PEM, or one JWK (RFC 7517).
     pub fn parse(text: &[u8]) -> Result<Key, ConfigError> {
         if text.trim_ascii_start().first() != Some(&b'{') {
             return pem::parse(text);
@@ -19,7 +19,7 @@ impl Key {
     }
 }
 
-/// The keys that a token may be signed with: one, or several in rotation.
+/// The keys that a token may be signed with: one key, or several during a rotation.
 pub struct KeySet {
     keys: Vec<Key>,
 }
@@ -31,10 +31,12 @@ impl From<Key> for KeySet {
 }
 
 impl KeySet {
-    /// The most keys that a set may hold: each may cost a signature check.
+    /// The most keys of a set. A token without `kid` may cost one signature check for each.
     pub const MAX_KEYS: usize = 64;
 
-    /// A set of several keys; `kid`s select among those that have one.
+    /// Returns a set of keys.
+    ///
+    /// Errors: `KeyUnsupported` without a key, or for more than [`KeySet::MAX_KEYS`].
     pub fn new(keys: Vec<Key>) -> Result<KeySet, ConfigError> {
         match keys.len() {
             0 => Err(ConfigError::unsupported_key("holds no key that can verify a signature")),
@@ -43,8 +45,8 @@ impl KeySet {
         }
     }
 
-    /// Reads whatever a key file may hold: a public key or certificate in PEM, a JWK, or a JWK Set (RFC 7517 §5).
-    /// Keys of a set that are of other kinds are passed over, as the RFC asks.
+    /// Parses the text of a key file: a public key or certificate in PEM, a JWK, or a JWK Set. Skips keys of a JWK Set
+    /// that are not supported (RFC 7517 §5).
     pub fn parse(text: &[u8]) -> Result<KeySet, ConfigError> {
         if !Jwk::is_set(text) {
             return Key::parse(text).map(KeySet::from);
@@ -53,20 +55,22 @@ impl KeySet {
         KeySet::new(jwks.iter().filter_map(|jwk| jwk.verifying_key().ok()).collect())
     }
 
-    /// The keys, in their order.
+    /// Returns the keys, in the order of the text.
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
 
-    /// A digest that names the set: two sets with other keys have other identities, also when only a key's id or
-    /// algorithms differ, for they too decide what a token is worth.
+    /// Returns a digest that identifies the set. Sets that accept different tokens have different identities: it covers
+    /// each key, its `kid` and its algorithms.
     pub fn identity(&self) -> [u8; 32] {
-        let all: Vec<u8> = self.keys.iter().flat_map(Key::described).collect();
+        let all: Vec<u8> = self.keys.iter().flat_map(Key::full_identity).collect();
         identity(b"set", &all)
     }
 
-    /// Checks a signature with the key that bears `kid`. Without a `kid`, or when no key of the set has one, every
-    /// key that does `algorithm` is tried.
+    /// Checks a signature with the key that has `kid`. Without a `kid`, or when no key of the set has one, tries every
+    /// key that supports `algorithm`.
+    ///
+    /// Errors: `KeyNotFound`, `AlgorithmNotAllowed`, `SignatureInvalid`.
     pub(crate) fn verify(
         &self,
         algorithm: Algorithm,

@@ -1,4 +1,4 @@
-//! Keys that sign, parsed once and bound to the algorithms that they may be used with.
+//! Signing keys: parsed once, and bound to the algorithms that they allow.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::hmac;
@@ -29,7 +29,7 @@ const ECDSA: [(Algorithm, &EcdsaSigningAlgorithm); 4] = [
     (Algorithm::ES256K, &signature::ECDSA_P256K1_SHA256_FIXED_SIGNING),
 ];
 
-/// A key that signs. Its type fixes the algorithms as a [`Key`]'s does; a JWK's `alg` narrows them to one.
+/// A signing key. Its type fixes the algorithms, as that of a [`Key`] does. A JWK's `alg` narrows them to one.
 pub struct SigningKey {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
@@ -44,26 +44,28 @@ enum Signer {
 }
 
 impl SigningKey {
-    /// A shared secret for HS256, HS384 and HS512, each as far as the secret is long enough for it.
+    /// Returns a key for a shared secret. See [`Key::from_secret`].
     pub fn from_secret(secret: &[u8]) -> Result<SigningKey, ConfigError> {
         secret::check(secret)?;
         Ok(Self::secret(secret, |shortest| secret.len() >= shortest))
     }
 
-    /// A secret of any length but 0. See [`Key::from_short_secret`].
+    /// Returns a key for a shared secret of any length but 0. See [`Key::from_short_secret`].
     pub fn from_short_secret(secret: &[u8]) -> Result<SigningKey, ConfigError> {
         secret::check_short(secret)?;
         Ok(Self::secret(secret, |_| true))
     }
 
-    fn secret(secret: &[u8], wanted: impl Fn(usize) -> bool) -> SigningKey {
-        let allowed = HMAC.iter().filter(|(_, _, shortest)| wanted(*shortest));
+    fn secret(secret: &[u8], allows: impl Fn(usize) -> bool) -> SigningKey {
+        let allowed = HMAC.iter().filter(|(_, _, shortest)| allows(*shortest));
         let keys: Vec<_> = allowed.map(|(name, hash, _)| (*name, hmac::Key::new(*hash, secret))).collect();
         SigningKey { id: None, algorithms: keys.iter().map(|(name, _)| *name).collect(), signer: Signer::Secret(keys) }
     }
 
-    /// Reads the first PEM block of `text`: `PRIVATE KEY` (PKCS#8), `RSA PRIVATE KEY` (PKCS#1) or `EC PRIVATE KEY`
-    /// (SEC 1). `Ok(None)` when the block is a public key or a certificate.
+    /// Parses the first PEM block of `text`: `PRIVATE KEY` (PKCS#8), `RSA PRIVATE KEY` (PKCS#1) or `EC PRIVATE KEY`
+    /// (SEC 1). Returns `Ok(None)` for a public key or a certificate.
+    ///
+    /// Errors: `KeyUnsupported`, `KeyTooWeak`.
     pub fn from_pem(text: &[u8]) -> Result<Option<SigningKey>, ConfigError> {
         let block = first_private_block(text)?;
         let tag = block.tag().to_owned();
@@ -113,7 +115,7 @@ impl SigningKey {
         Self::of(vec![name], Signer::Ecdsa(pair))
     }
 
-    /// An ECDSA key from its private number and its uncompressed point, both big-endian.
+    /// Returns the ECDSA key with that private number, in big-endian, and that uncompressed point.
     pub(super) fn ecdsa_from_numbers(name: Algorithm, private: &[u8], point: &[u8]) -> Result<Self, ConfigError> {
         let curve = ECDSA.iter().find(|(candidate, _)| *candidate == name).map(|(_, curve)| *curve);
         curve
@@ -134,17 +136,17 @@ impl SigningKey {
         self.algorithms.retain(|candidate| candidate.same_as(algorithm));
     }
 
-    /// The key's `kid`, when it came as a JWK that has one.
+    /// Returns the key's `kid`, which only a JWK has.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The algorithms that this key signs with; the first is the one that is used when none is asked for.
+    /// Returns the algorithms that this key signs with. The first is the default.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
     }
 
-    /// The key that verifies what this one signs.
+    /// Returns the public half, or `Ok(None)` for a shared secret.
     pub fn verifying_key(&self) -> Result<Option<Key>, ConfigError> {
         let mut key = match &self.signer {
             Signer::Rsa(pair) => rsa_key_from_der(
@@ -158,7 +160,9 @@ impl SigningKey {
         Ok(Some(key))
     }
 
-    /// Signs `message`: `KeyCannotSign` when the key does not do `algorithm`.
+    /// Signs `message` and returns the signature (RFC 7518 §3).
+    ///
+    /// Errors: `KeyCannotSign` when the key does not allow `algorithm`.
     pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Reason> {
         if !self.algorithms.iter().any(|candidate| candidate.same_as(algorithm)) {
             return Err(Reason::KeyCannotSign);
@@ -183,9 +187,9 @@ impl SigningKey {
     }
 }
 
-/// The first block that is no `EC PARAMETERS`, which openssl writes in front of a SEC 1 key.
+/// Returns the first PEM block after any `EC PARAMETERS`, which openssl writes before a SEC 1 key.
 fn first_private_block(text: &[u8]) -> Result<pem::Pem, ConfigError> {
     let blocks = pem::parse_many(text).map_err(|_| ConfigError::unsupported_key("is neither PEM nor a JWK"))?;
-    let wanted = blocks.into_iter().find(|block| block.tag() != "EC PARAMETERS");
-    wanted.ok_or_else(|| ConfigError::unsupported_key("is neither PEM nor a JWK"))
+    let block = blocks.into_iter().find(|block| block.tag() != "EC PARAMETERS");
+    block.ok_or_else(|| ConfigError::unsupported_key("is neither PEM nor a JWK"))
 }

@@ -76,7 +76,7 @@ impl Mint {
     /// Makes the token and prints it, alone on its line.
     pub fn run(&self) -> Result<(), Failure> {
         let failed = |error: ConfigError| Failure::failed(error.message);
-        let keys = Keyring::from_file(&self.key, Form::Key).map_err(failed)?.ring();
+        let keys = Keyring::from_file(&self.key, Form::Key).map_err(failed)?.current();
         let signing_key =
             keys.signing().map_err(|_| Failure::failed("--key holds a public key, and a private one signs"))?;
         let encrypting_key = load(&self.payload_key, EncryptingKey::parse).map_err(failed)?;
