@@ -19,8 +19,8 @@
 //! | [`border`]        | border sessions: ids, login names, login bodies and redirects               |
 //! | [`ffi`]           | the C ABI: all unsafe code, each call behind a panic guard                  |
 //!
-//! The feature `tunnel` adds `mux`, the tunnel's multiplexer, and `tunnel`, its server and client. They run as processes
-//! of their own, never inside nginx.
+//! The feature `tunnel` adds `mux`, the tunnel's multiplexer, and `tunnel`, its server and client. They run as
+//! processes of their own, never inside nginx.
 //!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 

@@ -51,8 +51,8 @@ pub fn cookie(header: &[u8], name: &[u8], from: usize) -> Option<Found> {
 /// Copies a Cookie header to `out` without the cookies named in `names`, a list separated by semicolons. With
 /// `any_prefix`, also drops a name with a prefix such as `__Host-`. The remaining cookies are separated by `; `.
 ///
-/// Returns the size needed in bytes, at most one and a half times the header's. A cookie that does not fit into `out` is
-/// not copied.
+/// Returns the size needed in bytes, at most one and a half times the header's. A cookie that does not fit into `out`
+/// is not copied.
 pub fn without_cookies(header: &[u8], names: &[u8], any_prefix: bool, out: &mut [u8]) -> usize {
     let mut length = 0;
     let mut put = |bytes: &[u8]| {

@@ -20,7 +20,7 @@ use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
 use crate::json::parse_object;
 use crate::jwt::{
-    self, Claims, Compact, Policy, SignOptions, check_demands, check_expiry, check_not_before, check_signature,
+    self, Claims, Compact, Policy, SignOptions, check_expiry, check_not_before, check_requirements, check_signature,
 };
 use crate::keys::{KeySet, SigningKey, load};
 
@@ -153,7 +153,7 @@ impl Introspector {
             return Err(Reason::ServerAnswerInvalid);
         }
         // Who says it, and to whom: of the answer, not of the token, so that another one is the server's fault.
-        check_demands(&claims, &self.policy, now).map_err(|_| Reason::ServerAnswerInvalid)?;
+        check_requirements(&claims, &self.policy, now).map_err(|_| Reason::ServerAnswerInvalid)?;
         match claims.members.remove("token_introspection") {
             Some(Value::Object(members)) => {
                 let claims = active(members)?;
@@ -172,7 +172,7 @@ impl Introspector {
     /// Checks claims that speak of the token.
     fn check_claims(&self, claims: &Claims, now: i64) -> Result<(), Reason> {
         self.check_times(claims, now)?;
-        check_demands(claims, &self.policy, now).map_err(of_server)
+        check_requirements(claims, &self.policy, now).map_err(of_server)
     }
 
     /// Takes a JWT of the server apart, verifies it when keys are configured, and returns it with its claims and type.

@@ -1,23 +1,25 @@
-//! The claims of a token, with typed access to the registered ones (RFC 7519 §4.1).
+//! A token's claims, with typed access to the registered ones (RFC 7519 §4.1).
 
 use serde_json::{Map, Value};
 
 use crate::error::Reason;
 
-/// The latest time that is understood, in seconds since the epoch: the end of the year 9999.
+/// The latest accepted time, in seconds since the epoch: the end of the year 9999.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
-/// The claims of a token: the JSON text as it was signed, and its members.
+/// A token's claims, as JSON text and parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims {
-    /// The payload as it was signed.
+    /// The JSON text that was signed.
     pub json: Vec<u8>,
-    /// The payload's members.
+    /// The members of the JSON object.
     pub members: Map<String, Value>,
 }
 
 impl Claims {
-    /// A claim that must be a string. `Ok(None)` when it is absent.
+    /// Returns a claim that must be a string, or `Ok(None)` when it is absent.
+    ///
+    /// Errors: `ClaimMalformed`.
     pub fn string(&self, name: &str) -> Result<Option<&str>, Reason> {
         match self.members.get(name) {
             None => Ok(None),
@@ -26,7 +28,9 @@ impl Claims {
         }
     }
 
-    /// A claim that must be a string or a list of strings, as `aud` is. `Ok(None)` when it is absent.
+    /// Returns a claim that must be a string or a list of strings, as `aud` is, or `Ok(None)` when it is absent.
+    ///
+    /// Errors: `ClaimMalformed`.
     pub fn strings(&self, name: &str) -> Result<Option<Vec<&str>>, Reason> {
         match self.members.get(name) {
             None => Ok(None),
@@ -39,15 +43,20 @@ impl Claims {
         }
     }
 
-    /// The scopes, separated by blanks: those of `scope` (RFC 8693 §4.2, RFC 7662) and of `scp`, a string or a list each.
-    /// lua/route_native/core/scopes.lua has the same rule.
+    /// Returns the scopes, separated by spaces: those of `scope` (RFC 8693 §4.2, RFC 7662 §2.2) and of `scp`, each a
+    /// string or a list. lua/route_native/core/scopes.lua implements the same rule.
+    ///
+    /// Errors: `ClaimMalformed`.
     pub fn scopes(&self) -> Result<String, Reason> {
         let (scope, scp) = (self.strings("scope")?, self.strings("scp")?);
         Ok([scope, scp].into_iter().flatten().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// A NumericDate: seconds since the epoch, a fraction allowed, neither negative nor past the year 9999. `null`,
-    /// strings and booleans are malformed, never taken as absent (CVE-2026-25537). `Ok(None)` when it is absent.
+    /// Returns a NumericDate (RFC 7519 §2) in seconds since the epoch, from 0 to the year 9999 and with an optional
+    /// fraction, or `Ok(None)` when it is absent.
+    ///
+    /// Errors: `ClaimMalformed`, also for `null`, a string or a boolean, which must not pass as absent
+    /// (CVE-2026-25537).
     pub fn numeric_date(&self, name: &str) -> Result<Option<f64>, Reason> {
         let Some(value) = self.members.get(name) else { return Ok(None) };
         match value.as_f64() {
@@ -56,12 +65,12 @@ impl Claims {
         }
     }
 
-    /// `exp` rounded down to a whole second, so that nothing lives a fraction longer than it may.
+    /// Returns `exp` in seconds since the epoch, rounded down: a token never outlives its `exp`.
     pub fn expires_at(&self) -> Result<Option<i64>, Reason> {
         Ok(self.numeric_date("exp")?.map(|seconds| seconds.floor() as i64))
     }
 
-    /// `nbf` rounded up to a whole second.
+    /// Returns `nbf` in seconds since the epoch, rounded up.
     pub fn not_before(&self) -> Result<Option<i64>, Reason> {
         Ok(self.numeric_date("nbf")?.map(|seconds| seconds.ceil() as i64))
     }

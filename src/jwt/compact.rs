@@ -1,19 +1,17 @@
-//! The three parts of a compact JWS (RFC 7515 §3.1, §7.1), taken apart strictly.
+//! A strict parser of the compact JWS serialization (RFC 7515 §3.1, §7.1).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::{Claims, MAX_TOKEN_BYTES};
+use super::{Claims, MAX_TOKEN_BYTES, decode};
 use crate::error::Reason;
 use crate::json::parse_object;
 use crate::keys::Algorithm;
 
-/// Header members that change what a token means and that are refused wherever they stand: extensions that must
-/// be understood (`crit`, with it `b64` of RFC 7797), compression and encryption.
+/// The header parameters that are refused because they change a token's meaning: critical extensions (`crit`, and `b64`
+/// of RFC 7797), compression and encryption.
 const REFUSED_HEADERS: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// The three parts of a token as they came, nothing decoded.
+/// The three parts of a token, still encoded.
 pub struct Parts<'a> {
     signing_input: &'a [u8],
     header: &'a [u8],
@@ -21,31 +19,36 @@ pub struct Parts<'a> {
     signature: &'a [u8],
 }
 
-/// What a token's header says, as far as it counts.
+/// The supported parameters of a token's header.
 pub struct Header {
-    /// The header's `alg`; `None` for a name that is not in [`Algorithm::ALL`], `none` among them.
+    /// The header's `alg`; `None` for a name that is not in [`Algorithm::ALL`], such as `none`.
     pub algorithm: Option<Algorithm>,
     /// The header's `kid`.
     pub key_id: Option<String>,
-    /// The header's `typ`, when it is a string.
+    /// The header's `typ`, if it is a string.
     pub token_type: Option<String>,
-    /// The header as it was sent.
+    /// The header's JSON text.
     pub json: Vec<u8>,
 }
 
 impl Header {
-    /// The `typ` as a media type: lower-case and without `application/` (RFC 7515 §4.1.9, RFC 8725 §3.11).
+    /// Returns the `typ` as [`media_type`] writes it.
     pub fn media_type(&self) -> Option<String> {
-        let media_type = self.token_type.as_deref()?.to_ascii_lowercase();
-        Some(media_type.strip_prefix("application/").map(str::to_owned).unwrap_or(media_type))
+        self.token_type.as_deref().map(media_type)
     }
 }
 
-/// A token taken apart; nothing in it is verified yet.
+/// Returns a `typ` in lower case and without `application/` (RFC 7515 §4.1.9, RFC 8725 §3.11).
+pub(super) fn media_type(token_type: &str) -> String {
+    let lower = token_type.to_ascii_lowercase();
+    lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower)
+}
+
+/// A parsed token. Nothing in it is verified yet.
 pub struct Compact<'a> {
-    /// What the signature covers: the first two parts with the dot between them.
+    /// The bytes that are signed: the first two parts with the dot between them (RFC 7515 §5.1).
     pub signing_input: &'a [u8],
-    /// What the header says.
+    /// The header.
     pub header: Header,
     /// The signature, decoded.
     pub signature: Vec<u8>,
@@ -53,13 +56,16 @@ pub struct Compact<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Finds the parts. Each refusal has its own reason: `TokenMissing` when `token` is empty, `TokenTooLarge`, and
-    /// `TokenMalformed` when there are fewer or more than three parts.
+    /// Splits a token of at most [`MAX_TOKEN_BYTES`].
+    ///
+    /// Errors: `TokenMissing` for an empty token, `TokenTooLarge`, `TokenMalformed` for fewer or more than three parts.
     pub fn split(token: &'a [u8]) -> Result<Self, Reason> {
         Parts::split_within(token, MAX_TOKEN_BYTES)
     }
 
-    /// As [`Parts::split`], with another bound: for tokens that come from a server and not from a client.
+    /// Splits a token of at most `max_bytes`, for tokens that come from a server rather than from a client.
+    ///
+    /// Errors: as [`Parts::split`].
     pub fn split_within(token: &'a [u8], max_bytes: usize) -> Result<Self, Reason> {
         if token.is_empty() {
             return Err(Reason::TokenMissing);
@@ -79,15 +85,19 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// The header, a JSON object whatever it says, and the payload, any bytes: for looking at, nothing is verified.
+    /// Returns the decoded header, a JSON object, and the decoded payload, any bytes. **Nothing is verified.**
+    ///
+    /// Errors: `TokenMalformed`.
     pub fn unverified(&self) -> Result<(Vec<u8>, Vec<u8>), Reason> {
         let header = decode(self.header)?;
         parse_object(&header).ok_or(Reason::TokenMalformed)?;
         Ok((header, decode(self.payload)?))
     }
 
-    /// Reads the header: `TokenMalformed` when it is no JSON object with an `alg`, `HeaderUnsupported` when it asks
-    /// for something that is refused.
+    /// Parses the header.
+    ///
+    /// Errors: `TokenMalformed` without an `alg` or for anything but a JSON object, `HeaderUnsupported` for a refused
+    /// parameter.
     pub fn header(&self) -> Result<Header, Reason> {
         let json = decode(self.header)?;
         let header = parse_object(&json).ok_or(Reason::TokenMalformed)?;
@@ -109,13 +119,15 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Takes `token` apart: exactly three parts in canonical base64url (no padding, no stray trailing bits), the
-    /// first a JSON object.
+    /// Parses a token of at most [`MAX_TOKEN_BYTES`]: exactly three parts in canonical base64url (no padding, no
+    /// trailing bits), of which the first is a JSON object.
+    ///
+    /// Errors: those of [`Parts::split`] and [`Parts::header`].
     pub fn parse(token: &'a [u8]) -> Result<Self, Reason> {
         Compact::parse_within(token, MAX_TOKEN_BYTES)
     }
 
-    /// As [`Compact::parse`], with another bound on the token's length.
+    /// Parses a token of at most `max_bytes`, as [`Compact::parse`] does.
     pub fn parse_within(token: &'a [u8], max_bytes: usize) -> Result<Self, Reason> {
         let parts = Parts::split_within(token, max_bytes)?;
         Ok(Compact {
@@ -126,7 +138,9 @@ impl<'a> Compact<'a> {
         })
     }
 
-    /// The claims as bytes and parsed, whether or not the signature holds.
+    /// Returns the claims. **The signature is not verified.**
+    ///
+    /// Errors: `TokenMalformed`.
     pub fn unverified_claims(&self) -> Result<Claims, Reason> {
         let json = decode(self.payload)?;
         let members = parse_object(&json).ok_or(Reason::TokenMalformed)?;
@@ -134,12 +148,11 @@ impl<'a> Compact<'a> {
     }
 }
 
-fn decode(part: &[u8]) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::TokenMalformed)
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn part(text: &str) -> String {
@@ -151,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn three_canonical_parts_only() {
+    fn only_three_canonical_parts_are_accepted() {
         let (header, payload) = (part(r#"{"alg":"RS256"}"#), part("{}"));
         assert_eq!(refusal(&format!("{header}.{payload}.c2ln")), None);
         assert_eq!(refusal(""), Some(Reason::TokenMissing));
@@ -180,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_change_the_meaning_are_refused() {
+    fn headers_that_change_a_tokens_meaning_are_refused() {
         for extra in [r#""crit":["exp"]"#, r#""b64":false"#, r#""zip":"DEF""#, r#""enc":"A128GCM""#] {
             let token = format!("{}.{}.c2ln", part(&format!(r#"{{"alg":"RS256",{extra}}}"#)), part("{}"));
             assert_eq!(refusal(&token), Some(Reason::HeaderUnsupported), "{extra}");

@@ -1,8 +1,8 @@
-//! Encrypted tokens: JWE in compact form (RFC 7516 §7.1), as far as programs that come from lua-resty-jwt use it:
-//! `dir` and `RSA-OAEP-256` around `A128CBC-HS256`, `A256CBC-HS512`, `A128GCM` and `A256GCM` (RFC 7518 §4, §5).
+//! Encrypted tokens: compact JWE (RFC 7516 §7.1) with the algorithms that programs for lua-resty-jwt use: `dir` and
+//! `RSA-OAEP-256` with `A128CBC-HS256`, `A256CBC-HS512`, `A128GCM` and `A256GCM` (RFC 7518 §4, §5).
 //!
-//! Nothing is derived from a password (PBES2): its cost is the sender's choice (CVE-2024-33531 and others). What fails
-//! to decrypt says not why.
+//! PBES2 is not supported, because the sender chooses its cost (CVE-2024-33531 and others). Every failure of a
+//! decryption is the same [`Reason::DecryptionFailed`].
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{
@@ -20,20 +20,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::MAX_TOKEN_BYTES;
+use super::{MAX_TOKEN_BYTES, decode};
 use crate::error::Reason;
 use crate::json::parse_object;
-use crate::keys::is_public_material;
-use crate::keys::rsa_pkcs8;
+use crate::keys::{is_public_material, rsa_pkcs8, rsa_spki};
 
-/// How the content encryption key travels.
+/// The key management (`alg`): how the recipient gets the content encryption key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Management {
     Direct,
     RsaOaep256,
 }
 
-/// How the content is encrypted.
+/// The content encryption (`enc`), with the size of its AES key in bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Encryption {
     Gcm(&'static aead::Algorithm, usize),
@@ -51,7 +50,7 @@ impl Encryption {
         })
     }
 
-    /// The size of the initialization vector, in bytes.
+    /// Returns the size of the initialization vector, in bytes.
     fn iv_bytes(self) -> usize {
         match self {
             Encryption::Gcm(..) => aead::NONCE_LEN,
@@ -59,7 +58,7 @@ impl Encryption {
         }
     }
 
-    /// The size of the content encryption key, in bytes.
+    /// Returns the size of the content encryption key, in bytes.
     fn key_bytes(self) -> usize {
         match self {
             Encryption::Gcm(_, size) => size,
@@ -68,8 +67,10 @@ impl Encryption {
     }
 }
 
-/// What a JWE's header says, as far as it counts. `HeaderUnsupported` when it asks for something that is refused,
-/// `AlgorithmNotAllowed` for an `alg` or `enc` that is not listed above.
+/// Parses a JWE's header.
+///
+/// Errors: `TokenMalformed`, `HeaderUnsupported` for `crit`, `zip` or `b64`, `AlgorithmNotAllowed` for an unsupported
+/// `alg` or `enc`.
 fn read_header(json: &[u8]) -> Result<(Management, Encryption), Reason> {
     let header: Map<String, Value> = parse_object(json).ok_or(Reason::TokenMalformed)?;
     if ["crit", "zip", "b64"].iter().any(|name| header.contains_key(*name)) {
@@ -84,11 +85,11 @@ fn read_header(json: &[u8]) -> Result<(Management, Encryption), Reason> {
     Ok((management, Encryption::from_name(text("enc")?).ok_or(Reason::AlgorithmNotAllowed)?))
 }
 
-/// Decrypts a token. `key` is the shared secret itself for `dir`, an RSA private key in PEM for `RSA-OAEP-256`.
-/// Returns the header's JSON and the plaintext.
+/// Decrypts a token and returns the header's JSON and the plaintext. `key` is the shared secret for `dir`, or an RSA
+/// private key in PEM for `RSA-OAEP-256`.
 ///
 /// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
-/// `KeyUnsupported` when the key is not of the kind that the token needs, `DecryptionFailed` for everything else.
+/// `KeyUnsupported` when the key does not fit the token's `alg` and `enc`, `DecryptionFailed` for everything else.
 pub fn decrypt(token: &[u8], key: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Reason> {
     if token.is_empty() {
         return Err(Reason::TokenMissing);
@@ -110,8 +111,8 @@ pub fn decrypt(token: &[u8], key: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Reason> {
     Ok((header, plaintext.ok_or(Reason::DecryptionFailed)?))
 }
 
-/// Encrypts `plaintext` under a header as it is. `key` is the shared secret itself for `dir`, an RSA public key or
-/// certificate in PEM for `RSA-OAEP-256`.
+/// Encrypts `plaintext` under an unchanged `header` and returns the token. `key` is the shared secret for `dir`, or an
+/// RSA public key or certificate in PEM for `RSA-OAEP-256`.
 ///
 /// Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`.
 pub fn encrypt(header: &[u8], plaintext: &[u8], key: &[u8]) -> Result<String, Reason> {
@@ -135,17 +136,13 @@ pub fn encrypt(header: &[u8], plaintext: &[u8], key: &[u8]) -> Result<String, Re
     if token.len() > MAX_TOKEN_BYTES { Err(Reason::TokenTooLarge) } else { Ok(token) }
 }
 
-fn decode(part: &[u8]) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::TokenMalformed)
-}
-
 fn random(bytes: usize) -> Result<Zeroizing<Vec<u8>>, Reason> {
     let mut out = Zeroizing::new(vec![0; bytes]);
     rand::fill(&mut out).map_err(|_| Reason::Internal)?;
     Ok(out)
 }
 
-/// Returns the shared secret, when it has the size that the encryption needs and is no public key.
+/// Returns the shared secret if it has the size that the encryption needs and is not public key material.
 fn direct_key(key: &[u8], encryption: Encryption) -> Result<Zeroizing<Vec<u8>>, Reason> {
     if key.len() != encryption.key_bytes() || is_public_material(key) {
         return Err(Reason::KeyUnsupported);
@@ -154,7 +151,7 @@ fn direct_key(key: &[u8], encryption: Encryption) -> Result<Zeroizing<Vec<u8>>, 
 }
 
 fn wrap_key(public: &[u8], content_key: &[u8]) -> Result<Vec<u8>, Reason> {
-    let spki = crate::keys::rsa_spki(public).ok_or(Reason::KeyUnsupported)?;
+    let spki = rsa_spki(public).ok_or(Reason::KeyUnsupported)?;
     let key = PublicEncryptingKey::from_der(&spki).and_then(|key| Ok(OaepPublicEncryptingKey::new(key)?));
     let key = key.map_err(|_| Reason::KeyUnsupported)?;
     let mut out = vec![0; key.ciphertext_size()];
@@ -163,8 +160,8 @@ fn wrap_key(public: &[u8], content_key: &[u8]) -> Result<Vec<u8>, Reason> {
     Ok(out)
 }
 
-/// The content encryption key. One that does not decrypt, or has the wrong size, is replaced by a random one, so that
-/// the answer and its time say nothing about the key (RFC 7516 §11.5).
+/// Decrypts the content encryption key. Replaces one that does not decrypt, or has the wrong size, by a random key, so
+/// that neither the result nor its timing reveals which (RFC 7516 §11.5).
 fn unwrap_key(private: &[u8], wrapped: &[u8], encryption: Encryption) -> Result<Zeroizing<Vec<u8>>, Reason> {
     let key = rsa_pkcs8(private).ok().and_then(|pkcs8| PrivateDecryptingKey::from_pkcs8(&pkcs8).ok());
     let key = key.and_then(|key| OaepPrivateDecryptingKey::new(key).ok()).ok_or(Reason::KeyUnsupported)?;
@@ -177,6 +174,7 @@ fn unwrap_key(private: &[u8], wrapped: &[u8], encryption: Encryption) -> Result<
     })
 }
 
+/// Decrypts and authenticates the content.
 fn open(
     encryption: Encryption,
     key: &[u8],
@@ -187,7 +185,7 @@ fn open(
 ) -> Option<Vec<u8>> {
     match encryption {
         Encryption::Gcm(algorithm, _) => {
-            // RFC 7518 §5.3: a tag of 128 bits, nothing shorter.
+            // A tag has exactly 128 bits (RFC 7518 §5.3).
             if tag.len() != algorithm.tag_len() {
                 return None;
             }
@@ -210,7 +208,7 @@ fn open(
     }
 }
 
-/// Returns the ciphertext and the tag. `iv` is fresh each time.
+/// Encrypts the content and returns the ciphertext and the tag. `iv` must not repeat for a key.
 fn seal(
     encryption: Encryption,
     key: &[u8],
@@ -237,7 +235,8 @@ fn seal(
     }
 }
 
-/// The authentication tag of RFC 7518 §5.2.2.1: the first half of an HMAC over everything and the header's length.
+/// Returns the authentication tag of RFC 7518 §5.2.2.1: the first half of an HMAC over header, IV, ciphertext and the
+/// header's length in bits.
 fn cbc_tag(hash: hmac::Algorithm, key: &[u8], protected: &[u8], iv: &[u8], ciphertext: &[u8], half: usize) -> Vec<u8> {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hash, key));
     let bits = 8 * protected.len() as u64;
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encrypted_is_decrypted_and_nothing_else() {
+    fn a_token_decrypts_with_its_own_key_only() {
         for (enc, size) in ENCRYPTIONS {
             let key = vec![7; size];
             for text in [&b""[..], b"{}", &[9; 64]] {
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_touched_does_not_decrypt() {
+    fn a_modified_token_does_not_decrypt() {
         for (enc, size) in ENCRYPTIONS {
             let key = vec![7; size];
             let token = encrypt(header(enc).as_bytes(), b"{\"sub\":\"ada\"}", &key).unwrap();
@@ -292,10 +291,10 @@ mod tests {
         }
     }
 
-    /// RFC 7518 appendix B, and what RFC 7516 and 7520 encrypt with a content key that they print: the key itself travels
-    /// in ways that are not offered here.
+    /// RFC 7518 appendix B, and the examples of RFC 7516 and 7520 whose content key is printed: their key management is
+    /// not supported here.
     #[test]
-    fn the_published_content_encryption_is_opened_and_made_again() {
+    fn content_encryption_matches_the_published_examples() {
         let all: Value = serde_json::from_str(include_str!("../../tests/data/rfc_examples.json")).unwrap();
         let examples = all["sealed"].as_array().unwrap();
         assert_eq!(examples.len(), 13);
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_is_refused() {
+    fn unsupported_algorithms_and_headers_are_refused() {
         let refusal = |json: &str| {
             let token = format!("{}..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA", URL_SAFE_NO_PAD.encode(json));
             decrypt(token.as_bytes(), &[7; 32]).unwrap_err()

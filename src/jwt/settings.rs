@@ -1,4 +1,4 @@
-//! Settings as Lua hands them over: one JSON object, each of whose members must be known and of its type.
+//! A strict reader of settings in JSON: every member must be known and of its type.
 
 use serde_json::{Map, Value};
 
@@ -6,19 +6,21 @@ use crate::error::{ConfigError, Reason};
 use crate::json::parse_object;
 use crate::keys::Algorithm;
 
-/// The largest number of seconds that a setting may have: a hundred years.
+/// The largest duration, in seconds: a hundred years.
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
 
-/// The members that are not read yet.
+/// A JSON object of settings. Reading a member removes it; [`Settings::finish`] refuses what remains.
 pub(super) struct Settings {
     what: &'static str,
     members: Map<String, Value>,
 }
 
 impl Settings {
-    /// `what` names one setting in sentences, such as "policy field".
+    /// Parses a JSON object. `what` names one setting in messages, such as "policy field".
+    ///
+    /// Errors: `SettingInvalid`, as all methods.
     pub fn parse(text: &[u8], what: &'static str) -> Result<Settings, ConfigError> {
-        // An empty Lua table is written as an empty list by some encoders.
+        // Some encoders write an empty Lua table as an empty list.
         let members = if text == b"[]" { Some(Map::new()) } else { parse_object(text) };
         let members = members.ok_or_else(|| {
             ConfigError::new(Reason::SettingInvalid, format!("each {what} must have a name: a table is needed"))
@@ -26,17 +28,17 @@ impl Settings {
         Ok(Settings { what, members })
     }
 
-    /// A mistake of one sentence.
-    pub fn invalid(&self, sentence: &str) -> ConfigError {
-        ConfigError::new(Reason::SettingInvalid, sentence)
+    /// Returns a `SettingInvalid` with its message.
+    pub fn invalid(&self, message: &str) -> ConfigError {
+        ConfigError::new(Reason::SettingInvalid, message)
     }
 
-    /// A value that a setting cannot have.
+    /// Returns the error for a setting with an invalid value. `must` says which values are valid.
     pub fn wrong(&self, name: &str, must: &str) -> ConfigError {
         self.invalid(&format!("the {} \"{name}\" must be {must}", self.what))
     }
 
-    /// A string that is not empty.
+    /// Returns a string that is not empty.
     pub fn text(&mut self, name: &str) -> Result<Option<String>, ConfigError> {
         match self.members.remove(name) {
             None => Ok(None),
@@ -45,7 +47,7 @@ impl Settings {
         }
     }
 
-    /// One string, or a list of them that is not empty.
+    /// Returns one string or a list of strings, neither the list nor any string being empty.
     pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, ConfigError> {
         let must = "a string or a list of strings, none of them empty";
         let items = match self.members.remove(name) {
@@ -63,7 +65,7 @@ impl Settings {
         texts.filter(|texts| !texts.is_empty()).map(Some).ok_or_else(|| self.wrong(name, must))
     }
 
-    /// A whole number of seconds, `least` or more.
+    /// Returns a whole number of seconds, `least` or more.
     pub fn seconds(&mut self, name: &str, least: u64) -> Result<Option<u32>, ConfigError> {
         let Some(value) = self.members.remove(name) else { return Ok(None) };
         let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
@@ -74,6 +76,7 @@ impl Settings {
         }
     }
 
+    /// Returns a boolean.
     pub fn flag(&mut self, name: &str) -> Result<Option<bool>, ConfigError> {
         match self.members.remove(name) {
             None => Ok(None),
@@ -82,6 +85,7 @@ impl Settings {
         }
     }
 
+    /// Returns an object; an empty list passes as absent.
     pub fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>, ConfigError> {
         match self.members.remove(name) {
             None => Ok(None),
@@ -91,6 +95,7 @@ impl Settings {
         }
     }
 
+    /// Returns the algorithm with that name.
     pub fn algorithm(&self, name: &str) -> Result<Algorithm, ConfigError> {
         Algorithm::from_name(name).ok_or_else(|| {
             let known: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
@@ -98,7 +103,7 @@ impl Settings {
         })
     }
 
-    /// Refuses what was not asked for: a typo must not pass as a setting that is absent.
+    /// Refuses unknown members: a typo must not pass as an absent setting.
     pub fn finish(self) -> Result<(), ConfigError> {
         match self.members.keys().next() {
             None => Ok(()),

@@ -1,62 +1,63 @@
-//! Verification: signature first, then the claims that have to do with time.
+//! Verification of signed tokens: the signature, then the times, then the policy's further requirements.
 
 use serde_json::Value;
 
+use super::compact::media_type;
 use super::settings::Settings;
 use super::{Claims, Compact};
 use crate::error::{ConfigError, Reason};
 use crate::keys::{Algorithm, KeySet};
 
-/// What a token must satisfy besides its signature.
+/// The requirements of a token besides its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Narrows the algorithms that the key allows. Default: `None`, all that the key allows.
+    /// Narrows the key's algorithms. Default: `None`, which allows all of them.
     pub algorithms: Option<Vec<Algorithm>>,
-    /// Clock skew that is forgiven on `exp` and `nbf`, in seconds. Default: 5.
+    /// Tolerated clock skew for `exp`, `nbf` and `iat`, in seconds. Default: 5.
     pub leeway: u32,
     /// Whether a token without `exp` is refused. Default: true.
     pub require_exp: bool,
-    /// When set, `iss` must be one of these. Default: `None`.
+    /// The allowed values of `iss`, which is then required. Default: `None`, which ignores `iss`.
     pub issuers: Option<Vec<String>>,
-    /// When set, `aud` must name one of these. Default: `None`, `aud` is not looked at.
+    /// The audiences of which `aud` must name one. Default: `None`, which ignores `aud`.
     pub audiences: Option<Vec<String>>,
-    /// Claims that must be there and not be null. Default: none.
+    /// Claims that must be present and not be null. Default: empty.
     pub required: Vec<String>,
-    /// When set, `exp` may lie at most so many seconds behind `iat`, and both must be there. Default: `None`.
+    /// The longest time from `iat` to `exp`, in seconds. Both are then required. Default: `None`.
     pub max_lifetime: Option<u32>,
-    /// When set, `iat` must be there and lie at most so many seconds back, nor in the future. Default: `None`.
+    /// The longest time since `iat`, in seconds. `iat` is then required. Default: `None`.
     pub max_age: Option<u32>,
-    /// When set, the header's `typ` must be this one (RFC 8725 §3.11). Default: `None`.
+    /// The required `typ` of the header (RFC 8725 §3.11). Default: `None`, which ignores `typ`.
     pub token_type: Option<String>,
 }
 
 impl Policy {
     /// The default of [`Policy::leeway`], in seconds.
     pub const DEFAULT_LEEWAY: u32 = 5;
-    /// The largest leeway that is accepted as a setting, in seconds.
+    /// The largest [`Policy::leeway`] of a setting, in seconds.
     pub const MAX_LEEWAY: u32 = 300;
 
-    /// Reads a policy's JSON: `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`, `required`, `max_lifetime`,
-    /// `max_age`, `type`. A member that is none of them is an error.
+    /// Parses a policy's JSON: `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`, `required`, `max_lifetime`,
+    /// `max_age`, `type`. An unknown member is an error.
     pub fn from_json(text: &[u8]) -> Result<Policy, ConfigError> {
-        let mut given = Settings::parse(text, "policy field")?;
-        let names = given.texts("algorithms")?;
-        let algorithms = names.map(|names| names.iter().map(|name| given.algorithm(name)).collect()).transpose()?;
+        let mut settings = Settings::parse(text, "policy field")?;
+        let names = settings.texts("algorithms")?;
+        let algorithms = names.map(|names| names.iter().map(|name| settings.algorithm(name)).collect()).transpose()?;
         let policy = Policy {
             algorithms,
-            leeway: given.seconds("leeway", 0)?.unwrap_or(Self::DEFAULT_LEEWAY),
-            require_exp: given.flag("require_exp")?.unwrap_or(true),
-            issuers: given.texts("issuer")?,
-            audiences: given.texts("audience")?,
-            required: given.texts("required")?.unwrap_or_default(),
-            max_lifetime: given.seconds("max_lifetime", 1)?,
-            max_age: given.seconds("max_age", 1)?,
-            token_type: given.text("type")?,
+            leeway: settings.seconds("leeway", 0)?.unwrap_or(Self::DEFAULT_LEEWAY),
+            require_exp: settings.flag("require_exp")?.unwrap_or(true),
+            issuers: settings.texts("issuer")?,
+            audiences: settings.texts("audience")?,
+            required: settings.texts("required")?.unwrap_or_default(),
+            max_lifetime: settings.seconds("max_lifetime", 1)?,
+            max_age: settings.seconds("max_age", 1)?,
+            token_type: settings.text("type")?,
         };
         if policy.leeway > Self::MAX_LEEWAY {
-            return Err(given.wrong("leeway", &format!("0 to {} seconds", Self::MAX_LEEWAY)));
+            return Err(settings.wrong("leeway", &format!("0 to {} seconds", Self::MAX_LEEWAY)));
         }
-        given.finish()?;
+        settings.finish()?;
         Ok(policy)
     }
 }
@@ -77,25 +78,29 @@ impl Default for Policy {
     }
 }
 
-/// Verifies `token` and returns its claims. `now` is in seconds since the epoch.
+/// Verifies `token` and returns its claims (RFC 7519 §7.2). `now` is in seconds since the epoch.
 ///
-/// The claims are parsed only once the signature holds, so that an unauthenticated sender reaches no more of the
-/// code than the header's parser and the signature check.
+/// The claims are parsed only after the signature is verified: an unauthenticated sender reaches the header's parser
+/// and the signature check, and no other code.
+///
+/// Errors: the reasons 100 to 134.
 pub fn verify(token: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Result<Claims, Reason> {
     verify_compact(&Compact::parse(token)?, keys, policy, now)
 }
 
-/// [`verify`] for a token that has been taken apart already.
+/// Verifies a parsed token, as [`verify`] does.
 pub fn verify_compact(compact: &Compact, keys: &KeySet, policy: &Policy, now: i64) -> Result<Claims, Reason> {
     check_signature(compact, keys, policy)?;
     let claims = compact.unverified_claims()?;
     check_times(&claims, policy, now)?;
     check_type(compact, policy)?;
-    check_demands(&claims, policy, now)?;
+    check_requirements(&claims, policy, now)?;
     Ok(claims)
 }
 
-/// Checks the signature: `AlgorithmNotAllowed`, `KeyNotFound` or `SignatureInvalid` when it does not hold.
+/// Checks the signature alone.
+///
+/// Errors: `AlgorithmNotAllowed`, `KeyNotFound`, `SignatureInvalid`.
 pub fn check_signature(compact: &Compact, keys: &KeySet, policy: &Policy) -> Result<(), Reason> {
     let algorithm = compact.header.algorithm.ok_or(Reason::AlgorithmNotAllowed)?;
     if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name.same_as(algorithm))) {
@@ -110,7 +115,9 @@ fn check_times(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason>
     check_issued_at(claims)
 }
 
-/// Checks `exp`: `ClaimMissing`, `ClaimMalformed` or `TokenExpired` when it does not hold.
+/// Checks `exp`.
+///
+/// Errors: `ClaimMissing`, `ClaimMalformed`, `TokenExpired`.
 pub fn check_expiry(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
     match claims.expires_at()? {
         None if policy.require_exp => Err(Reason::ClaimMissing),
@@ -119,7 +126,9 @@ pub fn check_expiry(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Re
     }
 }
 
-/// Checks `nbf`: `ClaimMalformed` or `TokenNotYetValid` when it does not hold.
+/// Checks `nbf`, which may be absent.
+///
+/// Errors: `ClaimMalformed`, `TokenNotYetValid`.
 pub fn check_not_before(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
     match claims.not_before()? {
         Some(at) if now.saturating_add(policy.leeway.into()) < at => Err(Reason::TokenNotYetValid),
@@ -127,31 +136,34 @@ pub fn check_not_before(claims: &Claims, policy: &Policy, now: i64) -> Result<()
     }
 }
 
-/// Checks that `iat` is a time, when it is there: `ClaimMalformed` otherwise. When it was is nobody's business.
+/// Checks that `iat` is absent or a time. [`check_requirements`] limits its value.
+///
+/// Errors: `ClaimMalformed`.
 pub fn check_issued_at(claims: &Claims) -> Result<(), Reason> {
     claims.numeric_date("iat").map(|_| ())
 }
 
 /// Checks the header's `typ`, in any case and with or without `application/` (RFC 7515 §4.1.9).
 fn check_type(compact: &Compact, policy: &Policy) -> Result<(), Reason> {
-    let Some(wanted) = &policy.token_type else { return Ok(()) };
-    let short = |name: &str| name.to_ascii_lowercase().trim_start_matches("application/").to_owned();
-    match &compact.header.token_type {
-        Some(found) if short(found) == short(wanted) => Ok(()),
-        _ => Err(Reason::TypeNotAllowed),
+    match &policy.token_type {
+        Some(required) if compact.header.media_type() != Some(media_type(required)) => Err(Reason::TypeNotAllowed),
+        _ => Ok(()),
     }
 }
 
-/// Checks what a policy may ask for beyond the times: issuer, audience, required claims, lifetime and age.
-pub fn check_demands(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
+/// Checks the policy's requirements besides the times: issuer, audience, required claims, lifetime and age.
+///
+/// Errors: `ClaimMissing`, `ClaimMalformed`, `IssuerNotAllowed`, `AudienceNotAllowed`, `LifetimeTooLong`,
+/// `TokenNotYetValid` for an `iat` in the future, `TokenTooOld`.
+pub fn check_requirements(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {
     if let Some(issuers) = &policy.issuers {
         let issuer = claims.string("iss")?.ok_or(Reason::ClaimMissing)?;
         issuers.iter().any(|allowed| allowed == issuer).then_some(()).ok_or(Reason::IssuerNotAllowed)?;
     }
     if let Some(audiences) = &policy.audiences {
-        let named = claims.strings("aud")?.ok_or(Reason::ClaimMissing)?;
-        let ours = named.iter().any(|name| audiences.iter().any(|audience| audience == name));
-        ours.then_some(()).ok_or(Reason::AudienceNotAllowed)?;
+        let names = claims.strings("aud")?.ok_or(Reason::ClaimMissing)?;
+        let is_allowed = names.iter().any(|name| audiences.iter().any(|audience| audience == name));
+        is_allowed.then_some(()).ok_or(Reason::AudienceNotAllowed)?;
     }
     if policy.required.iter().any(|name| claims.members.get(name).is_none_or(Value::is_null)) {
         return Err(Reason::ClaimMissing);
@@ -161,18 +173,18 @@ pub fn check_demands(claims: &Claims, policy: &Policy, now: i64) -> Result<(), R
     }
     let issued_at = claims.numeric_date("iat")?.ok_or(Reason::ClaimMissing)?;
     let leeway = f64::from(policy.leeway);
-    if let Some(most) = policy.max_lifetime {
+    if let Some(limit) = policy.max_lifetime {
         let expires_at = claims.numeric_date("exp")?.ok_or(Reason::ClaimMissing)?;
-        if expires_at - issued_at > f64::from(most) {
+        if expires_at - issued_at > f64::from(limit) {
             return Err(Reason::LifetimeTooLong);
         }
     }
-    // A token from the future would be young forever.
+    // A token with an `iat` in the future would never exceed its age.
     if issued_at > now as f64 + leeway {
         return Err(Reason::TokenNotYetValid);
     }
     match policy.max_age {
-        Some(most) if now as f64 - issued_at > f64::from(most) + leeway => Err(Reason::TokenTooOld),
+        Some(limit) if now as f64 - issued_at > f64::from(limit) + leeway => Err(Reason::TokenTooOld),
         _ => Ok(()),
     }
 }
@@ -190,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn leeway_is_forgiven_to_the_second() {
+    fn leeway_applies_to_the_second() {
         assert_eq!(times(&format!(r#"{{"exp":{}}}"#, NOW - 4)), Ok(()));
         assert_eq!(times(&format!(r#"{{"exp":{}}}"#, NOW - 5)), Err(Reason::TokenExpired));
         assert_eq!(times(&format!(r#"{{"exp":{}.9}}"#, NOW - 5)), Err(Reason::TokenExpired));
@@ -200,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_of_the_wrong_type_is_never_taken_as_absent() {
+    fn a_claim_of_the_wrong_type_is_malformed_and_not_absent() {
         assert_eq!(times("{}"), Err(Reason::ClaimMissing));
         for bad in ["\"never\"", "null", "true", "-1", "[]", "{}", "1e300", "\"1900000000\"", "18446744073709551615"] {
             for claim in ["exp", "nbf", "iat"] {

@@ -137,8 +137,8 @@ impl Jwk {
         Ok([&[4][..], &self.coordinate("x")?, &self.coordinate("y")?].concat())
     }
 
-    /// Returns a number padded to its curve's size. RFC 7518 §6.2.1.2 requires leading zero bytes, but some writers omit
-    /// them: three of four P-521 keys have one.
+    /// Returns a number padded to its curve's size. RFC 7518 §6.2.1.2 requires leading zero bytes, but some writers
+    /// omit them: three of four P-521 keys have one.
     fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let size = match self.curve()? {
             Algorithm::ES384 => 48,
