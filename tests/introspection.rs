@@ -213,7 +213,7 @@ fn plain_json_needs_to_be_told_what_the_api_receives() {
 fn another_configuration_or_key_is_another_name_in_the_cache() {
     let files = Files::new();
     let (public, private) = (files.path("public.pem"), files.path("private.pem"));
-    let key = |options| Introspector::new(options).unwrap().key(b"token");
+    let key = |options| Introspector::new(options).unwrap().cache_key(b"token");
     let names = [
         key(options(b"a")),
         key(options(b"b")),
@@ -223,8 +223,8 @@ fn another_configuration_or_key_is_another_name_in_the_cache() {
     for (at, name) in names.iter().enumerate() {
         assert!(!names[..at].contains(name), "{at}");
     }
-    assert_eq!(plain().key(b"token"), names[0]);
-    assert_ne!(plain().key(b"token2"), names[0]);
+    assert_eq!(plain().cache_key(b"token"), names[0]);
+    assert_ne!(plain().cache_key(b"token2"), names[0]);
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub unsafe extern "C" fn rn_introspector_find(
         let token = credential::bearer(pairs)?;
         bearer.token = token.as_ptr();
         bearer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
-        bearer.key = introspector.key(token);
+        bearer.key = introspector.cache_key(token);
         Ok(())
     })
 }

@@ -1,34 +1,33 @@
-//! Claims for an API that takes no JWT.
+//! The claims that an API receives in place of a JWT.
 //!
-//! What becomes of them as headers is `lua/route_native/core/claim_headers.lua`'s: the rule is the same for all
-//! capabilities.
+//! `lua/route_native/core/claim_headers.lua` writes them as headers, by one rule for all capabilities.
 
 use serde_json::{Map, Value};
 
-/// The names of the claims that the API receives.
+/// The names of the claims that an API receives.
 #[derive(Debug, Default)]
 pub struct ClaimNames(Vec<String>);
 
 impl ClaimNames {
-    /// Reads a name a line; an empty text is no claim at all.
+    /// Parses one name per line. An empty text names no claim.
     pub fn parse(text: &str) -> ClaimNames {
         ClaimNames(text.lines().map(str::to_owned).collect())
     }
 
-    /// Whether there is none.
+    /// Returns whether no claim is named.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The named claims as a JSON object of texts and lists of texts; a claim that is absent, null or empty is not in
-    /// it. Numbers keep all of their digits, which a reader that knows only doubles would lose.
+    /// Returns the named claims as a JSON object of strings and lists of strings, without those that are absent, null
+    /// or empty. A number becomes a string: a parser of doubles would lose digits.
     pub(super) fn select(&self, claims: &Map<String, Value>) -> String {
         let named = self.0.iter().filter_map(|name| Some((name.clone(), texts(claims.get(name)?)?)));
         Value::Object(named.collect()).to_string()
     }
 }
 
-/// A claim as a text, or as a list of texts.
+/// Returns a claim as a string or a list of strings, or `None` when it is null or empty.
 fn texts(value: &Value) -> Option<Value> {
     match value {
         Value::Array(items) if !items.is_empty() => Some(items.iter().filter_map(text).map(Value::String).collect()),
