@@ -1,12 +1,12 @@
-//! What a login's body must be, so that it has one reading and costs little to read.
+//! Checks of a login's body: that every parser reads the same fields, and that parsing is cheap.
 
 use crate::json::{has_at_most, parse_object};
 
-/// More values than any login has. Each of them costs its reader a table or a string.
+/// The most values of a login's JSON. Each costs a parser a table or a string.
 const MAX_VALUES: usize = 1000;
 
-/// Returns whether a text is a form with one reading: fields parted by `&` alone, since older readers part them at `;`
-/// too, each `%` followed by two digits, since ASP.NET reads `%u0061`, and no NUL, which ends what C reads.
+/// Returns whether all parsers read the same fields from a form. It has no `;`, which older parsers take as a
+/// separator; each `%` has two hexadecimal digits, because ASP.NET decodes `%u0061`; and no NUL, which ends a C string.
 pub fn is_form(body: &[u8]) -> bool {
     body.iter().enumerate().all(|(i, byte)| match byte {
         b'%' => body.get(i + 1..i + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
@@ -15,7 +15,8 @@ pub fn is_form(body: &[u8]) -> bool {
     })
 }
 
-/// Returns whether a text is one JSON object that names no member twice, at any depth, with at most [`MAX_VALUES`] values.
+/// Returns whether a text is one JSON object without duplicate members at any depth and with at most [`MAX_VALUES`]
+/// values.
 pub fn is_object(body: &[u8]) -> bool {
     has_at_most(body, MAX_VALUES) && parse_object(body).is_some()
 }
@@ -25,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_has_one_reading() {
+    fn a_form_that_parsers_read_differently_is_refused() {
         for form in ["", "a=1&b=2", "a=%C3%A9+%2b&%3B=%00", "username=demo&password=a=b"] {
             assert!(is_form(form.as_bytes()), "{form}");
         }
@@ -35,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_has_a_bounded_number_of_values() {
+    fn an_object_with_too_many_values_or_duplicate_members_is_refused() {
         let list = |count: usize| format!(r#"{{"a":",[{{\"{{","b":[{}]}}"#, vec!["1"; count].join(","));
         assert!(is_object(list(MAX_VALUES - 3).as_bytes()));
         assert!(!is_object(list(MAX_VALUES - 2).as_bytes()));

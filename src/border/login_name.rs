@@ -1,9 +1,9 @@
-//! Names that a login may take for one another.
+//! User names and field names that backends treat as equal.
 //!
-//! Programs fold names in their own ways before they look a user up: case, blanks around and repeated ones (LDAP),
-//! compatible characters (`ｄｅｍｏ`), accents and strokes (MySQL's collations), characters that cannot be seen. Who
-//! counts failed attempts by name folds them all at once, or each spelling would be another allowance. That two users
-//! share one is the smaller evil. What one language's collation alone folds, such as ä and ae, is not folded here.
+//! Backends normalize a name before they look a user up: case, surrounding and repeated whitespace (LDAP),
+//! compatibility characters (`ｄｅｍｏ`), accents and strokes (MySQL's collations), invisible characters. A limit on failed
+//! attempts needs all of these normalizations, or each spelling would get its own limit. Two users may then share a
+//! limit, which does less harm. A rule of one language's collation, such as ä and ae, is not applied.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
@@ -11,31 +11,31 @@ use unicode_normalization::char::is_combining_mark;
 use crate::digest::sha256;
 use crate::error::Reason;
 
-/// The size of [`digest_of`].
+/// The size of a digest, in bytes.
 pub const DIGEST_BYTES: usize = 32;
-/// A longer name is nobody's: an address of mail has at most 254 bytes.
+/// The longest user name, in bytes. An email address has at most 254.
 pub const MAX_NAME_BYTES: usize = 256;
-/// One character may stand for 18 (U+FDFA): what a name may become.
+/// The longest folded name, in characters. Folding may turn one character into 18 (U+FDFA).
 const MAX_FOLDED_CHARS: usize = 512;
-/// How much of a field's name is looked at, beyond the four bytes that each character of the name sought may take.
+/// The bytes of a field's name that are compared, beyond four for each character of the expected name.
 const MARGIN_BYTES: usize = 64;
 
-/// The characters of a name, without what programs overlook.
+/// Returns the folded characters of a name.
 fn folded(name: &[u8]) -> impl Iterator<Item = char> {
-    let seen = |char: &char| !is_combining_mark(*char) && !is_invisible(*char);
+    let is_visible = |char: &char| !is_combining_mark(*char) && !is_invisible(*char);
     let lossy = name.utf8_chunks().flat_map(|chunk| {
         chunk.valid().chars().chain((!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER))
     });
-    // What is overlooked goes first: a name may hold little else, and the steps after it cost more.
-    let lower = lossy.filter(seen).nfkd().filter(seen).flat_map(char::to_lowercase);
-    // Lower case alone is not enough: ß, ẞ and ss, or ς and σ, meet in upper case. ẞ is its own upper case, so it is ß first.
-    lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkd().filter(seen).flat_map(|char| {
+    // Drops invisible characters first, because the next steps cost more and a name may consist of them.
+    let lower = lossy.filter(is_visible).nfkd().filter(is_visible).flat_map(char::to_lowercase);
+    // Only upper case makes ß and ss equal, or ς and σ. ẞ has no other upper case, so that it becomes ß before.
+    lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkd().filter(is_visible).flat_map(|char| {
         let base = base_of(char);
         base.unwrap_or_default().chars().chain(base.is_none().then_some(char))
     })
 }
 
-/// The letters that collations without accents put in place of one that Unicode does not decompose.
+/// Returns the replacement, in accent-insensitive collations, of a letter that Unicode does not decompose.
 fn base_of(char: char) -> Option<&'static str> {
     Some(match char {
         'æ' => "ae",
@@ -55,9 +55,9 @@ fn base_of(char: char) -> Option<&'static str> {
     })
 }
 
-/// Control and format characters: soft hyphens, zero-width blanks, marks of direction, tags and the like. Collations
-/// give them no weight, or `NFKC_Casefold` drops them (`Default_Ignorable_Code_Point`, the fillers of Hangul among
-/// them).
+/// Returns whether a character is a control or format character, such as a soft hyphen, a zero-width space, a direction
+/// mark or a tag. Collations ignore them, or `NFKC_Casefold` drops them (`Default_Ignorable_Code_Point`, which includes
+/// the Hangul fillers).
 fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{70f}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
@@ -66,9 +66,9 @@ fn is_invisible(char: char) -> bool {
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Returns what stands for a name and for all that may be taken for it.
+/// Returns the digest of a name, which is that of all names that backends treat as equal.
 ///
-/// Errors: `InvalidArgument` for a name of more than [`MAX_NAME_BYTES`], or one that grows too long as it is folded.
+/// Errors: `InvalidArgument` for a name longer than [`MAX_NAME_BYTES`], or than 512 characters after folding.
 pub fn digest_of(name: &[u8]) -> Result<[u8; DIGEST_BYTES], Reason> {
     if name.len() > MAX_NAME_BYTES {
         return Err(Reason::InvalidArgument);
@@ -82,57 +82,58 @@ pub fn digest_of(name: &[u8]) -> Result<[u8; DIGEST_BYTES], Reason> {
     Ok(sha256(&[text.as_bytes()]))
 }
 
-/// Returns whether a backend may take a form's field, or a JSON object's member, for the one that it looks for.
+/// Returns whether a backend may read a form's field, or a JSON object's member, as the field named `expected`. Returns
+/// `None` for a name too long to tell.
 ///
-/// PHP drops blanks before a name, ends it at a NUL, makes a list of `name[]`, and writes `_` for a dot, for a blank
-/// and for a bracket that nothing closes. Rack drops brackets before a name, Spring reads `!name`, and ASP.NET reads
-/// `model.name` and `model[name]` where an action calls its argument so.
-pub fn may_be_field(field: &[u8], wanted: &[u8]) -> Option<bool> {
-    let whole = may_be_whole_field(field, wanted);
+/// PHP drops spaces before a name, ends it at a NUL, makes a list of `name[]`, and replaces a dot, a space and an
+/// unclosed bracket by `_`. Rack drops brackets before a name, Spring reads `!name`, and ASP.NET reads `model.name` and
+/// `model[name]` when an action's parameter is named `model`.
+pub fn may_be_field(field: &[u8], expected: &[u8]) -> Option<bool> {
+    let whole = may_be_whole_field(field, expected);
     let end = field.iter().rposition(|byte| !b"[]".contains(byte)).map_or(0, |last| last + 1);
     match field[..end].iter().rposition(|byte| b".[".contains(byte)) {
-        Some(separator) if whole == Some(false) => may_be_whole_field(&field[separator + 1..end], wanted),
+        Some(separator) if whole == Some(false) => may_be_whole_field(&field[separator + 1..end], expected),
         _ => whole,
     }
 }
 
-/// Only the beginning of a name is looked at: `None` when what follows would decide.
-fn may_be_whole_field(field: &[u8], wanted: &[u8]) -> Option<bool> {
+/// Compares the beginning of a name, which bounds the cost. Returns `None` when the remainder would decide.
+fn may_be_whole_field(field: &[u8], expected: &[u8]) -> Option<bool> {
     let underscored = |char: char| if char.is_whitespace() { '_' } else { char };
-    let wanted = folded(&shortened(wanted, true).0).collect::<String>();
-    let wanted: Vec<char> = wanted.trim().chars().map(underscored).collect();
+    let expected = folded(&shortened(expected, true).0).collect::<String>();
+    let expected: Vec<char> = expected.trim().chars().map(underscored).collect();
     let field = field.trim_ascii_start();
-    let looked_at = head(field, 4 * wanted.len() + MARGIN_BYTES);
-    let goes_on = looked_at.len() < field.len();
-    let readings = if looked_at.contains(&b'[') { 2 } else { 1 };
+    let prefix = head(field, 4 * expected.len() + MARGIN_BYTES);
+    let is_truncated = prefix.len() < field.len();
+    let readings = if prefix.contains(&b'[') { 2 } else { 1 };
     for bracket_ends in [true, false].into_iter().take(readings) {
-        let (name, has_ended) = shortened(looked_at, bracket_ends);
-        let mut rest = folded(&name).skip_while(|char| char.is_whitespace());
-        let mut sought = wanted.iter();
+        let (name, has_ended) = shortened(prefix, bracket_ends);
+        let mut found = folded(&name).skip_while(|char| char.is_whitespace());
+        let mut rest = expected.iter();
         let differs = loop {
-            match (rest.next(), sought.next()) {
+            match (found.next(), rest.next()) {
                 (None, None) => break false,
-                (None, Some(_)) if goes_on && !has_ended => return None,
+                (None, Some(_)) if is_truncated && !has_ended => return None,
                 (Some(char), Some(other)) if underscored(char) == *other => {}
-                (Some(char), None) if char.is_whitespace() => break !rest.all(char::is_whitespace),
+                (Some(char), None) if char.is_whitespace() => break !found.all(char::is_whitespace),
                 _ => break true,
             }
         };
         if !differs {
-            return if goes_on && !has_ended { None } else { Some(true) };
+            return if is_truncated && !has_ended { None } else { Some(true) };
         }
     }
     Some(false)
 }
 
-/// The first bytes of a name, at most `most` and what the last character needs beyond.
-fn head(name: &[u8], most: usize) -> &[u8] {
-    let Some(rest) = name.get(most..) else { return name };
-    let continued = rest.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
-    &name[..most + continued]
+/// Returns the first `limit` bytes of a name, and the remaining bytes of their last UTF-8 character.
+fn head(name: &[u8], limit: usize) -> &[u8] {
+    let Some(rest) = name.get(limit..) else { return name };
+    let continuation = rest.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
+    &name[..limit + continuation]
 }
 
-/// A field's name as backends shorten it, and whether something in it ended it.
+/// Returns a field's name as backends shorten it, and whether they end it before its last byte.
 fn shortened(name: &[u8], bracket_ends: bool) -> (Vec<u8>, bool) {
     let start = name.iter().position(|byte| !b"[]! ".contains(byte)).unwrap_or(name.len());
     let ends = |byte: &u8| *byte == 0 || (bracket_ends && b"[]".contains(byte));
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_programs_take_for_one_name_is_one() {
+    fn names_that_backends_treat_as_equal_have_one_digest() {
         let spellings = [
             "Admin",
             " admin\t",
@@ -184,9 +185,10 @@ mod tests {
         for spelling in ["ada byron", "Ada  Byron", " ada\u{a0}\t byron ", "ada \u{200b} byron", "ada\u{3000}byron"] {
             assert_eq!(digest_of(spelling.as_bytes()), digest_of(b"ada byron"), "{spelling:?}");
         }
-        for unseen in ['\u{fff9}', '\u{fffb}', '\u{3164}', '\u{ffa0}', '\u{115f}', '\u{1d173}', '\u{1bca0}', '\u{70f}']
+        for invisible in
+            ['\u{fff9}', '\u{fffb}', '\u{3164}', '\u{ffa0}', '\u{115f}', '\u{1d173}', '\u{1bca0}', '\u{70f}']
         {
-            assert_eq!(digest_of(format!("ad{unseen}min").as_bytes()), digest_of(b"admin"), "{unseen:?}");
+            assert_eq!(digest_of(format!("ad{invisible}min").as_bytes()), digest_of(b"admin"), "{invisible:?}");
         }
         assert_ne!(digest_of(b"adabyron"), digest_of(b"ada byron"));
         assert_eq!(text("uſer\u{212a}".as_bytes()), "userk");
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_or_grows_too_long_has_no_digest() {
+    fn a_name_that_is_too_long_before_or_after_folding_is_refused() {
         assert!(digest_of("x".repeat(MAX_NAME_BYTES).as_bytes()).is_ok());
         assert!(digest_of("\u{1100}".repeat(MAX_NAME_BYTES / 3).as_bytes()).is_ok());
         assert!(digest_of("한".repeat(MAX_NAME_BYTES / 3).as_bytes()).is_ok());
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_a_backend_may_take_for_one_another_are_found() {
+    fn fields_that_backends_may_read_as_the_expected_one_are_found() {
         for field in [
             "username",
             "Username",
@@ -272,7 +274,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What is cut off and overlooked never hides a field from a backend that sees it.
+        /// Truncation and invisible characters never hide a field that a backend would read.
         #[test]
         fn a_field_that_folds_to_the_name_is_found(
             before in "[ \u{301}\u{200b}\u{a0}\u{2003}\u{a8}]{0,80}",
@@ -286,8 +288,8 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_strange(field: Vec<u8>, wanted: Vec<u8>) {
-            may_be_field(&field, &wanted);
+        fn arbitrary_bytes_never_panic(field: Vec<u8>, expected: Vec<u8>) {
+            may_be_field(&field, &expected);
             let _ = digest_of(&field);
         }
     }

@@ -1,4 +1,4 @@
-//! Border sessions: ids, names and redirects. Sessions themselves are in a store, which Lua reads and writes.
+//! Border sessions: ids, login names, login bodies and redirects. Lua reads and writes the store with the sessions.
 
 pub mod login_body;
 pub mod login_name;

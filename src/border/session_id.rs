@@ -6,21 +6,21 @@
 //! version (1) | seconds since the epoch when the session began (8, big-endian) | random (16) | HMAC-SHA-256 (32)
 //! ```
 //!
-//! The signature keeps guesses and leftovers away from the session store; what a session may do is only in there, under
-//! the digest of the id. Ids are signed by the newest of the [`SessionKeys`] that is in force and accepted by any of them.
+//! The signature keeps guessed and outdated ids away from the session store, which holds the session under the digest
+//! of its id. The newest of the [`SessionKeys`] in force signs ids, and each of them verifies ids.
 //!
-//! The same keys sign the page that a first visit asked for, in the cookie that lives until the login, so that nobody but
-//! the visitor's browser has to keep it: base64url of
+//! The same keys sign the page that a visitor requested before the login. The signed page lives in a cookie, so that no
+//! server has to store it. It is base64url of:
 //!
 //! ```text
 //! version (1) | seconds since the epoch (8, big-endian) | path | HMAC-SHA-256 (32)
 //! ```
 //!
-//! Version and context are others than an id's: neither can pass as the other.
+//! Its version and its HMAC context differ from an id's, so that neither can pass as the other.
 //!
-//! A ring is text, `v1 SECONDS:KEY SECONDS:KEY`, newest first, each key with the second from which it signs: that is
-//! how all instances share it through their store. A new key is there before it is in force, so that every instance
-//! knows it by the time that the first id bears its signature.
+//! All instances share the keys through their store as a ring, a text: `v1 SECONDS:KEY SECONDS:KEY`, newest first.
+//! SECONDS is the time since the epoch from which the key signs. A new key is stored before that time, so that every
+//! instance knows it when the first id is signed with it.
 
 use std::fmt::Write as _;
 
@@ -32,11 +32,11 @@ use zeroize::Zeroizing;
 use crate::digest::{hex, sha256};
 use crate::error::Reason;
 
-/// Characters of a session id.
+/// The length of a session id, in characters.
 pub const ID_BYTES: usize = 76;
-/// Characters of a digest: what stands for an id in the store.
+/// The length of an id's digest, its key in the store, in hexadecimal digits.
 pub const DIGEST_BYTES: usize = 64;
-/// A ring of two keys is never longer than this.
+/// The longest ring: two keys.
 pub const MAX_RING_BYTES: usize = 160;
 
 const VERSION: u8 = 1;
@@ -44,24 +44,24 @@ const RAW_BYTES: usize = 57;
 const SIGNED_BYTES: usize = 25;
 const SIGNATURE_BYTES: usize = 32;
 const PAGE_VERSION: u8 = 2;
-/// What stands before the path of a page.
+/// The length of version and time, which precede the path of a page.
 const PAGE_HEAD_BYTES: usize = 9;
-/// The longest path that is signed: with its cookie's name and attributes it stays below the 4,096 bytes of RFC 6265.
+/// The longest path of a page. With its name and attributes, the cookie stays below the 4,096 bytes of RFC 6265 §6.1.
 pub(crate) const MAX_PATH_BYTES: usize = 2000;
-/// Characters of the longest signed page: 2,041 bytes in base64url.
+/// The length of the longest signed page, in characters: 2,041 bytes in base64url.
 pub(crate) const MAX_PAGE_BYTES: usize = 2722;
 const KEY_BYTES: usize = 32;
-/// The key in force and the one before it, or the one to come and the one in force.
+/// The most keys of a ring: the key in force, and either its predecessor or its successor.
 const MAX_KEYS: usize = 2;
 const RING_VERSION: &str = "v1";
-/// How far an instance's clock may be ahead of another's, in seconds.
+/// The tolerated difference of two instances' clocks, in seconds.
 const MAX_CLOCK_SKEW: i64 = 60;
-/// Separate the signatures from each other and from any other use of the same key.
+/// The HMAC contexts, which separate both kinds of signatures from each other and from other uses of the keys.
 const CONTEXT: &[u8] = b"route_native border session id\0";
 const PAGE_CONTEXT: &[u8] = b"route_native border page\0";
 
 struct Key {
-    /// The second from which the key signs.
+    /// The time from which the key signs, in seconds since the epoch.
     since: i64,
     secret: Zeroizing<[u8; KEY_BYTES]>,
 }
@@ -70,30 +70,32 @@ struct Key {
 pub struct SessionKeys(Vec<Key>);
 
 impl SessionKeys {
-    /// A ring with one new key that is in force at once.
+    /// Generates one key that is in force from `now`, in seconds since the epoch.
     pub fn new(now: i64) -> Result<SessionKeys, Reason> {
         Ok(SessionKeys(vec![Key { since: now, secret: random_key()? }]))
     }
 
-    /// Reads a ring. Errors: `SessionKeysInvalid`.
+    /// Parses a ring.
+    ///
+    /// Errors: `SessionKeysInvalid`.
     pub fn parse(text: &[u8]) -> Result<SessionKeys, Reason> {
         read_ring(text).ok_or(Reason::SessionKeysInvalid)
     }
 
-    /// The ring as text.
+    /// Returns the ring.
     pub fn text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(MAX_RING_BYTES));
         text.push_str(RING_VERSION);
         for key in &self.0 {
             let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(*key.secret));
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(text, " {}:{}", key.since, *secret);
         }
         text
     }
 
-    /// The ring that follows once the newest key has been in force for `period` seconds: with a new key, which will be
-    /// in force in `notice` seconds, and the one that is in force now. `None` while it is not time.
+    /// Rotates the keys if the newest has been in force for `period` seconds. Returns the key in force and a new key,
+    /// which will be in force in `notice` seconds; `None` if a rotation is not due.
     pub fn rotated(&self, now: i64, period: u32, notice: u32) -> Result<Option<SessionKeys>, Reason> {
         let newest = &self.0[0];
         if now.saturating_sub(newest.since) < i64::from(period) {
@@ -103,7 +105,7 @@ impl SessionKeys {
         Ok(Some(SessionKeys(vec![next, Key { since: newest.since, secret: newest.secret.clone() }])))
     }
 
-    /// Makes an id for a session that begins at `now`.
+    /// Generates the id of a session that begins at `now`.
     pub fn new_id(&self, now: i64) -> Result<[u8; ID_BYTES], Reason> {
         let mut raw = [0; RAW_BYTES];
         raw[0] = VERSION;
@@ -117,9 +119,9 @@ impl SessionKeys {
         Ok(id)
     }
 
-    /// Checks an id, in constant time for each key. Returns the session's age in seconds.
+    /// Checks an id, in constant time for each key, and returns the session's age in seconds.
     ///
-    /// Errors: `SessionInvalid`; `SessionExpired` once it is `lifetime` seconds old.
+    /// Errors: `SessionInvalid`; `SessionExpired` from an age of `lifetime` seconds.
     pub fn check(&self, id: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
         let raw = decode(id).ok_or(Reason::SessionInvalid)?;
         let (signed, signature) = raw.split_at(SIGNED_BYTES);
@@ -127,7 +129,7 @@ impl SessionKeys {
         age_of(signed, now, lifetime)
     }
 
-    /// Signs the path of the page that a visit asked for at `now`.
+    /// Signs the path of a page that was requested at `now`, and returns the signed page in base64url.
     ///
     /// Errors: `InvalidArgument` for a path of more than 2,000 bytes.
     pub fn sign_page(&self, path: &[u8], now: i64) -> Result<String, Reason> {
@@ -140,9 +142,9 @@ impl SessionKeys {
         Ok(URL_SAFE_NO_PAD.encode(raw))
     }
 
-    /// Checks a signed page, in constant time for each key. Returns its path.
+    /// Checks a signed page, in constant time for each key, and returns its path.
     ///
-    /// Errors: `SessionInvalid`; `SessionExpired` once it was signed `lifetime` seconds ago.
+    /// Errors: `SessionInvalid`; `SessionExpired` from an age of `lifetime` seconds.
     pub fn check_page(&self, page: &[u8], now: i64, lifetime: u32) -> Result<Vec<u8>, Reason> {
         let invalid = Reason::SessionInvalid;
         let text = (page.len() <= MAX_PAGE_BYTES).then_some(page).ok_or(invalid)?;
@@ -155,7 +157,7 @@ impl SessionKeys {
     }
 
     fn signature(&self, context: &[u8], signed: &[u8], now: i64) -> Result<hmac::Tag, Reason> {
-        // With clocks apart, no key may be in force yet: then the oldest is the one that everybody knows.
+        // Where a clock is behind, no key may be in force yet. Every instance knows the oldest key.
         let key = self.0.iter().find(|key| key.since <= now).or(self.0.last()).ok_or(Reason::Internal)?;
         Ok(hmac::sign(&signer(key), &[context, signed].concat()))
     }
@@ -167,7 +169,9 @@ impl SessionKeys {
     }
 }
 
-/// The seconds since what was signed began; they stand behind its version.
+/// Returns the age of an id or a page in seconds. Its time follows its version.
+///
+/// Errors: `SessionInvalid` for a time in the future, `SessionExpired` from an age of `lifetime` seconds.
 fn age_of(signed: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
     let seconds = signed.get(1..9).and_then(|bytes| bytes.try_into().ok()).ok_or(Reason::Internal)?;
     let began = i64::from_be_bytes(seconds);
@@ -178,14 +182,14 @@ fn age_of(signed: &[u8], now: i64, lifetime: u32) -> Result<u32, Reason> {
     if age >= lifetime { Err(Reason::SessionExpired) } else { Ok(age) }
 }
 
-/// What stands for an id in the store, and for a name in counters: its SHA-256 in hexadecimal.
+/// Returns the SHA-256 of a text in hexadecimal: the key of a session in the store.
 pub fn digest_of(text: &[u8]) -> [u8; DIGEST_BYTES] {
     hex(&sha256(&[text]))
 }
 
 fn decode(id: &[u8]) -> Option<[u8; RAW_BYTES]> {
     let mut raw = [0; RAW_BYTES];
-    // 57 is a multiple of 3: there are no trailing bits, so that one id has one spelling.
+    // 57 is a multiple of 3, so that base64url has no trailing bits and each id one spelling.
     let length = (id.len() == ID_BYTES).then(|| URL_SAFE_NO_PAD.decode_slice(id, &mut raw).ok())??;
     (length == RAW_BYTES && raw[0] == VERSION).then_some(raw)
 }
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_random_and_change_in_no_place_unnoticed() {
+    fn ids_are_random_and_a_modified_id_is_refused() {
         let ring = ring();
         let id = ring.new_id(NOW).unwrap();
         assert_ne!(id, ring.new_id(NOW).unwrap());
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_ahead_is_forgiven_for_a_minute() {
+    fn an_id_from_a_clock_that_is_a_minute_ahead_is_accepted() {
         let ring = ring();
         let id = ring.new_id(NOW + 60).unwrap();
         assert_eq!(ring.check(&id, NOW, DAY), Ok(0));
@@ -263,13 +267,13 @@ mod tests {
     }
 
     #[test]
-    fn another_ring_accepts_nothing() {
+    fn an_id_of_another_ring_is_refused() {
         let id = ring().new_id(NOW).unwrap();
         assert_eq!(ring().check(&id, NOW, DAY), Err(Reason::SessionInvalid));
     }
 
     #[test]
-    fn rotation_is_daily_gives_notice_and_keeps_the_previous_key() {
+    fn a_rotation_waits_for_its_period_gives_notice_and_keeps_the_previous_key() {
         let first = ring();
         let old = first.new_id(NOW).unwrap();
         let day = NOW + i64::from(DAY);
@@ -278,7 +282,7 @@ mod tests {
         let second = first.rotated(day, DAY, 60).unwrap().unwrap();
         assert!(second.rotated(day + 59, DAY, 60).unwrap().is_none());
         assert!(second.check(&old, day, 2 * DAY).is_ok());
-        // An instance that still has the first ring knows ids that are made during the notice, and none after it.
+        // An instance with the first ring accepts ids that are signed during the notice, and refuses later ones.
         assert!(first.check(&second.new_id(day + 59).unwrap(), day + 59, DAY).is_ok());
         let new = second.new_id(day + 60).unwrap();
         assert_eq!(first.check(&new, day + 60, DAY), Err(Reason::SessionInvalid));
@@ -289,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_survives_its_text() {
+    fn a_ring_is_parsed_from_its_own_text() {
         let first = ring();
         let second = first.rotated(NOW + i64::from(DAY), DAY, 60).unwrap().unwrap();
         let id = second.new_id(NOW + i64::from(DAY)).unwrap();
@@ -300,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_ring_is_refused() {
+    fn a_malformed_ring_is_refused() {
         let text = ring().text();
         let key = text.split(' ').nth(1).unwrap();
         for wrong in [
@@ -319,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_page_holds_its_path_until_its_lifetime_ends() {
+    fn a_signed_page_is_accepted_until_its_lifetime_ends() {
         let ring = ring();
         for path in ["/", "/b/c?d=%2F&e=;", &"/x".repeat(MAX_PATH_BYTES / 2)] {
             let page = ring.sign_page(path.as_bytes(), NOW).unwrap();
@@ -335,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_page_changes_in_no_place_unnoticed() {
+    fn a_modified_page_is_refused() {
         let ring = ring();
         let page = ring.sign_page(b"/b/page?x=1", NOW).unwrap().into_bytes();
         for i in 0..page.len() {
@@ -352,11 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn neither_a_page_nor_an_id_passes_as_the_other() {
+    fn a_page_does_not_pass_as_an_id_nor_an_id_as_a_page() {
         let ring = ring();
         let id = ring.new_id(NOW).unwrap();
         assert_eq!(ring.check_page(&id, NOW, DAY), Err(Reason::SessionInvalid));
-        // A path of 16 bytes makes a page as long as an id.
+        // The page of a path of 16 bytes is as long as an id.
         let page = ring.sign_page(b"/sixteen/bytes//", NOW).unwrap();
         assert_eq!(page.len(), ID_BYTES);
         assert_eq!(ring.check(page.as_bytes(), NOW, DAY), Err(Reason::SessionInvalid));
