@@ -1,7 +1,7 @@
 //! The token in a request's headers, and its fingerprint for logs.
 //!
-//! The desktop gateway reads `AbcAuthorization`, then `Authorization`, both with or without `Bearer ` in any case
-//! (RFC 6750 §2.1, RFC 9110 §11.1). A request with two headers of one name is refused as ambiguous.
+//! The desktop gateway reads `AbcAuthorization`, then `Authorization`, both with or without `Bearer ` in any case (RFC
+//! 6750 §2.1, RFC 9110 §11.1). A request with two headers of one name is refused as ambiguous.
 
 use crate::digest::{hex, sha256};
 use crate::error::Reason;

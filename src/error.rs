@@ -1,8 +1,8 @@
 //! The reasons for a refusal: one fixed list, shared by the C ABI, the logs and the metrics.
 //!
-//! A number never changes its meaning; new reasons get new numbers. The hundreds tell whose fault it is:
-//! 1–99 the caller of the C ABI, 100–199 the token (HTTP 401), 200–299 the configuration (HTTP 503),
-//! 300–399 another server, such as the authorization server (HTTP 503).
+//! A number never changes its meaning; new reasons get new numbers. The hundreds tell whose fault it is: 1–99 the
+//! caller of the C ABI, 100–199 the token (HTTP 401), 200–299 the configuration (HTTP 503), 300–399 another server,
+//! such as the authorization server (HTTP 503).
 
 /// One reason, with its stable number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! A strict parser of JSON objects: no duplicate members at any depth, and a bounded number of values.
 //!
-//! serde_json keeps the last of two members with one name; other parsers keep the first. A token whose meaning
-//! depends on the parser is refused (RFC 7515 §4, RFC 7519 §4).
+//! serde_json keeps the last of two members with one name; other parsers keep the first. A token whose meaning depends
+//! on the parser is refused (RFC 7515 §4, RFC 7519 §4).
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};

@@ -168,11 +168,11 @@ fn a_token_can_be_verified_alone() {
 #[test]
 fn shared_keys_are_the_same_for_the_same_configuration_only() {
     let keys = Keys::new();
-    let mut seen = vec![keys.gateway().shared_name(b"token")];
-    assert_eq!(keys.gateway().shared_name(b"token"), seen[0]);
-    assert_ne!(keys.gateway().shared_name(b"tokem"), seen[0]);
+    let mut seen = vec![keys.gateway().shared_key(b"token")];
+    assert_eq!(keys.gateway().shared_key(b"token"), seen[0]);
+    assert_ne!(keys.gateway().shared_key(b"tokem"), seen[0]);
     let mut another = |what: &str, gateway: Result<Gateway, ConfigError>| {
-        let key = gateway.unwrap_or_else(|error| panic!("{error}")).shared_name(b"token");
+        let key = gateway.unwrap_or_else(|error| panic!("{error}")).shared_key(b"token");
         assert!(!seen.contains(&key), "another {what}");
         seen.push(key);
     };

@@ -5,7 +5,7 @@ mod support;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use proptest::prelude::*;
-use route_native::desktop::hash_claim::{Padding, PayloadKey};
+use route_native::desktop::hash_claim::{HashClaimKey, Padding};
 use route_native::desktop::resolve::decrypt_target;
 use route_native::desktop::target::Suffix;
 use route_native::error::Reason;
@@ -15,13 +15,13 @@ use support::*;
 
 const PADDINGS: [&str; 3] = ["pkcs1v15", "oaep-sha1", "oaep-sha256"];
 
-fn key(padding: &str) -> PayloadKey {
+fn key(padding: &str) -> HashClaimKey {
     let padding = Padding::from_name(padding).expect("a padding");
-    PayloadKey::parse(signer().private_pem.as_bytes(), padding).unwrap_or_else(|error| panic!("{error}"))
+    HashClaimKey::parse(signer().private_pem.as_bytes(), padding).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn key_refusal(text: &str) -> (Reason, String) {
-    let error = PayloadKey::parse(text.as_bytes(), Padding::Pkcs1v15).err().expect("the key is refused");
+    let error = HashClaimKey::parse(text.as_bytes(), Padding::Pkcs1v15).err().expect("the key is refused");
     (error.reason, error.message)
 }
 
@@ -56,7 +56,7 @@ fn what_another_implementation_encrypts_is_decrypted() {
 fn a_key_in_pkcs1_is_the_same_key() {
     for padding in PADDINGS {
         let name = Padding::from_name(padding).expect("a padding");
-        let key = PayloadKey::parse(signer().private_pkcs1_pem.as_bytes(), name).expect("a PKCS#1 key");
+        let key = HashClaimKey::parse(signer().private_pkcs1_pem.as_bytes(), name).expect("a PKCS#1 key");
         assert_eq!(key.decrypt(signer().encrypt(padding, b"x").as_bytes()), Ok(b"x".to_vec()));
     }
 }
@@ -163,7 +163,7 @@ fn what_decrypts_to_no_host_is_refused_like_a_bad_ciphertext() {
 #[test]
 fn a_host_of_300_characters_is_refused() {
     let large = RsaKey::generate(3072);
-    let key = PayloadKey::parse(large.private_pem.as_bytes(), Padding::Pkcs1v15).expect("a private key");
+    let key = HashClaimKey::parse(large.private_pem.as_bytes(), Padding::Pkcs1v15).expect("a private key");
     let labels = vec!["a".repeat(59); 5].join(".");
     let text = format!("{labels}a");
     assert_eq!(text.len(), 300);

@@ -45,7 +45,7 @@ fn known(criterion: &mut Criterion) {
     criterion.bench_function("remember", |bencher| {
         bencher.iter(|| gateway.remember(black_box(token), TARGET, NOW, 600));
     });
-    criterion.bench_function("shared name", |bencher| bencher.iter(|| gateway.shared_name(black_box(token))));
+    criterion.bench_function("shared key", |bencher| bencher.iter(|| gateway.shared_key(black_box(token))));
     criterion.bench_function("refuse a malformed token", |bencher| {
         let malformed = &token[..token.len() - 1];
         bencher.iter(|| gateway.verify(black_box(malformed), NOW).unwrap_err());

@@ -1,21 +1,21 @@
-//! The worker's own cache of answers: bounded, and keyed by digest so that no token stays in memory.
+//! The worker's cache of targets: bounded, and keyed by digest so that no token stays in memory.
 //!
-//! Entries live at most [`crate::desktop::resolve::MAX_TTL`] seconds, so the oldest entry is nearly always the next to
-//! expire: a queue in order of arrival bounds the map and clears expired entries in constant time per insert.
+//! An entry lives at most [`crate::desktop::resolve::MAX_TTL`] seconds, so that the oldest is nearly always the next to
+//! expire. A queue in order of insertion bounds the map and removes expired entries in amortized constant time.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 
 use crate::credential::Fingerprint;
 
-/// Names a token: a secret, uniformly distributed digest, made by [`crate::desktop::gateway::Gateway`].
+/// The key of a token in the cache: a secret, uniformly distributed digest. See [`crate::desktop::gateway`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tag(pub u128);
 
-/// A tag is uniformly distributed already, so half of it serves as its hash.
+/// A hasher that returns half of the tag, which is uniformly distributed already.
 #[derive(Default)]
 struct TagHasher(u64);
 
@@ -24,7 +24,7 @@ impl Hasher for TagHasher {
         self.0 = tag as u64;
     }
 
-    /// Not reached by [`Tag`]; here so that no other key type would silently hash to zero.
+    /// Not called for [`Tag`]. Keeps another key type from hashing to zero.
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
@@ -36,11 +36,11 @@ impl Hasher for TagHasher {
     }
 }
 
-/// Tags to targets, for one process; safe to share between threads.
+/// A map from tags to targets for one process. Threads may share it.
 pub struct Cache {
     entries: DashMap<Tag, Entry, BuildHasherDefault<TagHasher>>,
-    /// Every tag in order of arrival, with the expiry that it was inserted under.
-    arrivals: Mutex<VecDeque<(Tag, i64)>>,
+    /// Every insertion, oldest first, with its expiry.
+    insertions: Mutex<VecDeque<(Tag, i64)>>,
     capacity: usize,
 }
 
@@ -51,43 +51,44 @@ struct Entry {
 }
 
 impl Cache {
-    /// A cache of at most `capacity` entries (some 150 bytes each); 0 keeps nothing.
+    /// Returns a cache of at most `capacity` entries of some 150 bytes each. A capacity of 0 disables it.
     pub fn new(capacity: usize) -> Cache {
-        Cache { entries: DashMap::default(), arrivals: Mutex::new(VecDeque::new()), capacity }
+        Cache { entries: DashMap::default(), insertions: Mutex::new(VecDeque::new()), capacity }
     }
 
-    /// Hands a live entry to `read`. `now` is in seconds since the epoch.
+    /// Passes the target and the fingerprint of a live entry to `read`, and returns its result. `now` is in seconds
+    /// since the epoch.
     pub fn get<R>(&self, tag: &Tag, now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {
         let entry = self.entries.get(tag)?;
         (now < entry.expires_at).then(|| read(&entry.target, &entry.fingerprint))
     }
 
-    /// Keeps a target until `now + ttl`. Makes room by dropping expired entries, then the oldest.
+    /// Inserts a target until `now + ttl`, in seconds. Removes expired entries, then the oldest, to make room.
     pub fn insert(&self, tag: Tag, target: &str, fingerprint: Fingerprint, now: i64, ttl: u32) {
         if self.capacity == 0 || ttl == 0 {
             return;
         }
         let expires_at = now.saturating_add(ttl.into());
-        // A poisoned lock only means that a panic was caught between two consistent states.
-        let mut arrivals = self.arrivals.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        while let Some((oldest, expiry)) = arrivals.front().copied() {
-            if expiry > now && arrivals.len() < self.capacity {
+        // The queue is consistent even in a poisoned lock: nothing below can panic halfway.
+        let mut insertions = self.insertions.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((oldest, expiry)) = insertions.front().copied() {
+            if expiry > now && insertions.len() < self.capacity {
                 break;
             }
-            arrivals.pop_front();
-            // A tag that was inserted again since belongs to its later arrival.
+            insertions.pop_front();
+            // A tag that was inserted again belongs to its later insertion.
             self.entries.remove_if(&oldest, |_, entry| entry.expires_at == expiry);
         }
-        arrivals.push_back((tag, expires_at));
+        insertions.push_back((tag, expires_at));
         self.entries.insert(tag, Entry { target: target.into(), expires_at, fingerprint });
     }
 
-    /// The number of entries, expired ones included.
+    /// Returns the number of entries, including expired ones.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no entry.
+    /// Returns whether the cache has no entry.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_ends_with_its_second() {
+    fn an_entry_expires_after_its_ttl() {
         let cache = Cache::new(10);
         insert(&cache, 1, "a", 100, 2);
         assert_eq!(get(&cache, 1, 101).as_deref(), Some("a"));
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_entries_is_bounded_and_the_oldest_goes_first() {
+    fn a_full_cache_evicts_the_oldest_entry() {
         let cache = Cache::new(3);
         for n in 0..1000 {
             insert(&cache, n, "x", 100, 600);
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_entries_are_dropped_and_renewed_ones_stay() {
+    fn expired_entries_are_removed_and_renewed_ones_stay() {
         let cache = Cache::new(100);
         insert(&cache, 1, "old", 100, 10);
         insert(&cache, 1, "new", 105, 10);
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_without_room_or_time() {
+    fn a_capacity_or_ttl_of_0_stores_nothing() {
         let cache = Cache::new(0);
         insert(&cache, 1, "a", 100, 600);
         let other = Cache::new(5);

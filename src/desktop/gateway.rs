@@ -1,15 +1,15 @@
-//! The desktop gateway's engine: one set of keys and settings, with the worker's own cache in front.
+//! The desktop gateway's engine: keys, settings and the worker's cache.
 //!
-//! Two names are made from a token, because the two caches ask for different things:
+//! A token has two cache keys, because the two caches have different requirements:
 //!
-//! - [`Gateway::shared_name`], the token's SHA-256 combined by exclusive or with the configuration's identity, a SHA-256
-//!   too, for the dictionary that all workers share. Both are fixed before anyone chooses a token, so one that takes
-//!   another's name under other keys would have to hit a given SHA-256. The same in every worker, also after a reload
-//!   with the same keys; other keys, another name.
-//! - a tag, for this process's own cache on the hot path: GMAC (AES-128-GCM over no plaintext, NIST SP 800-38D) with
-//!   a random key made at start, 0.23 µs for a token of 876 bytes where SHA-256 takes 0.78. With a fixed nonce
-//!   it is a keyed universal hash: as long as key and tags stay secret, and neither ever leaves nginx's processes, two
-//!   different tokens share a tag with a probability below 2⁻¹¹⁷, whoever chooses them.
+//! - [`Gateway::shared_key`] is for the dictionary that all workers share: the token's SHA-256 XOR the configuration's
+//!   identity, which is a SHA-256 too. It is the same in every worker, and after a reload with the same keys. Other
+//!   keys or settings change it. Only a preimage of SHA-256 collides with a token under other keys, because all
+//!   identities are fixed before anyone chooses a token.
+//! - [`Gateway::tag`] is for the process's own cache on the hot path: GMAC (AES-128-GCM without plaintext, NIST SP
+//!   800-38D) under a random key. It takes 0.23 µs for a token of 876 bytes, and SHA-256 takes 0.78 µs. With a fixed
+//!   nonce, GMAC is a keyed universal hash: while key and tags are secret, two different tokens share a tag with a
+//!   probability below 2⁻¹¹⁷, whoever chooses them. Neither key nor tags leave nginx's processes.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::{Fingerprint, fingerprint};
 use crate::desktop::cache::{Cache, Tag};
-use crate::desktop::hash_claim::{Padding, PayloadKey};
+use crate::desktop::hash_claim::{HashClaimKey, Padding};
 use crate::desktop::resolve::{Resolution, Resolver};
 use crate::desktop::target::Suffix;
 use crate::digest::{hex, sha256};
@@ -26,23 +26,23 @@ use crate::error::{ConfigError, Reason};
 use crate::jwt::{Claims, MAX_TOKEN_BYTES, Policy};
 use crate::keys::{KeySet, load};
 
-/// What a gateway is made of.
+/// The settings of a gateway.
 pub struct Options<'a> {
-    /// File with the key or keys that sign tokens: public key or certificate in PEM, JWK, or JWK Set.
+    /// The file with the keys that verify tokens: a public key or certificate in PEM, a JWK, or a JWK Set.
     pub signing_key: &'a Path,
-    /// File with the RSA private key that opens the `hash` claim, in PEM.
+    /// The file with the RSA private key in PEM that decrypts the `hash` claim.
     pub payload_key: &'a Path,
-    /// How the `hash` claim is padded.
+    /// The padding of the `hash` claim.
     pub padding: Padding,
-    /// What a token must satisfy besides its signature.
+    /// The requirements of a token besides its signature.
     pub policy: Policy,
-    /// When set, targets must lie below it.
+    /// The domain suffix that targets must have, if any.
     pub suffix: Option<Suffix>,
-    /// The most answers that each process keeps for itself.
+    /// The most entries of each process's cache.
     pub cache_entries: usize,
 }
 
-/// Keys, settings and cache. Shared by reference between threads, and inherited by forked workers.
+/// The keys, settings and cache of a gateway. Threads may share it, and forked workers inherit it.
 pub struct Gateway {
     resolver: Resolver,
     cache: Cache,
@@ -52,77 +52,84 @@ pub struct Gateway {
 
 impl Gateway {
     /// Reads and parses the keys.
+    ///
+    /// Errors: `SettingInvalid`, `KeyUnreadable`, `KeyUnsupported`, `KeyTooWeak`.
     pub fn new(options: Options) -> Result<Gateway, ConfigError> {
         if options.policy.leeway > Policy::MAX_LEEWAY {
             let message = format!("leeway must be 0 to {} seconds", Policy::MAX_LEEWAY);
             return Err(ConfigError::new(Reason::SettingInvalid, message));
         }
         let signing_keys = load(options.signing_key, KeySet::parse)?;
-        let (payload_key, payload_identity) =
-            load(options.payload_key, |text| Ok((PayloadKey::parse(text, options.padding)?, sha256(&[text]))))?;
-        // A verdict must never outlive the configuration that it was made under.
+        let (hash_claim_key, hash_claim_identity) =
+            load(options.payload_key, |text| Ok((HashClaimKey::parse(text, options.padding)?, sha256(&[text]))))?;
+        // The shared key covers keys and settings, so that a cached target ends with them.
         let settings = format!("{:?} {:?} {:?}", options.padding, options.policy, options.suffix);
-        let parts = [b"route_native gateway 1", &signing_keys.identity()[..], &payload_identity, settings.as_bytes()];
+        let parts =
+            [b"route_native gateway 1", &signing_keys.identity()[..], &hash_claim_identity, settings.as_bytes()];
         Ok(Gateway {
             identity: sha256(&parts),
-            resolver: Resolver { signing_keys, policy: options.policy, payload_key, suffix: options.suffix },
+            resolver: Resolver { signing_keys, policy: options.policy, hash_claim_key, suffix: options.suffix },
             cache: Cache::new(options.cache_entries),
             tag_key: random_tag_key()?,
         })
     }
 
-    /// Hands the target and the fingerprint of a token that this process has resolved before to `read`.
+    /// Looks a token up in this process's cache. Passes its target and fingerprint to `read`, and returns the result.
+    /// `now` is in seconds since the epoch.
     pub fn cached<R>(&self, token: &[u8], now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {
-        self.cached_as(&self.tag(token)?, now, read)
+        self.cached_by_tag(&self.tag(token)?, now, read)
     }
 
-    /// The same for a token whose tag is known.
-    pub fn cached_as<R>(&self, tag: &Tag, now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {
+    /// Looks up a token by its tag, as [`Gateway::cached`] does.
+    pub fn cached_by_tag<R>(&self, tag: &Tag, now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {
         self.cache.get(tag, now, read)
     }
 
-    /// Resolves `token` and keeps the answer.
+    /// Resolves `token` and caches its target in this process. `now` is in seconds since the epoch.
+    ///
+    /// Errors: as [`Resolver::resolve`].
     pub fn resolve(&self, token: &[u8], now: i64) -> Result<Resolution, Reason> {
         let resolution = self.resolver.resolve(token, now)?;
         self.remember(token, &resolution.target, now, resolution.ttl);
         Ok(resolution)
     }
 
-    /// Keeps an answer that another worker has worked out, for `ttl` seconds.
+    /// Caches a target that another worker resolved, for `ttl` seconds.
     pub fn remember(&self, token: &[u8], target: &str, now: i64, ttl: u32) {
         if let Some(tag) = self.tag(token) {
-            self.remember_as(tag, fingerprint(token), target, now, ttl);
+            self.remember_by_tag(tag, fingerprint(token), target, now, ttl);
         }
     }
 
-    /// The same for a token whose tag and fingerprint are known.
-    pub fn remember_as(&self, tag: Tag, fingerprint: Fingerprint, target: &str, now: i64, ttl: u32) {
+    /// Caches a target by its token's tag, as [`Gateway::remember`] does.
+    pub fn remember_by_tag(&self, tag: Tag, fingerprint: Fingerprint, target: &str, now: i64, ttl: u32) {
         self.cache.insert(tag, target, fingerprint, now, ttl);
     }
 
-    /// Verifies a token alone.
+    /// Verifies a token and returns its claims, without its target.
     pub fn verify(&self, token: &[u8], now: i64) -> Result<Claims, Reason> {
         self.resolver.verify(token, now)
     }
 
-    /// Decrypts the text of a `hash` claim to an allowed target.
+    /// Decrypts the base64 text of a `hash` claim to an allowed target.
+    ///
+    /// Errors: `PayloadInvalid`.
     pub fn decrypt(&self, hash: &[u8]) -> Result<String, Reason> {
         self.resolver.decrypt_target(hash)
     }
 
-    /// The token's name in a cache that other processes share, and its fingerprint: one pass over the token for both.
-    /// New keys or settings give new names.
-    pub fn shared_name(&self, token: &[u8]) -> ([u8; 32], Fingerprint) {
+    /// Returns the token's key in the cache that processes share, and its fingerprint. Both come from one digest.
+    pub fn shared_key(&self, token: &[u8]) -> ([u8; 32], Fingerprint) {
         let digest = sha256(&[token]);
         (std::array::from_fn(|at| digest[at] ^ self.identity[at]), hex(&digest))
     }
 
-    /// The number of answers in this process's cache.
+    /// Returns the number of entries in this process's cache.
     pub fn cached_entries(&self) -> usize {
         self.cache.len()
     }
 
-    /// The token's name in this process's own cache; `None` when it is too long to be a token.
+    /// Returns the token's key in this process's cache, or `None` when it is longer than [`MAX_TOKEN_BYTES`].
     pub fn tag(&self, token: &[u8]) -> Option<Tag> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;

@@ -1,8 +1,8 @@
-//! The RSA private key that opens the `hash` claim: base64 of an RSA ciphertext that holds the target.
+//! Decryption of the `hash` claim: base64 of an RSA ciphertext of the target.
 //!
-//! The reference encrypts with PKCS#1 v1.5 (RFC 8017 §7.2); OAEP (§7.1) can be chosen instead. Every failure is the
-//! same [`Reason::PayloadInvalid`]: a caller who could tell bad padding from a bad host would have a decryption
-//! oracle (Bleichenbacher 1998). Only tokens whose signature holds come this far.
+//! The padding is PKCS#1 v1.5 (RFC 8017 §7.2), as in the reference, or OAEP (§7.1). Every failure is the same
+//! [`Reason::PayloadInvalid`]: telling bad padding from a bad host would make a decryption oracle (Bleichenbacher
+//! 1998). Only tokens with a valid signature get here.
 
 use aws_lc_rs::rsa::{
     OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPrivateDecryptingKey, Pkcs1PrivateDecryptingKey,
@@ -15,16 +15,16 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crate::error::{ConfigError, Reason};
 use crate::keys::rsa_pkcs8;
 
-/// The largest RSA modulus, in bytes (8192 bits), and with it the largest plaintext.
+/// The largest RSA modulus in bytes (8192 bits), which bounds ciphertext and plaintext.
 pub const MAX_MODULUS_BYTES: usize = 1024;
 
-/// Standard alphabet, with or without `=`; stray trailing bits are refused.
+/// Base64 in the standard alphabet, with or without `=`. Refuses trailing bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How the payload is padded.
+/// The padding of the `hash` claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Padding {
     /// RSAES-PKCS1-v1_5, the reference's format.
@@ -37,7 +37,7 @@ pub enum Padding {
 }
 
 impl Padding {
-    /// The padding under its setting's name: `pkcs1v15`, `oaep-sha1` or `oaep-sha256`.
+    /// Returns the padding with that setting: `pkcs1v15`, `oaep-sha1` or `oaep-sha256`.
     pub fn from_name(name: &str) -> Option<Padding> {
         match name {
             "pkcs1v15" => Some(Padding::Pkcs1v15),
@@ -48,8 +48,8 @@ impl Padding {
     }
 }
 
-/// A private key, parsed once, with its padding.
-pub struct PayloadKey {
+/// The RSA private key that decrypts the `hash` claim, with its padding. Settings call it the payload key.
+pub struct HashClaimKey {
     decryptor: Decryptor,
 }
 
@@ -58,13 +58,14 @@ enum Decryptor {
     Oaep(OaepPrivateDecryptingKey, &'static OaepAlgorithm),
 }
 
-impl PayloadKey {
-    /// Reads a private key in PEM: `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1).
-    pub fn parse(text: &[u8], padding: Padding) -> Result<PayloadKey, ConfigError> {
-        let unsupported = |what: &str| ConfigError::new(Reason::KeyUnsupported, what);
+impl HashClaimKey {
+    /// Parses a private key in PEM: `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1).
+    ///
+    /// Errors: `KeyUnsupported`.
+    pub fn parse(text: &[u8], padding: Padding) -> Result<HashClaimKey, ConfigError> {
         let key = PrivateDecryptingKey::from_pkcs8(&rsa_pkcs8(text)?)
-            .map_err(|_| unsupported("is not an RSA private key of 2048 to 8192 bits"))?;
-        let rejected = |_| unsupported("is not an RSA private key that can decrypt");
+            .map_err(|_| ConfigError::unsupported_key("is not an RSA private key of 2048 to 8192 bits"))?;
+        let rejected = |_| ConfigError::unsupported_key("is not an RSA private key that can decrypt");
         let oaep =
             |key, algorithm| Ok(Decryptor::Oaep(OaepPrivateDecryptingKey::new(key).map_err(rejected)?, algorithm));
         let decryptor = match padding {
@@ -72,10 +73,12 @@ impl PayloadKey {
             Padding::OaepSha1 => oaep(key, &OAEP_SHA1_MGF1SHA1)?,
             Padding::OaepSha256 => oaep(key, &OAEP_SHA256_MGF1SHA256)?,
         };
-        Ok(PayloadKey { decryptor })
+        Ok(HashClaimKey { decryptor })
     }
 
-    /// Decrypts the base64 text of a `hash` claim.
+    /// Decrypts the base64 text of a `hash` claim and returns the plaintext.
+    ///
+    /// Errors: `PayloadInvalid`.
     pub fn decrypt(&self, base64: &[u8]) -> Result<Vec<u8>, Reason> {
         let mut ciphertext = [0u8; MAX_MODULUS_BYTES];
         let length = BASE64.decode_slice(base64, &mut ciphertext).map_err(|_| Reason::PayloadInvalid)?;

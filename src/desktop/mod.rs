@@ -1,7 +1,7 @@
-//! The desktop gateway: from a signed token to the desktop that it names.
+//! The desktop gateway: resolves a signed token to the desktop that it names.
 //!
 //! ```text
-//! token ── resolve ──► verify (crate::jwt) ── hash_claim ──► target        gateway keeps the answer in cache
+//! token ── resolve ──► verify (crate::jwt) ── hash_claim ──► target        gateway caches the target
 //! ```
 
 pub mod cache;

@@ -1,69 +1,72 @@
-//! Token to target: the reference's `get.targetmap.lua`, without its faults.
+//! Resolution of a token to its target, as the reference's `get.targetmap.lua` does.
 
-use crate::desktop::hash_claim::PayloadKey;
+use crate::desktop::hash_claim::HashClaimKey;
 use crate::desktop::target::{self, Suffix};
 use crate::error::Reason;
 use crate::jwt::{Claims, Policy, verify};
 use crate::keys::KeySet;
 
-/// The longest time that an answer may be kept, in seconds.
+/// The longest time that a target may be cached, in seconds.
 pub const MAX_TTL: u32 = 600;
 
 /// The claim that holds the encrypted target.
 pub const HASH_CLAIM: &str = "hash";
 
-/// Everything that turns a token into a target.
+/// The keys and settings that resolve tokens.
 pub struct Resolver {
-    /// The keys that sign tokens.
+    /// The keys that verify tokens.
     pub signing_keys: KeySet,
-    /// What a token must satisfy besides its signature.
+    /// The requirements of a token besides its signature.
     pub policy: Policy,
-    /// The key that opens the `hash` claim.
-    pub payload_key: PayloadKey,
-    /// When set, targets must lie below it.
+    /// The key that decrypts the `hash` claim.
+    pub hash_claim_key: HashClaimKey,
+    /// The domain suffix that targets must have, if any.
     pub suffix: Option<Suffix>,
 }
 
-/// An answer.
+/// The target of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// The host to connect to: lower case, valid as [`target::normalise`] says.
+    /// The host, as [`target::normalise`] returns it.
     pub target: String,
-    /// Seconds that the answer may be kept: min(exp − now, [`MAX_TTL`]), and 0 when 1 or less would be left.
+    /// The time that the target may be cached, in seconds. See [`ttl`].
     pub ttl: u32,
 }
 
 impl Resolver {
     /// Verifies `token` and decrypts its target. `now` is in seconds since the epoch.
+    ///
+    /// Errors: the reasons 100 to 134.
     pub fn resolve(&self, token: &[u8], now: i64) -> Result<Resolution, Reason> {
         let claims = self.verify(token, now)?;
-        let target = self.open(&claims)?;
+        let target = self.decrypt_target(hash_of(&claims)?.as_bytes())?;
         Ok(Resolution { target, ttl: ttl(&claims, now)? })
     }
 
-    /// Verifies `token` alone.
+    /// Verifies `token` and returns its claims, without its target.
     pub fn verify(&self, token: &[u8], now: i64) -> Result<Claims, Reason> {
         verify(token, &self.signing_keys, &self.policy, now)
     }
 
-    /// Decrypts and checks the target that verified claims carry.
-    pub fn open(&self, claims: &Claims) -> Result<String, Reason> {
-        self.decrypt_target(hash_of(claims)?.as_bytes())
-    }
-
     /// Decrypts the base64 text of a `hash` claim to an allowed target.
+    ///
+    /// Errors: `PayloadInvalid`.
     pub fn decrypt_target(&self, hash: &[u8]) -> Result<String, Reason> {
-        decrypt_target(&self.payload_key, self.suffix.as_ref(), hash)
+        decrypt_target(&self.hash_claim_key, self.suffix.as_ref(), hash)
     }
 }
 
-/// The `hash` claim of verified claims: `ClaimMissing` or `ClaimMalformed` without one.
+/// Returns the `hash` claim.
+///
+/// Errors: `ClaimMissing`, `ClaimMalformed`.
 pub fn hash_of(claims: &Claims) -> Result<&str, Reason> {
     claims.string(HASH_CLAIM)?.ok_or(Reason::ClaimMissing)
 }
 
-/// Decrypts the base64 text of a `hash` claim to an allowed target. `PayloadInvalid`, whatever is wrong with it.
-pub fn decrypt_target(key: &PayloadKey, suffix: Option<&Suffix>, hash: &[u8]) -> Result<String, Reason> {
+/// Decrypts the base64 text of a `hash` claim to an allowed target.
+///
+/// Errors: `PayloadInvalid`.
+pub fn decrypt_target(key: &HashClaimKey, suffix: Option<&Suffix>, hash: &[u8]) -> Result<String, Reason> {
     let plaintext = key.decrypt(hash)?;
     std::str::from_utf8(&plaintext)
         .ok()
@@ -72,7 +75,7 @@ pub fn decrypt_target(key: &PayloadKey, suffix: Option<&Suffix>, hash: &[u8]) ->
         .ok_or(Reason::PayloadInvalid)
 }
 
-/// Seconds that an answer may be kept: min(exp − now, [`MAX_TTL`]), and 0 when 1 or less would be left.
+/// Returns the time that a target may be cached, in seconds: min(exp − now, [`MAX_TTL`]), or 0 when that is 1 or less.
 pub fn ttl(claims: &Claims, now: i64) -> Result<u32, Reason> {
     let left = claims.expires_at()?.map_or(0, |at| at.saturating_sub(now));
     Ok(if left <= 1 { 0 } else { left.min(i64::from(MAX_TTL)) as u32 })
@@ -83,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_kept_no_longer_than_its_token_and_ten_minutes() {
+    fn a_target_is_cached_until_its_token_expires_and_at_most_ten_minutes() {
         let at = |exp: i64| {
             let members = serde_json::json!({ "exp": exp }).as_object().expect("an object").clone();
             ttl(&Claims { json: Vec::new(), members }, 1000)

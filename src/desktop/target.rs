@@ -1,22 +1,22 @@
-//! Which strings may become the address of a desktop.
+//! Checks of a target: only a host may become the address of a desktop.
 //!
-//! A target ends up in `proxy_pass http://$target:$port`, so anything that nginx could read as more than a
-//! host is refused: ports, paths, spaces, control characters, and the loose spellings of IPv4 (`127.1`,
-//! `0x7f000001`) that resolvers understand and filters do not.
+//! A target is inserted into `proxy_pass http://$target:$port`. Whatever nginx could read as more than a host is
+//! refused: ports, paths, spaces, control characters, and loose spellings of IPv4 (`127.1`, `0x7f000001`), which
+//! resolvers accept and filters overlook.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// The longest host name that DNS carries (RFC 1035, in text form).
+/// The longest host name in text form, in bytes (RFC 1035 §2.3.4).
 pub const MAX_HOST_BYTES: usize = 253;
 
-/// Checks `host` and returns it in lower case: a host name (RFC 1123), an IPv4 address in four decimal parts,
-/// or an IPv6 address in brackets. `None` is a refusal.
+/// Checks `host` and returns it in lower case: a host name (RFC 1123 §2.1), an IPv4 address in four decimal parts, or
+/// an IPv6 address in brackets. Returns `None` for anything else.
 pub fn normalise(host: &str) -> Option<String> {
     is_host(host).then(|| host.to_ascii_lowercase())
 }
 
-/// Whether `host` is what [`normalise`] would return: for targets that come from a cache.
+/// Returns whether `host` is a result of [`normalise`]. Targets from a cache must be.
 pub fn is_normalised(host: &str) -> bool {
     is_host(host) && !host.bytes().any(|b| b.is_ascii_uppercase())
 }
@@ -28,29 +28,29 @@ fn is_host(host: &str) -> bool {
     }
 }
 
-/// Whether a normalised host is an address rather than a name: it needs no resolver.
+/// Returns whether a normalised host is an address, which needs no resolver.
 pub fn is_address(host: &str) -> bool {
-    // Names that end in a number are refused above, so what consists of digits and dots is IPv4.
+    // A host name never ends in a number, so that digits and dots alone are IPv4.
     host.starts_with('[') || host.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
-/// A suffix that targets must have, such as `desktop.abcdesktop.svc.cluster.local`.
+/// A domain suffix that targets must have, such as `desktop.abcdesktop.svc.cluster.local`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suffix(String);
 
 impl Suffix {
-    /// Reads a setting; a leading dot is allowed and means the same. `None` when it is no host name.
+    /// Parses a setting, with or without a leading dot. Returns `None` for anything but a host name.
     pub fn parse(setting: &str) -> Option<Suffix> {
         let name = setting.strip_prefix('.').unwrap_or(setting);
         (is_host_name(name) && !ends_in_number(name)).then(|| Suffix(format!(".{}", name.to_ascii_lowercase())))
     }
 
-    /// Whether a normalised host lies below the suffix. Addresses never do.
+    /// Returns whether a normalised host is a subdomain of the suffix. An address never is.
     pub fn allows(&self, host: &str) -> bool {
         host.ends_with(&self.0)
     }
 
-    /// The suffix with its leading dot.
+    /// Returns the suffix with a leading dot.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -68,7 +68,7 @@ fn is_label(label: &str) -> bool {
         && bytes[bytes.len() - 1] != b'-'
 }
 
-/// Whether resolvers may take the name for an IPv4 address: its last label is a decimal or `0x` number.
+/// Returns whether a resolver may read the name as an IPv4 address: its last label is a decimal or `0x` number.
 fn ends_in_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     let hex = last.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x"));
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepts_hosts_and_addresses_and_nothing_else() {
+    fn only_host_names_and_addresses_are_accepted() {
         let label = "a".repeat(63);
         let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
         for host in
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_needs_no_resolver() {
+    fn addresses_are_told_from_host_names() {
         for host in ["127.0.0.1", "[::1]"] {
             assert!(is_address(host), "{host}");
         }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suffix_ends_at_a_label() {
+    fn a_suffix_allows_its_subdomains_only() {
         let suffix = Suffix::parse("desktop.svc").expect("a valid suffix");
         assert_eq!(Suffix::parse(".Desktop.SVC"), Some(suffix.clone()));
         assert!(suffix.allows("pod.desktop.svc"));

@@ -211,7 +211,7 @@ pub unsafe extern "C" fn rn_gateway_remember(
         if !target::is_normalised(target) {
             return Err(Reason::InvalidArgument);
         }
-        gateway.remember_as(Tag(u128::from_ne_bytes(answer.tag)), answer.fingerprint, target, now, ttl);
+        gateway.remember_by_tag(Tag(u128::from_ne_bytes(answer.tag)), answer.fingerprint, target, now, ttl);
         write_target(answer, target);
         Ok(())
     })
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn rn_gateway_shared_key(
     guard(|caller| {
         let (gateway, answer) = (&given(gateway)?.0, given(answer)?);
         let token = caller.bytes(answer.token, answer.token_length as usize)?;
-        let (name, fingerprint) = gateway.shared_name(token);
+        let (name, fingerprint) = gateway.shared_key(token);
         answer.fingerprint = fingerprint;
         caller.fill(&name, key, name.len())
     })
@@ -296,7 +296,7 @@ fn cached(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) -> 
     // Never left as an earlier lookup wrote it: rn_gateway_remember() would keep this token's target under another's name.
     let tag = gateway.tag(token).ok_or(Reason::Internal)?;
     answer.tag = tag.0.to_ne_bytes();
-    let found = gateway.cached_as(&tag, now, |target, fingerprint| {
+    let found = gateway.cached_by_tag(&tag, now, |target, fingerprint| {
         answer.fingerprint = *fingerprint;
         write_target(answer, target);
     });

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use clap::Args;
 use route_native::credential::{fingerprint, token_of};
-use route_native::desktop::hash_claim::PayloadKey;
+use route_native::desktop::hash_claim::HashClaimKey;
 use route_native::desktop::resolve::{decrypt_target, hash_of, ttl};
 use route_native::desktop::target::Suffix;
 use route_native::error::Reason;
@@ -88,7 +88,7 @@ impl Explain {
 /// The gateway's keys and settings, and what came out so far.
 struct Examiner {
     signing_keys: Option<KeySet>,
-    payload_key: Option<PayloadKey>,
+    payload_key: Option<HashClaimKey>,
     policy: Policy,
     suffix: Option<Suffix>,
     now: i64,

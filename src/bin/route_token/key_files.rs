@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use clap::Args;
-use route_native::desktop::hash_claim::{Padding, PayloadKey};
+use route_native::desktop::hash_claim::{HashClaimKey, Padding};
 use route_native::error::ConfigError;
 use route_native::keys::{KeySet, load};
 
@@ -39,8 +39,8 @@ impl KeyFiles {
     }
 
     /// The payload's key, as the gateway reads it. `None` when no file is named.
-    pub fn payload_key(&self) -> Result<Option<PayloadKey>, Failure> {
-        read(&self.payload_key, "--payload-key", PAYLOAD, |text| PayloadKey::parse(text, self.padding))
+    pub fn payload_key(&self) -> Result<Option<HashClaimKey>, Failure> {
+        read(&self.payload_key, "--payload-key", PAYLOAD, |text| HashClaimKey::parse(text, self.padding))
     }
 }
 
