@@ -6,65 +6,64 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// The status of a call that succeeded.
+// The status of success.
 #define RN_OK 0
 
-// The size of a buffer that holds every sentence of an error.
+// The size of a buffer for any error message, in bytes.
 #define RN_ERROR_BYTES 1024
 
-// The size of a buffer that holds the name of every status.
+// The size of a buffer for any status's name, in bytes.
 #define RN_REASON_NAME_BYTES 64
 
-// The version of this ABI. Lua refuses a library whose version is another.
+// The version of this ABI. Lua refuses a library of another version.
 #define RN_ABI_VERSION 2
 
-// The size of [`rn_answer::target`].
+// The size of [`rn_answer::target`], in bytes.
 #define RN_TARGET_BYTES 256
 
-// The size of [`rn_answer::fingerprint`].
+// The size of [`rn_answer::fingerprint`], in hexadecimal digits.
 #define RN_FINGERPRINT_BYTES 12
 
-// The size of [`rn_answer::tag`].
+// The size of [`rn_answer::tag`], in bytes.
 #define RN_TAG_BYTES 16
 
-// The size of [`rn_bearer::key`].
+// The size of [`rn_bearer::key`], in bytes.
 #define RN_CACHE_KEY_BYTES 32
 
-// The longest token that is read or made; a buffer of this size holds any answer about one.
+// The longest token, in bytes. A buffer of this size is enough for a token and for its contents.
 #define RN_TOKEN_BYTES 16384
 
-// A text that is PEM, a JWK or a JWK Set.
+// The form of PEM, a JWK or a JWK Set.
 #define RN_KEY_FORM_KEY 0
 
-// A text that is one HMAC secret of 32 bytes or more.
+// The form of one HMAC secret of 32 bytes or more.
 #define RN_KEY_FORM_SECRET 1
 
-// A text of HMAC secrets, one a line: the first signs, each verifies.
+// The form of HMAC secrets, one per line. The first signs, all verify.
 #define RN_KEY_FORM_SECRETS 2
 
-// A text that is one HMAC secret of any length but 0: for programs that have always used a short one.
+// The form of one HMAC secret of any length but 0, for migrations from programs that allow short secrets.
 #define RN_KEY_FORM_SHORT_SECRET 3
 
-// A text that is a JWK Set which another server publishes: its public keys. Secrets in it are passed over, and private
-// halves are not used.
+// The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 #define RN_KEY_FORM_PUBLISHED 4
 
-// Characters of a session id.
+// The length of a session id, in characters.
 #define RN_SESSION_ID_BYTES 76
 
-// Characters of a digest: what stands for a secret in a store.
+// The length of a digest, in hexadecimal digits.
 #define RN_SESSION_DIGEST_BYTES 64
 
-// The longest text of a key ring.
+// The longest key ring, in bytes.
 #define RN_SESSION_KEYS_BYTES 160
 
-// The longest path of a page that is signed.
+// The longest path of a signed page, in bytes.
 #define RN_SESSION_PATH_BYTES 2000
 
-// The longest signed page.
+// The longest signed page, in characters.
 #define RN_SESSION_PAGE_BYTES 2722
 
-// The size of what stands for a login's name where attempts are counted.
+// The size of a login name's digest, in bytes.
 #define RN_LOGIN_NAME_BYTES 32
 
 // One reason, with its stable number.
@@ -73,27 +72,27 @@ enum rn_reason
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // The caller's buffer is smaller than the answer; the length out says what is needed.
+    // The caller's buffer is too small; the length out holds the size needed.
     RN_REASON_BUFFER_TOO_SMALL = 1,
-    // A null pointer, a negative length or a value outside its range.
+    // An argument is a null pointer, a negative length or out of range.
     RN_REASON_INVALID_ARGUMENT = 2,
-    // A fault of this library (a caught panic).
+    // This library has a bug (a caught panic).
     RN_REASON_INTERNAL = 3,
-    // Nothing is known under that key, or it has expired.
+    // The cache has no entry for that token, or the entry has expired.
     RN_REASON_NOT_CACHED = 4,
     // The request carries no token.
     RN_REASON_TOKEN_MISSING = 100,
-    // The request carries more than one token in the same place.
+    // The request carries several tokens in the same place.
     RN_REASON_TOKEN_AMBIGUOUS = 101,
     // The token is longer than [`crate::jwt::MAX_TOKEN_BYTES`].
     RN_REASON_TOKEN_TOO_LARGE = 102,
-    // Not three canonical base64url parts holding two JSON objects without duplicate members.
+    // The token is not three canonical base64url parts with two JSON objects without duplicate members.
     RN_REASON_TOKEN_MALFORMED = 103,
-    // The header asks for something that is refused: `crit`, `zip`, `enc`, `b64`.
+    // The header holds a parameter that is refused: `crit`, `zip`, `enc` or `b64`.
     RN_REASON_HEADER_UNSUPPORTED = 104,
-    // The token's `alg` is not one that the key and the policy allow.
+    // The key or the policy does not allow the token's `alg`.
     RN_REASON_ALGORITHM_NOT_ALLOWED = 105,
-    // No key of the set bears the token's `kid`.
+    // No key of the set has the token's `kid`.
     RN_REASON_KEY_NOT_FOUND = 106,
     // The signature does not match.
     RN_REASON_SIGNATURE_INVALID = 107,
@@ -105,49 +104,49 @@ enum rn_reason
     RN_REASON_TOKEN_NOT_YET_VALID = 110,
     // A claim that the policy requires is absent.
     RN_REASON_CLAIM_MISSING = 111,
-    // The `hash` claim does not decrypt to an allowed target; deliberately not said why.
+    // The `hash` claim does not decrypt to an allowed target. The cause is withheld on purpose.
     RN_REASON_PAYLOAD_INVALID = 120,
-    // `iss` is not one that the policy names.
+    // The policy does not name the token's `iss`.
     RN_REASON_ISSUER_NOT_ALLOWED = 130,
     // `aud` names none of the policy's audiences.
     RN_REASON_AUDIENCE_NOT_ALLOWED = 131,
-    // `exp` lies further behind `iat` than the policy allows.
+    // The time from `iat` to `exp` is longer than the policy allows.
     RN_REASON_LIFETIME_TOO_LONG = 132,
-    // `iat` lies further back than the policy allows.
+    // The time since `iat` is longer than the policy allows.
     RN_REASON_TOKEN_TOO_OLD = 133,
-    // The header's `typ` is not the one that the policy names.
+    // The header's `typ` differs from the policy's.
     RN_REASON_TYPE_NOT_ALLOWED = 134,
-    // An encrypted token does not decrypt; deliberately not said why.
+    // An encrypted token does not decrypt. The cause is withheld on purpose.
     RN_REASON_DECRYPTION_FAILED = 135,
-    // No certificate authority that is trusted vouches for the token's `x5c`.
+    // The token's `x5c` does not chain to a trusted certificate.
     RN_REASON_CERTIFICATE_NOT_TRUSTED = 136,
-    // A session id is malformed, or no key in force has signed it.
+    // A session id is malformed, or no current key signed it.
     RN_REASON_SESSION_INVALID = 140,
     // A session has reached its absolute lifetime.
     RN_REASON_SESSION_EXPIRED = 141,
-    // A path does not lead to the same origin.
+    // A path may lead to another origin.
     RN_REASON_PATH_REFUSED = 142,
-    // The authorization server says that the token is not active.
+    // The authorization server reports the token as inactive.
     RN_REASON_TOKEN_INACTIVE = 150,
-    // The token lacks a scope that is required (HTTP 403).
+    // The token lacks a required scope (HTTP 403).
     RN_REASON_SCOPE_INSUFFICIENT = 151,
-    // A key file is not named or cannot be read.
+    // A key file is not configured or cannot be read.
     RN_REASON_KEY_UNREADABLE = 200,
-    // A key is not of a kind that can be used here.
+    // A key is of a kind that is not supported here.
     RN_REASON_KEY_UNSUPPORTED = 201,
     // A key or secret is too short for its algorithm.
     RN_REASON_KEY_TOO_WEAK = 202,
-    // A setting has a value outside its range.
+    // A setting is unknown or has an invalid value.
     RN_REASON_SETTING_INVALID = 203,
-    // A key that cannot sign, or not with that algorithm, was asked to.
+    // A key cannot sign, or not with that algorithm.
     RN_REASON_KEY_CANNOT_SIGN = 204,
-    // The session keys in the store are not what this version has written.
+    // The session keys in the store are not in the format of this version.
     RN_REASON_SESSION_KEYS_INVALID = 240,
-    // Another server cannot be reached, or does not answer in time.
+    // Another server cannot be reached, or does not respond in time.
     RN_REASON_SERVER_UNREACHABLE = 300,
-    // Another server answers with a status that says nothing about the token.
+    // Another server responds with a status that says nothing about the token.
     RN_REASON_SERVER_FAILED = 301,
-    // Another server's answer cannot be understood, or is not signed as it must be.
+    // Another server's response is malformed, or lacks a valid signature.
     RN_REASON_SERVER_ANSWER_INVALID = 302,
 };
 #ifndef __cplusplus
@@ -158,58 +157,58 @@ typedef int32_t rn_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A gateway's keys, settings and cache.
+// The keys, settings and cache of a gateway.
 typedef struct rn_gateway rn_gateway;
 
-// How the answers of one authorization server are read.
+// A reader of one authorization server's responses.
 typedef struct rn_introspector rn_introspector;
 
 // Keys that verify or sign, parsed once.
 typedef struct rn_keys rn_keys;
 
-// What a token must satisfy besides its signature, read once.
+// The requirements of a token besides its signature.
 typedef struct rn_policy rn_policy;
 
 // The keys that sign and accept session ids.
 typedef struct rn_session_keys rn_session_keys;
 
-// What is put into a token besides its claims, read once.
+// The settings of tokens to sign.
 typedef struct rn_sign_options rn_sign_options;
 
-// What [`rn_gateway_new`] reads. Texts are pointer and length; an absent text has length 0.
+// The settings of [`rn_gateway_new`]. A text is a pointer and a length, which is 0 for an absent text.
 typedef struct {
-    // Path of the file with the key or keys that sign tokens.
+    // The path of the file with the keys that verify tokens.
     const uint8_t *signing_key;
     // Its length.
     size_t signing_key_length;
-    // Path of the file with the private key that opens the `hash` claim.
+    // The path of the file with the private key that decrypts the `hash` claim.
     const uint8_t *payload_key;
     // Its length.
     size_t payload_key_length;
-    // `pkcs1v15` (also when absent), `oaep-sha1` or `oaep-sha256`.
+    // The padding of the `hash` claim: `pkcs1v15` (default), `oaep-sha1` or `oaep-sha256`.
     const uint8_t *padding;
     // Its length.
     size_t padding_length;
-    // The suffix that targets must have; absent: any target.
+    // The domain suffix that targets must have. Absent: any target.
     const uint8_t *suffix;
     // Its length.
     size_t suffix_length;
-    // Clock skew that is forgiven, in seconds.
+    // The tolerated clock skew, in seconds.
     uint32_t leeway;
-    // The most answers that a process keeps for itself.
+    // The most entries of each process's cache.
     uint32_t cache_entries;
 } rn_gateway_options;
 
 // Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
 typedef struct {
-    // Length in bytes; negative lengths are refused.
+    // The length in bytes. A negative length reads as 0.
     int32_t length;
     // The bytes.
     const uint8_t *data;
 } rn_string;
 
-// A request's header, laid out as lua-nginx-module's `ngx_http_lua_ffi_table_elt_t`, so that the array which
-// nginx fills is read where it lies.
+// A request header, laid out as lua-nginx-module's `ngx_http_lua_ffi_table_elt_t`, so that nginx's array needs no
+// copy.
 typedef struct {
     // The name as received.
     rn_string name;
@@ -217,109 +216,110 @@ typedef struct {
     rn_string value;
 } rn_header;
 
-// An answer, written into memory of the caller. Its lengths have 32 bits because LuaJIT boxes 64-bit numbers.
+// The result of a lookup, in the caller's memory. Its lengths have 32 bits, because LuaJIT boxes 64-bit numbers.
 typedef struct {
-    // Where the token lies within the request's headers; as long-lived as they are.
+    // The token within the request's headers, and valid as long as they are.
     const uint8_t *token;
-    // The token's length.
+    // The token's length, in bytes.
     uint32_t token_length;
-    // The target's length.
+    // The target's length, in bytes.
     uint32_t target_length;
-    // Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
+    // The time that the target may be cached, in seconds. 0: not at all. Only [`rn_gateway_resolve`] and
+    // [`rn_gateway_check`] write it.
     uint32_t ttl;
-    // 1 when the target is a host name, 0 when it is an address and needs no resolver.
+    // 1 when the target is a host name, 0 when it is an address, which needs no resolver.
     uint32_t is_name;
-    // What stands for the token in logs.
+    // The token's identifier in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
-    // The token's name in this process's cache. Written by a lookup, for [`rn_gateway_remember`] alone.
+    // The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
     uint8_t tag[RN_TAG_BYTES];
-    // The target, not terminated.
+    // The target, without a terminating NUL.
     uint8_t target[RN_TARGET_BYTES];
 } rn_answer;
 
-// What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
+// The settings of [`rn_introspector_new`]. A text is a pointer and a length, which is 0 for an absent text.
 typedef struct {
-    // What names the configuration in caches, besides its keys.
+    // A text that identifies the configuration in caches, apart from its keys.
     const uint8_t *identity;
     // Its length.
     size_t identity_length;
-    // Path of the file with the key or keys that the server's JWTs are signed with; absent: they are not verified.
+    // The path of the file with the keys that verify the server's JWTs. Absent: they are not verified.
     const uint8_t *verify_key;
     // Its length.
     size_t verify_key_length;
-    // What `iss` of the server's answers must be: one a line; absent: it is not looked at.
+    // The allowed values of `iss` in the server's responses, one per line. Absent: `iss` is ignored.
     const uint8_t *issuer;
     // Its length.
     size_t issuer_length;
-    // What `aud` of the server's answers must name: one a line; absent: it is not looked at.
+    // The audiences of which `aud` in the server's responses must name one, one per line. Absent: `aud` is ignored.
     const uint8_t *audience;
     // Its length.
     size_t audience_length;
-    // Path of the file with the private key that signs what the API receives; absent: nothing is signed.
+    // The path of the file with the private key that signs JWTs for the API. Absent: none are signed.
     const uint8_t *signing_key;
     // Its length.
     size_t signing_key_length;
-    // The `kid` of what is signed.
+    // The `kid` of signed JWTs.
     const uint8_t *signing_key_id;
     // Its length.
     size_t signing_key_id_length;
-    // Names of the claims that the API receives in place of a JWT: one a line; absent: it receives a JWT.
+    // The names of the claims that the API receives in place of a JWT, one per line. Absent: it receives a JWT.
     const uint8_t *claims;
     // Its length.
     size_t claims_length;
-    // How long a signed JWT lives when the server says no `exp`, in seconds.
+    // The lifetime of a signed JWT in seconds, for a response without `exp`.
     uint32_t lifetime;
 } rn_introspector_options;
 
-// The token of a request, written into memory of the caller.
+// The token of a request, in the caller's memory.
 typedef struct {
-    // Where the token lies within the request's headers; as long-lived as they are.
+    // The token within the request's headers, and valid as long as they are.
     const uint8_t *token;
-    // The token's length.
+    // The token's length, in bytes.
     uint32_t token_length;
-    // The token's name in a cache: a digest of the configuration and the token.
+    // The token's cache key: a digest of the configuration, its keys and the token.
     uint8_t key[RN_CACHE_KEY_BYTES];
 } rn_bearer;
 
-// What a server says of an active token. Its two texts lie one after the other in the caller's buffer.
+// The result for an active token. Its two texts follow each other in the caller's buffer.
 typedef struct {
-    // Seconds since the epoch; 0 when the server names no end.
+    // The expiry in seconds since the epoch, 0 for none.
     int64_t expires_at;
-    // Length of the first text: the scopes, separated by blanks.
+    // The length of the first text: the scopes, separated by spaces.
     uint32_t scope_length;
-    // Length of the second text: what the API receives.
+    // The length of the second text: what the API receives.
     uint32_t forward_length;
 } rn_verdict;
 
-// The lengths of the two texts that a token holds: the header comes first, the claims follow it.
+// The lengths of a token's header and claims, which follow each other in the caller's buffer.
 typedef struct {
-    // Length of the header's JSON.
+    // The length of the header's JSON, in bytes.
     uint32_t header_length;
-    // Length of the claims' JSON.
+    // The length of the claims' JSON, the payload or the plaintext, in bytes.
     uint32_t claims_length;
 } rn_token_texts;
 
-// One text that holds keys.
+// A text with keys.
 typedef struct {
     // One of the `RN_KEY_FORM`s.
     uint32_t form;
     // The text.
     const uint8_t *data;
-    // Its length.
+    // Its length, in bytes.
     size_t length;
 } rn_key_text;
 
-// Where a cookie or an argument stands: offsets in the text, in bytes. All are valid when `is_there` is 1.
+// The position of a cookie or an argument: offsets in the text, in bytes. They are valid when `is_there` is 1.
 typedef struct {
-    // 1, or 0 when there is none.
+    // 1 when it was found, else 0.
     uint32_t is_there;
-    // Where the value begins.
+    // The value's first byte.
     uint32_t value_start;
-    // Where the value ends.
+    // The end of the value.
     uint32_t value_end;
-    // Where the name begins, with the blanks before it.
+    // The name's first byte, or that of the whitespace before it.
     uint32_t start;
-    // The separator behind it, or the text's end: one more is where to look for the next.
+    // The following separator, or the end of the text. A search for the next begins one byte later.
     uint32_t stop;
 } rn_found;
 
@@ -327,62 +327,63 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// The version of the ABI that this library has: [`RN_ABI_VERSION`].
+// Returns the library's ABI version, [`RN_ABI_VERSION`].
 uint32_t rn_abi_version(void);
 
 // Writes the name of a status, such as `token_expired`.
 //
-// Errors: `InvalidArgument` for a number that is no reason, `BufferTooSmall`.
+// Errors: `InvalidArgument` for an unknown status, `BufferTooSmall`.
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
 
-// Makes a gateway: reads and parses its keys.
+// Creates a gateway: reads and parses its keys. Call it before nginx forks, so that the workers inherit the handle.
 //
-// Errors: the 200s, with one sentence in `error`, cut to its capacity. That of `SettingInvalid` begins with the name that
-// Lua's setup() knows the setting by.
+// Errors: the 200s, with one sentence in `error`. That of `SettingInvalid` begins with the setting's name in Lua's
+// setup().
 //
-// Release with [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
+// Release with [`rn_gateway_free`].
 int32_t rn_gateway_new(const rn_gateway_options *options,
                        rn_gateway **gateway,
                        uint8_t *error,
                        size_t error_capacity,
                        size_t *error_length);
 
-// Releases a gateway; null is allowed.
+// Releases a gateway. Null is allowed.
 void rn_gateway_free(rn_gateway *gateway);
 
-// Finds the token among a request's headers and looks it up in this process's cache: the hot path, one call.
+// Finds the token in a request's headers and looks it up in this process's cache: the hot path in one call. Writes the
+// token, its target and its fingerprint to `answer`.
 //
-// 0: `answer` holds the target, the fingerprint and the token's place. `NotCached`: it holds the token's place.
-// `TokenMissing`: neither header is there. Other errors: `TokenAmbiguous`, `TokenTooLarge`; an empty header is
-// `TokenMalformed`.
+// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` without either header; `TokenMalformed` for an
+// empty header; `TokenAmbiguous`, `TokenTooLarge`.
 int32_t rn_gateway_lookup(const rn_gateway *gateway,
                           const rn_header *headers,
                           size_t count,
                           int64_t now,
                           rn_answer *answer);
 
-// Looks a token up in this process's cache, wherever it was found.
+// Looks a token from elsewhere up in this process's cache, as [`rn_gateway_lookup`] does.
 //
-// 0: `answer` holds target and fingerprint. Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` when empty.
+// Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` for an empty token.
 int32_t rn_gateway_lookup_token(const rn_gateway *gateway,
                                 const uint8_t *token,
                                 size_t token_length,
                                 int64_t now,
                                 rn_answer *answer);
 
-// Resolves a token: verifies it, decrypts its target, and keeps the answer in this process's cache.
+// Verifies a token, decrypts its target, and caches the target in this process. Writes the target, `ttl` and the
+// fingerprint to `answer`.
 //
-// 0: `answer` holds target, seconds and fingerprint. On an error of the 100s it still holds the fingerprint.
+// Errors: the 100s, with the fingerprint in `answer`.
 int32_t rn_gateway_resolve(const rn_gateway *gateway,
                            const uint8_t *token,
                            size_t token_length,
                            int64_t now,
                            rn_answer *answer);
 
-// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], and into `answer` the seconds
-// that its target may be kept: some 25 µs of a millisecond, so that a forgery costs no more.
+// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], and `ttl` in `answer`. This
+// takes some 25 µs of the millisecond that [`rn_gateway_resolve`] takes: a forged token costs no more.
 //
-// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] always do).
+// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
 int32_t rn_gateway_check(const rn_gateway *gateway,
                          const uint8_t *token,
                          size_t token_length,
@@ -392,12 +393,11 @@ int32_t rn_gateway_check(const rn_gateway *gateway,
                          size_t capacity,
                          size_t *length);
 
-// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds, and writes the target
-// into `answer` as a lookup would have.
+// Caches a target that another worker resolved, for `ttl` seconds, and writes it to `answer` as a lookup does.
 //
-// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
+// `answer` must be that of a lookup which returned `NotCached` and of a following [`rn_gateway_shared_key`].
 //
-// `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
+// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] never writes.
 int32_t rn_gateway_remember(const rn_gateway *gateway,
                             rn_answer *answer,
                             const uint8_t *target,
@@ -405,20 +405,17 @@ int32_t rn_gateway_remember(const rn_gateway *gateway,
                             int64_t now,
                             uint32_t ttl);
 
-// Writes the 32 bytes that name the token of `answer` in a cache which all workers share, and its fingerprint into
-// `answer`.
+// Writes the key of `answer`'s token in the cache that all workers share, 32 bytes, and its fingerprint to `answer`.
 //
-// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable for 32 bytes.
-int32_t rn_gateway_shared_key(const rn_gateway *gateway,
-                              rn_answer *answer,
-                              uint8_t *key);
+// `answer` must be that of a lookup which returned `NotCached`, with its token still readable.
+int32_t rn_gateway_shared_key(const rn_gateway *gateway, rn_answer *answer, uint8_t *key);
 
-// Writes the fingerprint that stands for a token in logs: 12 bytes.
+// Writes a token's fingerprint, its identifier in logs: 12 hexadecimal digits.
 int32_t rn_token_fingerprint(const uint8_t *token, size_t token_length, uint8_t *out);
 
-// Verifies a token and writes its claims, as the JSON that was signed.
+// Verifies a token and writes its claims, the JSON text that was signed.
 //
-// Errors: the 100s; `BufferTooSmall` with the size needed in `length` (never more than the token's length).
+// Errors: the 100s; `BufferTooSmall` (the token's length is always enough).
 int32_t rn_gateway_verify(const rn_gateway *gateway,
                           const uint8_t *token,
                           size_t token_length,
@@ -427,9 +424,9 @@ int32_t rn_gateway_verify(const rn_gateway *gateway,
                           size_t capacity,
                           size_t *length);
 
-// Decrypts the base64 text of a `hash` claim and writes the target in it.
+// Decrypts the base64 text of a `hash` claim and writes its target.
 //
-// Errors: `PayloadInvalid`, for whatever reason; `BufferTooSmall`.
+// Errors: `PayloadInvalid` for every failure; `BufferTooSmall`.
 int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            const uint8_t *hash,
                            size_t hash_length,
@@ -437,12 +434,12 @@ int32_t rn_gateway_decrypt(const rn_gateway *gateway,
                            size_t capacity,
                            size_t *length);
 
-// The number of answers in this process's cache; 0 for a null handle.
+// Returns the number of entries in this process's cache, 0 for a null handle.
 size_t rn_gateway_cached_entries(const rn_gateway *gateway);
 
-// Makes an introspector: reads and parses its keys.
+// Creates an introspector: reads and parses its keys.
 //
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+// Errors: the 200s, with one sentence in `error`.
 //
 // Release with [`rn_introspector_free`].
 int32_t rn_introspector_new(const rn_introspector_options *options,
@@ -451,10 +448,10 @@ int32_t rn_introspector_new(const rn_introspector_options *options,
                             size_t error_capacity,
                             size_t *error_length);
 
-// Releases an introspector; null is allowed.
+// Releases an introspector. Null is allowed.
 void rn_introspector_free(rn_introspector *introspector);
 
-// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
+// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call.
 //
 // Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
 int32_t rn_introspector_find(const rn_introspector *introspector,
@@ -462,13 +459,17 @@ int32_t rn_introspector_find(const rn_introspector *introspector,
                              size_t count,
                              rn_bearer *bearer);
 
-// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
+// Reads a server's response of status 200. `keys` are the server's published keys; null uses those of the options. For
+// an active token, writes to `text` its scopes, followed by what the API receives.
 //
-// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
-// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
-// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
-// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
-// lengths in `verdict` say what is needed.
+// Errors:
+//
+// - `TokenInactive`, `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: the token is
+//   refused.
+// - `ServerAnswerInvalid`: the response is invalid and says nothing about the token.
+// - `KeyNotFound`: no key of `keys` matches the response's `kid`. Refresh the keys and retry.
+// - `KeyUnsupported`: the response is JSON, and neither a signing key nor claims are configured.
+// - `BufferTooSmall`: `verdict` holds the lengths needed.
 int32_t rn_introspector_read(const rn_introspector *introspector,
                              const rn_keys *keys,
                              const uint8_t *content_type,
@@ -480,8 +481,8 @@ int32_t rn_introspector_read(const rn_introspector *introspector,
                              uint8_t *text,
                              size_t capacity);
 
-// Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
-// the shared secret itself, or an RSA private key in PEM.
+// Decrypts a JWE and writes its header, followed by its plaintext. `key` is the shared secret for `dir`, or an RSA
+// private key in PEM for `RSA-OAEP-256`.
 //
 // Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
 // `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
@@ -493,8 +494,8 @@ int32_t rn_jwe_decrypt(const uint8_t *key,
                        size_t capacity,
                        rn_token_texts *texts);
 
-// Encrypts a plaintext under a header as it is, a JSON object whose `alg` and `enc` say how, and writes the token. `key`
-// is the shared secret itself, or an RSA public key or certificate in PEM.
+// Encrypts a plaintext under an unchanged header, a JSON object with `alg` and `enc`, and writes the JWE. `key` is the
+// shared secret for `dir`, or an RSA public key or certificate in PEM for `RSA-OAEP-256`.
 //
 // Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
 // `BufferTooSmall`.
@@ -508,10 +509,10 @@ int32_t rn_jwe_encrypt(const uint8_t *key,
                        size_t capacity,
                        size_t *length);
 
-// Makes a policy from its JSON: an object with any of `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`,
+// Creates a policy from its JSON: an object with any of `algorithms`, `leeway`, `require_exp`, `issuer`, `audience`,
 // `required`, `max_lifetime`, `max_age` and `type`.
 //
-// Errors: `SettingInvalid`, with one sentence in `error`, cut to its capacity.
+// Errors: `SettingInvalid`, with one sentence in `error`.
 //
 // Release with [`rn_policy_free`].
 int32_t rn_policy_new(const uint8_t *json,
@@ -521,12 +522,13 @@ int32_t rn_policy_new(const uint8_t *json,
                       size_t error_capacity,
                       size_t *error_length);
 
-// Releases a policy; null is allowed.
+// Releases a policy. Null is allowed.
 void rn_policy_free(rn_policy *policy);
 
-// Verifies a token and writes its header and its claims, as the JSON that was signed, one after the other.
+// Verifies a token and writes its header, followed by its claims: the JSON texts that were signed.
 //
-// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies; `BufferTooSmall` ([`RN_TOKEN_BYTES`] always do).
+// Errors: the 100s; `KeyUnsupported` when no key of `keys` can verify; `BufferTooSmall` ([`RN_TOKEN_BYTES`] is always
+// enough).
 int32_t rn_jwt_verify(const rn_keys *keys,
                       const rn_policy *policy,
                       const uint8_t *token,
@@ -536,12 +538,12 @@ int32_t rn_jwt_verify(const rn_keys *keys,
                       size_t capacity,
                       rn_token_texts *texts);
 
-// Checks a token's signature and nothing else: the payload may be any bytes, and is not written.
+// Checks a token's signature alone. The payload may be any bytes.
 //
-// Errors: the 100s; `KeyUnsupported` when no key of `keys` verifies.
+// Errors: the 100s; `KeyUnsupported` when no key of `keys` can verify.
 int32_t rn_jws_verify(const rn_keys *keys, const rn_policy *policy, const uint8_t *token, size_t token_length);
 
-// Writes a token's header and payload, one after the other, **without verifying anything**.
+// Writes a token's header, followed by its claims, **without verifying anything**.
 //
 // Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`; `BufferTooSmall`.
 int32_t rn_jwt_decode_unverified(const uint8_t *token,
@@ -550,10 +552,10 @@ int32_t rn_jwt_decode_unverified(const uint8_t *token,
                                  size_t capacity,
                                  rn_token_texts *texts);
 
-// Makes sign options from their JSON: an object with any of `algorithm`, `kid`, `typ`, `header`, `issuer`, `lifetime`
-// and `jti`.
+// Creates sign options from their JSON: an object with any of `algorithm`, `kid`, `typ`, `header`, `issuer`,
+// `lifetime` and `jti`.
 //
-// Errors: `SettingInvalid`, with one sentence in `error`, cut to its capacity.
+// Errors: `SettingInvalid`, with one sentence in `error`.
 //
 // Release with [`rn_sign_options_free`].
 int32_t rn_sign_options_new(const uint8_t *json,
@@ -563,13 +565,13 @@ int32_t rn_sign_options_new(const uint8_t *json,
                             size_t error_capacity,
                             size_t *error_length);
 
-// Releases sign options; null is allowed.
+// Releases sign options. Null is allowed.
 void rn_sign_options_free(rn_sign_options *options);
 
-// Signs claims, given as the JSON of one object, and writes the token.
+// Signs claims, the JSON of one object, and writes the token.
 //
-// Errors: `ClaimMalformed` when the claims are no JSON object; `KeyCannotSign`; `TokenTooLarge`; `BufferTooSmall`
-// ([`RN_TOKEN_BYTES`] always do).
+// Errors: `ClaimMalformed` when the claims are not a JSON object; `KeyCannotSign`; `TokenTooLarge`; `BufferTooSmall`
+// ([`RN_TOKEN_BYTES`] is always enough).
 int32_t rn_jwt_sign(const rn_keys *keys,
                     const rn_sign_options *options,
                     const uint8_t *claims,
@@ -579,10 +581,10 @@ int32_t rn_jwt_sign(const rn_keys *keys,
                     size_t capacity,
                     size_t *length);
 
-// Signs a payload of any bytes under a header as it is, a JSON object whose `alg` says how, and writes the token.
+// Signs a payload of any bytes under an unchanged header, a JSON object with an `alg`, and writes the token.
 //
-// Errors: `TokenMalformed` when the header is no JSON object with an `alg`, `HeaderUnsupported`, `KeyCannotSign`,
-// `TokenTooLarge`, `BufferTooSmall`.
+// Errors: `TokenMalformed` for another header, `HeaderUnsupported`, `KeyCannotSign`, `TokenTooLarge`,
+// `BufferTooSmall`.
 int32_t rn_jws_sign(const rn_keys *keys,
                     const uint8_t *header,
                     size_t header_length,
@@ -592,11 +594,11 @@ int32_t rn_jws_sign(const rn_keys *keys,
                     size_t capacity,
                     size_t *length);
 
-// Checks that a text is one JSON object that names no member twice, at any depth, and has at most 4,096 values: 0 or
+// Checks that a text is one JSON object without duplicate members at any depth and with at most 4,096 values: 0 or
 // `ClaimMalformed`.
 int32_t rn_json_check(const uint8_t *json, size_t json_length);
 
-// Writes a token's header, a JSON object, and its payload, any bytes, **without verifying anything**.
+// Writes a token's header, a JSON object, followed by its payload, any bytes, **without verifying anything**.
 //
 // Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`; `BufferTooSmall`.
 int32_t rn_jws_decode_unverified(const uint8_t *token,
@@ -605,9 +607,9 @@ int32_t rn_jws_decode_unverified(const uint8_t *token,
                                  size_t capacity,
                                  rn_token_texts *texts);
 
-// Makes keys from texts. The first that can sign signs; all of them verify.
+// Creates keys from texts. The first key that can sign signs; all verify.
 //
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+// Errors: the 200s, with one sentence in `error`.
 //
 // Release with [`rn_keys_free`].
 int32_t rn_keys_new(const rn_key_text *texts,
@@ -617,9 +619,11 @@ int32_t rn_keys_new(const rn_key_text *texts,
                     size_t error_capacity,
                     size_t *error_length);
 
-// Makes keys from a file that [`rn_keys_refresh`] reads again.
+// Creates keys from a file, which [`rn_keys_refresh`] reloads.
 //
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+// Errors: the 200s, with one sentence in `error`.
+//
+// Release with [`rn_keys_free`].
 int32_t rn_keys_open(uint32_t form,
                      const uint8_t *path,
                      size_t path_length,
@@ -628,25 +632,25 @@ int32_t rn_keys_open(uint32_t form,
                      size_t error_capacity,
                      size_t *error_length);
 
-// Reads the keys' file again and takes what is in it when it has changed. On an error the old keys stay.
+// Reloads the keys' file if its content has changed, and writes to `changed` whether it has. After an error the old
+// keys stay.
 //
-// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+// Errors: the 200s, with one sentence in `error`.
 int32_t rn_keys_refresh(const rn_keys *keys,
                         uint32_t *changed,
                         uint8_t *error,
                         size_t error_capacity,
                         size_t *error_length);
 
-// Releases keys; null is allowed.
+// Releases keys. Null is allowed.
 void rn_keys_free(rn_keys *keys);
 
-// Makes a key of the first certificate of a chain, when one of the certificates in the PEM text `trusted` vouches for
-// it at `now`. The certificates of the chain are in DER or PEM; their `form` is not looked at.
+// Creates a key from the first certificate of a chain, which must be valid at `now` and chain to a certificate in the
+// PEM text `trusted`. The certificates are in DER or PEM; their `form` is ignored.
 //
-// Errors: `KeyUnsupported`, `TokenMalformed` and `CertificateNotTrusted`, each with a sentence in `error`, cut to its
-// capacity.
+// Errors: `KeyUnsupported`, `TokenMalformed`, `CertificateNotTrusted`, with one sentence in `error`.
 //
-// Release with `rn_keys_free`.
+// Release with [`rn_keys_free`].
 int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t trusted_length,
                            const rn_key_text *chain,
@@ -657,7 +661,7 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t error_capacity,
                            size_t *error_length);
 
-// Finds the next cookie with a name in a Cookie header, from an offset on.
+// Finds the next cookie with that name in a Cookie header, beginning at the offset `from`.
 //
 // Errors: `InvalidArgument` for a header of 4 GB.
 int32_t rn_cookie_find(const uint8_t *header,
@@ -667,8 +671,8 @@ int32_t rn_cookie_find(const uint8_t *header,
                        size_t from,
                        rn_found *found);
 
-// Finds the next argument with a name (in lower case) in a query, from an offset on: in any case, also where it is
-// spelt with percent signs.
+// Finds the next argument with that name (in lower case) in a query, beginning at the offset `from`. The comparison
+// ignores case and decodes percent-encoding.
 //
 // Errors: `InvalidArgument` for a query of 4 GB.
 int32_t rn_argument_find(const uint8_t *query,
@@ -678,8 +682,8 @@ int32_t rn_argument_find(const uint8_t *query,
                          size_t from,
                          rn_found *found);
 
-// Writes a Cookie header without the cookies whose names are in `names`, which semicolons separate. With `any_prefix`
-// other than 0, also those whose name has a prefix such as `__Host-`.
+// Writes a Cookie header without the cookies named in `names`, a list separated by semicolons. With `any_prefix` other
+// than 0, also drops a name with a prefix such as `__Host-`.
 //
 // Errors: `BufferTooSmall` (one and a half times the header is always enough).
 int32_t rn_cookies_without(const uint8_t *header,
@@ -691,8 +695,8 @@ int32_t rn_cookies_without(const uint8_t *header,
                            size_t capacity,
                            size_t *length);
 
-// Writes the key ring that is to be in the store: a first one when `ring` is empty, the next one when its newest key
-// has been in force for `period` seconds (the new key will be in `notice` seconds), else the same text again.
+// Writes the key ring to store: a new one when `ring` is empty; a rotated one when its newest key has been in force
+// for `period` seconds, with a new key that will be in force in `notice` seconds; otherwise the same ring.
 //
 // Errors: `SessionKeysInvalid`, `BufferTooSmall` (160 bytes are always enough).
 int32_t rn_session_ring_next(const uint8_t *ring,
@@ -704,24 +708,22 @@ int32_t rn_session_ring_next(const uint8_t *ring,
                              size_t capacity,
                              size_t *length);
 
-// Reads a key ring.
+// Parses a key ring.
 //
 // Errors: `SessionKeysInvalid`.
 //
 // Release with [`rn_session_keys_free`].
 int32_t rn_session_keys_new(const uint8_t *ring, size_t ring_length, rn_session_keys **keys);
 
-// Releases session keys; null is allowed.
+// Releases session keys. Null is allowed.
 void rn_session_keys_free(rn_session_keys *keys);
 
-// Makes the id of a session that begins at `now`: 76 characters.
-//
-// Errors: `SessionKeysInvalid`.
+// Writes the id of a new session that begins at `now`: 76 characters.
 int32_t rn_session_id_new(const rn_session_keys *keys, int64_t now, uint8_t *id);
 
 // Checks a session id and writes the session's age in seconds.
 //
-// Errors: `SessionInvalid`, `SessionExpired` at an age of `lifetime` seconds, `SessionKeysInvalid`.
+// Errors: `SessionInvalid`, `SessionExpired` from an age of `lifetime` seconds.
 int32_t rn_session_id_check(const rn_session_keys *keys,
                             const uint8_t *id,
                             size_t id_length,
@@ -729,10 +731,10 @@ int32_t rn_session_id_check(const rn_session_keys *keys,
                             uint32_t lifetime,
                             uint32_t *age);
 
-// Signs the path of the page that a visit asked for, for the cookie that holds it until the login: at most 2,722
-// characters. Neither a session id nor this can pass as the other.
+// Signs the path of a requested page, for the cookie that holds it until the login: at most 2,722 characters. A signed
+// page does not pass as a session id, nor an id as a page.
 //
-// Errors: `InvalidArgument` for a path of more than 2,000 bytes, `SessionKeysInvalid`, `BufferTooSmall`.
+// Errors: `InvalidArgument` for a path of more than 2,000 bytes, `BufferTooSmall`.
 int32_t rn_session_page_sign(const rn_session_keys *keys,
                              int64_t now,
                              const uint8_t *path,
@@ -743,8 +745,7 @@ int32_t rn_session_page_sign(const rn_session_keys *keys,
 
 // Checks a signed page and writes its path: at most 2,000 bytes.
 //
-// Errors: `SessionInvalid`, `SessionExpired` `lifetime` seconds after it was signed, `SessionKeysInvalid`,
-// `BufferTooSmall`.
+// Errors: `SessionInvalid`, `SessionExpired` from an age of `lifetime` seconds, `BufferTooSmall`.
 int32_t rn_session_page_check(const rn_session_keys *keys,
                               const uint8_t *page,
                               size_t page_length,
@@ -754,30 +755,30 @@ int32_t rn_session_page_check(const rn_session_keys *keys,
                               size_t capacity,
                               size_t *length);
 
-// Writes the SHA-256 of a text in hexadecimal, 64 characters: what stands for a session id in the store.
+// Writes the SHA-256 of a text in 64 hexadecimal digits: the key of a session in the store.
 int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *digest);
 
-// Writes what stands for a user's name, and for all that a login may take for it, where attempts are counted: 32 bytes.
+// Writes the digest of a user name, 32 bytes. Names that backends treat as equal have one digest.
 //
-// Errors: `InvalidArgument` for a name of more than 256 bytes, or one that grows beyond 512 characters as it is folded.
+// Errors: `InvalidArgument` for a name of more than 256 bytes, or of more than 512 characters after folding.
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
 
-// Writes 1 when a backend may take a login's field for the one that it looks for, under any of the spellings that
-// programs take for one another, 0 when none does, and 2 when the name is too long to tell.
+// Writes 1 when a backend may read a login's field as the field named `wanted`, 0 when none does, and 2 when the name
+// is too long to tell.
 int32_t rn_login_field_check(const uint8_t *field,
                              size_t field_length,
                              const uint8_t *wanted,
                              size_t wanted_length,
                              uint32_t *may_be);
 
-// Whether a text is a form that has one reading: 0 or `ClaimMalformed`.
+// Checks that all parsers read the same fields from a form: 0 or `ClaimMalformed`.
 int32_t rn_login_form_check(const uint8_t *body, size_t body_length);
 
-// Whether a text is one JSON object that names no member twice, at any depth, with at most 1,000 values: 0 or
+// Checks that a text is one JSON object without duplicate members at any depth and with at most 1,000 values: 0 or
 // `ClaimMalformed`.
 int32_t rn_login_object_check(const uint8_t *body, size_t body_length);
 
-// Whether a client may be redirected to a path: 0 when it is of the same origin, `PathRefused` otherwise.
+// Checks that a path is safe to redirect to: 0 when it leads to the same origin, else `PathRefused`.
 int32_t rn_path_check(const uint8_t *path, size_t path_length);
 
 #ifdef __cplusplus

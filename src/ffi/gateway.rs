@@ -1,6 +1,6 @@
-//! The C ABI of the desktop gateway: the conventions are those of [`super`].
+//! The C ABI of the desktop gateway. The conventions are those of [`super`].
 
-use super::{Caller, given, guard, invalid_option, release, rn_header};
+use super::{Caller, guard, invalid_option, release, required, rn_header};
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
 use crate::desktop::cache::Tag;
 use crate::desktop::gateway::{Gateway, Options};
@@ -10,76 +10,77 @@ use crate::desktop::target::{self, MAX_HOST_BYTES, Suffix};
 use crate::error::{ConfigError, Reason};
 use crate::jwt::Policy;
 
-/// The size of [`rn_answer::target`].
+/// The size of [`rn_answer::target`], in bytes.
 pub const RN_TARGET_BYTES: usize = 256;
 const _: () = assert!(MAX_HOST_BYTES <= RN_TARGET_BYTES);
 
-/// The size of [`rn_answer::fingerprint`].
+/// The size of [`rn_answer::fingerprint`], in hexadecimal digits.
 pub const RN_FINGERPRINT_BYTES: usize = 12;
 const _: () = assert!(FINGERPRINT_BYTES == RN_FINGERPRINT_BYTES);
 
-/// The size of [`rn_answer::tag`].
+/// The size of [`rn_answer::tag`], in bytes.
 pub const RN_TAG_BYTES: usize = 16;
 const _: () = assert!(size_of::<Tag>() == RN_TAG_BYTES);
 
-/// What [`rn_gateway_new`] reads. Texts are pointer and length; an absent text has length 0.
+/// The settings of [`rn_gateway_new`]. A text is a pointer and a length, which is 0 for an absent text.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_gateway_options {
-    /// Path of the file with the key or keys that sign tokens.
+    /// The path of the file with the keys that verify tokens.
     pub signing_key: *const u8,
     /// Its length.
     pub signing_key_length: usize,
-    /// Path of the file with the private key that opens the `hash` claim.
+    /// The path of the file with the private key that decrypts the `hash` claim.
     pub payload_key: *const u8,
     /// Its length.
     pub payload_key_length: usize,
-    /// `pkcs1v15` (also when absent), `oaep-sha1` or `oaep-sha256`.
+    /// The padding of the `hash` claim: `pkcs1v15` (default), `oaep-sha1` or `oaep-sha256`.
     pub padding: *const u8,
     /// Its length.
     pub padding_length: usize,
-    /// The suffix that targets must have; absent: any target.
+    /// The domain suffix that targets must have. Absent: any target.
     pub suffix: *const u8,
     /// Its length.
     pub suffix_length: usize,
-    /// Clock skew that is forgiven, in seconds.
+    /// The tolerated clock skew, in seconds.
     pub leeway: u32,
-    /// The most answers that a process keeps for itself.
+    /// The most entries of each process's cache.
     pub cache_entries: u32,
 }
 
-/// An answer, written into memory of the caller. Its lengths have 32 bits because LuaJIT boxes 64-bit numbers.
+/// The result of a lookup, in the caller's memory. Its lengths have 32 bits, because LuaJIT boxes 64-bit numbers.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_answer {
-    /// Where the token lies within the request's headers; as long-lived as they are.
+    /// The token within the request's headers, and valid as long as they are.
     pub token: *const u8,
-    /// The token's length.
+    /// The token's length, in bytes.
     pub token_length: u32,
-    /// The target's length.
+    /// The target's length, in bytes.
     pub target_length: u32,
-    /// Seconds that the answer may be kept; 0: not at all. Written by [`rn_gateway_resolve`] alone.
+    /// The time that the target may be cached, in seconds. 0: not at all. Only [`rn_gateway_resolve`] and
+    /// [`rn_gateway_check`] write it.
     pub ttl: u32,
-    /// 1 when the target is a host name, 0 when it is an address and needs no resolver.
+    /// 1 when the target is a host name, 0 when it is an address, which needs no resolver.
     pub is_name: u32,
-    /// What stands for the token in logs.
+    /// The token's identifier in logs.
     pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
-    /// The token's name in this process's cache. Written by a lookup, for [`rn_gateway_remember`] alone.
+    /// The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
     pub tag: [u8; RN_TAG_BYTES],
-    /// The target, not terminated.
+    /// The target, without a terminating NUL.
     pub target: [u8; RN_TARGET_BYTES],
 }
 
-/// A gateway's keys, settings and cache.
+/// The keys, settings and cache of a gateway.
 #[allow(non_camel_case_types)]
 pub struct rn_gateway(Gateway);
 
-/// Makes a gateway: reads and parses its keys.
+/// Creates a gateway: reads and parses its keys. Call it before nginx forks, so that the workers inherit the handle.
 ///
-/// Errors: the 200s, with one sentence in `error`, cut to its capacity. That of `SettingInvalid` begins with the name that
-/// Lua's setup() knows the setting by.
+/// Errors: the 200s, with one sentence in `error`. That of `SettingInvalid` begins with the setting's name in Lua's
+/// setup().
 ///
-/// Release with [`rn_gateway_free`]. To be called before nginx forks: the workers inherit the handle.
+/// Release with [`rn_gateway_free`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_new(
     options: Option<&rn_gateway_options>,
@@ -89,22 +90,22 @@ pub unsafe extern "C" fn rn_gateway_new(
     error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (options, gateway) = (given(options)?, given(gateway)?);
-        caller.hand_out(new_gateway(caller, options).map(rn_gateway), gateway, error, error_capacity, error_length)
+        let (options, gateway) = (required(options)?, required(gateway)?);
+        caller.new_handle(new_gateway(caller, options).map(rn_gateway), gateway, error, error_capacity, error_length)
     })
 }
 
-/// Releases a gateway; null is allowed.
+/// Releases a gateway. Null is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn rn_gateway_free(gateway: Option<Box<rn_gateway>>) {
     release(gateway)
 }
 
-/// Finds the token among a request's headers and looks it up in this process's cache: the hot path, one call.
+/// Finds the token in a request's headers and looks it up in this process's cache: the hot path in one call. Writes the
+/// token, its target and its fingerprint to `answer`.
 ///
-/// 0: `answer` holds the target, the fingerprint and the token's place. `NotCached`: it holds the token's place.
-/// `TokenMissing`: neither header is there. Other errors: `TokenAmbiguous`, `TokenTooLarge`; an empty header is
-/// `TokenMalformed`.
+/// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` without either header; `TokenMalformed` for an
+/// empty header; `TokenAmbiguous`, `TokenTooLarge`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_lookup(
     gateway: Option<&rn_gateway>,
@@ -114,22 +115,21 @@ pub unsafe extern "C" fn rn_gateway_lookup(
     answer: Option<&mut rn_answer>,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, headers, answer) = (&given(gateway)?.0, caller.array(headers, count)?, given(answer)?);
+        let (gateway, headers, answer) = (&required(gateway)?.0, caller.array(headers, count)?, required(answer)?);
         let pairs = headers.iter().map(|header| (caller.string(&header.name), caller.string(&header.value)));
         let token = match credential::from_headers(pairs) {
             Ok(found) => found.ok_or(Reason::TokenMissing)?,
-            // The header is there but empty: not the same as no header, which lets the query be asked.
+            // An empty header is refused. Without a header, the caller looks in the query.
             Err(Reason::TokenMissing) => return Err(Reason::TokenMalformed),
             Err(reason) => return Err(reason),
         };
-        place_token(answer, token);
-        cached(gateway, token, now, answer)
+        look_up(gateway, token, now, answer)
     })
 }
 
-/// Looks a token up in this process's cache, wherever it was found.
+/// Looks a token from elsewhere up in this process's cache, as [`rn_gateway_lookup`] does.
 ///
-/// 0: `answer` holds target and fingerprint. Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` when empty.
+/// Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` for an empty token.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_lookup_token(
     gateway: Option<&rn_gateway>,
@@ -139,16 +139,15 @@ pub unsafe extern "C" fn rn_gateway_lookup_token(
     answer: Option<&mut rn_answer>,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, text, answer) = (&given(gateway)?.0, caller.bytes(token, token_length)?, given(answer)?);
-        let token = credential::token_of(text)?;
-        place_token(answer, token);
-        cached(gateway, token, now, answer)
+        let (gateway, text, answer) = (&required(gateway)?.0, caller.bytes(token, token_length)?, required(answer)?);
+        look_up(gateway, credential::token_of(text)?, now, answer)
     })
 }
 
-/// Resolves a token: verifies it, decrypts its target, and keeps the answer in this process's cache.
+/// Verifies a token, decrypts its target, and caches the target in this process. Writes the target, `ttl` and the
+/// fingerprint to `answer`.
 ///
-/// 0: `answer` holds target, seconds and fingerprint. On an error of the 100s it still holds the fingerprint.
+/// Errors: the 100s, with the fingerprint in `answer`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_resolve(
     gateway: Option<&rn_gateway>,
@@ -158,7 +157,7 @@ pub unsafe extern "C" fn rn_gateway_resolve(
     answer: Option<&mut rn_answer>,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, token, answer) = (&given(gateway)?.0, caller.bytes(token, token_length)?, given(answer)?);
+        let (gateway, token, answer) = (&required(gateway)?.0, caller.bytes(token, token_length)?, required(answer)?);
         answer.fingerprint = fingerprint(token);
         let resolution = gateway.resolve(token, now)?;
         answer.ttl = resolution.ttl;
@@ -167,10 +166,10 @@ pub unsafe extern "C" fn rn_gateway_resolve(
     })
 }
 
-/// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], and into `answer` the seconds
-/// that its target may be kept: some 25 µs of a millisecond, so that a forgery costs no more.
+/// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], and `ttl` in `answer`. This
+/// takes some 25 µs of the millisecond that [`rn_gateway_resolve`] takes: a forged token costs no more.
 ///
-/// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] always do).
+/// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_check(
     gateway: Option<&rn_gateway>,
@@ -183,19 +182,18 @@ pub unsafe extern "C" fn rn_gateway_check(
     length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, answer) = (&given(gateway)?.0, given(answer)?);
+        let (gateway, answer) = (&required(gateway)?.0, required(answer)?);
         let claims = gateway.verify(caller.bytes(token, token_length)?, now)?;
         answer.ttl = resolve::ttl(&claims, now)?;
         caller.write(resolve::hash_of(&claims)?.as_bytes(), hash, capacity, length)
     })
 }
 
-/// Keeps an answer that another worker has worked out in this process's cache, for `ttl` seconds, and writes the target
-/// into `answer` as a lookup would have.
+/// Caches a target that another worker resolved, for `ttl` seconds, and writes it to `answer` as a lookup does.
 ///
-/// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] would not have written.
+/// `answer` must be that of a lookup which returned `NotCached` and of a following [`rn_gateway_shared_key`].
 ///
-/// `answer` must be as a lookup of the token that ended in `NotCached`, and then [`rn_gateway_shared_key`], left it.
+/// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] never writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_remember(
     gateway: Option<&rn_gateway>,
@@ -206,7 +204,8 @@ pub unsafe extern "C" fn rn_gateway_remember(
     ttl: u32,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, answer, target) = (&given(gateway)?.0, given(answer)?, caller.bytes(target, target_length)?);
+        let (gateway, answer, target) =
+            (&required(gateway)?.0, required(answer)?, caller.bytes(target, target_length)?);
         let target = std::str::from_utf8(target).map_err(|_| Reason::InvalidArgument)?;
         if !target::is_normalised(target) {
             return Err(Reason::InvalidArgument);
@@ -217,10 +216,9 @@ pub unsafe extern "C" fn rn_gateway_remember(
     })
 }
 
-/// Writes the 32 bytes that name the token of `answer` in a cache which all workers share, and its fingerprint into
-/// `answer`.
+/// Writes the key of `answer`'s token in the cache that all workers share, 32 bytes, and its fingerprint to `answer`.
 ///
-/// `answer` must be as a lookup that ended in `NotCached` left it, with its token still readable; `key` must be writable for 32 bytes.
+/// `answer` must be that of a lookup which returned `NotCached`, with its token still readable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_shared_key(
     gateway: Option<&rn_gateway>,
@@ -228,23 +226,23 @@ pub unsafe extern "C" fn rn_gateway_shared_key(
     key: *mut u8,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, answer) = (&given(gateway)?.0, given(answer)?);
+        let (gateway, answer) = (&required(gateway)?.0, required(answer)?);
         let token = caller.bytes(answer.token, answer.token_length as usize)?;
-        let (name, fingerprint) = gateway.shared_key(token);
+        let (shared_key, fingerprint) = gateway.shared_key(token);
         answer.fingerprint = fingerprint;
-        caller.fill(&name, key, name.len())
+        caller.fill(&shared_key, key, shared_key.len())
     })
 }
 
-/// Writes the fingerprint that stands for a token in logs: 12 bytes.
+/// Writes a token's fingerprint, its identifier in logs: 12 hexadecimal digits.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_token_fingerprint(token: *const u8, token_length: usize, out: *mut u8) -> i32 {
     guard(|caller| caller.fill(&fingerprint(caller.bytes(token, token_length)?), out, FINGERPRINT_BYTES))
 }
 
-/// Verifies a token and writes its claims, as the JSON that was signed.
+/// Verifies a token and writes its claims, the JSON text that was signed.
 ///
-/// Errors: the 100s; `BufferTooSmall` with the size needed in `length` (never more than the token's length).
+/// Errors: the 100s; `BufferTooSmall` (the token's length is always enough).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_verify(
     gateway: Option<&rn_gateway>,
@@ -256,15 +254,15 @@ pub unsafe extern "C" fn rn_gateway_verify(
     length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, token) = (&given(gateway)?.0, caller.bytes(token, token_length)?);
+        let (gateway, token) = (&required(gateway)?.0, caller.bytes(token, token_length)?);
         let verified = gateway.verify(token, now)?;
         caller.write(&verified.json, claims, capacity, length)
     })
 }
 
-/// Decrypts the base64 text of a `hash` claim and writes the target in it.
+/// Decrypts the base64 text of a `hash` claim and writes its target.
 ///
-/// Errors: `PayloadInvalid`, for whatever reason; `BufferTooSmall`.
+/// Errors: `PayloadInvalid` for every failure; `BufferTooSmall`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_decrypt(
     gateway: Option<&rn_gateway>,
@@ -275,25 +273,28 @@ pub unsafe extern "C" fn rn_gateway_decrypt(
     length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (gateway, hash) = (&given(gateway)?.0, caller.bytes(hash, hash_length)?);
+        let (gateway, hash) = (&required(gateway)?.0, caller.bytes(hash, hash_length)?);
         let host = gateway.decrypt(hash)?;
         caller.write(host.as_bytes(), target, capacity, length)
     })
 }
 
-/// The number of answers in this process's cache; 0 for a null handle.
+/// Returns the number of entries in this process's cache, 0 for a null handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn rn_gateway_cached_entries(gateway: Option<&rn_gateway>) -> usize {
     let mut entries = 0;
     guard(|_| {
-        entries = given(gateway)?.0.cached_entries();
+        entries = required(gateway)?.0.cached_entries();
         Ok(())
     });
     entries
 }
 
-fn cached(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) -> Result<(), Reason> {
-    // Never left as an earlier lookup wrote it: rn_gateway_remember() would keep this token's target under another's name.
+/// Writes the token to `answer` and, if it is cached, its target and its fingerprint.
+fn look_up(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) -> Result<(), Reason> {
+    answer.token = token.as_ptr();
+    answer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
+    // Overwrites the tag of an earlier lookup, under which rn_gateway_remember() would cache this token's target.
     let tag = gateway.tag(token).ok_or(Reason::Internal)?;
     answer.tag = tag.0.to_ne_bytes();
     let found = gateway.cached_by_tag(&tag, now, |target, fingerprint| {
@@ -301,11 +302,6 @@ fn cached(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) -> 
         write_target(answer, target);
     });
     found.ok_or(Reason::NotCached)
-}
-
-fn place_token(answer: &mut rn_answer, token: &[u8]) {
-    answer.token = token.as_ptr();
-    answer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
 }
 
 fn write_target(answer: &mut rn_answer, target: &str) {

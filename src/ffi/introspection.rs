@@ -1,81 +1,81 @@
-//! The C ABI of phantom tokens: the conventions are those of [`super`].
+//! The C ABI of phantom tokens. The conventions are those of [`super`].
 
 use super::keys::rn_keys;
-use super::{Caller, given, guard, release, rn_header};
+use super::{Caller, guard, release, required, rn_header};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
 use crate::introspection::{ClaimNames, Introspector, Options};
 
-/// The size of [`rn_bearer::key`].
+/// The size of [`rn_bearer::key`], in bytes.
 pub const RN_CACHE_KEY_BYTES: usize = 32;
 
-/// What [`rn_introspector_new`] reads. Texts are pointer and length; an absent text has length 0.
+/// The settings of [`rn_introspector_new`]. A text is a pointer and a length, which is 0 for an absent text.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_introspector_options {
-    /// What names the configuration in caches, besides its keys.
+    /// A text that identifies the configuration in caches, apart from its keys.
     pub identity: *const u8,
     /// Its length.
     pub identity_length: usize,
-    /// Path of the file with the key or keys that the server's JWTs are signed with; absent: they are not verified.
+    /// The path of the file with the keys that verify the server's JWTs. Absent: they are not verified.
     pub verify_key: *const u8,
     /// Its length.
     pub verify_key_length: usize,
-    /// What `iss` of the server's answers must be: one a line; absent: it is not looked at.
+    /// The allowed values of `iss` in the server's responses, one per line. Absent: `iss` is ignored.
     pub issuer: *const u8,
     /// Its length.
     pub issuer_length: usize,
-    /// What `aud` of the server's answers must name: one a line; absent: it is not looked at.
+    /// The audiences of which `aud` in the server's responses must name one, one per line. Absent: `aud` is ignored.
     pub audience: *const u8,
     /// Its length.
     pub audience_length: usize,
-    /// Path of the file with the private key that signs what the API receives; absent: nothing is signed.
+    /// The path of the file with the private key that signs JWTs for the API. Absent: none are signed.
     pub signing_key: *const u8,
     /// Its length.
     pub signing_key_length: usize,
-    /// The `kid` of what is signed.
+    /// The `kid` of signed JWTs.
     pub signing_key_id: *const u8,
     /// Its length.
     pub signing_key_id_length: usize,
-    /// Names of the claims that the API receives in place of a JWT: one a line; absent: it receives a JWT.
+    /// The names of the claims that the API receives in place of a JWT, one per line. Absent: it receives a JWT.
     pub claims: *const u8,
     /// Its length.
     pub claims_length: usize,
-    /// How long a signed JWT lives when the server says no `exp`, in seconds.
+    /// The lifetime of a signed JWT in seconds, for a response without `exp`.
     pub lifetime: u32,
 }
 
-/// The token of a request, written into memory of the caller.
+/// The token of a request, in the caller's memory.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_bearer {
-    /// Where the token lies within the request's headers; as long-lived as they are.
+    /// The token within the request's headers, and valid as long as they are.
     pub token: *const u8,
-    /// The token's length.
+    /// The token's length, in bytes.
     pub token_length: u32,
-    /// The token's name in a cache: a digest of the configuration and the token.
+    /// The token's cache key: a digest of the configuration, its keys and the token.
     pub key: [u8; RN_CACHE_KEY_BYTES],
 }
 
-/// What a server says of an active token. Its two texts lie one after the other in the caller's buffer.
+/// The result for an active token. Its two texts follow each other in the caller's buffer.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_verdict {
-    /// Seconds since the epoch; 0 when the server names no end.
+    /// The expiry in seconds since the epoch, 0 for none.
     pub expires_at: i64,
-    /// Length of the first text: the scopes, separated by blanks.
+    /// The length of the first text: the scopes, separated by spaces.
     pub scope_length: u32,
-    /// Length of the second text: what the API receives.
+    /// The length of the second text: what the API receives.
     pub forward_length: u32,
 }
 
-/// How the answers of one authorization server are read.
+/// A reader of one authorization server's responses.
 #[allow(non_camel_case_types)]
 pub struct rn_introspector(Introspector);
 
-/// Makes an introspector: reads and parses its keys.
+/// Creates an introspector: reads and parses its keys.
 ///
-/// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+/// Errors: the 200s, with one sentence in `error`.
 ///
 /// Release with [`rn_introspector_free`].
 #[unsafe(no_mangle)]
@@ -87,19 +87,19 @@ pub unsafe extern "C" fn rn_introspector_new(
     error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (options, introspector) = (given(options)?, given(introspector)?);
-        let made = new_introspector(caller, options).map(rn_introspector);
-        caller.hand_out(made, introspector, error, error_capacity, error_length)
+        let (options, introspector) = (required(options)?, required(introspector)?);
+        let result = new_introspector(caller, options).map(rn_introspector);
+        caller.new_handle(result, introspector, error, error_capacity, error_length)
     })
 }
 
-/// Releases an introspector; null is allowed.
+/// Releases an introspector. Null is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn rn_introspector_free(introspector: Option<Box<rn_introspector>>) {
     release(introspector)
 }
 
-/// Finds the bearer token among a request's headers and names it for the cache: the hot path, one call.
+/// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call.
 ///
 /// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
 #[unsafe(no_mangle)]
@@ -110,7 +110,8 @@ pub unsafe extern "C" fn rn_introspector_find(
     bearer: Option<&mut rn_bearer>,
 ) -> i32 {
     guard(|caller| {
-        let (introspector, headers, bearer) = (&given(introspector)?.0, caller.array(headers, count)?, given(bearer)?);
+        let (introspector, headers, bearer) =
+            (&required(introspector)?.0, caller.array(headers, count)?, required(bearer)?);
         let pairs = headers.iter().map(|header| (caller.string(&header.name), caller.string(&header.value)));
         let token = credential::bearer(pairs)?;
         bearer.token = token.as_ptr();
@@ -120,13 +121,17 @@ pub unsafe extern "C" fn rn_introspector_find(
     })
 }
 
-/// Reads a server's answer of status 200. `keys` are those that the server signs with; null: those of the options.
+/// Reads a server's response of status 200. `keys` are the server's published keys; null uses those of the options. For
+/// an active token, writes to `text` its scopes, followed by what the API receives.
 ///
-/// 0: the token is active; `text` holds its scopes and, right behind, what the API receives. `TokenInactive`,
-/// `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: it is not to be accepted.
-/// `ServerAnswerInvalid`: nothing is known about it. `KeyNotFound`: nor is anything, because none of `keys` bears the
-/// answer's `kid`; newer ones may. `KeyUnsupported`: the answer is JSON, and nothing says what the API is to receive. `BufferTooSmall`: the
-/// lengths in `verdict` say what is needed.
+/// Errors:
+///
+/// - `TokenInactive`, `TokenExpired`, `TokenNotYetValid`, `IssuerNotAllowed`, `AudienceNotAllowed`: the token is
+///   refused.
+/// - `ServerAnswerInvalid`: the response is invalid and says nothing about the token.
+/// - `KeyNotFound`: no key of `keys` matches the response's `kid`. Refresh the keys and retry.
+/// - `KeyUnsupported`: the response is JSON, and neither a signing key nor claims are configured.
+/// - `BufferTooSmall`: `verdict` holds the lengths needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_introspector_read(
     introspector: Option<&rn_introspector>,
@@ -142,10 +147,10 @@ pub unsafe extern "C" fn rn_introspector_read(
 ) -> i32 {
     guard(|caller| {
         let (introspector, content_type, body, verdict) = (
-            &given(introspector)?.0,
+            &required(introspector)?.0,
             caller.bytes(content_type, content_type_length)?,
             caller.bytes(body, body_length)?,
-            given(verdict)?,
+            required(verdict)?,
         );
         let content_type = std::str::from_utf8(content_type).map_err(|_| Reason::ServerAnswerInvalid)?;
         let current = keys.map(rn_keys::current);
@@ -153,22 +158,21 @@ pub unsafe extern "C" fn rn_introspector_read(
             Some(current) => Some(current.verifying.as_ref().ok_or(Reason::InvalidArgument)?),
             None => None,
         };
-        let read = introspector.read(content_type, body, keys, now)?;
-        verdict.expires_at = read.expires_at.unwrap_or(0);
-        verdict.scope_length = read.scope.len() as u32; // no longer than the answer
-        verdict.forward_length = read.forward.len() as u32;
-        caller.fill((read.scope + &read.forward).as_bytes(), text, capacity)
+        let result = introspector.read(content_type, body, keys, now)?;
+        verdict.expires_at = result.expires_at.unwrap_or(0);
+        verdict.scope_length = result.scope.len() as u32; // no longer than the response
+        verdict.forward_length = result.forward.len() as u32;
+        caller.fill((result.scope + &result.forward).as_bytes(), text, capacity)
     })
 }
 
 fn new_introspector(caller: &Caller, options: &rn_introspector_options) -> Result<Introspector, ConfigError> {
-    let read = |data, length| caller.option_bytes(data, length);
     let text = |data, length| caller.option_text(data, length);
     let path =
         |data, length| caller.option_path(data, length).map(|path| (!path.as_os_str().is_empty()).then_some(path));
     let key_id = text(options.signing_key_id, options.signing_key_id_length)?;
     Introspector::new(Options {
-        identity: read(options.identity, options.identity_length)?,
+        identity: caller.option_bytes(options.identity, options.identity_length)?,
         verify_key: path(options.verify_key, options.verify_key_length)?,
         issuers: lines(text(options.issuer, options.issuer_length)?),
         audiences: lines(text(options.audience, options.audience_length)?),

@@ -1,11 +1,11 @@
-//! Encrypted tokens over the C ABI (RFC 7516). The conventions are those of [`super`].
+//! The C ABI of encrypted tokens (RFC 7516). The conventions are those of [`super`].
 
 use super::guard;
 use super::jwt::{rn_token_texts, write_texts};
 use crate::jwt::jwe;
 
-/// Decrypts a token (JWE: `dir` or `RSA-OAEP-256`) and writes its header and its plaintext, one after the other. `key` is
-/// the shared secret itself, or an RSA private key in PEM.
+/// Decrypts a JWE and writes its header, followed by its plaintext. `key` is the shared secret for `dir`, or an RSA
+/// private key in PEM for `RSA-OAEP-256`.
 ///
 /// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
 /// `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
@@ -26,8 +26,8 @@ pub unsafe extern "C" fn rn_jwe_decrypt(
     })
 }
 
-/// Encrypts a plaintext under a header as it is, a JSON object whose `alg` and `enc` say how, and writes the token. `key`
-/// is the shared secret itself, or an RSA public key or certificate in PEM.
+/// Encrypts a plaintext under an unchanged header, a JSON object with `alg` and `enc`, and writes the JWE. `key` is the
+/// shared secret for `dir`, or an RSA public key or certificate in PEM for `RSA-OAEP-256`.
 ///
 /// Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
 /// `BufferTooSmall`.

@@ -1,21 +1,20 @@
-//! Keys over the C ABI: the conventions are those of [`super`].
+//! The C ABI of keys. The conventions are those of [`super`].
 
 use std::sync::Arc;
 
-use super::{given, guard, path_of, release};
+use super::{guard, path_of, release, required};
 use crate::error::Reason;
 use crate::keys::{Form, Keyring, Keys, trusted_key};
 
-/// A text that is PEM, a JWK or a JWK Set.
+/// The form of PEM, a JWK or a JWK Set.
 pub const RN_KEY_FORM_KEY: u32 = 0;
-/// A text that is one HMAC secret of 32 bytes or more.
+/// The form of one HMAC secret of 32 bytes or more.
 pub const RN_KEY_FORM_SECRET: u32 = 1;
-/// A text of HMAC secrets, one a line: the first signs, each verifies.
+/// The form of HMAC secrets, one per line. The first signs, all verify.
 pub const RN_KEY_FORM_SECRETS: u32 = 2;
-/// A text that is one HMAC secret of any length but 0: for programs that have always used a short one.
+/// The form of one HMAC secret of any length but 0, for migrations from programs that allow short secrets.
 pub const RN_KEY_FORM_SHORT_SECRET: u32 = 3;
-/// A text that is a JWK Set which another server publishes: its public keys. Secrets in it are passed over, and private
-/// halves are not used.
+/// The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 pub const RN_KEY_FORM_PUBLISHED: u32 = 4;
 
 /// Keys that verify or sign, parsed once.
@@ -28,7 +27,7 @@ impl rn_keys {
     }
 }
 
-/// One text that holds keys.
+/// A text with keys.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_key_text {
@@ -36,13 +35,13 @@ pub struct rn_key_text {
     pub form: u32,
     /// The text.
     pub data: *const u8,
-    /// Its length.
+    /// Its length, in bytes.
     pub length: usize,
 }
 
-/// Makes keys from texts. The first that can sign signs; all of them verify.
+/// Creates keys from texts. The first key that can sign signs; all verify.
 ///
-/// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+/// Errors: the 200s, with one sentence in `error`.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -55,16 +54,18 @@ pub unsafe extern "C" fn rn_keys_new(
     error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (texts, keys) = (caller.array(texts, count)?, given(keys)?);
+        let (texts, keys) = (caller.array(texts, count)?, required(keys)?);
         let read = |text: &rn_key_text| Ok((form_of(text.form)?, caller.bytes(text.data, text.length)?));
         let texts: Vec<_> = texts.iter().map(read).collect::<Result<_, Reason>>()?;
-        caller.hand_out(Keyring::from_texts(&texts).map(rn_keys), keys, error, error_capacity, error_length)
+        caller.new_handle(Keyring::from_texts(&texts).map(rn_keys), keys, error, error_capacity, error_length)
     })
 }
 
-/// Makes keys from a file that [`rn_keys_refresh`] reads again.
+/// Creates keys from a file, which [`rn_keys_refresh`] reloads.
 ///
-/// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+/// Errors: the 200s, with one sentence in `error`.
+///
+/// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_open(
     form: u32,
@@ -76,15 +77,16 @@ pub unsafe extern "C" fn rn_keys_open(
     error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (path, keys) = (caller.bytes(path, path_length)?, given(keys)?);
-        let made = Keyring::from_file(path_of(path), form_of(form)?);
-        caller.hand_out(made.map(rn_keys), keys, error, error_capacity, error_length)
+        let (path, keys) = (caller.bytes(path, path_length)?, required(keys)?);
+        let result = Keyring::from_file(path_of(path), form_of(form)?);
+        caller.new_handle(result.map(rn_keys), keys, error, error_capacity, error_length)
     })
 }
 
-/// Reads the keys' file again and takes what is in it when it has changed. On an error the old keys stay.
+/// Reloads the keys' file if its content has changed, and writes to `changed` whether it has. After an error the old
+/// keys stay.
 ///
-/// Errors: the 200s, with one sentence in `error`, cut to its capacity.
+/// Errors: the 200s, with one sentence in `error`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_refresh(
     keys: Option<&rn_keys>,
@@ -94,26 +96,24 @@ pub unsafe extern "C" fn rn_keys_refresh(
     error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (keys, changed) = (&given(keys)?.0, given(changed)?);
-        let done = caller.explain(keys.refresh(), error, error_capacity, error_length)?;
-        *changed = done.into();
+        let (keys, changed) = (&required(keys)?.0, required(changed)?);
+        *changed = caller.or_write_error(keys.refresh(), error, error_capacity, error_length)?.into();
         Ok(())
     })
 }
 
-/// Releases keys; null is allowed.
+/// Releases keys. Null is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn rn_keys_free(keys: Option<Box<rn_keys>>) {
     release(keys)
 }
 
-/// Makes a key of the first certificate of a chain, when one of the certificates in the PEM text `trusted` vouches for
-/// it at `now`. The certificates of the chain are in DER or PEM; their `form` is not looked at.
+/// Creates a key from the first certificate of a chain, which must be valid at `now` and chain to a certificate in the
+/// PEM text `trusted`. The certificates are in DER or PEM; their `form` is ignored.
 ///
-/// Errors: `KeyUnsupported`, `TokenMalformed` and `CertificateNotTrusted`, each with a sentence in `error`, cut to its
-/// capacity.
+/// Errors: `KeyUnsupported`, `TokenMalformed`, `CertificateNotTrusted`, with one sentence in `error`.
 ///
-/// Release with `rn_keys_free`.
+/// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_from_chain(
     trusted: *const u8,
@@ -128,11 +128,11 @@ pub unsafe extern "C" fn rn_keys_from_chain(
 ) -> i32 {
     guard(|caller| {
         let (trusted, chain, keys) =
-            (caller.bytes(trusted, trusted_length)?, caller.array(chain, count)?, given(keys)?);
+            (caller.bytes(trusted, trusted_length)?, caller.array(chain, count)?, required(keys)?);
         let read = |text: &rn_key_text| caller.bytes(text.data, text.length);
         let chain: Vec<_> = chain.iter().map(read).collect::<Result<_, Reason>>()?;
-        let made = trusted_key(trusted, &chain, now).map(Keyring::from_set);
-        caller.hand_out(made.map(rn_keys), keys, error, error_capacity, error_length)
+        let result = trusted_key(trusted, &chain, now).map(Keyring::from_set);
+        caller.new_handle(result.map(rn_keys), keys, error, error_capacity, error_length)
     })
 }
 

@@ -1,23 +1,22 @@
-//! The C ABI: all the unsafe code and all the panic guards, nothing else.
+//! The C ABI: all unsafe code, and a panic guard around each call.
 //!
-//! Conventions, the same for every export:
+//! Conventions of every export:
 //!
-//! - Names are `rn_<noun>_<verb>`. Handles are opaque, made by `_new` or `_open` and released by `_free`: once, and when
-//!   nobody uses them. They are made before nginx forks or after; workers inherit them.
-//! - A fallible call returns a status: 0, or a [`Reason`]'s number. Outputs are valid only on 0, except where
-//!   a length says how large a buffer must be (`BufferTooSmall`). Statuses never change their meaning.
-//! - Bytes come in as pointer and length, and go out into a buffer of the caller with its capacity. A null pointer is
-//!   allowed where the length is 0; elsewhere it is `InvalidArgument`. Nothing is kept past the call, and no C strings,
-//!   structs by value or callbacks are used: LuaJIT does not compile calls that have them.
-//! - A sentence for a person goes into `error`, cut to its capacity ([`RN_ERROR_BYTES`] hold every one of ours).
+//! - A name is `rn_<noun>_<verb>`. A handle is opaque. `_new` or `_open` creates it, and `_free` releases it: once, and
+//!   when no other call uses it. Handles from before nginx's fork are inherited by the workers.
+//! - A fallible call returns a status: 0, or the number of a [`Reason`]. Outputs are valid only on 0, except for the
+//!   length that `BufferTooSmall` requires. A status never changes its meaning.
+//! - Input is a pointer and a length. Output goes into the caller's buffer, with its capacity. A null pointer with a
+//!   length other than 0 is `InvalidArgument`. No pointer is kept after the call. There are no C strings, structs by
+//!   value or callbacks, because LuaJIT does not compile calls with them.
+//! - `error` receives one sentence for the operator, cut to its capacity. [`RN_ERROR_BYTES`] is enough for each.
 //! - `now` is in seconds since the epoch.
-//! - No panic leaves the library: it becomes [`Reason::Internal`].
-//! - A handle may be used by several threads at once; `_free` needs it to itself.
+//! - A panic becomes [`Reason::Internal`].
+//! - Several threads may use a handle at once; `_free` requires exclusive use.
 //!
-//! An export that takes a pointer with a length is an `unsafe fn`: what its caller promises is written once, at
-//! [`caller::Caller`].
+//! An export that takes a pointer with a length is an `unsafe fn`. [`caller::Caller`] states its caller's promise.
 
-// The contract is the same for all of them, and stands above.
+// The module's documentation states the contract of all exports.
 #![allow(clippy::missing_safety_doc)]
 
 mod caller;
@@ -37,33 +36,33 @@ pub use keys::*;
 pub use scan::*;
 pub use session::*;
 
-use self::caller::{Caller, given, guard, invalid_option, path_of, release};
+use self::caller::{Caller, guard, invalid_option, path_of, release, required};
 use crate::error::Reason;
 
-/// The status of a call that succeeded.
+/// The status of success.
 pub const RN_OK: i32 = 0;
 
-/// The size of a buffer that holds every sentence of an error.
+/// The size of a buffer for any error message, in bytes.
 pub const RN_ERROR_BYTES: usize = 1024;
 
-/// The size of a buffer that holds the name of every status.
+/// The size of a buffer for any status's name, in bytes.
 pub const RN_REASON_NAME_BYTES: usize = 64;
 
-/// The version of this ABI. Lua refuses a library whose version is another.
+/// The version of this ABI. Lua refuses a library of another version.
 pub const RN_ABI_VERSION: u32 = 2;
 
 /// Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_string {
-    /// Length in bytes; negative lengths are refused.
+    /// The length in bytes. A negative length reads as 0.
     pub length: i32,
     /// The bytes.
     pub data: *const u8,
 }
 
-/// A request's header, laid out as lua-nginx-module's `ngx_http_lua_ffi_table_elt_t`, so that the array which
-/// nginx fills is read where it lies.
+/// A request header, laid out as lua-nginx-module's `ngx_http_lua_ffi_table_elt_t`, so that nginx's array needs no
+/// copy.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_header {
@@ -73,7 +72,7 @@ pub struct rn_header {
     pub value: rn_string,
 }
 
-/// The version of the ABI that this library has: [`RN_ABI_VERSION`].
+/// Returns the library's ABI version, [`RN_ABI_VERSION`].
 #[unsafe(no_mangle)]
 pub extern "C" fn rn_abi_version() -> u32 {
     RN_ABI_VERSION
@@ -81,7 +80,7 @@ pub extern "C" fn rn_abi_version() -> u32 {
 
 /// Writes the name of a status, such as `token_expired`.
 ///
-/// Errors: `InvalidArgument` for a number that is no reason, `BufferTooSmall`.
+/// Errors: `InvalidArgument` for an unknown status, `BufferTooSmall`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_reason_name(status: i32, out: *mut u8, capacity: usize, length: Option<&mut usize>) -> i32 {
     guard(|caller| {

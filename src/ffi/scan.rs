@@ -1,28 +1,28 @@
-//! Cookies and arguments, found in the text that the client sent.
+//! The C ABI of the scanner for cookies and arguments. The conventions are those of [`super`].
 
 use std::ops::Range;
 
-use super::{given, guard};
+use super::{guard, required};
 use crate::error::Reason;
 use crate::scan::{self, Found};
 
-/// Where a cookie or an argument stands: offsets in the text, in bytes. All are valid when `is_there` is 1.
+/// The position of a cookie or an argument: offsets in the text, in bytes. They are valid when `is_there` is 1.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_found {
-    /// 1, or 0 when there is none.
+    /// 1 when it was found, else 0.
     pub is_there: u32,
-    /// Where the value begins.
+    /// The value's first byte.
     pub value_start: u32,
-    /// Where the value ends.
+    /// The end of the value.
     pub value_end: u32,
-    /// Where the name begins, with the blanks before it.
+    /// The name's first byte, or that of the whitespace before it.
     pub start: u32,
-    /// The separator behind it, or the text's end: one more is where to look for the next.
+    /// The following separator, or the end of the text. A search for the next begins one byte later.
     pub stop: u32,
 }
 
-/// Finds the next cookie with a name in a Cookie header, from an offset on.
+/// Finds the next cookie with that name in a Cookie header, beginning at the offset `from`.
 ///
 /// Errors: `InvalidArgument` for a header of 4 GB.
 #[unsafe(no_mangle)]
@@ -36,14 +36,14 @@ pub unsafe extern "C" fn rn_cookie_find(
 ) -> i32 {
     guard(|caller| {
         let (header, name, found) =
-            (caller.bytes(header, header_length)?, caller.bytes(name, name_length)?, given(found)?);
-        *found = placed(scan::cookie(header, name, from))?;
+            (caller.bytes(header, header_length)?, caller.bytes(name, name_length)?, required(found)?);
+        *found = to_found(scan::cookie(header, name, from))?;
         Ok(())
     })
 }
 
-/// Finds the next argument with a name (in lower case) in a query, from an offset on: in any case, also where it is
-/// spelt with percent signs.
+/// Finds the next argument with that name (in lower case) in a query, beginning at the offset `from`. The comparison
+/// ignores case and decodes percent-encoding.
 ///
 /// Errors: `InvalidArgument` for a query of 4 GB.
 #[unsafe(no_mangle)]
@@ -57,14 +57,14 @@ pub unsafe extern "C" fn rn_argument_find(
 ) -> i32 {
     guard(|caller| {
         let (query, name, found) =
-            (caller.bytes(query, query_length)?, caller.bytes(name, name_length)?, given(found)?);
-        *found = placed(scan::argument(query, name, from))?;
+            (caller.bytes(query, query_length)?, caller.bytes(name, name_length)?, required(found)?);
+        *found = to_found(scan::argument(query, name, from))?;
         Ok(())
     })
 }
 
-/// Writes a Cookie header without the cookies whose names are in `names`, which semicolons separate. With `any_prefix`
-/// other than 0, also those whose name has a prefix such as `__Host-`.
+/// Writes a Cookie header without the cookies named in `names`, a list separated by semicolons. With `any_prefix` other
+/// than 0, also drops a name with a prefix such as `__Host-`.
 ///
 /// Errors: `BufferTooSmall` (one and a half times the header is always enough).
 #[unsafe(no_mangle)]
@@ -80,13 +80,14 @@ pub unsafe extern "C" fn rn_cookies_without(
 ) -> i32 {
     guard(|caller| {
         let (header, names) = (caller.bytes(header, header_length)?, caller.bytes(names, names_length)?);
-        let (rest, length) = (caller.room(rest, capacity)?, given(length)?);
+        let (rest, length) = (caller.buffer(rest, capacity)?, required(length)?);
         *length = scan::without_cookies(header, names, any_prefix != 0, rest);
         if *length > capacity { Err(Reason::BufferTooSmall) } else { Ok(()) }
     })
 }
 
-fn placed(found: Option<Found>) -> Result<rn_found, Reason> {
+/// Converts a position to offsets of 32 bits.
+fn to_found(found: Option<Found>) -> Result<rn_found, Reason> {
     let Some(Found { value, whole }) = found else {
         return Ok(rn_found { is_there: 0, value_start: 0, value_end: 0, start: 0, stop: 0 });
     };
