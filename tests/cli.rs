@@ -174,7 +174,7 @@ fn keygen_replaces_keys_only_when_it_is_forced_to_and_makes_them_private() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("our own file");
 
     let sentence = run(&["keygen", &path], "").fails(1);
-    assert_eq!(sentence, format!("{} is there already; --force replaces it", file.display()));
+    assert_eq!(sentence, format!("{} already exists; --force replaces it", file.display()));
     assert_eq!(fs::read_to_string(&file).expect("the file is there"), "precious");
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
 
@@ -202,7 +202,11 @@ fn a_minted_token_is_let_in_to_its_target() {
     for input in [token.clone(), format!("Bearer {token}"), format!("bearer {token}\r\n")] {
         let run = keys().explain(&input, &[]);
         assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{}", run.stdout);
-        assert!(run.stdout.ends_with("\nThe gateway lets this token in, to pod.example\n"), "{}", run.stdout);
+        assert!(
+            run.stdout.ends_with("\nThe gateway accepts this token and routes it to pod.example\n"),
+            "{}",
+            run.stdout
+        );
         assert!(run.stdout.lines().filter(|line| !line.is_empty()).rev().skip(1).all(|line| line.starts_with("ok ")));
     }
 }
@@ -227,7 +231,7 @@ fn a_claim_is_replaced_and_never_there_twice() {
     let sentence = keys().mint(&["--target", "pod", "--claim", "a=1", "--claim", "a=2"]).fails(2);
     assert_eq!(sentence, "--claim names a claim twice");
     let run = keys().mint(&["--target", "pod", "--claim", "hash=x"]);
-    assert_eq!(run.stderr, "route-token: note: --claim hash takes the place of the encrypted target\n");
+    assert_eq!(run.stderr, "route-token: note: --claim hash replaces the encrypted target\n");
     assert_eq!(claims_of(run.stdout.trim_end())["hash"], "x");
 }
 
@@ -370,9 +374,9 @@ fn explain_tells_times_as_people_do() {
     let at = |ttl: &str, more: &[&str]| keys().explain(&keys().token(&["--target", "pod", ttl]), more);
     assert!(at("--ttl=-180", &[]).line("exp").starts_with("FAILED   exp              expired 3 min "));
     assert!(at("--ttl=7260", &[]).line("exp").starts_with("ok       exp              expires in 2 h"));
-    assert!(at("--ttl=-100", &["--leeway", "300"]).line("exp").contains(", which the leeway of 300 s forgives"));
-    assert!(at("--ttl=7260", &[]).line("cache").ends_with("the answer is kept for 10 min"));
-    assert!(at("--ttl=0", &[]).line("cache").ends_with("the answer is not kept: 1 s or less is left"));
+    assert!(at("--ttl=-100", &["--leeway", "300"]).line("exp").contains(", within the leeway of 300 s"));
+    assert!(at("--ttl=7260", &[]).line("cache").ends_with("the target is cached for 10 min"));
+    assert!(at("--ttl=0", &[]).line("cache").ends_with("the target is not cached: 1 s or less is left"));
 }
 
 #[test]

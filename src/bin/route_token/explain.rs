@@ -1,7 +1,7 @@
-//! `route-token explain`: the gateway's checks of a token, one by one.
+//! `route-token explain`: runs the gateway's checks on a token, one by one.
 //!
-//! Every check is made by the function of the library that the gateway calls, in the gateway's order. Nothing that is
-//! printed lets anybody use the token: neither the token nor its signature, its hash or a key.
+//! It calls the gateway's own functions in the gateway's order. It prints nothing that lets anybody use the token: not
+//! the token, its signature or its hash, and no key.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -24,19 +24,19 @@ use crate::key_files::KeyFiles;
 use crate::report::{Check, Report};
 use crate::{Failure, now, print};
 
-/// The most that is read of a file or of standard input, in bytes: four times what may be a token.
+/// The limit of a file or of standard input, in bytes: four times the longest token.
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
-/// Says check by check what the gateway thinks of a token, up to the first that fails
+/// Runs the gateway's checks on a token, one by one, up to the first that fails
 #[derive(Args)]
 #[command(after_help = "\
 Exit status:
-  0  every check holds
+  0  all checks passed
   1  a check failed
-  2  the command is used wrongly, or a key cannot be read
-  3  nothing failed, but checks were skipped because their key is not named
+  2  usage error, or a key cannot be read
+  3  no check failed, but some were skipped for lack of a key
 
-Other users of the machine can see a token on the command line, but not one in a pipe.
+Other users of the machine can see a token on the command line, but not in a pipe.
 
 Examples:
   route-token explain < token.txt
@@ -44,18 +44,18 @@ Examples:
       --key keys/signing_public.pem --payload-key keys/payload_private.pem
   route-token explain --suffix desktop.svc.cluster.local --leeway 0 < token.txt")]
 pub struct Explain {
-    /// The token, with or without `Bearer` before it; or a file that holds it; or - for standard input
+    /// Token, with or without Bearer; file with the token; or - for standard input
     #[arg(value_name = "TOKEN|FILE|-", default_value = "-", hide_default_value = true)]
     token: OsString,
 
     #[command(flatten)]
     files: KeyFiles,
 
-    /// Suffix that targets must have, as ROUTE_TARGET_SUFFIX sets it for the gateway
+    /// Domain suffix that targets must have, the gateway's ROUTE_TARGET_SUFFIX
     #[arg(long, value_name = "HOST", value_parser = suffix)]
     suffix: Option<Suffix>,
 
-    /// Clock skew that is forgiven, as ROUTE_JWT_LEEWAY sets it for the gateway
+    /// Tolerated clock skew, the gateway's ROUTE_JWT_LEEWAY
     #[arg(long, value_name = "SECONDS", default_value_t = Policy::DEFAULT_LEEWAY)]
     #[arg(value_parser = clap::value_parser!(u32).range(..=i64::from(Policy::MAX_LEEWAY)))]
     leeway: u32,
@@ -67,7 +67,7 @@ impl Explain {
         let input = read(&self.token)?;
         let mut examiner = Examiner {
             signing_keys: self.files.signing_keys().map_err(Failure::into_usage)?,
-            payload_key: self.files.payload_key().map_err(Failure::into_usage)?,
+            hash_claim_key: self.files.hash_claim_key().map_err(Failure::into_usage)?,
             policy: Policy { leeway: self.leeway, ..Policy::default() },
             suffix: self.suffix.clone(),
             now: now()?,
@@ -76,19 +76,19 @@ impl Explain {
         let target = examiner.examine(&input);
         let status = examiner.report.status();
         let conclusion = match (status, target) {
-            (0, Some(target)) => format!("\nThe gateway lets this token in, to {target}\n"),
+            (0, Some(target)) => format!("\nThe gateway accepts this token and routes it to {target}\n"),
             (1, _) => "\nThe gateway refuses this token.\n".to_owned(),
-            _ => "\nNothing is wrong as far as could be checked; name the missing key for the rest.\n".to_owned(),
+            _ => "\nNo check failed. Pass the missing key to run the skipped checks.\n".to_owned(),
         };
         print(&(examiner.report.text() + &conclusion))?;
         Ok(status)
     }
 }
 
-/// The gateway's keys and settings, and what came out so far.
+/// The gateway's keys and settings, and the report.
 struct Examiner {
     signing_keys: Option<KeySet>,
-    payload_key: Option<HashClaimKey>,
+    hash_claim_key: Option<HashClaimKey>,
     policy: Policy,
     suffix: Option<Suffix>,
     now: i64,
@@ -96,112 +96,113 @@ struct Examiner {
 }
 
 impl Examiner {
-    /// Makes every check. `None` when one failed or the target could not be decrypted.
+    /// Runs all checks. Returns `None` when one failed or was skipped.
     fn examine(&mut self, input: &[u8]) -> Option<String> {
-        let token = self.form(input)?;
-        let compact = self.parts(token)?;
-        self.signature(&compact)?;
+        let token = self.find_token(input)?;
+        let compact = self.parse(token)?;
+        self.check_signature(&compact)?;
         let claims =
-            self.report.enter(compact.unverified_claims(), &[("claims", Reason::TokenMalformed, "a JSON object")])?;
-        self.times(&claims)?;
-        self.target(&claims)
+            self.report.record(compact.unverified_claims(), &[("claims", Reason::TokenMalformed, "a JSON object")])?;
+        self.check_times(&claims)?;
+        self.decrypt_target(&claims)
     }
 
-    fn form<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
-        let checks = [("token", Reason::TokenMissing, "there is one"), ("size", Reason::TokenTooLarge, "")];
-        let token = self.report.enter(token_of(input), &checks)?;
+    fn find_token<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        let checks = [("token", Reason::TokenMissing, "present"), ("size", Reason::TokenTooLarge, "")];
+        let token = self.report.record(token_of(input), &checks)?;
         let fingerprint = fingerprint(token);
-        self.report.say(format!("{} bytes, fingerprint {}", token.len(), String::from_utf8_lossy(&fingerprint)));
+        self.report.set_detail(format!("{} bytes, fingerprint {}", token.len(), String::from_utf8_lossy(&fingerprint)));
         Some(token)
     }
 
-    fn parts<'a>(&mut self, token: &'a [u8]) -> Option<Compact<'a>> {
+    fn parse<'a>(&mut self, token: &'a [u8]) -> Option<Compact<'a>> {
         let parts = match Parts::split(token) {
             Ok(parts) => parts,
             Err(reason) => {
-                self.report.fail("three parts", reason, "a signed token is three parts with dots between them");
+                self.report.fail("three parts", reason, "a signed token has three parts, separated by dots");
                 return None;
             }
         };
         self.report.ok("three parts", "header, claims and signature");
         let checks = [
             ("header", Reason::TokenMalformed, "a JSON object with an alg"),
-            ("extensions", Reason::HeaderUnsupported, "none of crit, b64, zip and enc"),
+            ("extensions", Reason::HeaderUnsupported, "no crit, b64, zip or enc"),
         ];
-        let header = self.report.enter(parts.header(), &checks)?;
-        let compact =
-            self.report.enter(Compact::parse(token), &[("encoding", Reason::TokenMalformed, "canonical base64url")])?;
+        let header = self.report.record(parts.header(), &checks)?;
+        let compact = self
+            .report
+            .record(Compact::parse(token), &[("encoding", Reason::TokenMalformed, "canonical base64url")])?;
         let algorithm = header.algorithm.ok_or(Reason::AlgorithmNotAllowed);
-        self.report.enter(algorithm, &[("algorithm", Reason::AlgorithmNotAllowed, "")])?;
-        self.report.say(describe(&header));
+        self.report.record(algorithm, &[("algorithm", Reason::AlgorithmNotAllowed, "")])?;
+        self.report.set_detail(describe(&header));
         Some(compact)
     }
 
-    fn signature(&mut self, compact: &Compact) -> Option<()> {
+    fn check_signature(&mut self, compact: &Compact) -> Option<()> {
         const CHECKS: [Check; 3] = [
-            ("kid", Reason::KeyNotFound, "a key answers to it"),
-            ("key", Reason::AlgorithmNotAllowed, "of a kind that the algorithm is for"),
-            ("signature", Reason::SignatureInvalid, "made by the key, nothing changed since"),
+            ("kid", Reason::KeyNotFound, "a key matches"),
+            ("key", Reason::AlgorithmNotAllowed, "its type fits the algorithm"),
+            ("signature", Reason::SignatureInvalid, "valid"),
         ];
         let Some(keys) = &self.signing_keys else {
             for (check, ..) in CHECKS {
-                self.report.skip(check, "the signing key is not named");
+                self.report.skip(check, "no signing key is configured");
             }
             return Some(());
         };
-        self.report.enter(check_signature(compact, keys, &self.policy), &CHECKS)
+        self.report.record(check_signature(compact, keys, &self.policy), &CHECKS)
     }
 
-    fn times(&mut self, claims: &Claims) -> Option<()> {
+    fn check_times(&mut self, claims: &Claims) -> Option<()> {
         let (now, leeway) = (self.now, self.policy.leeway);
         match check_expiry(claims, &self.policy, now) {
             Err(Reason::TokenExpired) => {
                 let ago = duration(now.saturating_sub(claims.expires_at().ok()??));
-                self.report.fail("exp", Reason::TokenExpired, format!("expired {ago} ago; {leeway} s are forgiven"));
+                self.report.fail("exp", Reason::TokenExpired, format!("expired {ago} ago; the leeway is {leeway} s"));
                 return None;
             }
-            result => self.report.enter(result, &[("exp", Reason::ClaimMissing, "")])?,
+            result => self.report.record(result, &[("exp", Reason::ClaimMissing, "")])?,
         }
         let left = claims.expires_at().ok()??.saturating_sub(now);
-        self.report.say(match left {
+        self.report.set_detail(match left {
             1.. => format!("expires in {}", duration(left)),
-            _ => format!("expired {} ago, which the leeway of {leeway} s forgives", duration(-left)),
+            _ => format!("expired {} ago, within the leeway of {leeway} s", duration(-left)),
         });
         match check_not_before(claims, &self.policy, now) {
             Err(Reason::TokenNotYetValid) => {
                 let wait = duration(claims.not_before().ok()??.saturating_sub(now));
-                let text = format!("valid in {wait} only; {leeway} s are forgiven");
+                let text = format!("not valid for another {wait}; the leeway is {leeway} s");
                 self.report.fail("nbf", Reason::TokenNotYetValid, text);
                 return None;
             }
-            result => self.report.enter(result, &[("nbf", Reason::ClaimMalformed, "valid already, or absent")])?,
+            result => self.report.record(result, &[("nbf", Reason::ClaimMalformed, "reached, or absent")])?,
         }
-        self.report.enter(check_issued_at(claims), &[("iat", Reason::ClaimMalformed, "a time, or absent")])
+        self.report.record(check_issued_at(claims), &[("iat", Reason::ClaimMalformed, "a time, or absent")])
     }
 
-    fn target(&mut self, claims: &Claims) -> Option<String> {
-        let hash = self.report.enter(hash_of(claims), &[("hash", Reason::ClaimMissing, "a string")])?;
-        let target = match &self.payload_key {
+    fn decrypt_target(&mut self, claims: &Claims) -> Option<String> {
+        let hash = self.report.record(hash_of(claims), &[("hash", Reason::ClaimMissing, "a string")])?;
+        let target = match &self.hash_claim_key {
             Some(key) => {
-                let opened = decrypt_target(key, self.suffix.as_ref(), hash.as_bytes());
-                Some(self.report.enter(opened, &[("target", Reason::PayloadInvalid, "decrypts to an allowed host")])?)
+                let result = decrypt_target(key, self.suffix.as_ref(), hash.as_bytes());
+                Some(self.report.record(result, &[("target", Reason::PayloadInvalid, "decrypts to an allowed host")])?)
             }
             None => {
-                self.report.skip("target", "the payload key is not named");
+                self.report.skip("target", "no payload key is configured");
                 None
             }
         };
-        let seconds = self.report.enter(ttl(claims, self.now), &[("cache", Reason::ClaimMalformed, "")])?;
-        self.report.say(match seconds {
-            0 => "the answer is not kept: 1 s or less is left".to_owned(),
-            seconds => format!("the answer is kept for {}", duration(seconds.into())),
+        let seconds = self.report.record(ttl(claims, self.now), &[("cache", Reason::ClaimMalformed, "")])?;
+        self.report.set_detail(match seconds {
+            0 => "the target is not cached: 1 s or less is left".to_owned(),
+            seconds => format!("the target is cached for {}", duration(seconds.into())),
         });
         target
     }
 }
 
-/// The header's algorithm and key id. The sender writes the id, so that it may hold anything: control characters are
-/// escaped and the length is bounded.
+/// Returns the header's algorithm and key id. The sender chooses the id, so that its control characters are escaped and
+/// its length is bounded.
 fn describe(header: &Header) -> String {
     let algorithm = header.algorithm.map_or("", |algorithm| algorithm.name());
     match &header.key_id {
@@ -210,7 +211,7 @@ fn describe(header: &Header) -> String {
     }
 }
 
-/// The two largest units of a time, such as `3 min 2 s`.
+/// Returns a duration in its two largest units, such as `3 min 2 s`.
 fn duration(seconds: i64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
     let largest = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(units.len() - 1);
@@ -224,28 +225,28 @@ fn duration(seconds: i64) -> String {
     parts.join(" ")
 }
 
-/// Reads what the argument names: standard input, a file, or the token itself.
+/// Reads the token from standard input for `-`, from a file if it exists, or from the argument itself.
 fn read(argument: &OsStr) -> Result<Vec<u8>, Failure> {
     if argument == "-" {
-        return bounded(io::stdin().lock()).map_err(|error| unreadable("standard input", &error));
+        return read_bounded(io::stdin().lock()).map_err(|error| unreadable("standard input", &error));
     }
     let path = Path::new(argument);
     if path.exists() {
-        let text = File::open(path).and_then(bounded);
+        let text = File::open(path).and_then(read_bounded);
         return text.map_err(|error| unreadable(&path.display().to_string(), &error));
     }
     Ok(argument.as_bytes().to_vec())
 }
 
-/// Reads no more than is needed to see that it is too much.
-fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
+/// Reads at most [`MAX_INPUT_BYTES`]. A longer input fails the size check.
+fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     reader.take(MAX_INPUT_BYTES).read_to_end(&mut text)?;
     Ok(text)
 }
 
-fn unreadable(what: &str, error: &io::Error) -> Failure {
-    Failure::usage(format!("{what} cannot be read: {error}"))
+fn unreadable(source: &str, error: &io::Error) -> Failure {
+    Failure::usage(format!("{source} cannot be read: {error}"))
 }
 
 fn suffix(text: &str) -> Result<Suffix, String> {
@@ -257,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_told_in_its_two_largest_units() {
+    fn a_duration_has_its_two_largest_units() {
         for (seconds, text) in [
             (0, "0 s"),
             (59, "59 s"),
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sender_calls_its_key_cannot_reach_the_terminal() {
+    fn a_key_id_is_escaped_and_bounded() {
         let of = |id: &str| {
             describe(&Header { algorithm: None, key_id: Some(id.to_owned()), token_type: None, json: Vec::new() })
         };

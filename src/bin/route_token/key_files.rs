@@ -1,4 +1,4 @@
-//! Where the gateway's keys are, and whether it could use them.
+//! The options for the gateway's key files, and `route-token check-keys`.
 
 use std::env;
 use std::path::PathBuf;
@@ -10,41 +10,40 @@ use route_native::keys::{KeySet, load};
 
 use crate::Failure;
 
-/// The variables by which the gateway finds its keys.
+/// The environment variables with the paths of the gateway's keys.
 const SIGNING: &str = "JWT_DESKTOP_SIGNING_PUBLIC_KEY";
 const PAYLOAD: &str = "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY";
 
-/// The options that name the gateway's keys.
+/// The options for the gateway's key files.
 #[derive(Args)]
 pub struct KeyFiles {
-    /// Public key or keys that sign tokens: PEM, certificate, JWK or JWK Set.
-    /// Default: the file that JWT_DESKTOP_SIGNING_PUBLIC_KEY names
+    /// File with the keys that verify tokens: PEM, certificate, JWK or JWK Set. Default:
+    /// $JWT_DESKTOP_SIGNING_PUBLIC_KEY
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
-    /// RSA private key that opens the hash claim, in PEM.
-    /// Default: the file that JWT_DESKTOP_PAYLOAD_PRIVATE_KEY names
+    /// File with the RSA private key that decrypts the hash claim, in PEM. Default: $JWT_DESKTOP_PAYLOAD_PRIVATE_KEY
     #[arg(long, value_name = "FILE")]
     payload_key: Option<PathBuf>,
 
-    /// How the hash claim is padded: pkcs1v15, oaep-sha1 or oaep-sha256
+    /// Padding of the hash claim: pkcs1v15, oaep-sha1 or oaep-sha256
     #[arg(long, value_name = "NAME", default_value = "pkcs1v15", value_parser = padding)]
     padding: Padding,
 }
 
 impl KeyFiles {
-    /// The signing keys, as the gateway reads them. `None` when no file is named.
+    /// Reads the keys that verify tokens, as the gateway does. Returns `None` without a file.
     pub fn signing_keys(&self) -> Result<Option<KeySet>, Failure> {
         read(&self.key, "--key", SIGNING, KeySet::parse)
     }
 
-    /// The payload's key, as the gateway reads it. `None` when no file is named.
-    pub fn payload_key(&self) -> Result<Option<HashClaimKey>, Failure> {
+    /// Reads the key that decrypts the `hash` claim, as the gateway does. Returns `None` without a file.
+    pub fn hash_claim_key(&self) -> Result<Option<HashClaimKey>, Failure> {
         read(&self.payload_key, "--payload-key", PAYLOAD, |text| HashClaimKey::parse(text, self.padding))
     }
 }
 
-/// Says whether the gateway can use its keys: silent and 0, or one sentence and 1
+/// Checks that the gateway can use its keys: exits with 0, or prints an error and exits with 1
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -58,15 +57,14 @@ pub struct CheckKeys {
 impl CheckKeys {
     /// Reads both keys.
     pub fn run(&self) -> Result<(), Failure> {
-        let unset =
-            |variable, what| Failure::failed(format!("{variable} is not set: it must name the file with {what}"));
-        self.files.signing_keys()?.ok_or_else(|| unset(SIGNING, "the public key that signs tokens"))?;
-        self.files.payload_key()?.ok_or_else(|| unset(PAYLOAD, "the private key that opens their hash claim"))?;
+        let unset = |variable, key| Failure::failed(format!("{variable} is not set: it must be the path of the {key}"));
+        self.files.signing_keys()?.ok_or_else(|| unset(SIGNING, "public key that verifies tokens"))?;
+        self.files.hash_claim_key()?.ok_or_else(|| unset(PAYLOAD, "private key that decrypts their hash claim"))?;
         Ok(())
     }
 }
 
-/// Reads the key that the option names, or else the variable. The sentence of a failure begins with whichever it was.
+/// Reads the key file of an option, or else of an environment variable. The message of a failure begins with its name.
 fn read<K>(
     option: &Option<PathBuf>,
     option_name: &str,
@@ -87,7 +85,7 @@ fn read<K>(
     }
 }
 
-/// Reads a padding's name, for clap.
+/// Parses the name of a padding, for clap.
 pub fn padding(name: &str) -> Result<Padding, String> {
     Padding::from_name(name).ok_or_else(|| "it must be pkcs1v15, oaep-sha1 or oaep-sha256".to_owned())
 }

@@ -1,4 +1,4 @@
-//! `route-token keygen`: the two key pairs of a gateway.
+//! `route-token keygen`: generates the two key pairs of a gateway.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -15,16 +15,16 @@ use zeroize::Zeroizing;
 
 use crate::Failure;
 
-/// Makes the key pair that signs tokens and the one that encrypts their targets
+/// Generates two key pairs: one signs tokens, the other encrypts their targets
 #[derive(Args)]
 #[command(after_help = "\
-Writes four files: signing_private.pem and payload_public.pem for whoever makes tokens,
-signing_public.pem and payload_private.pem for the gateway. Only their owner may read the private ones.
+Writes four files: signing_private.pem and payload_public.pem for the issuer of tokens,
+signing_public.pem and payload_private.pem for the gateway. Only their owner can read the private keys.
 
 Example:
   route-token keygen keys")]
 pub struct Keygen {
-    /// Directory for the files; made when it is not there
+    /// Directory for the files, created if it does not exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
@@ -32,23 +32,23 @@ pub struct Keygen {
     #[arg(long, default_value = "2048", value_parser = key_size)]
     bits: KeySize,
 
-    /// Replace keys that are there already
+    /// Replace existing files
     #[arg(long)]
     force: bool,
 }
 
 impl Keygen {
-    /// Makes the keys and writes the files.
+    /// Generates the keys and writes the files.
     pub fn run(&self) -> Result<(), Failure> {
         fs::create_dir_all(&self.directory).map_err(|error| unwritable(&self.directory, &error))?;
         let names = ["signing", "payload"].map(|name| (self.path(name, "private"), self.path(name, "public")));
-        let taken = names.iter().flat_map(|(private, public)| [private, public]).find(|path| path.exists());
-        if let Some(path) = taken.filter(|_| !self.force) {
-            return Err(Failure::failed(format!("{} is there already; --force replaces it", path.display())));
+        let existing = names.iter().flat_map(|(private, public)| [private, public]).find(|path| path.exists());
+        if let Some(path) = existing.filter(|_| !self.force) {
+            return Err(Failure::failed(format!("{} already exists; --force replaces it", path.display())));
         }
         for (private, public) in &names {
             let (private_pem, public_pem) =
-                key_pair(self.bits).map_err(|_| Failure::failed("an RSA key could not be made"))?;
+                key_pair(self.bits).map_err(|_| Failure::failed("an RSA key could not be generated"))?;
             self.write(private, &private_pem, 0o600)?;
             self.write(public, &public_pem, 0o644)?;
         }
@@ -59,7 +59,7 @@ impl Keygen {
         self.directory.join(format!("{name}_{half}.pem"))
     }
 
-    /// Writes a new file. An old one is removed rather than written to: it may be readable by more people.
+    /// Creates a file. Removes an existing one first, because its mode may let other users read it.
     fn write(&self, path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
         if self.force {
             match fs::remove_file(path) {
@@ -72,7 +72,7 @@ impl Keygen {
     }
 }
 
-/// A private key in PKCS#8 and its public key in SPKI, both in PEM.
+/// Generates a private key in PKCS#8 and its public key in SPKI, both in PEM.
 fn key_pair(bits: KeySize) -> Result<(Zeroizing<String>, String), Unspecified> {
     let key = KeyPair::generate(bits)?;
     let private = Pem::new("PRIVATE KEY", AsDer::as_der(&key)?.as_ref());

@@ -1,4 +1,4 @@
-//! `route-token`: keys and tokens for trying out and operating a gateway.
+//! `route-token`: generates keys and tokens for a gateway, and explains refusals.
 
 mod explain;
 mod key_files;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Makes keys and tokens for a gateway, and says what is wrong with a token.
+/// Generates keys and tokens for a gateway, and explains why a token is refused.
 #[derive(Parser)]
 #[command(name = "route-token", version, max_term_width = 100, subcommand_required = true)]
 #[command(after_help = "\
@@ -36,51 +36,51 @@ enum Command {
     CheckKeys(key_files::CheckKeys),
 }
 
-/// Why a command stops: the exit status and one sentence. The sentence never holds key material or a token.
+/// The error that ends a command: an exit status and a message without key material or a token.
 struct Failure {
     status: u8,
-    sentence: String,
+    message: String,
 }
 
 impl Failure {
-    /// The command was asked for rightly and could not be done.
-    fn failed(sentence: impl Into<String>) -> Failure {
-        Failure { status: 1, sentence: sentence.into() }
+    /// Returns the failure of a correct command.
+    fn failed(message: impl Into<String>) -> Failure {
+        Failure { status: 1, message: message.into() }
     }
 
-    /// The command was asked for wrongly. clap exits with the same status.
-    fn usage(sentence: impl Into<String>) -> Failure {
-        Failure { status: 2, sentence: sentence.into() }
+    /// Returns a usage error, with the same status as clap's.
+    fn usage(message: impl Into<String>) -> Failure {
+        Failure { status: 2, message: message.into() }
     }
 
-    /// The same mistake, where status 1 is an answer and not a failure.
+    /// Turns a failure into a usage error, for a command whose status 1 is a result.
     fn into_usage(self) -> Failure {
         Failure { status: 2, ..self }
     }
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let result = match Cli::parse().command {
         Command::Keygen(keygen) => keygen.run().map(|()| 0),
         Command::Mint(mint) => mint.run().map(|()| 0),
         Command::Explain(explain) => explain.run(),
         Command::CheckKeys(check) => check.run().map(|()| 0),
     };
-    let status = done.unwrap_or_else(|failure| {
-        eprintln!("route-token: {}", failure.sentence);
+    let status = result.unwrap_or_else(|failure| {
+        eprintln!("route-token: {}", failure.message);
         failure.status
     });
     ExitCode::from(status)
 }
 
-/// Writes to standard output. Unlike `println!` it does not panic when nobody reads.
+/// Writes to standard output. Unlike `println!`, it does not panic when the pipe is closed.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| Failure::failed(format!("standard output cannot be written: {error}")))
 }
 
-/// Seconds since the epoch.
+/// Returns the current time in seconds since the epoch.
 fn now() -> Result<i64, Failure> {
     let since = std::time::UNIX_EPOCH.elapsed();
     let seconds = since.ok().and_then(|elapsed| i64::try_from(elapsed.as_secs()).ok());

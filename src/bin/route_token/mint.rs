@@ -1,4 +1,4 @@
-//! `route-token mint`: a signed token with an encrypted target.
+//! `route-token mint`: prints a signed token with an encrypted target.
 
 mod encrypting_key;
 
@@ -19,7 +19,7 @@ use crate::{Failure, key_files, now, print};
 /// Prints a token for a target
 #[derive(Args)]
 #[command(after_help = "\
-The claims are hash (the encrypted target), iat, nbf and exp; --claim adds to them or replaces them.
+The claims are hash (the encrypted target), iat, nbf and exp. --claim adds or replaces one.
 
 Examples:
   route-token mint --key keys/signing_private.pem --payload-key keys/payload_public.pem \\
@@ -30,11 +30,11 @@ Tokens that a gateway must refuse:
   route-token mint … --target 127.0.0.2 --claim exp=never
   route-token mint … --target 127.0.0.1:22 --unchecked-target")]
 pub struct Mint {
-    /// Private key that signs, in PEM or as a JWK: RSA, P-256, P-384, P-521, secp256k1 or Ed25519
+    /// File with the private key that signs, PEM or JWK: RSA, P-256, P-384, P-521, secp256k1 or Ed25519
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
-    /// RSA key that encrypts the target, in PEM; the public key, or the private one
+    /// File with the RSA key that encrypts the target, public or private, in PEM
     #[arg(long, value_name = "FILE")]
     payload_key: PathBuf,
 
@@ -42,28 +42,28 @@ pub struct Mint {
     #[arg(long, value_name = "HOST")]
     target: String,
 
-    /// Encrypt the target as it stands, whatever it is
+    /// Do not check that the target is a host
     #[arg(long)]
     unchecked_target: bool,
 
-    /// Seconds until the token expires; below 0 it has expired already
+    /// Seconds until the token expires; negative for an expired token
     #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(i64).range(-1_000_000_000..=1_000_000_000))]
     ttl: i64,
 
-    /// A claim; the value is read as JSON where it is JSON, else as a string
+    /// Claim to add; a value that is not JSON is a string
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Value)>,
 
-    /// One of the four claims to leave out
+    /// Claim to omit: hash, iat, nbf or exp
     #[arg(long, value_name = "NAME")]
     without: Vec<String>,
 
-    /// Algorithm. Default: the one that fits the key, RS256 for RSA
+    /// Signature algorithm. Default: that of the key's type, RS256 for RSA
     #[arg(long, value_name = "NAME")]
     alg: Option<String>,
 
-    /// How the target is padded: pkcs1v15, oaep-sha1 or oaep-sha256
+    /// Padding of the encrypted target: pkcs1v15, oaep-sha1 or oaep-sha256
     #[arg(long, value_name = "NAME", default_value = "pkcs1v15", value_parser = key_files::padding)]
     padding: Padding,
 
@@ -73,27 +73,28 @@ pub struct Mint {
 }
 
 impl Mint {
-    /// Makes the token and prints it, alone on its line.
+    /// Signs the token and prints it on a line of its own.
     pub fn run(&self) -> Result<(), Failure> {
         let failed = |error: ConfigError| Failure::failed(error.message);
         let keys = Keyring::from_file(&self.key, Form::Key).map_err(failed)?.current();
         let signing_key =
-            keys.signing().map_err(|_| Failure::failed("--key holds a public key, and a private one signs"))?;
+            keys.signing().map_err(|_| Failure::failed("--key must hold a private key: it holds a public one"))?;
         let encrypting_key = load(&self.payload_key, EncryptingKey::parse).map_err(failed)?;
         let options =
             SignOptions { algorithm: self.algorithm(signing_key)?, key_id: self.kid.clone(), ..SignOptions::default() };
         let hash = encrypting_key.encrypt(self.padding, self.target()?.as_bytes())?;
         let claims = Value::Object(self.claims(hash)?).to_string();
-        let token = sign(claims.as_bytes(), signing_key, &options, now()?);
-        print(&format!("{}\n", token.map_err(|reason| Failure::failed(format!("not signed: {}", reason.name())))?))
+        let token = sign(claims.as_bytes(), signing_key, &options, now()?)
+            .map_err(|reason| Failure::failed(format!("the token cannot be signed: {reason}")))?;
+        print(&(token + "\n"))
     }
 
-    /// Returns the algorithm that was asked for, if any.
+    /// Returns the algorithm of `--alg`, if any.
     fn algorithm(&self, key: &SigningKey) -> Result<Option<Algorithm>, Failure> {
         let Some(name) = &self.alg else { return Ok(None) };
-        let wanted =
-            Algorithm::from_name(name).filter(|wanted| key.algorithms().iter().any(|own| own.same_as(*wanted)));
-        wanted.map(Some).ok_or_else(|| {
+        let algorithm =
+            Algorithm::from_name(name).filter(|named| key.algorithms().iter().any(|own| own.same_as(*named)));
+        algorithm.map(Some).ok_or_else(|| {
             let names: Vec<_> = key.algorithms().iter().map(|algorithm| algorithm.name()).collect();
             Failure::usage(format!("--alg must be one that the key can sign with: {}", names.join(", ")))
         })
@@ -124,7 +125,7 @@ impl Mint {
                 return Err(Failure::usage("--claim names a claim twice"));
             }
             if name == HASH_CLAIM {
-                eprintln!("route-token: note: --claim {HASH_CLAIM} takes the place of the encrypted target");
+                eprintln!("route-token: note: --claim {HASH_CLAIM} replaces the encrypted target");
             }
             claims.insert(name.clone(), value.clone());
         }

@@ -1,4 +1,4 @@
-//! The RSA public key that encrypts a target: the other side of the gateway's payload key.
+//! The RSA public key that encrypts a target: the public half of the gateway's payload key.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{
@@ -9,7 +9,7 @@ use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use route_native::desktop::hash_claim::Padding;
-use route_native::error::{ConfigError, Reason};
+use route_native::error::ConfigError;
 
 use crate::Failure;
 
@@ -17,22 +17,21 @@ use crate::Failure;
 pub struct EncryptingKey(PublicEncryptingKey);
 
 impl EncryptingKey {
-    /// Reads a key in PEM: a public one (SPKI or PKCS#1), or a private one (PKCS#8 or PKCS#1) for its public half.
+    /// Parses a key in PEM: a public key (SPKI or PKCS#1), or the public half of a private key (PKCS#8 or PKCS#1).
     pub fn parse(text: &[u8]) -> Result<EncryptingKey, ConfigError> {
-        let unsupported = |what: &str| ConfigError::new(Reason::KeyUnsupported, what);
-        let block = pem::parse(text).map_err(|_| unsupported("is not PEM"))?;
+        let block = pem::parse(text).map_err(|_| ConfigError::unsupported_key("is not PEM"))?;
         let public = match block.tag() {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => PublicKey::from_der(block.contents()),
             "PRIVATE KEY" => KeyPair::from_pkcs8(block.contents()).map(|pair| pair.public_key().clone()),
             "RSA PRIVATE KEY" => KeyPair::from_der(block.contents()).map(|pair| pair.public_key().clone()),
-            _ => return Err(unsupported("holds neither a public nor a private key")),
+            _ => return Err(ConfigError::unsupported_key("holds neither a public nor a private key")),
         };
         let spki = public.ok().and_then(|key| AsDer::as_der(&key).ok());
         let key = spki.and_then(|der| PublicEncryptingKey::from_der(der.as_ref()).ok());
-        key.map(EncryptingKey).ok_or_else(|| unsupported("is not an RSA key of 2048 to 8192 bits"))
+        key.map(EncryptingKey).ok_or_else(|| ConfigError::unsupported_key("is not an RSA key of 2048 to 8192 bits"))
     }
 
-    /// Encrypts a text and returns it in base64.
+    /// Encrypts a text and returns the ciphertext in base64.
     pub fn encrypt(&self, padding: Padding, text: &[u8]) -> Result<String, Failure> {
         let key = self.0.clone();
         let mut out = vec![0; key.key_size_bytes()];
