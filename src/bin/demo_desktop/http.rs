@@ -1,4 +1,4 @@
-//! The HTTP side: what arrived, as JSON.
+//! HTTP: describes each request in JSON.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,18 +15,18 @@ use tokio::net::TcpStream;
 
 use crate::websocket;
 
-/// Serves one connection, accepted on `port`, until either side is done with it.
+/// Serves one connection, accepted on `port`, until either side closes it.
 pub async fn serve(stream: TcpStream, port: u16) {
-    // Without it answers are only slower.
+    // An error only makes responses slower.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| answer(port, request));
-    // A client that misbehaves or leaves ends its own connection, and is of no interest. No timeouts: a
-    // gateway may keep its idle connections for as long as it likes.
+    let service = service_fn(move |request| respond(port, request));
+    // A client's error ends its own connection only. There are no timeouts, because a gateway may keep idle
+    // connections.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
-/// Answers one request, or turns its connection into a WebSocket.
-async fn answer(port: u16, mut request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+/// Responds to one request, or upgrades its connection to a WebSocket.
+async fn respond(port: u16, mut request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
     if let Some(switching) = websocket::handshake(&request) {
         let greeting = describe(port, request.method(), request.uri(), request.headers(), 0);
         tokio::spawn(websocket::open(hyper::upgrade::on(&mut request), greeting));
@@ -44,12 +44,11 @@ async fn answer(port: u16, mut request: Request<Incoming>) -> hyper::Result<Resp
     Ok(response)
 }
 
-/// The JSON of a request.
+/// Returns the JSON of a request.
 ///
-/// `path` is the path and query as received, nothing decoded. (What RFC 9112 allows in neither, hyper does
-/// not let through: from a raw `#` on it is dropped, and raw `"<>`, a backtick or bytes that are not UTF-8
-/// are a 400.) Header names are in lower case; the values of a repeated one are joined with `, `, and bytes
-/// that are not UTF-8 become U+FFFD.
+/// `path` is the path and query as received. (hyper drops a raw `#` and what follows it, and responds 400 to raw `"<>`,
+/// a backtick or bytes that are not UTF-8, which RFC 9112 does not allow.) Header names are in lower case. The values
+/// of a repeated header are joined with `, `. Bytes that are not UTF-8 become U+FFFD.
 fn describe(port: u16, method: &Method, uri: &Uri, headers: &HeaderMap, body_bytes: u64) -> String {
     #[derive(Serialize)]
     struct Description<'a> {
@@ -74,7 +73,7 @@ fn describe(port: u16, method: &Method, uri: &Uri, headers: &HeaderMap, body_byt
     }
     let path = match uri.path_and_query() {
         Some(path) => path.as_str(),
-        // Only CONNECT has none: it names an authority instead.
+        // Only CONNECT has no path, but an authority.
         None => uri.authority().map_or("", |authority| authority.as_str()),
     };
     let description = Description { port, method: method.as_str(), path, headers: joined, body_bytes };
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn has_exactly_the_documented_fields() {
+    fn a_description_has_exactly_the_documented_fields() {
         let request = Request::put("/a%2Fb/../c?x=%20&y=1+2&").header("Host", "h").header("X-One", "1").body(());
         assert_eq!(
             json_of(&request.unwrap(), 8 << 30),
@@ -99,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn joins_repeated_headers_in_their_order() {
+    fn repeated_headers_are_joined_in_their_order() {
         let request = Request::get("/").header("Accept", "b").header("ACCEPT", "").header("accept", "a, c").body(());
         let json: serde_json::Value = serde_json::from_str(&json_of(&request.unwrap(), 0)).unwrap();
         assert_eq!(json["headers"], serde_json::json!({ "accept": "b, , a, c" }));
     }
 
     #[test]
-    fn converts_bytes_that_are_not_utf8_and_escapes_the_rest() {
+    fn header_values_become_utf8_and_are_escaped() {
         let request = Request::get("/")
             .header("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap())
             .header("x-utf8", HeaderValue::from_bytes("café".as_bytes()).unwrap())
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_path_of_every_form_of_target() {
+    fn every_form_of_request_target_has_a_path() {
         for (target, path) in [("*", "*"), ("http://host/a?b", "/a?b"), ("host:443", "host:443"), ("/?jwt", "/?jwt")] {
             let request = Request::builder().method("ANY").uri(target).body(()).unwrap();
             let json: serde_json::Value = serde_json::from_str(&json_of(&request, 0)).unwrap();

@@ -1,4 +1,4 @@
-//! A login backend that knows one user, `demo` with the password `demo`: what an application's own login is elsewhere.
+//! A login backend with one user, `demo` with the password `demo`. It stands in for an application's own login.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What is said of the user: it becomes the claims of a token.
+/// The response to a successful login, which becomes the claims of a token.
 const USER: &str = r#"{"sub":"demo","name":"Demo User","scope":"secure"}"#;
 
 #[derive(Deserialize)]
@@ -23,14 +23,14 @@ struct Credentials {
     password: String,
 }
 
-/// Serves one connection until either side is done with it.
+/// Serves one connection until either side closes it.
 pub async fn serve(stream: TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(respond)).await;
 }
 
-/// Answers one login: 200 with the user, or 401, whatever the path.
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+/// Responds to one login on any path: 200 with the user, or 401.
+async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     if request.method() != Method::POST {
         return Ok(reply(StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method_not_allowed"}"#));
     }
@@ -39,18 +39,18 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
     };
     Ok(match serde_json::from_slice::<Credentials>(&body.to_bytes()) {
         Err(_) => reply(StatusCode::BAD_REQUEST, r#"{"error":"username_and_password_needed"}"#),
-        Ok(given) if known(&given) => reply(StatusCode::OK, USER),
+        Ok(credentials) if is_valid(&credentials) => reply(StatusCode::OK, USER),
         Ok(_) => reply(StatusCode::UNAUTHORIZED, r#"{"error":"wrong_username_or_password"}"#),
     })
 }
 
-/// The same work for every name and password: both are compared, by digests of one length.
-fn known(given: &Credentials) -> bool {
-    let same = |text: &str| {
-        let (given, wanted) = (digest(&SHA256, text.as_bytes()), digest(&SHA256, b"demo"));
-        verify_slices_are_equal(given.as_ref(), wanted.as_ref()).is_ok()
+/// Checks user name and password in constant time: compares the digests of both.
+fn is_valid(credentials: &Credentials) -> bool {
+    let is_demo = |text: &str| {
+        let (actual, expected) = (digest(&SHA256, text.as_bytes()), digest(&SHA256, b"demo"));
+        verify_slices_are_equal(actual.as_ref(), expected.as_ref()).is_ok()
     };
-    same(&given.username) & same(&given.password)
+    is_demo(&credentials.username) & is_demo(&credentials.password)
 }
 
 fn reply(status: StatusCode, json: &'static str) -> Response<Full<Bytes>> {
@@ -65,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_one_user_with_one_password() {
-        let knows = |username: &str, password: &str| {
-            known(&Credentials { username: username.to_owned(), password: password.to_owned() })
+    fn only_the_demo_user_with_its_password_is_valid() {
+        let accepts = |username: &str, password: &str| {
+            is_valid(&Credentials { username: username.to_owned(), password: password.to_owned() })
         };
-        assert!(knows("demo", "demo"));
+        assert!(accepts("demo", "demo"));
         for (username, password) in [("demo", "Demo"), ("root", "demo"), ("", ""), ("demo", ""), ("demo\0", "demo")] {
-            assert!(!knows(username, password), "{username} {password}");
+            assert!(!accepts(username, password), "{username} {password}");
         }
     }
 }

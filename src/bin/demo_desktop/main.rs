@@ -1,17 +1,17 @@
-//! The demo desktop: what `make run` and the specs put behind the gateway.
+//! `demo-desktop`: the backend for demonstrations (`make run`) and specs.
 //!
-//! One process stands in for the desktops that the gateway routes to. It listens on every service port on
-//! nine loopback addresses, so that one machine has nine targets, and tells each client what arrived:
+//! One process stands in for the desktops behind a gateway. It listens on every service port of nine loopback
+//! addresses, so that one machine has nine targets. It describes each request to its client:
 //!
-//! - any HTTP request gets `{"port":…,"method":…,"path":…,"headers":{…},"body_bytes":…}`. The body is
-//!   counted as it streams past and never kept, whatever its size.
-//! - a WebSocket (RFC 6455, version 13, no extensions) gets that same JSON as its first text message, and
-//!   from then on every message back as it was sent.
+//! - The response to an HTTP request is `{"port":…,"method":…,"path":…,"headers":{…},"body_bytes":…}`. The body is read
+//!   and dropped, whatever its size.
+//! - The first message of a WebSocket (RFC 6455, version 13, no extensions) is the same JSON. The connection then
+//!   echoes every message.
 //!
-//! With `--login` it also is a login backend that knows `demo` with the password `demo` (login.rs).
+//! With `--login`, it is also a login backend (login.rs).
 //!
-//! Its answers repeat the headers that it was sent, tokens included: it refuses to listen anywhere but on
-//! the loopback interface, and has no other use than demonstrations and tests.
+//! Its responses repeat the request's headers, including tokens. It therefore refuses to listen on any other interface
+//! than loopback.
 
 mod http;
 mod login;
@@ -27,16 +27,16 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long a listener rests after an error such as too many open files.
+/// The pause of a listener after an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Stands in for the desktops behind a gateway.
 ///
-/// Answers every HTTP request with JSON that describes it, and echoes every WebSocket message after a
-/// first one with that same JSON. Prints "ready: N listeners" on standard output once it listens on
-/// every port, and stops on SIGTERM and Ctrl-C.
+/// Responds to every HTTP request with JSON that describes it. On a WebSocket, sends the same JSON as the first message
+/// and then echoes every message. Prints "ready: N listeners" when it listens on every port, and stops on SIGTERM and
+/// Ctrl-C.
 ///
-/// It repeats the headers that it is sent, so it listens on loopback addresses only.
+/// It listens on loopback addresses only, because its responses repeat the request's headers.
 #[derive(Parser)]
 #[command(name = "demo-desktop", version, max_term_width = 100)]
 #[command(override_usage = "demo-desktop --ports PORT,... [OPTIONS]")]
@@ -51,7 +51,7 @@ struct Cli {
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     only_first: Vec<u16>,
 
-    /// Port on which to be a login backend instead, on the first address only
+    /// Port of the login backend, on the first address only
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     login: Option<u16>,
 
@@ -65,7 +65,7 @@ struct Cli {
 }
 
 impl Cli {
-    /// Every socket to listen on, once: two services may share a port.
+    /// Returns the sockets to listen on, without duplicates: two services may share a port.
     fn sockets(&self) -> BTreeSet<SocketAddr> {
         let everywhere = self.addresses.iter().flat_map(|&ip| self.ports.iter().map(move |&port| (ip, port)));
         let on_first = self
@@ -77,7 +77,7 @@ impl Cli {
     }
 }
 
-/// Parses a loopback address; an IPv6 one with or without brackets.
+/// Parses a loopback address. Brackets around an IPv6 address are optional.
 fn loopback(text: &str) -> Result<IpAddr, String> {
     let address = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::V6),
@@ -101,7 +101,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Listens, says so, and serves until a signal. All or nothing: a socket that cannot be had is an error.
+/// Listens on every socket, prints the ready line, and serves until a signal.
 async fn run(cli: &Cli) -> Result<(), String> {
     let handler = |kind| signal(kind).map_err(|error| format!("cannot handle signals: {error}"));
     let mut terminate = handler(SignalKind::terminate())?;
@@ -127,13 +127,13 @@ async fn run(cli: &Cli) -> Result<(), String> {
     Ok(())
 }
 
-/// Prints the ready line. Nobody need be reading: a closed standard output is no reason to stop.
+/// Prints the ready line. Ignores a closed standard output.
 fn announce(count: usize) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "ready: {count} listeners").and_then(|()| stdout.flush());
 }
 
-/// Accepts connections for ever.
+/// Accepts connections forever.
 async fn accept(listener: TcpListener, socket: SocketAddr, login: Option<u16>) {
     loop {
         match listener.accept().await {
@@ -144,7 +144,7 @@ async fn accept(listener: TcpListener, socket: SocketAddr, login: Option<u16>) {
                     tokio::spawn(http::serve(stream, socket.port()));
                 }
             }
-            // The client left while it waited: its affair.
+            // The client closed the connection before it was accepted.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
             Err(error) => {
                 eprintln!("demo-desktop: cannot accept on {socket}: {error}");
@@ -180,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_named_twice_is_one_socket() {
+    fn a_repeated_socket_is_listened_on_once() {
         assert_eq!(sockets("--ports 8001,8001 --only-first 8001 --addresses ::1,[::1]"), ["[::1]:8001"]);
     }
 
     #[test]
-    fn what_cannot_be_listened_on_is_refused() {
+    fn invalid_ports_and_other_addresses_are_refused() {
         for line in ["", "--ports 0", "--ports 65536", "--ports 80,", "--only-first 0", "--ports http"] {
             assert!(refused(line), "{line}");
         }

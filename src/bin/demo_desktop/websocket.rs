@@ -1,4 +1,4 @@
-//! The WebSocket side: a greeting, then an echo.
+//! WebSocket: a greeting, then an echo.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// The longest message, and the longest frame, that is echoed.
+/// The longest message and the longest frame, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// What a connection allocates before its first message. Small: there may be thousands.
+/// The read buffer of a connection, in bytes. It is small, because there may be thousands of connections.
 const READ_BUFFER: usize = 16 << 10;
 
-/// How long a client that broke the protocol may go on sending before its connection is dropped.
+/// The time that a client has to stop sending after a protocol error, before its connection is dropped.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The response that opens a WebSocket, if this is a correct request for one.
+/// Returns the response that opens a WebSocket, or `None` unless the request is a valid handshake (RFC 6455 §4.2.1).
 ///
-/// Anything less is left to be answered as an ordinary request, and that answer shows what was wrong. A
-/// request with a body is not correct either: its bytes would be read as frames.
+/// An invalid handshake gets an ordinary response, whose JSON shows what is wrong. A request with a body is invalid:
+/// its bytes would be read as frames.
 pub fn handshake<B: Body>(request: &Request<B>) -> Option<Response<Full<Bytes>>> {
     if !request.headers().contains_key(UPGRADE) || !request.body().is_end_stream() {
         return None;
@@ -40,24 +40,24 @@ pub fn handshake<B: Body>(request: &Request<B>) -> Option<Response<Full<Bytes>>>
     Some(response)
 }
 
-/// The first subprotocol that the client offers: noVNC offers `binary`, and insists on it.
+/// Returns the client's first subprotocol. noVNC offers `binary` and requires it.
 fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     let first = offered.split(',').map(str::trim).find(|name| !name.is_empty())?;
     HeaderValue::from_str(first).ok()
 }
 
-/// Waits for the connection to be handed over, and echoes on it until it ends.
+/// Waits for the upgraded connection, and echoes on it until it ends.
 pub async fn open(upgrade: OnUpgrade, greeting: String) {
     if let Ok(connection) = upgrade.await {
-        // An error is a client that left, or one that has been told what it did wrong.
+        // After an error, the client is gone, or has received a close frame with its cause.
         let _ = echo(connection, greeting).await;
     }
 }
 
-/// Sends the greeting and then every message back, until the client closes or breaks the protocol.
+/// Sends the greeting and echoes every message, until the client closes or breaks the protocol.
 ///
-/// A client that does not read its echoes is not read from either. The library answers pings and closes.
+/// Reading waits for a client that does not read its echoes. The library responds to pings and close frames.
 async fn echo(connection: Upgraded, greeting: String) -> Result<(), Error> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -79,7 +79,7 @@ async fn echo(connection: Upgraded, greeting: String) -> Result<(), Error> {
     Ok(())
 }
 
-/// How to tell a client what it did wrong; nothing if it is no longer there to be told.
+/// Returns the close code for a client's error, or `None` if the connection is lost.
 fn close_code(error: &Error) -> Option<CloseCode> {
     match error {
         Error::Capacity(_) => Some(CloseCode::Size),
@@ -89,8 +89,8 @@ fn close_code(error: &Error) -> Option<CloseCode> {
     }
 }
 
-/// Closes with a reason, and waits a little for the client to stop sending: to close a connection that
-/// has unread bytes would reset it, and the close frame could be lost.
+/// Closes with a code, and waits up to [`LINGER`] for the client to stop sending. Closing a connection with unread
+/// bytes resets it, which may lose the close frame.
 async fn refuse(mut socket: WebSocketStream<TokioIo<Upgraded>>, code: CloseCode) -> Result<(), Error> {
     socket.close(Some(CloseFrame { code, reason: "".into() })).await?;
     let stream = socket.get_mut();
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// The example of RFC 6455, section 1.3, less or other than that by `change`.
+    /// Returns the response to the example of RFC 6455 §1.3, modified by `change`.
     fn respond(change: impl FnOnce(&mut Request<Empty<Bytes>>)) -> Option<Response<Full<Bytes>>> {
         let mut request = Request::get("/chat")
             .header("Upgrade", "websocket")
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_the_example_of_the_rfc_and_no_extension() {
+    fn the_example_of_the_rfc_is_accepted_without_an_extension() {
         let response = respond(|_| {}).unwrap();
         assert_eq!(response.status(), 101);
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn selects_the_first_subprotocol() {
+    fn the_first_subprotocol_is_selected() {
         for (offer, selected) in [("binary", "binary"), ("binary, base64", "binary"), (" , v2.x,binary", "v2.x")] {
             let offer = HeaderValue::from_static(offer);
             let response = respond(|request| {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_anything_else_to_http() {
+    fn an_invalid_handshake_is_left_to_http() {
         for (name, value) in [
             ("upgrade", "h2c"),
             ("connection", "keep-alive"),
