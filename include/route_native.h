@@ -763,12 +763,12 @@ int32_t rn_session_digest(const uint8_t *text, size_t text_length, uint8_t *dige
 // Errors: `InvalidArgument` for a name of more than 256 bytes, or of more than 512 characters after folding.
 int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *digest);
 
-// Writes 1 when a backend may read a login's field as the field named `wanted`, 0 when none does, and 2 when the name
+// Writes 1 when a backend may read a login's field as the field named `expected`, 0 when none does, and 2 when the name
 // is too long to tell.
 int32_t rn_login_field_check(const uint8_t *field,
                              size_t field_length,
-                             const uint8_t *wanted,
-                             size_t wanted_length,
+                             const uint8_t *expected,
+                             size_t expected_length,
                              uint32_t *may_be);
 
 // Checks that all parsers read the same fields from a form: 0 or `ClaimMalformed`.

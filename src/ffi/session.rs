@@ -165,20 +165,20 @@ pub unsafe extern "C" fn rn_login_name_digest(name: *const u8, name_length: usiz
     guard(|caller| caller.fill(&login_name::digest_of(caller.bytes(name, name_length)?)?, digest, RN_LOGIN_NAME_BYTES))
 }
 
-/// Writes 1 when a backend may read a login's field as the field named `wanted`, 0 when none does, and 2 when the name
+/// Writes 1 when a backend may read a login's field as the field named `expected`, 0 when none does, and 2 when the name
 /// is too long to tell.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_login_field_check(
     field: *const u8,
     field_length: usize,
-    wanted: *const u8,
-    wanted_length: usize,
+    expected: *const u8,
+    expected_length: usize,
     may_be: Option<&mut u32>,
 ) -> i32 {
     guard(|caller| {
-        let (field, wanted, may_be) =
-            (caller.bytes(field, field_length)?, caller.bytes(wanted, wanted_length)?, required(may_be)?);
-        *may_be = login_name::may_be_field(field, wanted).map_or(2, u32::from);
+        let (field, expected, may_be) =
+            (caller.bytes(field, field_length)?, caller.bytes(expected, expected_length)?, required(may_be)?);
+        *may_be = login_name::may_be_field(field, expected).map_or(2, u32::from);
         Ok(())
     })
 }

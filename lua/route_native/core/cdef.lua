@@ -456,8 +456,8 @@ int32_t rn_login_name_digest(const uint8_t *name, size_t name_length, uint8_t *d
 
 int32_t rn_login_field_check(const uint8_t *field,
                              size_t field_length,
-                             const uint8_t *wanted,
-                             size_t wanted_length,
+                             const uint8_t *expected,
+                             size_t expected_length,
                              uint32_t *may_be);
 
 int32_t rn_login_form_check(const uint8_t *body, size_t body_length);
