@@ -15,8 +15,7 @@ pub fn is_form(body: &[u8]) -> bool {
     })
 }
 
-/// Returns whether a text is one JSON object without duplicate members at any depth and with at most [`MAX_VALUES`]
-/// values.
+/// Returns whether a text is one JSON object without duplicate members at any depth and with at most 1,000 values.
 pub fn is_object(body: &[u8]) -> bool {
     has_at_most(body, MAX_VALUES) && parse_object(body).is_some()
 }

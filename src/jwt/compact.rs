@@ -32,7 +32,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Returns the `typ` as [`media_type`] writes it.
+    /// Returns the `typ` in lower case and without `application/` (RFC 7515 §4.1.9, RFC 8725 §3.11).
     pub fn media_type(&self) -> Option<String> {
         self.token_type.as_deref().map(media_type)
     }
