@@ -77,7 +77,7 @@ end
 -- @tfield[opt=3600] integer lifetime seconds until `exp`, 1 to 31622400
 -- @tfield[opt] string algorithm signing algorithm; the key's first by default
 -- @tfield[opt="username"] string user_field field of the body that names the user
--- @tfield[opt={}] RateLimit|boolean rate_limit limits of failed attempts, or `false`
+-- @tfield[opt=true] RateLimit|boolean rate_limit limits of failed attempts, or `false`
 -- @tfield[opt=65536] integer max_body largest body of the request and of the backend in bytes, 1 to 1048576
 -- @tfield[opt] LoginCookie cookie sends the token as a cookie as well; then pages of other sites cannot log in
 -- @tfield[opt] string|string[] public_origins other origins whose pages may log in, such as `https://app.example.com`

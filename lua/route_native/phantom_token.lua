@@ -269,7 +269,7 @@ end
 -- 3600; never beyond the JWT's `exp`
 -- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
 -- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
--- @tfield[opt={}] string[] trusted_web_origins origins whose pages may read errors (CORS)
+-- @tfield[opt] string[] trusted_web_origins origins whose pages may read errors (CORS)
 -- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default they
 -- need a token
 -- @tfield[opt="phantom-token"] string cache_name name of the `lua_shared_dict`

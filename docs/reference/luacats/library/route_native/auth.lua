@@ -50,7 +50,7 @@ local M = {}
 ---@field lifetime? integer seconds until `exp`, 1 to 31622400 (default: 3600)
 ---@field algorithm? string signing algorithm; the key's first by default
 ---@field user_field? string field of the body that names the user (default: "username")
----@field rate_limit? route_native.auth.RateLimit|boolean limits of failed attempts, or `false` (default: {})
+---@field rate_limit? route_native.auth.RateLimit|boolean limits of failed attempts, or `false` (default: true)
 ---@field max_body? integer largest body of the request and of the backend in bytes, 1 to 1048576 (default: 65536)
 ---@field cookie? route_native.auth.LoginCookie sends the token as a cookie as well; then pages of other sites cannot log in
 ---@field public_origins? string|string[] other origins whose pages may log in, such as `https://app.example.com`

@@ -28,7 +28,7 @@ local M = {}
 ---@field stale_if_error_seconds? integer how long an expired answer stays in use while the server fails, 0 to 3600; never beyond the JWT's `exp` (default: 0)
 ---@field verify_ssl? boolean verifies the server's certificate (default: true)
 ---@field scope? string|string[] scopes that the token needs, all of them, in `scope` or `scp`
----@field trusted_web_origins? string[] origins whose pages may read errors (CORS) (default: {})
+---@field trusted_web_origins? string[] origins whose pages may read errors (CORS)
 ---@field preflight? string `answer` answers CORS preflights here; `pass` passes them to the API; by default they need a token
 ---@field cache_name? string name of the `lua_shared_dict` (default: "phantom-token")
 ---@field upstream? string an `upstream` block to connect to; name and certificate stay those of the URL
