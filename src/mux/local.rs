@@ -93,7 +93,10 @@ impl Session {
         };
         if let Some(data) = stream.inbox.pop(max) {
             self.buffered -= data.len();
-            stream.quiet = 0;
+            stream.taken = stream.taken.saturating_add(data.len() as u32);
+            if stream.quiet > 0 && !stream.lags(self.config.limits.keepalive) {
+                stream.quiet = 0;
+            }
             stream.used = stream.used.saturating_add(data.len() as u32);
             self.budget.recount(stream);
             if self.budget.credit_due(stream) {

@@ -53,7 +53,7 @@ pub enum Notice {
 /// Which bound has cut a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Cut {
-    /// [`Limits::session_bytes`] are used up, and the stream's reader has taken nothing for a keepalive interval.
+    /// [`Limits::session_bytes`] are used up, and the stream's reader has taken next to nothing for a keepalive interval.
     #[error("the session's memory is full and nobody reads this stream")]
     Unread,
     /// The peer, of the original kind, sent more than it had credit for.
@@ -67,7 +67,8 @@ pub enum Cut {
     ByPeer,
 }
 
-/// Whole keepalive intervals without a read, after which nobody reads a stream. The first one may have just begun.
+/// Keepalive intervals in which next to nothing was read, after which nobody reads a stream. The first one may have just
+/// begun when its bytes came.
 const UNREAD_INTERVALS: u8 = 2;
 
 /// One session. See the module for how it is driven.
@@ -193,11 +194,13 @@ impl Session {
         Ok(())
     }
 
-    /// Starts a new interval for the count of refused streams, and for readers that take nothing.
+    /// Starts a new interval for the count of refused streams, and for readers that take next to nothing.
     pub fn on_interval(&mut self) {
         self.refused = 0;
-        for stream in self.streams.values_mut().filter(|stream| stream.inbox.len() > 0) {
-            stream.quiet = stream.quiet.saturating_add(1);
+        let interval = self.config.limits.keepalive;
+        for stream in self.streams.values_mut() {
+            stream.quiet = if stream.lags(interval) { stream.quiet.saturating_add(1) } else { 0 };
+            stream.taken = 0;
         }
         self.make_room();
     }

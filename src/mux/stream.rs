@@ -8,7 +8,14 @@ use super::{
     state::{Event, State},
 };
 use bytes::Bytes;
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// The longest that a reader may need for what it holds. One that takes less in an interval than would get it there is
+/// taken for one that does not read.
+const SLOWEST: Duration = Duration::from_secs(20 * 60);
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -25,7 +32,9 @@ pub(super) struct Stream {
     /// How much of its window has been read since when, as the budget's clock has it.
     pub used: u32,
     pub used_since: Duration,
-    /// Keepalive intervals since the reader took anything of what is there.
+    /// What the reader has taken in this keepalive interval.
+    pub taken: u32,
+    /// Keepalive intervals since the reader took enough of what is there.
     pub quiet: u8,
     /// Bytes that we may send.
     pub send_credit: u32,
@@ -57,6 +66,7 @@ impl Stream {
             used_since: Duration::ZERO,
             quiet: 0,
             send_credit,
+            taken: 0,
             sent_early: 0,
             outbox: VecDeque::new(),
             outbox_len: 0,
@@ -87,6 +97,11 @@ impl Stream {
     /// Whether a writer has to wait: what the peer gives no credit for is not collected here, beyond one frame.
     pub fn is_full(&self, limits: &Limits) -> bool {
         self.outbox_len >= limits.send_queue.min(limits.data_bytes.max(self.send_credit as usize))
+    /// Whether the reader has taken so little in this interval that it would need longer than [`SLOWEST`] for what is left.
+    pub fn lags(&self, interval: Duration) -> bool {
+        u128::from(self.taken) * SLOWEST.as_millis() < self.inbox.len() as u128 * interval.as_millis()
+    }
+
     }
 
     /// Whether there is data that credit allows to send.

@@ -165,7 +165,8 @@ impl Driver {
     }
 
     /// Lets the peer wait until somebody reads. Its pings wait as well, and ours for their answers: neither side may take
-    /// the other for dead.
+    /// the other for dead. One that is dead all the same is found out within minutes: who holds the session full reads, or
+    /// is cut by `Session::on_interval`, and then what arrives decides again.
     fn keep_waiting(&mut self, cx: &mut Context<'_>) {
         self.keepalive.heard();
         let now = Instant::now();
