@@ -188,7 +188,8 @@ impl Session {
                 self.notices.push_back(Notice::GoAway(reason));
             }
         }
-        if self.replies.len() > self.config.limits.replies {
+        // Beside the answers that the peer asks for, each stream may have an end of our own that waits to be sent.
+        if self.replies.len() > self.config.limits.replies.saturating_add(self.config.limits.streams) {
             return Err(Violation::ReplyQueueFull);
         }
         Ok(())
@@ -360,7 +361,12 @@ impl Session {
     }
 
     fn on_reset(&mut self, id: StreamId, reason: ResetReason) {
-        if reason == ResetReason::Limit && self.streams.contains_key(&id) {
+        if !self.streams.contains_key(&id) {
+            // Both sides ended it at once: what still waits to tell the peer so has become pointless.
+            self.replies.retain(|reply| !matches!(reply, Frame::Reset(reset, _) if *reset == id));
+            return;
+        }
+        if reason == ResetReason::Limit {
             self.notices.push_back(Notice::Cut(id, Cut::ByPeer));
         }
         // After the peer's end all of its bytes are here: whatever it says then is about the other direction.
@@ -461,11 +467,22 @@ impl Session {
 
     /// Forgets a stream that is over on both sides and that nobody holds.
     pub(super) fn reap(&mut self, id: StreamId) {
-        if self.streams.get(&id).is_some_and(Stream::is_finished)
-            && let Some(mut stream) = self.streams.remove(&id)
+        if self.streams.get(&id).is_some_and(Stream::is_finished) {
+            self.forget(id);
+        }
+    }
+
+    /// Takes a stream out of the table and off every list that would grow with those that have ended.
+    pub(super) fn forget(&mut self, id: StreamId) {
+        let Some(mut stream) = self.streams.remove(&id) else {
+            return;
+        };
+        self.buffered -= stream.inbox.clear();
+        self.budget.forget(&stream);
+        if stream.queued
+            && let Some(at) = self.ready.iter().position(|ready| *ready == id)
         {
-            self.buffered -= stream.inbox.clear();
-            self.budget.forget(&stream);
+            self.ready.remove(at);
         }
     }
 }

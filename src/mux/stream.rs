@@ -49,6 +49,8 @@ pub(super) struct Stream {
     pub queued: bool,
     /// Our user still holds the stream.
     pub held: bool,
+    /// When its linger ends, once it is abandoned.
+    pub lingers_until: Option<Instant>,
     /// Why reads and writes fail, once they do.
     pub failure: Option<ResetReason>,
 }
@@ -64,9 +66,9 @@ impl Stream {
             lent: 0,
             used: 0,
             used_since: Duration::ZERO,
+            taken: 0,
             quiet: 0,
             send_credit,
-            taken: 0,
             sent_early: 0,
             outbox: VecDeque::new(),
             outbox_len: 0,
@@ -75,6 +77,7 @@ impl Stream {
             fin_due: false,
             queued: false,
             held: true,
+            lingers_until: None,
             failure: None,
         }
     }
@@ -94,14 +97,14 @@ impl Stream {
         self.gift = self.gift.saturating_sub(len);
     }
 
-    /// Whether a writer has to wait: what the peer gives no credit for is not collected here, beyond one frame.
-    pub fn is_full(&self, limits: &Limits) -> bool {
-        self.outbox_len >= limits.send_queue.min(limits.data_bytes.max(self.send_credit as usize))
     /// Whether the reader has taken so little in this interval that it would need longer than [`SLOWEST`] for what is left.
     pub fn lags(&self, interval: Duration) -> bool {
         u128::from(self.taken) * SLOWEST.as_millis() < self.inbox.len() as u128 * interval.as_millis()
     }
 
+    /// Whether a writer has to wait: what the peer gives no credit for is not collected here, beyond one frame.
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.outbox_len >= limits.send_queue.min(limits.data_bytes.max(self.send_credit as usize))
     }
 
     /// Whether there is data that credit allows to send.
