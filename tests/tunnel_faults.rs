@@ -313,7 +313,7 @@ async fn the_server_answers_pings_and_a_close_frame() {
     loop {
         match in_time("a pong", client.socket.next()).await.unwrap().unwrap() {
             Message::Pong(payload) => break assert_eq!(&payload[..], b"x"),
-            Message::Ping(payload) => assert!(payload.is_empty()),
+            Message::Ping(_) => {}
             other => panic!("{other:?}"),
         }
     }
