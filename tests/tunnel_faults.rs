@@ -115,8 +115,9 @@ async fn a_client_that_accepts_nothing_is_a_504() {
     let mut client = raw::connect(server.address, "c1").await;
     assert_eq!(viewer::get(server.address, "/c1/x").await.status, 504);
     assert_eq!(client.frame().await, frame(1, 0, b""));
-    // It comes late: the stream that nobody wants is ended, not leaked.
+    // It comes late: the stream that nobody wants is credited, for a writer that waits, and ended, not leaked.
     client.send(&frame(2, 0, &1024u32.to_le_bytes())).await;
+    assert_eq!(client.frame().await, frame(2, 0, &(32_768u32 - 1024).to_le_bytes()));
     assert_eq!(client.frame().await, frame(3, 0, b""));
 }
 
