@@ -89,6 +89,38 @@ async fn bodies_of_every_framing_arrive_whole_in_both_directions() {
 }
 
 #[tokio::test]
+async fn a_request_whose_chunks_are_malformed_is_the_viewers_fault() {
+    let (server, _target, _client) = tunnel().await;
+    let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(20_000));
+    for chunks in [
+        "zz\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+        "5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "5 5\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+        "0\r\nno field\r\n\r\n",
+        &long,
+    ] {
+        for before in ["", "5\r\nfirst\r\n"] {
+            let mut viewer = Viewer::connect(server.address).await;
+            viewer.send("POST /c1/sink HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            viewer.send(format!("{before}{chunks}")).await;
+            let answer = viewer.answer().await;
+            let said = String::from_utf8_lossy(&answer.body);
+            assert_eq!(
+                (answer.status, &*said),
+                (400, "The request's body is malformed or incomplete\n"),
+                "{before}{chunks}"
+            );
+            assert!(viewer.closed().await, "{before}{chunks}");
+        }
+    }
+    assert_eq!(server.metric("viewer_bad_gateway_total").await, 0);
+}
+
+#[tokio::test]
 async fn trailers_cross_in_both_directions() {
     let (server, _target, _client) = tunnel().await;
     let answer = viewer::exchange(

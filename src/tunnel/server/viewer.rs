@@ -74,7 +74,7 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
             return server.unknown(&id, elsewhere);
         }
         log.event(Level::Warn, "viewer request failed", &[("tunnel-id", &id), ("error", &failure)]);
-        server.bad_gateway(failure.status())
+        server.failed(failure.status())
     })
 }
 
