@@ -24,7 +24,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
     assert_eq!(client.url, "http://tunnel.test/c1");
     let answer = viewer::exchange(
         server.address,
-        "POST /c1/a%2Fb/%7Ex?q=1&r=%20 HTTP/1.1\r\nHost: viewer.test\r\nX-Two: 1\r\nX-Two: 2\r\nConnection: close, x-mine\r\n\
+        "POST /c1/a%2Fb/%+9%7Ex?q=1&r=%20 HTTP/1.1\r\nHost: viewer.test\r\nX-Two: 1\r\nX-Two: 2\r\nConnection: close, x-mine\r\n\
          X-Mine: 1\r\nKeep-Alive: 3\r\nTE: trailers\r\nX-Forwarded-For: 6.6.6.6\r\nX-Websocktunnel-Original-Path: /liar\r\n\
          X-Websocktunnel-Elsewhere: ask\r\n\
          Authorization: Bearer of-the-viewer\r\nContent-Length: 5\r\n\r\nhello",
@@ -34,7 +34,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
     let told = answer.json();
     assert_eq!(
         (&told["method"], &told["target"], &told["body"]),
-        (&"POST".into(), &"/a%2Fb/%7Ex?q=1&r=%20".into(), &"hello".into())
+        (&"POST".into(), &"/a%2Fb/%+9%7Ex?q=1&r=%20".into(), &"hello".into())
     );
     let mut headers: Vec<String> = told["headers"]
         .as_array()
@@ -55,7 +55,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
             "x-forwarded-proto: http",
             "x-two: 1",
             "x-two: 2",
-            "x-websocktunnel-original-path: /c1/a/b/~x",
+            "x-websocktunnel-original-path: /c1/a/b/%+9~x",
         ]
     );
     let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie").count();
