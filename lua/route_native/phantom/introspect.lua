@@ -55,7 +55,7 @@ end
 local function read(settings, answer)
     local status = judge(settings, answer)
     if status == reason.KEY_NOT_FOUND then
-        local renewed = settings.published.source:renew()
+        local renewed = settings.published.source:refresh()
         status = renewed == reason.OK and judge(settings, answer) or renewed
     end
     if status == reason.KEY_NOT_FOUND then
