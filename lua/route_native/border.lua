@@ -43,7 +43,7 @@ end
 -- @tfield table<string,Service> services the services by name; at least one
 -- @tfield[opt="/token"] string auth_path path of the auth service
 -- @tfield[opt="/account/login"] string login_path path of the login, below the account service's location
--- @tfield[opt="/"] string default_path where a login leads that no visit preceded
+-- @tfield[opt="/"] string default_path where a login leads without an earlier visit
 -- @tfield[opt=3600] integer idle_timeout time from a session's last request to its end, 1 to 86400
 -- @tfield[opt=43200] integer absolute_timeout time from a session's login to its end, 1 to 2592000, at most
 -- `key_rotation`

@@ -27,7 +27,7 @@ return {
     -- @function invalid_token
     invalid_token = response.invalid_token,
 
-    --- Ends a request with 426 that opens no WebSocket at a WebSocket endpoint (sites-enabled/routehttp.conf).
+    --- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (sites-enabled/routehttp.conf).
     -- @function upgrade_required
     upgrade_required = response.upgrade_required,
 
