@@ -74,8 +74,8 @@ local function match_field(field, name)
     return library.rn_login_field_check(field, #field, name, #name, field_match) == 0 and field_match[0] or 2
 end
 
--- Returns the value of the field of a name. Returns nil and true if several fields match or there are too many fields,
--- nil and false if no field matches.
+-- Returns the value of the field that matches a name, or nil; and whether that is ambiguous, because several fields
+-- match or there are too many fields.
 local function field_of(fields, name)
     local result, count, matches = nil, 0, 0
     for field, value in pairs(fields) do
