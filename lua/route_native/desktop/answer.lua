@@ -1,4 +1,4 @@
--- What a desktop's answer must be before a browser gets it. conf/runtime.sh writes the call, for each desktop endpoint.
+-- Checks a desktop's answer before a browser gets it. conf/runtime.sh writes the call, for each desktop endpoint.
 
 local cookies = require "route_native.desktop.cookies"
 
@@ -6,10 +6,10 @@ local ngx = ngx
 
 local _M = {}
 
--- nginx takes any 1xx for the answer itself, puts our headers on it, and sends what follows as it is. To a browser
--- that is the real answer: without our rules, and with the desktop's cookies. An answer without a status line it
--- sends raw, as HTTP/0.9, which Lua sees as status 9. Only the 101 that ends a WebSocket's handshake is one;
--- `Upgrade` is gone from the requests of plain endpoints (proxy.conf).
+-- Returns whether an answer is final. nginx treats any 1xx as the answer itself, adds our headers to it, and sends the
+-- following bytes unchanged. A browser takes those for the real answer, with the desktop's cookies and without our
+-- rules. nginx also sends an answer without a status line unchanged, as HTTP/0.9; Lua sees status 9. A 101 is final
+-- only if it ends the handshake of a WebSocket. proxy.conf removes `Upgrade` from the requests of plain endpoints.
 local function is_final(status)
     if status == ngx.HTTP_SWITCHING_PROTOCOLS then
         return ngx.var.websocket_upgrade == "websocket" and ngx.req.get_headers(0).upgrade ~= nil
@@ -17,7 +17,7 @@ local function is_final(status)
     return status >= 200
 end
 
--- For header_filter_by_lua: ends an answer that is no final one, and leaves the cookies of `names`.
+-- Ends an answer that is not final, and removes all cookies but those in `names`. Runs in header_filter_by_lua.
 function _M.check(names)
     local status = ngx.status
     if not is_final(status) then
