@@ -17,6 +17,7 @@ local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
 local has_query, is_set = request.has_query, request.is_set
 local ngx = ngx
+local max = math.max
 local time = ngx.time
 
 local OK, NOT_CACHED, TOKEN_MISSING = reason.OK, reason.NOT_CACHED, reason.TOKEN_MISSING
@@ -108,7 +109,7 @@ local function find_shared(key, now)
 end
 
 local function resolve_cold(r, key, token, now)
-    local status, target, ttl, mine = cold.resolve(gateway, key, token, now)
+    local status, target, expires_at, mine = cold.resolve(gateway, key, token, now)
     if not status then
         return response.unavailable(BUSY_RETRY_AFTER)
     elseif status ~= OK then
@@ -116,8 +117,10 @@ local function resolve_cold(r, key, token, now)
         set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
         return refuse(r, status)
     end
+    -- Whoever waited for another request came later than that one, and keeps the target for less long.
+    local ttl = max(expires_at - now, 0)
     if mine and ttl > 0 then
-        targets:set(key, target, ttl, now + ttl)
+        targets:set(key, target, ttl, expires_at)
     end
     -- Other requests have written to `answer` meanwhile, and one of them may have kept this target already.
     status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)

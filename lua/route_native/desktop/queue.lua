@@ -79,30 +79,41 @@ local function schedule(job)
     return true
 end
 
--- Resolves a token that no cache knows; `key` names it. Returns the status, the target and its seconds, and whether
--- this request brought it first; nil when there is no room, or when nothing came back in time.
+-- Returns the work on one token. Its variables are its own: a client that goes away ends its request, and what the work
+-- shares with a request that has ended is nil.
+local function opening(gateway, hash, expires_at)
+    return function()
+        local status, target = decrypt(gateway, hash)
+        return status, target, expires_at
+    end
+end
+
+-- Resolves a token that no cache knows; `key` names it. Returns the status, the target, the second in which it stops
+-- being valid, and whether this request brought it first. Returns nil when there is no room, or when nothing came back
+-- in time.
 function _M.resolve(gateway, key, token, now)
-    local joined, status, target, ttl = singleflight.join(key, PATIENCE)
-    if joined then
-        return status, target, ttl, false
+    local joined, status, target, expires_at = singleflight.join(key, PATIENCE)
+    -- Whoever began the work came earlier: the token may have ended since.
+    local is_late = joined and status == OK and expires_at <= now
+    if joined and not is_late then
+        return status, target, expires_at, false
     end
     status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer, library.RN_TOKEN_BYTES, length)
-    if status ~= OK then
+    if is_late then
+        return status, target, expires_at, false
+    elseif status ~= OK then
         return status
     end
     local hash
-    hash, ttl = ffi_string(hash_buffer, length[0]), checked.ttl
+    hash, expires_at = ffi_string(hash_buffer, length[0]), now + checked.ttl
     if not run_worker_thread then
         status, target = decrypt(gateway, hash)
-        return status, target, ttl, true
+        return status, target, expires_at, true
     elseif unfinished >= MAX_UNFINISHED then
         return nil
     end
-    status, target = singleflight.run(key, PATIENCE, function()
-        local result, found = decrypt(gateway, hash)
-        return result, found, ttl
-    end, schedule)
-    return status, target, ttl, true
+    status, target = singleflight.run(key, PATIENCE, opening(gateway, hash, expires_at), schedule)
+    return status, target, expires_at, true
 end
 
 return _M
