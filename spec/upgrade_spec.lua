@@ -123,7 +123,8 @@ describe("an Upgrade header", function()
         local connection = http.connect(where.port)
         local lines = {
             ("%s %s%s HTTP/%s"):format(how.method or "GET", where.path, query, how.version or "1.1"),
-            "Host: gateway.test", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__",
+            "Host: gateway.test", "Connection: " .. (how.close and "close, " or "") .. "Upgrade, HTTP2-Settings",
+            "HTTP2-Settings: AAMAAABkAAQAAP__",
             "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         }
         for _, value in ipairs(how[1]) do
@@ -204,6 +205,41 @@ describe("an Upgrade header", function()
         local function plain(where) return not where.is_websocket end
         everywhere(passes_as_plain, WEBSOCKET, plain)
         everywhere(opens_no_tunnel, WEBSOCKET, plain)
+    end)
+
+    -- Has the service send these bytes, which tell themselves by "evil". Returns what is wrong with what arrives.
+    local function refuses(name, where, upgrades, bytes, may_be_nothing)
+        local connection = attempt(where, { upgrades, close = true }, "?" .. obedient.raw(bytes))
+        local all, _, rest = connection:receive("*a")
+        connection:close()
+        all = all or rest
+        local status = all:match("^HTTP/1.1 (%d+)")
+        -- The border has a page of its own for a service that fails.
+        local is_refused = status == (name:find("^border") and "503" or "502") or (may_be_nothing and all == "")
+        return not (is_refused and not all:find("evil", 1, true)) and "passed " .. (status or all) or nil
+    end
+
+    it("hides no second answer behind an interim one, nor behind none", function()
+        local real = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nevil"
+        local answers = { ["another protocol"] = real:gsub("HTTP", "http", 1), ["no status line"] = "<p>evil</p>" }
+        for _, status in ipairs { 100, 102, 103, 199 } do
+            answers[status] = ("HTTP/1.1 %d Said\r\nUpgrade: websocket\r\n\r\n%s"):format(status, real)
+        end
+        local wrong, count = {}, 0
+        for name, where in pairs(places) do
+            for kind, bytes in pairs(answers) do
+                for how, upgrades in pairs { plain = {}, handshake = WEBSOCKET[1] } do
+                    -- The tunnel's server reads interim answers itself.
+                    if name ~= "tunnel" then
+                        wrong[("%s, %s, %s"):format(name, kind, how)] = refuses(name, where, upgrades, bytes,
+                            type(kind) == "string")
+                        count = count + 1
+                    end
+                end
+            end
+        end
+        assert.same({}, wrong)
+        assert.equal(180, count)
     end)
 
     it("is nothing over HTTP/2", function()

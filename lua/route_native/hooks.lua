@@ -43,6 +43,12 @@ return {
     -- @tparam string names names of the cookies that pass, with commas between; "" if none does
     desktop_answer = answer.check,
 
+    --- Refuses an answer of any upstream that is no final one: an interim one (1xx), of which nginx would send on what
+    -- follows as it is, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
+    -- (border_proxy.conf, and the sites of the gateway, phantom tokens and auth).
+    -- @function final_answer
+    final_answer = answer.final,
+
     --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
     -- @function connect
     connect = balancer.connect,

@@ -32,6 +32,11 @@ function M.cookies_for_desktop(names) end
 ---@param names string names of the cookies that pass, with commas between; "" if none does
 function M.desktop_answer(names) end
 
+--- Refuses an answer of any upstream that is no final one: an interim one (1xx), of which nginx would send on what
+--- follows as it is, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
+--- (border_proxy.conf, and the sites of the gateway, phantom tokens and auth).
+function M.final_answer() end
+
 --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
 function M.connect() end
 
