@@ -5,6 +5,7 @@
 local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
+local final_answer = require "route_native.core.final_answer"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
 local response = require "route_native.core.response"
@@ -42,6 +43,13 @@ return {
     -- @function desktop_answer
     -- @tparam string names names of the cookies that pass, separated by commas; "" if none does
     desktop_answer = answer.check,
+
+    --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
+    -- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
+    -- (border_proxy.conf, and the sites of the gateway, phantom tokens and auth).
+    -- @function final_answer
+    -- @treturn boolean whether the answer is final
+    final_answer = final_answer.check,
 
     --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
     -- @function connect

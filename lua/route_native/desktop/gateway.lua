@@ -17,6 +17,7 @@ local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
 local has_query, is_set = request.has_query, request.is_set
 local ngx = ngx
+local max = math.max
 local time = ngx.time
 
 local OK, NOT_CACHED, TOKEN_MISSING = statuses.OK, statuses.NOT_CACHED, statuses.TOKEN_MISSING
@@ -112,7 +113,7 @@ end
 
 -- Resolves a token that no cache holds.
 local function resolve_new(r, key, token, now)
-    local status, target, ttl, is_leader = queue.resolve(gateway, key, token, now)
+    local status, target, expires_at, is_leader = queue.resolve(gateway, key, token, now)
     if not status then
         return response.unavailable(BUSY_RETRY_AFTER)
     elseif status ~= OK then
@@ -120,8 +121,10 @@ local function resolve_new(r, key, token, now)
         set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
         return refuse(r, status)
     end
+    -- A request that waited for another came later, and caches the target for a shorter time.
+    local ttl = max(expires_at - now, 0)
     if is_leader and ttl > 0 then
-        targets:set(key, target, ttl, now + ttl)
+        targets:set(key, target, ttl, expires_at)
     end
     -- Other requests have overwritten `answer` meanwhile, and one of them may have cached this target already.
     status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)

@@ -80,30 +80,40 @@ local function schedule(job)
     return true
 end
 
--- Resolves a token that no cache holds. `key` identifies it. Returns the status, the target, its lifetime in seconds,
--- and whether this request did the work; or nil if the queue is full or the wait was too long.
+-- Returns the work on one token. Its variables are its own: a client that leaves ends its request, and variables that
+-- the work shared with an ended request would be nil.
+local function opening(gateway, hash, expires_at)
+    return function()
+        local status, target = decrypt(gateway, hash)
+        return status, target, expires_at
+    end
+end
+
+-- Resolves a token that no cache holds. `key` identifies it. Returns the status, the target, when it expires in seconds
+-- since the epoch, and whether this request did the work; or nil if the queue is full or the wait was too long.
 function _M.resolve(gateway, key, token, now)
-    local joined, status, target, ttl = singleflight.join(key, WAIT_SECONDS)
-    if joined then
-        return status, target, ttl, false
+    local joined, status, target, expires_at = singleflight.join(key, WAIT_SECONDS)
+    -- The request that did the work came earlier: the token may have expired since.
+    local is_late = joined and status == OK and expires_at <= now
+    if joined and not is_late then
+        return status, target, expires_at, false
     end
     status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer, library.RN_TOKEN_BYTES, length)
-    if status ~= OK then
+    if is_late then
+        return status, target, expires_at, false
+    elseif status ~= OK then
         return status
     end
     local hash
-    hash, ttl = ffi_string(hash_buffer, length[0]), checked.ttl
+    hash, expires_at = ffi_string(hash_buffer, length[0]), now + checked.ttl
     if not run_worker_thread then
         status, target = decrypt(gateway, hash)
-        return status, target, ttl, true
+        return status, target, expires_at, true
     elseif unfinished >= MAX_UNFINISHED then
         return nil
     end
-    status, target = singleflight.run(key, WAIT_SECONDS, function()
-        local result, value = decrypt(gateway, hash)
-        return result, value, ttl
-    end, schedule)
-    return status, target, ttl, true
+    status, target = singleflight.run(key, WAIT_SECONDS, opening(gateway, hash, expires_at), schedule)
+    return status, target, expires_at, true
 end
 
 return _M
