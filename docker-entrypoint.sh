@@ -28,6 +28,44 @@ fail() {
     exit 1
 }
 
+# SIGINT, and every signal that ends it from the second one on.
+end_at_once() {
+    nginx=${nginx:-${!:-}}
+    [ -n "$nginx" ] || exit 130
+    kill -TERM "$nginx"
+}
+
+# Passes a signal on. $! is for one between nginx's start and the next line; before that there is nothing to tell.
+pass_on() {
+    nginx=${nginx:-${!:-}}
+    [ -z "$nginx" ] || kill "-$1" "$nginx"
+}
+
+# The first SIGTERM. Without nginx there is nothing to drain; $! is for a signal between its start and the next line.
+drain() {
+    nginx=${nginx:-${!:-}}
+    [ -n "$nginx" ] || exit 143
+    trap end_at_once TERM QUIT
+    (
+        trap 'kill "$!"; exit' TERM
+        # Five times: a shell starts nginx with SIGQUIT ignored, and what comes before nginx has its handlers is lost.
+        for second in $(seq "$drain_seconds"); do
+            [ "$second" -gt 5 ] || kill -QUIT "$nginx" || exit
+            sleep 1 &
+            wait "$!"
+        done
+        kill -TERM "$nginx"
+    ) 2> /dev/null &
+    timer=$!
+}
+
+# Set before anything else: a process 1 without a handler never hears of a signal.
+nginx='' timer=''
+trap drain TERM QUIT
+trap end_at_once INT
+trap 'pass_on HUP' HUP
+trap 'pass_on USR1' USR1
+
 # Links to the configuration beside what runtime.sh writes: nginx looks for all of it in one directory.
 lay_out() {
     { rm -rf "$etc" && mkdir -p "$etc"; } 2> /dev/null \
@@ -67,20 +105,6 @@ check_keys() {
     said=$(route-token check-keys 2>&1) || fail "${said#route-token: }"
 }
 
-# The first SIGTERM. Without nginx there is nothing to drain; $! is for a signal between its start and the next line.
-drain() {
-    nginx=${nginx:-${!:-}}
-    [ -n "$nginx" ] || exit 143
-    trap 'kill -TERM "$nginx"' TERM QUIT
-    kill -QUIT "$nginx"
-    (
-        sleep "$drain_seconds" &
-        trap 'kill "$!"' TERM
-        wait "$!" && kill -TERM "$nginx"
-    ) &
-    timer=$!
-}
-
 case $drain_seconds in
     '' | *[!0-9]* | ??????*) fail "ROUTE_DRAIN_SECONDS must be a number of seconds, and is \"$drain_seconds\"" ;;
 esac
@@ -91,18 +115,6 @@ check_keys
 set -- -e stderr -p "$etc" -c "$etc/nginx.conf"
 said=$("$NGINX_BINARY" "$@" -t -q 2>&1) || explain "$said"
 
-# Passes a signal on. $! is for one between nginx's start and the next line; before that there is nothing to tell.
-pass_on() {
-    nginx=${nginx:-${!:-}}
-    [ -z "$nginx" ] || kill "-$1" "$nginx"
-}
-
-# Set before nginx starts: a signal that meets no trap would end this script and leave nginx behind.
-nginx='' timer=''
-trap drain TERM QUIT
-trap 'pass_on TERM' INT
-trap 'pass_on HUP' HUP
-trap 'pass_on USR1' USR1
 "$NGINX_BINARY" "$@" &
 nginx=$!
 

@@ -1,4 +1,4 @@
---- The desktop gateway for OpenResty.
+--- Routes requests to desktops: the desktop gateway for OpenResty.
 --
 --     init_by_lua_block    { require("route_native").setup() }
 --     rewrite_by_lua_block { require("route_native").resolve() }   -- or access_by_lua_block
@@ -6,13 +6,13 @@
 --
 -- `setup()` reads the keys once. `resolve()` finds the request's token and looks it up in the worker's cache, then in
 -- `ngx.shared.targetmap`. It verifies and decrypts the token only if both miss. It sets `$target` or ends the request.
--- Misuse raises an error. Bad input gets an answer.
+-- Misuse raises an error. A bad request gets an answer.
 --
 -- @module route_native
 
 local engine = require "route_native.desktop.engine"
-local reason = require "route_native.core.status"
 local settings = require "route_native.desktop.settings"
+local statuses = require "route_native.core.status"
 
 local _M = {
     --- Names the release.
@@ -32,7 +32,7 @@ end
 -- certificate in PEM, a JWK or a JWK Set
 -- @tfield[opt=JWT_DESKTOP_PAYLOAD_PRIVATE_KEY] string payload_key path of the RSA private key that decrypts `hash`
 -- @tfield[opt=ROUTE_PAYLOAD_PADDING] string payload_padding `pkcs1v15` (the default), `oaep-sha1` or `oaep-sha256`
--- @tfield[opt=ROUTE_TARGET_SUFFIX] string target_suffix domain that contains all targets; any target by default
+-- @tfield[opt=ROUTE_TARGET_SUFFIX] string target_suffix domain that all targets must be in; any target by default
 -- @tfield[opt=ROUTE_JWT_LEEWAY] integer leeway clock skew in seconds, 0 to 300; 5 by default
 -- @tfield[opt=ROUTE_CACHE_ENTRIES] integer cache_entries answers that each worker keeps; 50000 by default
 
@@ -45,22 +45,22 @@ end
 -- @treturn string|nil the reason if they are not
 -- @usage init_by_lua_block { require("route_native").setup { signing_key = "/etc/keys/signing.pem" } }
 function _M.setup(options)
-    local chosen = settings.read(options or {})
-    local made, sentence, status = engine.new(chosen)
-    if not made and status ~= reason.KEY_UNREADABLE then
-        error("route_native: " .. sentence, 0)
+    local config = settings.read(options or {})
+    local handle, err, status = engine.new(config)
+    if not handle and status ~= statuses.KEY_UNREADABLE then
+        error("route_native: " .. err, 0)
     end
-    gateway = made
-    if not made then
-        sentence = "route_native: " .. sentence .. "; desktop endpoints answer 503"
+    gateway = handle
+    if not handle then
+        err = "route_native: " .. err .. "; desktop endpoints answer 503"
     end
     if ngx then
-        local requests = require "route_native.desktop.gateway"
-        requests.start(made, sentence)
-        -- Bound here rather than looked up on every request.
-        _M.resolve = requests.resolve
+        local resolver = require "route_native.desktop.gateway"
+        resolver.start(handle, err)
+        -- Replaced here, so that a request needs no lookup of the module.
+        _M.resolve = resolver.resolve
     end
-    return made ~= nil, sentence
+    return handle ~= nil, err
 end
 
 --- Resolves the request's token. Sets `$target`, or ends the request with 401 or 503.
@@ -81,7 +81,7 @@ function _M.verify(token)
     end
     local json, status = engine.verify(gateway or not_set_up(), token, ngx and ngx.time() or os.time())
     if not json then
-        return nil, reason.name(status)
+        return nil, statuses.name(status)
     end
     return require("cjson.safe").decode(json)
 end
@@ -97,7 +97,7 @@ function _M.decrypt(hash)
     end
     local target, status = engine.decrypt(gateway or not_set_up(), hash)
     if not target then
-        return nil, reason.name(status)
+        return nil, statuses.name(status)
     end
     return target
 end

@@ -14,12 +14,17 @@ command -v cargo > /dev/null \
     || fail "cargo is missing, and it builds the library; install Rust 1.88 or newer (rustup does it), and try again"
 command -v cc > /dev/null || fail "a C compiler (cc) is missing, and the cryptography needs it; install gcc, and try again"
 
-cargo build --release --lib --locked
-built=${CARGO_TARGET_DIR:-target}/release/libroute_native.so
 mkdir -p target/install
-# Written beside and renamed: a running nginx may have the old one mapped, and two builds may end together.
+# Nothing stale is ever installed: without a new library there is none.
+rm -f target/install/libroute_native.so
 new=$(mktemp target/install/new.XXXXXX)
-trap 'rm -f "$new"' EXIT
+trap 'rm -f "$new" "$new.json"' EXIT
+# Cargo says where it wrote: its configuration may name another directory or target.
+cargo build --release --lib --locked --message-format json-render-diagnostics > "$new.json"
+built=$(sed -n 's/.*"\([^"]*libroute_native\.so\)".*/\1/p' "$new.json")
+[ -n "$built" ] \
+    || fail "cargo built no shared library; on musl, RUSTFLAGS must hold \"-C target-feature=-crt-static\", and is \"${RUSTFLAGS:-}\""
+# Written beside and renamed: a running nginx may have the old one mapped, and two builds may end together.
 cat "$built" > "$new"
 strip --strip-unneeded "$new"
 chmod 755 "$new"

@@ -17,4 +17,5 @@ esac
 if command -v curl > /dev/null; then
     exec curl --fail --silent --show-error --noproxy '*' --max-time 3 --output /dev/null "http://$host:$port/healthz"
 fi
-exec wget -q -T 3 -O /dev/null "http://$host:$port/healthz"
+# -Y off: no proxy of the environment is asked for an address of this machine.
+exec wget -Y off -q -T 3 -O /dev/null "http://$host:$port/healthz"

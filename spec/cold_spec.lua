@@ -94,6 +94,92 @@ for _, threads in ipairs { 1, 0 } do
     end)
 end
 
+-- A clock that is put forward and a thread pool that waits for leave: both stand in for nginx's own before the module
+-- takes hold of them. A request whose client goes away ends.
+local LATE_SITE = [[
+lua_shared_dict targetmap 8m;
+init_by_lua_block {
+    seconds, entered, left, held, gate = 0, 0, 0, 0, nil
+    local time = ngx.time
+    ngx.time = function() return time() + seconds end
+    ngx.run_worker_thread = function(_, module, name, ...)
+        gate = gate or require("ngx.semaphore").new()
+        held = held + 1
+        assert(gate:wait(60))
+        return true, require(module)[name](...)
+    end
+    require("route_native").setup()
+}
+server {
+    include runtime/listen.conf;
+    lua_check_client_abort on;
+    set $target ""; set $endpoint ""; set $route_cache "hit"; set $route_token ""; set $route_reason "";
+    location = /access {
+        access_by_lua_block {
+            entered = entered + 1
+            require("route_native").resolve()
+        }
+        content_by_lua_block { ngx.print(ngx.var.route_cache) }
+        log_by_lua_block { left = left + 1 }
+    }
+    location = /state { content_by_lua_block { ngx.print(entered, " ", left, " ", held) } }
+    location = /forward { content_by_lua_block { seconds = seconds + tonumber(ngx.var.arg_by) ngx.print(seconds) } }
+    location = /open { content_by_lua_block { gate:post(held) ngx.print("open") } }
+}
+]]
+
+describe("a request that joins the work for its token late", function()
+    local directory, running, bearer
+
+    before_each(function()
+        directory = process.temporary_directory()
+        process.write(directory .. "/late.conf", LATE_SITE)
+        running = assert(gateway.start { demo = false, workers = 1, env = {
+            SITE = directory .. "/late.conf", ROUTE_JWT_LEEWAY = 0 } })
+        bearer = running:mint("127.0.0.1", { claims = { exp = os.time() + 500 } })
+    end)
+    after_each(function()
+        running:stop()
+        process.run("rm -rf " .. process.quoted(directory))
+    end)
+
+    local function ask()
+        local connection = http.connect(running.port)
+        http.send(connection, { path = "/access", headers = { { "Authorization", bearer } } })
+        return connection
+    end
+
+    local function wait_for(state)
+        process.wait_until("the state was " .. state, function() return running:get("/state").body == state end)
+    end
+
+    -- The first request waits in the pool. The second comes so many seconds later, and the first client goes away.
+    local function join_late(seconds)
+        local first = ask()
+        wait_for "1 0 1"
+        running:get("/forward?by=" .. seconds)
+        local second = ask()
+        wait_for "2 0 1"
+        first:close()
+        wait_for "2 1 1"
+        assert.equal("open", running:get("/open").body)
+        local response = http.read_response(second)
+        second:close()
+        return response
+    end
+
+    it("keeps the target no longer than the token is valid", function()
+        local response = join_late(300)
+        assert.same({ 200, "joined" }, { response.status, response.body })
+        running:get("/forward?by=250")
+        assert.equal(401, running:get("/access", bearer).status)
+    end)
+
+    it("is refused when the token has ended before it came", function()
+        assert.equal(401, join_late(600).status)
+    end)
+end)
+
 describe("a gateway with two workers", function()
     local running, bearer
 

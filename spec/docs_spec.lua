@@ -54,6 +54,7 @@ local function documented_fields()
             if name and field then
                 types[name] = types[name] or {}
                 table.insert(types[name], field)
+                types[name][field] = line:match("%(default: (.*)%)$") or ""
             end
         end
     end
@@ -93,6 +94,31 @@ local login = { key = ("k"):rep(32), backend = "/b", issuer = "i", rate_limit = 
 local border = { account_url = "http://a", auth_url = "http://a", services = { b = { path = "/b", url = "http://b" } } }
 local ok, message = pcall(function() %s end)
 return ok, tostring(message)
+]]
+
+-- Reads a configuration with an unknown field, and returns the rows of that table: { name, its default as the page
+-- writes it, or the variable that holds it }.
+local ROWS = [[
+local config = require "route_native.core.config"
+local read, rows = config.read, {}
+local written
+function written(value)
+    if type(value) == "table" then
+        return #value == 1 and written(value[1]) or "{}"
+    end
+    return type(value) == "string" and ("%%q"):format(value) or value ~= nil and tostring(value) or ""
+end
+config.read = function(owner, all, given, ...)
+    if type(given) == "table" and given[a[1] ] == -1 then
+        for i, row in ipairs(all) do
+            rows[i] = { row[1], row.variable or written(row.default) }
+        end
+    end
+    return read(owner, all, given, ...)
+end
+pcall(function() %s end)
+config.read = read
+return rows
 ]]
 
 describe("the reference", function()
@@ -153,4 +179,23 @@ describe("the reference", function()
             end
         end)
     end
+
+    it("documents every row of a configuration with its default", function()
+        local tables, wrong = 0, {}
+        for name, reader in pairs(READERS) do
+            local rows, fields = nginx:eval(PRELUDE:gsub("local ok.*", "") .. ROWS:format(reader), "no_such_field"),
+                documented_fields()[name]
+            tables = tables + (#rows > 0 and 1 or 0)
+            for _, row in ipairs(rows) do
+                local field, default = row[1], row[2]
+                if fields[field] ~= default then
+                    wrong[#wrong + 1] = ("%s.%s: %q, and the page says %q"):format(name, field, default,
+                        fields[field] or "nothing")
+                end
+            end
+        end
+        table.sort(wrong)
+        assert.equal("", table.concat(wrong, "\n"))
+        assert.is_true(tables >= 8, tables)
+    end)
 end)

@@ -209,6 +209,38 @@ describe("the entrypoint", function()
         end)
     end)
 
+    it("loses no SIGTERM, however early it comes, as process 1 of a container", function()
+        for tenth = 0, 5 do
+            local script = ("unshare --pid --fork --kill-child %s & echo $! > %s/pid; wait"):format(
+                command({ ROUTE_LISTEN = "127.0.0.1:" .. process.free_port(), ROUTE_DRAIN_SECONDS = "9999" }), tree)
+            process.run("rm -f " .. tree .. "/pid")
+            local session = process.start("sh -c " .. process.quoted(script), tree .. "/output")
+            -- Before it has a handler, the kernel drops what is sent to a process 1.
+            local first = process.wait_until("process 1 had a handler", function()
+                local pid = process.run("pgrep -P $(cat " .. tree .. "/pid) 2> /dev/null"):match("%d+")
+                local status = pid and process.run("cat /proc/" .. pid .. "/status 2> /dev/null")
+                local caught = status and tonumber(status:match("SigCgt:%s*%x*(%x%x%x%x)\n"), 16)
+                return caught and caught % 0x8000 >= 0x4000 and pid
+            end)
+            socket.sleep(tenth / 10)
+            process.signal(tonumber(first), "TERM")
+            process.wait_until("the gateway ended " .. tenth / 10 .. " s after its start", function()
+                return not process.alive(session)
+            end)
+        end
+    end)
+
+    it("asks no proxy of the environment how the gateway is, with wget alone", function()
+        local self = start {}
+        local only_wget = tree .. "/only-wget"
+        process.run(("mkdir -p %s && ln -sf $(command -v wget) $(command -v sh) %s/"):format(only_wget, only_wget))
+        local _, healthy = process.run(("env PATH=%s http_proxy=http://127.0.0.1:%d ROUTE_LISTEN=127.0.0.1:%d "
+            .. "%s%s/scripts/healthcheck.sh"):format(only_wget, process.free_port(), self.port, tree, share))
+        assert.equal(0, healthy)
+        process.signal(self.pid, "TERM")
+        assert.equal(0, ended(self))
+    end)
+
     it("ends at once at a second SIGTERM", function()
         local self = start { ROUTE_DRAIN_SECONDS = "9999" }
         local opened = open_websocket(self)

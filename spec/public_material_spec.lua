@@ -10,7 +10,7 @@ local SENTENCE = "is a public key, a private key or a certificate used as an HMA
 
 -- Writes each text into a file of keys/public/, and prints it with a token that is signed with it.
 local FORGER = [=[
-import base64, hashlib, hmac, json, os, sys, time
+import base64, hashlib, hmac, html, json, os, shutil, subprocess, sys, time
 from cryptography.hazmat.primitives.serialization import load_pem_public_key, Encoding, PublicFormat
 
 keys = sys.argv[1]
@@ -56,6 +56,14 @@ def texts(kind):
     yield "certificate in lines of base64", b"\n".join(certificate.splitlines()[1:-1])
     if kind != "secp256k1":
         yield "OpenSSH", key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b" ada@example.net"
+    yield "JWK in HTML", html.escape(jwk.decode()).encode()
+    yield "JWK in HTML of HTML", html.escape(html.escape(jwk.decode())).encode()
+    yield "PEM in one line of XML", pem.decode().replace("\n", "&#xA;").encode()
+    yield "base64 of DER in numeric entities", base64.encodebytes(der).decode().replace("\n", "&#10;").encode()
+    yield "DER in a list of numbers", coded({"type": "Buffer", "data": list(der)})
+    for tool in "xxd", "xxd -e", "hexdump", "hexdump -C", "od", "od -x", "od -b", "od -A x -t x1z", "od -t u1":
+        if shutil.which(tool.split()[0]):
+            yield "DER as shown by " + tool, subprocess.run(tool.split(), input=der, capture_output=True).stdout
     if kind not in ("RSA", "ED25519"):
         yield "point", key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
@@ -158,6 +166,8 @@ local ODD = {
     "100%sure that 50%20 is not%2Fan%escape worth%zz mentioning%",
     "0\130\1\34\48\13 begins like DER and goes on like a passphrase",
     "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+    "Tom &amp; Jerry &quot;forever&quot; &lt;3 and &#x2764; and &#10084;",
+    "00000000: dead beef cafe f00d  my favourite words",
     ("0"):rep(64),
     (" "):rep(40),
 }
@@ -174,7 +184,7 @@ describe("public key material", function()
         for line in output:gmatch("[^\n]+") do
             forgeries[#forgeries + 1] = line:match("^{") and cjson.decode(line) or nil
         end
-        assert(#forgeries > 120, output)
+        assert(#forgeries > 200, output)
     end)
     teardown(function()
         local log = running.gateway:error_log()

@@ -66,6 +66,30 @@ describe("the rock", function()
         end
     end)
 
+    it("is built from where cargo says that it wrote, and nothing stale is ever installed", function()
+        local root = process.temporary_directory()
+        -- A cargo that runs the line of a test in place of a build.
+        local function build(cargo)
+            process.run(("cd %s && mkdir -p scripts bin target/release target/install elsewhere"):format(root))
+            process.run(("cp scripts/build-library.sh %s/scripts/ && touch %s/target/release/libroute_native.so "
+                .. "%s/target/install/libroute_native.so"):gsub("%%s", root))
+            process.write(root .. "/bin/cargo", "#!/bin/sh\n" .. cargo .. "\n")
+            local output, status = process.run(("chmod 755 %s/bin/cargo && env PATH=%s/bin:\"$PATH\" sh "
+                .. "%s/scripts/build-library.sh"):gsub("%%s", root))
+            return status, output, process.run("cat " .. root .. "/target/install/libroute_native.so 2> /dev/null")
+        end
+        local elsewhere = root .. "/elsewhere/libroute_native.so"
+        local status, output, installed = build(("cp /bin/true %s; "):format(elsewhere)
+            .. ("echo '{\"filenames\":[\"/a/libroute_native.rlib\",\"%s\"]}'"):format(elsewhere))
+        assert.equal(0, status, output)
+        assert.is_true(#installed > 1000)
+        status, output, installed = build("echo '{\"filenames\":[\"/a/libroute_native.rlib\"]}'")
+        assert.equal(1, status)
+        assert.truthy(output:find("^route_native: cargo built no shared library; on musl, RUSTFLAGS must hold"))
+        assert.equal("", installed)
+        process.run("rm -rf " .. root)
+    end)
+
     it("says in one sentence that cargo is missing", function()
         local tools = directory .. "/tools"
         run(("mkdir %s && cp -s /usr/bin/* /bin/* %s 2>/dev/null; rm -f %s/cargo %s/rustup")

@@ -33,9 +33,17 @@ local ATTEMPTS = {
 
 local WEBSOCKET = { { "websocket" } }
 
+-- What a 101 says that opens no WebSocket.
+local OTHER_PROTOCOLS = {
+    ["h2c"] = "Upgrade: h2c\r\n", ["TLS"] = "Upgrade: TLS/1.2\r\n", ["none"] = "", ["an empty one"] = "Upgrade:\r\n",
+    ["a list"] = "Upgrade: websocket, h2c\r\n", ["two"] = "Upgrade: websocket\r\nUpgrade: h2c\r\n",
+    ["a version"] = "Upgrade: websocket/13\r\n",
+}
+
 describe("an Upgrade header", function()
     local service, running = nil, {}
-    local places = {}
+    -- Those of the desktops' WebSockets take no other request.
+    local places, desktops = {}, {}
 
     local function place(name, port, path, headers, is_websocket)
         places[name] = { port = port, path = path, headers = headers, is_websocket = is_websocket }
@@ -82,6 +90,10 @@ describe("an Upgrade header", function()
             "/" } do
             place("gateway " .. path, desktop.port, path, {})
         end
+        for _, path in ipairs { "/terminals/x", "/websockify", "/signalling", "/broadcast", "/sound", "/microphone",
+            "/gamepad" } do
+            desktops["gateway " .. path] = { port = desktop.port, path = path, headers = token, is_websocket = true }
+        end
 
         local edge = assert(border.start { settings = { services = {
             b = { path = "/b", url = "http://127.0.0.1:" .. service.port },
@@ -123,7 +135,8 @@ describe("an Upgrade header", function()
         local connection = http.connect(where.port)
         local lines = {
             ("%s %s%s HTTP/%s"):format(how.method or "GET", where.path, query, how.version or "1.1"),
-            "Host: gateway.test", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__",
+            "Host: gateway.test", "Connection: " .. (how.close and "close, " or "") .. "Upgrade, HTTP2-Settings",
+            "HTTP2-Settings: AAMAAABkAAQAAP__",
             "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         }
         for _, value in ipairs(how[1]) do
@@ -204,6 +217,56 @@ describe("an Upgrade header", function()
         local function plain(where) return not where.is_websocket end
         everywhere(passes_as_plain, WEBSOCKET, plain)
         everywhere(opens_no_tunnel, WEBSOCKET, plain)
+    end)
+
+    -- Has the service send these bytes, which tell themselves by "evil". Returns what is wrong with what arrives.
+    local function refuses(name, where, upgrades, bytes, may_be_nothing)
+        local connection = attempt(where, { upgrades, close = true }, "?" .. obedient.raw(bytes))
+        local all, _, rest = connection:receive("*a")
+        connection:close()
+        all = all or rest
+        local status = all:match("^HTTP/1.1 (%d+)")
+        -- The border has a page of its own for a service that fails.
+        local is_refused = status == (name:find("^border") and "503" or "502") or (may_be_nothing and all == "")
+        return not (is_refused and not all:find("evil", 1, true)) and "passed " .. (status or all) or nil
+    end
+
+    it("of an answer opens nothing but a WebSocket", function()
+        local wrong, tried = {}, 0
+        for _, all in ipairs { places, desktops } do
+            for name, where in pairs(all) do
+                for protocol, line in pairs(where.is_websocket and OTHER_PROTOCOLS or {}) do
+                    local head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" .. line .. "\r\n"
+                    wrong[name .. ", " .. protocol] = refuses(name, where, WEBSOCKET[1], head .. "evil")
+                    tried = tried + 1
+                end
+            end
+        end
+        assert.same({}, wrong)
+        assert.equal(70, tried)
+    end)
+
+    it("hides no second answer behind an interim one, nor behind none", function()
+        local real = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nevil"
+        local answers = { ["another protocol"] = real:gsub("HTTP", "http", 1), ["no status line"] = "<p>evil</p>" }
+        for _, status in ipairs { 100, 102, 103, 199 } do
+            answers[status] = ("HTTP/1.1 %d Said\r\nUpgrade: websocket\r\n\r\n%s"):format(status, real)
+        end
+        local wrong, tried = {}, 0
+        for name, where in pairs(places) do
+            for kind, bytes in pairs(answers) do
+                for how, upgrades in pairs { plain = {}, handshake = WEBSOCKET[1] } do
+                    -- The tunnel's server reads interim answers itself.
+                    if name ~= "tunnel" then
+                        wrong[("%s, %s, %s"):format(name, kind, how)] = refuses(name, where, upgrades, bytes,
+                            type(kind) == "string")
+                        tried = tried + 1
+                    end
+                end
+            end
+        end
+        assert.same({}, wrong)
+        assert.equal(180, tried)
     end)
 
     it("is nothing over HTTP/2", function()

@@ -257,7 +257,13 @@ fn spellings(pair: &Pair) -> Vec<(String, Spelling)> {
         ("PEM in an object", Text(json!({ "kid": pem("CERTIFICATE", &cert) }).to_string())),
         ("base64 of DER in an object", Text(json!({ "realm": "x", "public_key": body }).to_string())),
     ];
+    all.push(("COSE_Key", Bytes(cose(jwk))));
+    if pair.kind != "Ed25519" {
+        all.push(("CNG blob", Bytes(cng_blob(jwk))));
+    }
+    all.push(("OpenPGP", Bytes(openpgp(pair))));
     if let Some(pkcs1) = &pair.pkcs1 {
+        all.push(("CryptoAPI blob", Bytes(capi_blob(jwk))));
         all.push(("PKCS#1", Bytes(pkcs1.clone())));
         all.push(("PEM of PKCS#1 without dashes", Text(pem("RSA PUBLIC KEY", pkcs1).replace('-', ""))));
         all.push(("base64 of PKCS#1 with a name", Text(format!("key: {}", STANDARD.encode(pkcs1)))));
@@ -286,6 +292,83 @@ fn spellings(pair: &Pair) -> Vec<(String, Spelling)> {
         all.push(("OpenSSH of a security key", Text(format!("sk-{name}@openssh.com {}", STANDARD.encode(of_a_stick)))));
     }
     all.into_iter().map(|(name, spelling)| (format!("{}: {name}", pair.kind), spelling)).collect()
+}
+
+fn number(jwk: &Value, name: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(jwk[name].as_str().expect(name)).expect("base64url")
+}
+
+/// A COSE_Key (RFC 9052 §7), as WebAuthn stores it.
+fn cose(jwk: &Value) -> Vec<u8> {
+    let string = |name: &str| {
+        let bytes = number(jwk, name);
+        let head = match bytes.len() {
+            length @ ..=23 => vec![0x40 | length as u8],
+            length @ ..=255 => vec![0x58, length as u8],
+            length => vec![0x59, (length >> 8) as u8, length as u8],
+        };
+        [head, bytes].concat()
+    };
+    match jwk["kty"].as_str() {
+        Some("RSA") => [b"\xa4\x01\x03\x03\x39\x01\x00\x20", &string("n")[..], b"\x21", &string("e")].concat(),
+        Some("EC") => [b"\xa5\x01\x02\x03\x26\x20\x01\x21", &string("x")[..], b"\x22", &string("y")].concat(),
+        _ => [b"\xa4\x01\x01\x03\x27\x20\x06\x21", &string("x")[..]].concat(),
+    }
+}
+
+fn little(value: usize) -> [u8; 4] {
+    (value as u32).to_le_bytes()
+}
+
+/// A PUBLICKEYBLOB, as .NET and the Windows CryptoAPI write it.
+fn capi_blob(jwk: &Value) -> Vec<u8> {
+    let n: Vec<u8> = number(jwk, "n").into_iter().rev().collect();
+    [b"\x06\x02\0\0\0\xa4\0\0RSA1", &little(8 * n.len())[..], &little(65537), &n].concat()
+}
+
+/// A BCRYPT_RSAKEY_BLOB or BCRYPT_ECCKEY_BLOB.
+fn cng_blob(jwk: &Value) -> Vec<u8> {
+    if jwk["kty"] == "RSA" {
+        let (n, e) = (number(jwk, "n"), number(jwk, "e"));
+        let sizes = [8 * n.len(), e.len(), n.len(), 0, 0].map(little);
+        return [b"RSA1", &sizes.concat()[..], &e, &n].concat();
+    }
+    let (x, y) = (number(jwk, "x"), number(jwk, "y"));
+    let magic = match x.len() {
+        32 => b"ECS1",
+        48 => b"ECK3",
+        _ => b"ECS5",
+    };
+    [magic, &little(x.len())[..], &x, &y].concat()
+}
+
+/// The packet of an OpenPGP public key, version 4 (RFC 9580 §5.5.2), in both formats of its head.
+fn openpgp(pair: &Pair) -> Vec<u8> {
+    let integer = |bytes: &[u8]| {
+        let bytes = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+        let bits = 8 * bytes.len() as u32 - bytes[0].leading_zeros();
+        [&(bits as u16).to_be_bytes()[..], bytes].concat()
+    };
+    let on_curve =
+        |algorithm: u8, oid: &[u8], point: &[u8]| [&[algorithm, oid.len() as u8], oid, &integer(point)[..]].concat();
+    let key = match (pair.kind, &pair.point) {
+        ("P-256", Some(point)) => on_curve(19, b"\x2a\x86\x48\xce\x3d\x03\x01\x07", point),
+        ("P-384", Some(point)) => on_curve(19, b"\x2b\x81\x04\x00\x22", point),
+        ("P-521", Some(point)) => on_curve(19, b"\x2b\x81\x04\x00\x23", point),
+        ("secp256k1", Some(point)) => on_curve(19, b"\x2b\x81\x04\x00\x0a", point),
+        ("Ed25519", _) => {
+            on_curve(22, b"\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", &[&[0x40], &number(&pair.jwk, "x")[..]].concat())
+        }
+        _ => [&[1], &integer(&number(&pair.jwk, "n"))[..], &integer(&number(&pair.jwk, "e"))].concat(),
+    };
+    let body = [b"\x04\x65\x00\x00\x00", &key[..]].concat();
+    let head = match body.len() {
+        length @ ..=191 if pair.kind == "P-384" => vec![0xc6, length as u8],
+        length @ ..=255 => vec![0x98, length as u8],
+        length if pair.kind == "RSA-3072" => vec![0xce, ((length - 192) >> 8) as u8 + 192, (length - 192) as u8],
+        length => vec![0x99, (length >> 8) as u8, length as u8],
+    };
+    [head, body].concat()
 }
 
 fn escaped(text: &str) -> String {
@@ -360,22 +443,97 @@ const WRAPPINGS: &[Wrapping] = &[
     }),
     ("hexadecimal in C", |s| Some(Text(s.bytes().iter().map(|byte| format!("0x{byte:02x}, ")).collect()))),
     ("escaped bytes", |s| Some(Text(s.bytes().iter().map(|byte| format!("\\x{byte:02x}")).collect()))),
+    ("octal escapes", |s| of_text(s, |text| Text(by_signs(text, |sign| format!("\\{sign:03o}"))))),
+    ("entities with names", |s| {
+        let names = [("&", "amp"), ("\"", "quot"), ("'", "apos"), ("<", "lt"), (">", "gt"), ("+", "plus")];
+        let more = [("/", "sol"), ("=", "equals"), ("{", "lcub"), (":", "colon"), ("\n", "NewLine"), ("\t", "Tab")];
+        let replaced = |text: String, (sign, name): &(&str, &str)| text.replace(sign, &format!("&{name};"));
+        of_text(s, |text| Text(names.iter().chain(&more).fold(text.to_owned(), replaced)))
+    }),
+    ("entities in decimal", |s| of_text(s, |text| Text(by_signs(text, |sign| format!("&#{sign};"))))),
+    ("entities in hexadecimal", |s| of_text(s, |text| Text(by_signs(text, |sign| format!("&#x{sign:02x};"))))),
+    ("entities with zeros", |s| of_text(s, |text| Text(by_signs(text, |sign| format!("&#X000{sign:X};"))))),
+    ("decimal list", |s| Some(Text(json!({ "type": "Buffer", "data": s.bytes() }).to_string()))),
+    ("signed list", |s| Some(Text(format!("{:?}", s.bytes().iter().map(|byte| *byte as i8).collect::<Vec<_>>())))),
+    ("dump of xxd", |s| Some(Text(xxd(s.bytes())))),
+    ("dump of hexdump -C", |s| Some(Text(hexdump(s.bytes())))),
+    ("dump of openssl", |s| Some(Text(openssl_dump(s.bytes())))),
+    ("dump of od -x", |s| Some(Text(od(s.bytes(), |word| format!("{:04x}", u16::from_le_bytes(word)))))),
+    ("dump of od", |s| Some(Text(od(s.bytes(), |word| format!("{:06o}", u16::from_le_bytes(word)))))),
+    ("dump of od -b", |s| Some(Text(od_bytes(s.bytes(), |byte| format!("{byte:03o}"))))),
+    ("dump of od -t u1", |s| Some(Text(od_bytes(s.bytes(), |byte| format!("{byte:3}"))))),
 ];
 
-/// A bare point is looked for where it is the whole text or a word of it, and not among other bytes.
+/// Writes every character in another way that is neither a letter nor a digit.
+fn by_signs(text: &str, sign: impl Fn(u8) -> String) -> String {
+    let written = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { sign(byte) };
+    text.bytes().map(written).collect()
+}
+
+/// One line for each 16 bytes, and a last one for those that are left.
+fn dump(bytes: &[u8], line: impl Fn(usize, &[u8]) -> String) -> String {
+    bytes.chunks(16).enumerate().map(|(at, part)| line(16 * at, part) + "\n").collect()
+}
+
+fn shown(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' }).collect()
+}
+
+fn joined(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+fn xxd(bytes: &[u8]) -> String {
+    dump(bytes, |at, part| {
+        let words: Vec<_> = part.chunks(2).map(hex).collect();
+        format!("{at:08x}: {:39}  {}", words.join(" "), shown(part))
+    })
+}
+
+fn hexdump(bytes: &[u8]) -> String {
+    let lines = dump(bytes, |at, part| {
+        let (left, right) = part.split_at(part.len().min(8));
+        format!("{at:08x}  {:23}  {:23}  |{}|", joined(left), joined(right), shown(part))
+    });
+    format!("{lines}{:08x}\n", bytes.len())
+}
+
+fn openssl_dump(bytes: &[u8]) -> String {
+    dump(bytes, |at, part| {
+        let (left, right) = part.split_at(part.len().min(8));
+        let between = if right.is_empty() { " " } else { "-" };
+        format!("{at:04x} - {:23}{between}{:23}   {}", joined(left), joined(right), shown(part))
+    })
+}
+
+fn od(bytes: &[u8], word: impl Fn([u8; 2]) -> String) -> String {
+    let words =
+        |part: &[u8]| part.chunks(2).map(|pair| word([pair[0], *pair.get(1).unwrap_or(&0)])).collect::<Vec<_>>();
+    dump(bytes, |at, part| format!("{at:07o} {}", words(part).join(" "))) + &format!("{:07o}\n", bytes.len())
+}
+
+fn od_bytes(bytes: &[u8], byte: impl Fn(&u8) -> String) -> String {
+    let words = |part: &[u8]| part.iter().map(&byte).collect::<Vec<_>>().join(" ");
+    dump(bytes, |at, part| format!("{at:07o} {}", words(part))) + &format!("{:07o}\n", bytes.len())
+}
+
+/// A bare point is looked for where it is the whole text or a word of it, and not among other bytes. A dump is read
+/// line by line.
 fn is_beyond(name: &str, wrapping: &str) -> bool {
     let is_among_others = matches!(wrapping, "BOM" | "blanks" | "quotes" | "JSON string" | "cjson's JSON string")
         || wrapping.ends_with("behind a BOM");
     let is_bytes = ["percent", "form", "escaped bytes"].iter().any(|inner| name.ends_with(inner));
-    name.contains(": point")
-        && (matches!(wrapping, "data URL" | "indented lines" | "JSON member") || (is_bytes && is_among_others))
+    let has_lost_lines = name.contains("dump of") && matches!(wrapping, "blanks for newlines" | "no newlines");
+    let is_point = name.contains(": point")
+        && (matches!(wrapping, "data URL" | "indented lines" | "JSON member") || (is_bytes && is_among_others));
+    is_point || has_lost_lines
 }
 
 fn refusal(text: &[u8]) -> Result<(), ConfigError> {
     Key::from_short_secret(text).map(drop)
 }
 
-/// Every spelling in every wrapping, in one and in two. `Err` lists what is taken for a secret.
+/// Every spelling in every wrapping, and in every two at least with some spellings. Lists what is taken for a secret.
 fn untold(pair: &Pair) -> (usize, Vec<String>) {
     let (mut asked, mut missed) = (0, Vec::new());
     let mut ask = |name: String, spelling: &Spelling| {
@@ -384,13 +542,17 @@ fn untold(pair: &Pair) -> (usize, Vec<String>) {
             missed.push(name);
         }
     };
-    for (name, spelling) in spellings(pair) {
+    for (turn, (name, spelling)) in spellings(pair).into_iter().enumerate() {
         ask(name.clone(), &spelling);
-        for (inner, wrap) in WRAPPINGS.iter().filter(|(inner, _)| !is_beyond(&name, inner)) {
+        let wrappings = || WRAPPINGS.iter().enumerate();
+        for (first, (inner, wrap)) in wrappings().filter(|(_, (inner, _))| !is_beyond(&name, inner)) {
             let Some(once) = wrap(&spelling) else { continue };
             ask(format!("{name}, {inner}"), &once);
             let name = format!("{name}, {inner}");
-            for (outer, wrap) in WRAPPINGS.iter().filter(|(outer, _)| !is_beyond(&name, outer)) {
+            for (second, (outer, wrap)) in wrappings().filter(|(_, (outer, _))| !is_beyond(&name, outer)) {
+                if (turn + first + second) % 3 > 0 {
+                    continue;
+                }
                 let Some(twice) = wrap(&once) else { continue };
                 ask(format!("{name}, {outer}"), &twice);
             }
@@ -584,6 +746,16 @@ const HUMAN: &[&str] = &[
     "   a secret between blanks, every one of which is a part of it   ",
     "0000000000000000000000000000000000000000000000000000000000000000",
     "qwertyuiopasdfghjklzxcvbnmqwertyuiopasdfghjklzxcvbnm",
+    "Tom &amp; Jerry &quot;forever&quot; &lt;3 and &#x2764; as well as &#10084;",
+    "&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&",
+    "salt &unknown; pepper &# nor &#; nor &#x; nor &#xzz; nor &amp vinegar",
+    "&quot;kty&quot; is a word, &quot;RSA&quot; is another, no key has so few",
+    "\\101\\102\\103 is octal, \\777 is not a byte, and \\08 is none at all",
+    "00000000: dead beef cafe f00d  my favourite four words\n00000008: feed face\n",
+    "00000000  de ad be ef ca fe f0 0d  de ad be ef ca fe f0 0d  |................|\n00000010\n",
+    "0000000 157 144 040 151 163 040 157 154 144\n0000011\n",
+    "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]",
+    "RSA1 and RSA2, ECS1 and ECK1: names of blobs that I have seen somewhere",
 ];
 
 const WORDS: &[&str] = &[
@@ -629,6 +801,12 @@ fn random_secrets() -> Vec<Vec<u8>> {
                 3 => bytes[0] = 0x02,
                 4 => bytes[..4].copy_from_slice(&[0, 0, 0, 7]),
                 5 => bytes[..3].copy_from_slice(b"\xef\xbb\xbf"),
+                // An OpenPGP packet, a COSE_Key, and blobs of Windows.
+                6 => bytes[..2].copy_from_slice(&[0x98, size as u8]),
+                7 => bytes[..4].copy_from_slice(&[0x99, 1, 0x0d, 4]),
+                8 => bytes[..4].copy_from_slice(&[0xa4, 1, 3, 3]),
+                9 => bytes[..4].copy_from_slice(b"RSA1"),
+                10 => bytes[..4].copy_from_slice(b"ECS1"),
                 _ => {}
             }
             all.extend([
@@ -642,6 +820,11 @@ fn random_secrets() -> Vec<Vec<u8>> {
                 bytes.iter().map(|byte| b' ' + byte % 95).collect(),
                 bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>().into_bytes(),
                 percent(&bytes).into_bytes(),
+                xxd(&bytes[..size.min(300)]).into_bytes(),
+                hexdump(&bytes[..size.min(300)]).into_bytes(),
+                od(&bytes[..size.min(300)], |word| format!("{:06o}", u16::from_le_bytes(word))).into_bytes(),
+                json!(&bytes[..size.min(300)]).to_string().into_bytes(),
+                bytes.iter().map(|byte| format!("&#{byte};")).collect::<String>().into_bytes(),
                 bytes,
             ]);
         }
@@ -682,6 +865,16 @@ fn secrets_that_merely_look_odd_are_accepted_on_every_face() {
 }
 
 #[test]
+fn random_bytes_are_accepted() {
+    let rng = &mut StdRng::seed_from_u64(2);
+    for round in 0..20_000 {
+        let mut bytes = vec![0; if round % 2 == 0 { 32 } else { 64 }];
+        rng.fill_bytes(&mut bytes);
+        assert!(refusal(&bytes).is_ok(), "{}", hex(&bytes));
+    }
+}
+
+#[test]
 fn what_cannot_be_told_from_a_random_secret_is_accepted() {
     let rsa = pair("RSA-2048");
     let n = rsa.jwk["n"].as_str().expect("a modulus");
@@ -702,7 +895,7 @@ fn the_work_is_linear() {
         inner[..inner.len().min(size)].to_owned().into_bytes()
     };
     type Text<'a> = (&'a str, &'a dyn Fn(usize) -> Vec<u8>);
-    let texts: [Text; 9] = [
+    let texts: [Text; 17] = [
         ("kty", &|size| b"kty".repeat(size / 3)),
         ("kty and blanks", &|size| [b"kty", &b" ".repeat(size - 3)[..]].concat()),
         ("\"keys\":[", &|size| b"\"keys\": [".repeat(size / 9)),
@@ -712,6 +905,14 @@ fn the_work_is_linear() {
         ("dashes", &|size| b"-----BEGIN".repeat(size / 10)),
         ("points", &|size| ("04".repeat(65) + " ").repeat(size / 131).into_bytes()),
         ("base64 of base64", &nested),
+        ("ampersands", &|size| b"&".repeat(size)),
+        ("entities of entities", &|size| b"&amp;#38;".repeat(size / 9)),
+        ("an entity without an end", &|size| [b"&#", &b"1".repeat(size - 2)[..]].concat()),
+        ("dumps", &|size| xxd(&vec![b'7'; size / 20]).into_bytes()),
+        ("words of a dump in one line", &|size| b"ab ".repeat(size / 3)),
+        ("decimals", &|size| b"48, ".repeat(size / 4)),
+        ("maps in CBOR", &|size| b"\xab\x01\x41".repeat(size / 3)),
+        ("OpenPGP packets", &|size| b"\x99\x20\x00\x04".repeat(size / 4)),
     ];
     for (name, text) in texts {
         let cost = |size: usize| {

@@ -115,9 +115,9 @@ async fn a_client_that_accepts_nothing_is_a_504() {
     let mut client = raw::connect(server.address, "c1").await;
     assert_eq!(viewer::get(server.address, "/c1/x").await.status, 504);
     assert_eq!(client.frame().await, frame(1, 0, b""));
-    // It comes late: what it has begun to write gets the rest of the window, and the stream that nobody wants is ended.
+    // It comes late: the stream that nobody wants is credited, for a writer that waits, and ended, not leaked.
     client.send(&frame(2, 0, &1024u32.to_le_bytes())).await;
-    assert_eq!(client.frame().await, frame(2, 0, &(31 * 1024u32).to_le_bytes()));
+    assert_eq!(client.frame().await, frame(2, 0, &(32_768u32 - 1024).to_le_bytes()));
     assert_eq!(client.frame().await, frame(3, 0, b""));
 }
 
@@ -314,7 +314,7 @@ async fn the_server_answers_pings_and_a_close_frame() {
     loop {
         match in_time("a pong", client.socket.next()).await.unwrap().unwrap() {
             Message::Pong(payload) => break assert_eq!(&payload[..], b"x"),
-            Message::Ping(payload) => assert!(payload.is_empty()),
+            Message::Ping(_) => {}
             other => panic!("{other:?}"),
         }
     }

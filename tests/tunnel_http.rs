@@ -24,7 +24,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
     assert_eq!(client.url, "http://tunnel.test/c1");
     let answer = viewer::exchange(
         server.address,
-        "POST /c1/a%2Fb/%7Ex?q=1&r=%20 HTTP/1.1\r\nHost: viewer.test\r\nX-Two: 1\r\nX-Two: 2\r\nConnection: close, x-mine\r\n\
+        "POST /c1/a%2Fb/%+9%7Ex?q=1&r=%20 HTTP/1.1\r\nHost: viewer.test\r\nX-Two: 1\r\nX-Two: 2\r\nConnection: close, x-mine\r\n\
          X-Mine: 1\r\nKeep-Alive: 3\r\nTE: trailers\r\nX-Forwarded-For: 6.6.6.6\r\nX-Websocktunnel-Original-Path: /liar\r\n\
          X-Websocktunnel-Elsewhere: ask\r\n\
          Authorization: Bearer of-the-viewer\r\nContent-Length: 5\r\n\r\nhello",
@@ -34,7 +34,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
     let told = answer.json();
     assert_eq!(
         (&told["method"], &told["target"], &told["body"]),
-        (&"POST".into(), &"/a%2Fb/%7Ex?q=1&r=%20".into(), &"hello".into())
+        (&"POST".into(), &"/a%2Fb/%+9%7Ex?q=1&r=%20".into(), &"hello".into())
     );
     let mut headers: Vec<String> = told["headers"]
         .as_array()
@@ -55,7 +55,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
             "x-forwarded-proto: http",
             "x-two: 1",
             "x-two: 2",
-            "x-websocktunnel-original-path: /c1/a/b/~x",
+            "x-websocktunnel-original-path: /c1/a/b/%+9~x",
         ]
     );
     let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie").count();
@@ -86,6 +86,38 @@ async fn bodies_of_every_framing_arrive_whole_in_both_directions() {
     }
     viewer.send("0\r\n\r\n").await;
     assert_eq!(viewer.answer().await.json(), serde_json::json!({"bytes": 5_000_000, "intact": true}));
+}
+
+#[tokio::test]
+async fn a_request_whose_chunks_are_malformed_is_the_viewers_fault() {
+    let (server, _target, _client) = tunnel().await;
+    let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(20_000));
+    for chunks in [
+        "zz\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+        "5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "5 5\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloXX0\r\n\r\n",
+        "0\r\nno field\r\n\r\n",
+        &long,
+    ] {
+        for before in ["", "5\r\nfirst\r\n"] {
+            let mut viewer = Viewer::connect(server.address).await;
+            viewer.send("POST /c1/sink HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            viewer.send(format!("{before}{chunks}")).await;
+            let answer = viewer.answer().await;
+            let said = String::from_utf8_lossy(&answer.body);
+            assert_eq!(
+                (answer.status, &*said),
+                (400, "The request's body is malformed or incomplete\n"),
+                "{before}{chunks}"
+            );
+            assert!(viewer.closed().await, "{before}{chunks}");
+        }
+    }
+    assert_eq!(server.metric("viewer_bad_gateway_total").await, 0);
 }
 
 #[tokio::test]

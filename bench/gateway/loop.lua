@@ -1,5 +1,5 @@
--- Runs a function many times and answers with the processor time of one call, in nanoseconds. Processor time, because
--- what other processes take from this one is not the function's.
+-- Runs a function many times and answers with the processor time of one call, in nanoseconds. Processor time excludes
+-- the time that other processes take.
 
 local _M = {}
 

@@ -1,5 +1,4 @@
--- wrk: leaves some milliseconds between two requests of a connection, as people do; what is measured is then the time
--- that an answer takes, and not how many fit.
+-- wrk: pauses some milliseconds between two requests of a connection. This measures latency and not throughput.
 
 dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "report.lua")
 

@@ -1,5 +1,5 @@
--- The program that the reference documents, in our own words, with the libraries that it uses. It is here to be
--- measured, with its faults: no pinned algorithm, tokens as cache keys, keys parsed for every new token.
+-- The program that the reference documents, rewritten, with the libraries that the reference uses. The benchmarks
+-- measure it with its faults: no pinned algorithm, tokens as cache keys, keys parsed for every new token.
 
 local function refuse(status, message)
     ngx.status = status

@@ -1,4 +1,4 @@
--- wrk: ends with one line of JSON. Times are in microseconds.
+-- wrk: prints one line of JSON at the end. Times are in microseconds.
 
 function done(summary, latency)
     local errors = summary.errors

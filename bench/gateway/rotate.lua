@@ -1,4 +1,4 @@
--- wrk: sends the tokens of a file in turn, so that single flight finds none of them twice. wrk … -- FILE
+-- wrk: sends the tokens of a file in turn, so that no two requests at once share a token. wrk … -- FILE
 
 dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "report.lua")
 

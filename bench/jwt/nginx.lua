@@ -1,7 +1,7 @@
--- Verify and sign from Lua, inside nginx: route_native.jwt, its lua-resty-jwt face, and lua-resty-jwt itself where
--- lua_package_path has it. Prints JSON, in microseconds a call; what lua-resty-jwt does not do is null.
+-- Measures verify and sign from Lua, inside nginx: route_native.jwt, route_native.resty_jwt, and lua-resty-jwt itself
+-- if lua_package_path has it. Prints JSON, in microseconds a call. An algorithm that lua-resty-jwt lacks is null.
 
-local directory, spell = ...
+local directory, duration = ...
 
 local cjson = require "cjson"
 
@@ -21,7 +21,7 @@ local function read(name)
     return text
 end
 
--- In processor time, which hardly depends on what else the machine does; the best of five spells.
+-- Returns the cost of a call in microseconds of processor time, which excludes other processes: the best of five runs.
 local function cost(call, ...)
     call(...)
     local best = math.huge
@@ -30,7 +30,7 @@ local function cost(call, ...)
         repeat
             for _ = 1, 10 do call(...) end
             calls = calls + 10
-        until clock() - start > spell / 5
+        until clock() - start > duration / 5
         best = math.min(best, (clock() - start) / calls)
     end
     return best * 1e6
@@ -87,5 +87,5 @@ for kind, names in pairs { RSA = { "RS256", "RS384", "RS512", "PS256", "PS384", 
         algorithms[alg] = measure(alg, read(kind .. ".pem"), read(kind .. ".pub"))
     end
 end
-local why = not has_peer and "cannot be loaded: " .. tostring(peer):match("^[^\n]*")
-ngx.print(cjson.encode { peer = has_peer and (peer._VERSION or "of unknown version") or why, algorithms = algorithms })
+local err = not has_peer and "cannot be loaded: " .. tostring(peer):match("^[^\n]*")
+ngx.print(cjson.encode { peer = has_peer and (peer._VERSION or "of unknown version") or err, algorithms = algorithms })

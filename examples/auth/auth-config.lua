@@ -1,8 +1,8 @@
--- The better form of both: what /login signs and what /secure asks for, in one place.
+-- Configures the better form: what /login signs and what /secure requires, in one place.
 
 local auth = require "route_native.auth"
 
--- One secret a line: the first signs, each is accepted. A change is seen within a second.
+-- One secret a line: the first signs, and each verifies. A changed file is read again within a second.
 local secret_file = ngx.config.prefix() .. "../keys/jwt_secret"
 local issuer = "auth-example"
 

@@ -1,5 +1,5 @@
--- The reference's login, with another `require`. Its tokens never expire, and nobody counts attempts: see
--- auth-config.lua.
+-- The reference's login, with another `require`. Its tokens never expire, and its attempts are not limited;
+-- auth-config.lua corrects both.
 
 local jwt = require "route_native.resty_jwt"
 local secret = require "jwt-secret"

@@ -1,4 +1,4 @@
--- The reference's check, with another `require`. It takes the Authorization header as it comes, raw or as `Bearer`.
+-- The reference's check, with another `require`. The Authorization header may hold the token with or without `Bearer`.
 
 local jwt = require "route_native.resty_jwt"
 local authentication_token = ngx.var.http_authorization

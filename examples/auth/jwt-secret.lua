@@ -1,4 +1,4 @@
--- The secret, as the reference has it: a module that returns it. `make run EXAMPLE=auth` writes the file.
+-- Returns the secret, as the reference's module does. `make run EXAMPLE=auth` writes the file.
 
 local file = assert(io.open(ngx.config.prefix() .. "../keys/jwt_secret"))
 local secret = file:read("*l")

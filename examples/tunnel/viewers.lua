@@ -1,18 +1,18 @@
--- Who may view what is behind the tunnels: named by TUNNEL_VIEWERS, read when nginx starts (conf/tunnel.conf). The
--- fields are those of check() in docs/auth.md.
+-- Configures who may view the services behind the tunnels. TUNNEL_VIEWERS names this file, and nginx reads it when it
+-- starts (conf/tunnel.conf). The fields are those of check() in docs/auth.md.
 
 return {
-    -- One secret a line, each accepted; or key_file, with the issuer's public keys. Never a secret of registrations:
-    -- who may look must not be able to register.
+    -- One secret a line, and each verifies; or use key_file with the issuer's public keys. Never use a secret of
+    -- registrations: a viewer must not be able to register.
     secret_file = ngx.config.prefix() .. "../keys/tunnel_viewers",
     policy = { algorithms = "HS256", audience = "tunnel-viewers", max_lifetime = 86400 },
 
-    -- Not the Authorization header: that one is the service's own. Browsers send the cookie with WebSockets too.
+    -- Not the Authorization header: the service uses it. Browsers send the cookie with WebSockets too.
     token = { "header:X-Tunnel-Authorization", "cookie:tunnel_viewer" },
-    -- The service behind the tunnel does not see it.
+    -- The service behind the tunnel does not receive the token.
     strip_token = true,
 
-    -- A token is for one tunnel, and "*" is for all of them.
+    -- A token is valid for one tunnel, or for all of them with "*".
     require = {
         tunnel = function(tunnel) return tunnel == "*" or tunnel == ngx.var.tunnel_viewed end,
     },

@@ -1,2 +1,2 @@
--- The name under which programs know the phantom token pattern: `require("resty.phantom-token").run(config)`.
+-- Offers route_native.phantom_token under the name of lua-resty-phantom-token, which programs require.
 return require "route_native.phantom_token"

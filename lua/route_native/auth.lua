@@ -1,10 +1,10 @@
---- Checks tokens and issues them: who may pass, and who gets a token.
+--- Checks the tokens of requests, and issues tokens at a login.
 --
 --     access_by_lua_block  { require("route_native.auth").check(guard) }      -- 401, 403, or on with the request
 --     content_by_lua_block { require("route_native.auth").login(entrance) }   -- credentials in, {"token": …} out
 --
 -- A configuration is a table that is read once. Build it in `init_by_lua` or in a module of your own, and do not change
--- it afterwards. `prepare_check()` and `prepare_login()` read it at once, so that nginx does not start with a mistake.
+-- it afterwards. `prepare_check()` and `prepare_login()` read it at once, so that a mistake keeps nginx from starting.
 --
 -- @module route_native.auth
 
@@ -13,23 +13,24 @@ local auth_login = require "route_native.auth.login"
 
 local _M = {}
 
--- What was made of each configuration, for as long as the configuration lives.
-local made = setmetatable({}, { __mode = "k" })
+-- What a reader returned for each configuration. An entry lives as long as its configuration.
+local parsed = setmetatable({}, { __mode = "k" })
 
-local function prepared(config, reader, name)
+-- Returns what `reader` makes of a configuration. `name` is the public function, for errors.
+local function parse(config, reader, name)
     if type(config) ~= "table" then
         error("route_native.auth: " .. name .. "() takes a table", 3)
     end
-    local known = made[config]
-    if known and known.reader == reader then
-        return known
+    local cached = parsed[config]
+    if cached and cached.reader == reader then
+        return cached
     end
     local ok, result = pcall(reader.read, config)
     if not ok then
         error(result, 3)
     end
     result.reader = reader
-    made[config] = result
+    parsed[config] = result
     return result
 end
 
@@ -41,7 +42,7 @@ end
 -- @tfield[opt] string secret_file path of a file with one secret a line
 -- @tfield[opt={}] route_native.jwt.PolicyConfig|route_native.jwt.PolicyHandle policy what a token must satisfy
 -- @tfield[opt="header"] string|string[] token where the token is: `header` (Authorization), `header:NAME`,
--- `cookie:NAME` or `query:NAME`; of a list the first place with a token decides
+-- `cookie:NAME` or `query:NAME`; the first place of a list that has a token decides
 -- @tfield[opt={}] table<string,any> require claims with the value that they need: one value, a list of values, or
 -- `function(value, claims)` that returns whether the request is allowed
 -- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
@@ -77,7 +78,7 @@ end
 -- @tfield[opt=3600] integer lifetime seconds until `exp`, 1 to 31622400
 -- @tfield[opt] string algorithm signing algorithm; the key's first by default
 -- @tfield[opt="username"] string user_field field of the body that names the user
--- @tfield[opt={}] RateLimit|boolean rate_limit limits of failed attempts, or `false`
+-- @tfield[opt=true] RateLimit|boolean rate_limit limits of failed attempts, or `false`
 -- @tfield[opt=65536] integer max_body largest body of the request and of the backend in bytes, 1 to 1048576
 -- @tfield[opt] LoginCookie cookie sends the token as a cookie as well; then pages of other sites cannot log in
 -- @tfield[opt] string|string[] public_origins other origins whose pages may log in, such as `https://app.example.com`
@@ -87,7 +88,7 @@ end
 -- @treturn CheckConfig the same table
 -- @usage init_by_lua_block { guard = require("route_native.auth").prepare_check { key_file = "/etc/keys/id.jwks" } }
 function _M.prepare_check(config)
-    prepared(config, auth_check, "prepare_check")
+    parse(config, auth_check, "prepare_check")
     return config
 end
 
@@ -95,7 +96,7 @@ end
 -- @tparam LoginConfig config the configuration
 -- @treturn LoginConfig the same table
 function _M.prepare_login(config)
-    prepared(config, auth_login, "prepare_login")
+    parse(config, auth_login, "prepare_login")
     return config
 end
 
@@ -106,14 +107,14 @@ end
 -- @treturn[1] table the header
 -- @treturn[2] nil if a CORS preflight passes without a token
 function _M.check(config)
-    return auth_check.run(prepared(config, auth_check, "check"))
+    return auth_check.run(parse(config, auth_check, "check"))
 end
 
 --- Logs a user in and ends the request. Answers 200 with `{"token": …}` if the backend answers 200 with a JSON object,
 -- and signs that object. Call it in the rewrite, access or content phase.
 -- @tparam LoginConfig config the configuration
 function _M.login(config)
-    return auth_login.run(prepared(config, auth_login, "login"))
+    return auth_login.run(parse(config, auth_login, "login"))
 end
 
 return _M

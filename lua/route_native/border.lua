@@ -24,13 +24,13 @@ local store = require "route_native.store.open"
 
 local _M = {}
 
--- What the modules above share.
+-- The object that the modules above share.
 local border = {}
 border.__index = border
 
 local running
 
--- Says that the store failed, where the operator sees it. `err` holds no key and no value.
+-- Logs and counts a failure of the store. `err` contains no key and no value.
 function border:store_failed(what, err)
     self.counters:add("store.error")
     ngx.log(ngx.ERR, "route_native: border: ", what, ": the ", self.store.name, " store: ", err or "failed")
@@ -43,7 +43,7 @@ end
 -- @tfield table<string,Service> services the services by name; at least one
 -- @tfield[opt="/token"] string auth_path path of the auth service
 -- @tfield[opt="/account/login"] string login_path path of the login, below the account service's location
--- @tfield[opt="/"] string default_path where a login leads if no visit came before it
+-- @tfield[opt="/"] string default_path where a login leads without an earlier visit
 -- @tfield[opt=3600] integer idle_timeout time from a session's last request to its end, 1 to 86400
 -- @tfield[opt=43200] integer absolute_timeout time from a session's login to its end, 1 to 2592000, at most
 -- `key_rotation`

@@ -1,16 +1,17 @@
---- What the shipped configuration calls besides the capabilities: one line of `conf/` for each function. This is the
--- only module that `conf/` names for its own needs; what is behind it may move.
+--- Holds the functions that the shipped `conf/` calls besides the capabilities, one line of `conf/` each. The modules
+-- behind it are internal and may move.
 -- @module route_native.hooks
 
 local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
+local final_answer = require "route_native.core.final_answer"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
 local response = require "route_native.core.response"
 
 return {
-    --- Takes the token out of the query and out of nginx's memory. For `set_by_lua` (query_token.conf).
+    --- Removes the token from the query and from nginx's memory. For `set_by_lua` (query_token.conf).
     -- @function take_query_token
     -- @treturn string|nil the token; several are joined by a comma
     take_query_token = query.take,
@@ -23,35 +24,42 @@ return {
     -- @function bad_request
     bad_request = response.bad_request,
 
-    --- Ends a request with 401, as one with a bad token (sites-enabled/routehttp.conf).
+    --- Ends a request with the 401 of a bad token (sites-enabled/routehttp.conf).
     -- @function invalid_token
     invalid_token = response.invalid_token,
 
-    --- Ends a request of a WebSocket endpoint that opens no WebSocket with 426 (sites-enabled/routehttp.conf).
+    --- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (sites-enabled/routehttp.conf).
     -- @function upgrade_required
     upgrade_required = response.upgrade_required,
 
     --- Returns the Cookie header for a desktop. For `set_by_lua` (runtime/desktop.conf).
     -- @function cookies_for_desktop
-    -- @tparam string names names of the cookies that pass, with commas between
+    -- @tparam string names names of the cookies that pass, separated by commas
     -- @treturn string the header; "" if none is left
     cookies_for_desktop = cookies.sent,
 
-    --- Refuses an answer of a desktop that is no final one, and leaves only the cookies in it that a desktop may set.
-    -- For `header_filter_by_lua` (runtime/desktop.conf).
+    --- Refuses a desktop's answer that is not final, and removes the cookies that a desktop may not set. For
+    -- `header_filter_by_lua` (runtime/desktop.conf).
     -- @function desktop_answer
-    -- @tparam string names names of the cookies that pass, with commas between; "" if none does
+    -- @tparam string names names of the cookies that pass, separated by commas; "" if none does
     desktop_answer = answer.check,
+
+    --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
+    -- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
+    -- (border_proxy.conf, and the sites of the gateway, phantom tokens and auth).
+    -- @function final_answer
+    -- @treturn boolean whether the answer is final
+    final_answer = final_answer.check,
 
     --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
     -- @function connect
     connect = balancer.connect,
 
-    --- Refuses an answer that says that it is too large. For `header_filter_by_lua` (outbound.conf).
+    --- Refuses an answer whose Content-Length is too large. For `header_filter_by_lua` (outbound.conf).
     -- @function bound_head
     bound_head = outbound.bound_head,
 
-    --- Drops what is too much of an answer. For `body_filter_by_lua` (outbound.conf).
+    --- Drops the part of an answer that is beyond the limit. For `body_filter_by_lua` (outbound.conf).
     -- @function bound_body
     bound_body = outbound.bound_body,
 }

@@ -16,20 +16,20 @@
 local cjson = require("cjson.safe").new()
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
-local reason = require "route_native.core.status"
 local keyring = require "route_native.jwt.keyring"
+local statuses = require "route_native.core.status"
 
--- The library has bounded the depth of what is decoded, at 128.
+-- As deep as the library allows JSON to be.
 cjson.decode_max_depth(128)
 
 local ffi_string = ffi.string
 local time = ngx and ngx.time or os.time
-local OK, KEY_NOT_FOUND = reason.OK, reason.KEY_NOT_FOUND
+local OK, KEY_NOT_FOUND = statuses.OK, statuses.KEY_NOT_FOUND
 
 local BUFFER_BYTES = library.RN_TOKEN_BYTES
 local ERROR_BYTES = library.RN_ERROR_BYTES
 
--- Written and read within one call: Lua does not yield in between.
+-- Shared by all requests: they are written and read without a yield in between.
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
 local texts = ffi.new("rn_token_texts")
 local length = ffi.new("size_t[1]")
@@ -41,7 +41,7 @@ local _M = {
     -- @treturn KeyHandle the key
     key = keyring.key,
 
-    --- Takes every byte of a string as one HMAC secret. Refuses PEM, because PEM is a key and no secret.
+    --- Takes every byte of a string as one HMAC secret. Refuses key material such as PEM: a public key is no secret.
     -- @function secret
     -- @tparam string text the secret, 32 bytes or more
     -- @treturn KeyHandle the secret
@@ -88,8 +88,8 @@ local _M = {
 -- @tfield[opt] string upstream an `upstream` block to connect to; name and certificate stay those of the URL
 -- @tfield[opt="route_native_jwks"] string cache_name name of the `lua_shared_dict`
 
---- Uses the JWK Set that another server publishes. A request fetches it on first need, once for all workers. These keys
--- verify and cannot sign. Call it in `init_by_lua`, so that nginx does not start with a mistake.
+--- Uses the JWK Set that another server publishes. The first request that needs it fetches it for all workers. These
+-- keys verify and cannot sign. Call it in `init_by_lua`, so that a mistake keeps nginx from starting.
 -- @tparam JwksConfig config the configuration
 -- @treturn KeyHandle the keys; the same configuration returns the same keys
 function _M.jwks(config)
@@ -105,7 +105,8 @@ end
 local policy_type = {}
 policy_type.__index = policy_type
 
-local function encoded(value, level)
+-- Returns a value as JSON. Raises an error at the caller's level if that is impossible.
+local function encode(value, level)
     local json, message = cjson.encode(value)
     if not json then
         error("route_native.jwt: " .. message, level + 1)
@@ -113,7 +114,7 @@ local function encoded(value, level)
     return json
 end
 
---- Says what a token must satisfy.
+--- Describes what a token must satisfy.
 -- @table PolicyConfig
 -- @tfield[opt] string|string[] algorithms allowed algorithms; all of the key's type by default
 -- @tfield[opt] string|string[] issuer allowed values of `iss`
@@ -127,14 +128,14 @@ end
 -- @tfield[opt=ngx.time] function clock returns seconds since the epoch
 
 --- Reads a policy once, for use with `verify()`. An unknown field or a value of the wrong type raises an error.
--- @tparam PolicyConfig fields the policy
+-- @tparam PolicyConfig config the policy
 -- @treturn PolicyHandle the policy
-function _M.policy(fields)
-    if type(fields) ~= "table" then
+function _M.policy(config)
+    if type(config) ~= "table" then
         error("route_native.jwt: a policy is a table", 2)
     end
     local plain = {}
-    for name, value in pairs(fields) do
+    for name, value in pairs(config) do
         plain[name] = value
     end
     local clock = plain.clock
@@ -142,10 +143,10 @@ function _M.policy(fields)
     if clock ~= nil and type(clock) ~= "function" then
         error("route_native.jwt: the policy field \"clock\" must be a function", 2)
     end
-    local json = encoded(plain, 2)
-    local handle, sentence = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
-    if library.rn_policy_new(json, #json, handle, sentence, ERROR_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi_string(sentence, length[0]), 2)
+    local json = encode(plain, 2)
+    local handle, message = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
+    if library.rn_policy_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
+        error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
     end
     handle = ffi.gc(handle[0], function(policy) library.rn_policy_free(policy) end)
     return setmetatable({ handle = handle, clock = clock }, policy_type)
@@ -153,19 +154,18 @@ end
 
 local default_policy = _M.policy {}
 
+-- Returns the handle of an argument: the argument itself, or a handle made from a table.
 local function policy_of(policy)
     if policy == nil then
         return default_policy
     elseif getmetatable(policy) == policy_type then
         return policy
     end
-    local ok, made = pcall(_M.policy, policy)
-    if not ok then
-        error(made, 3)
-    end
-    return made
+    local ok, handle = pcall(_M.policy, policy)
+    return ok and handle or error(handle, 3)
 end
 
+-- Returns the current second of a clock, which is the program's own function or nginx's time.
 local function now_of(clock)
     local now = (clock or time)()
     if type(now) ~= "number" or now ~= now or now < 0 or now > 253402300799 then
@@ -174,25 +174,25 @@ local function now_of(clock)
     return math.floor(now)
 end
 
--- The header and the claims that the library has written.
-local function written()
+-- Returns the claims and the header that the library wrote into the buffer.
+local function decode_buffer()
     local header = cjson.decode(ffi_string(buffer, texts.header_length))
     local claims = cjson.decode(ffi_string(buffer + texts.header_length, texts.claims_length))
     return claims, header
 end
 
--- Returns the status, and with OK leaves header and claims in the buffer.
+-- Verifies a token with the current keys. Returns the status. If that is OK, header and claims are in the buffer.
 local function check(keys, policy, token, seconds)
-    local handle, trouble = keys:current()
+    local handle, status = keys:current()
     if not handle then
-        return trouble
+        return status
     end
     return library.rn_jwt_verify(handle, policy.handle, token, #token, seconds, buffer, BUFFER_BYTES, texts)
 end
 
--- Keys from elsewhere may be newer there.
+-- Fetches newer keys and verifies again. Returns the status.
 local function check_again(keys, policy, token, seconds)
-    local status = keys.source:renew()
+    local status = keys.source:refresh()
     return status == OK and check(keys, policy, token, seconds) or status
 end
 
@@ -223,9 +223,9 @@ function _M.verify(token, key, policy)
         status = check_again(keys, policy, token, seconds)
     end
     if status ~= OK then
-        return nil, reason.name(status), not reason.is_token(status)
+        return nil, statuses.name(status), not statuses.is_token(status)
     end
-    return written()
+    return decode_buffer()
 end
 
 --- Decodes a token without any check of its issuer. Use it to look at tokens, never to decide anything.
@@ -240,15 +240,15 @@ function _M.decode_unverified(token)
     end
     local status = library.rn_jwt_decode_unverified(token, #token, buffer, BUFFER_BYTES, texts)
     if status ~= OK then
-        return nil, reason.name(status)
+        return nil, statuses.name(status)
     end
-    return written()
+    return decode_buffer()
 end
 
 local options_type = {}
 options_type.__index = options_type
 
---- Says how `sign()` signs.
+--- Describes how `sign()` signs.
 -- @table SignOptions
 -- @tfield[opt] string algorithm signing algorithm; the key's first by default
 -- @tfield[opt] string kid the header's `kid`; the key's own by default
@@ -260,38 +260,38 @@ options_type.__index = options_type
 -- @tfield[opt=ngx.time] function clock returns seconds since the epoch
 
 --- Reads sign options once, for use with `sign()`. An unknown field or a wrong value raises an error.
--- @tparam SignOptions fields the options
--- @treturn SignOptionsHandle the options, read
-function _M.sign_options(fields)
-    if type(fields) ~= "table" then
+-- @tparam SignOptions options the options
+-- @treturn SignOptionsHandle the handle of the options
+function _M.sign_options(options)
+    if type(options) ~= "table" then
         error("route_native.jwt: sign() takes its options as a table", 2)
     end
     local plain = {}
-    for name, value in pairs(fields) do
+    for name, value in pairs(options) do
         plain[name] = value
     end
     local clock = plain.clock
     plain.clock = nil
-    local json = encoded(plain, 2)
-    local handle, sentence = ffi.new("rn_sign_options *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
-    if library.rn_sign_options_new(json, #json, handle, sentence, ERROR_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi_string(sentence, length[0]), 2)
+    local json = encode(plain, 2)
+    local handle, message = ffi.new("rn_sign_options *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
+    if library.rn_sign_options_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
+        error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
     end
-    handle = ffi.gc(handle[0], function(options) library.rn_sign_options_free(options) end)
+    handle = ffi.gc(handle[0], function(pointer) library.rn_sign_options_free(pointer) end)
     return setmetatable({ handle = handle, clock = clock }, options_type)
 end
 
 local default_options = _M.sign_options {}
 
--- The handle that an argument stands for: itself, or what is read from a table.
+-- Returns the handle of an argument: the argument itself, or a handle made from a table.
 local function options_of(options)
     if options == nil then
         return default_options
     elseif getmetatable(options) == options_type then
         return options
     end
-    local ok, made = pcall(_M.sign_options, options)
-    return ok and made or error(made, 3)
+    local ok, handle = pcall(_M.sign_options, options)
+    return ok and handle or error(handle, 3)
 end
 
 --- Signs claims.
@@ -305,7 +305,7 @@ end
 function _M.sign(claims, key, options)
     options = options_of(options)
     if type(claims) == "table" then
-        claims = encoded(claims, 2)
+        claims = encode(claims, 2)
     elseif type(claims) ~= "string" then
         error("route_native.jwt: sign() takes claims as a table or as JSON text", 2)
     end
@@ -317,10 +317,10 @@ function _M.sign(claims, key, options)
         BUFFER_BYTES, length)
     if status == OK then
         return ffi_string(buffer, length[0])
-    elseif status == reason.KEY_CANNOT_SIGN then
+    elseif status == statuses.KEY_CANNOT_SIGN then
         error("route_native.jwt: this key cannot sign, or not with that algorithm", 2)
     end
-    return nil, reason.name(status)
+    return nil, statuses.name(status)
 end
 
 return _M

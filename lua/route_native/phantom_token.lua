@@ -1,4 +1,4 @@
---- Phantom tokens: opaque outside, a JWT inside.
+--- Exchanges opaque tokens for JWTs: clients hold opaque tokens, and the API receives a JWT (phantom tokens).
 --
 --     rewrite_by_lua_block {
 --         require("route_native.phantom_token").run {
@@ -9,8 +9,8 @@
 --
 --     headers ── ngx.shared, by a digest of token and configuration ── one introspection ──► Authorization: Bearer JWT
 --
--- `run()` puts the JWT into the request, or ends it: with 401 because of the token, with 403 because of its scope, with
--- 503 because of the authorization server.
+-- `run()` puts the JWT into the request, or ends the request: with 401 for a bad token, with 403 for a missing scope,
+-- and with 503 if the authorization server fails.
 --
 -- @module route_native.phantom_token
 -- @also resty.phantom-token
@@ -23,12 +23,12 @@ local client = require "route_native.core.client"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
 local library = require "route_native.core.ffi"
-require "route_native.hooks" -- read now, while the master may read what the workers may not
+require "route_native.hooks" -- The master may still read files that the workers may not.
 local outbound = require "route_native.http.outbound"
-local reason = require "route_native.core.status"
 local request = require "route_native.core.request"
 local scopes = require "route_native.core.scopes"
 local settings_of = require("route_native.phantom.settings").of
+local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
 local current, headers_of = request.current, request.headers
@@ -38,32 +38,35 @@ local now = ngx.now
 local find, sub, byte = string.find, string.sub, string.byte
 local set_header, clear_header = ngx.req.set_header, ngx.req.clear_header
 
-local OK, TOKEN_MISSING = reason.OK, reason.TOKEN_MISSING
+local OK, TOKEN_MISSING = statuses.OK, statuses.TOKEN_MISSING
 local KEY_BYTES, FINGERPRINT_BYTES = library.RN_CACHE_KEY_BYTES, library.RN_FINGERPRINT_BYTES
 
--- What the dictionary and a flight hold: one letter, then
---   A  scope length, ":", scope, what the API receives     I  the reason of a 401     E  the reason of a 503
+-- An entry of the dictionary is one letter, then
+--   A  (active)    the length of the scope, ":", the scope, and what the API receives
+--   I  (inactive)  the status of a 401
+-- Single flight has a third kind of outcome, which the dictionary does not keep:
+--   E  (error)     the status of a 503
 local ACTIVE, INACTIVE = byte "A", byte "I"
 
--- Written and read without a yield between.
+-- Shared by all requests: they are written and read without a yield in between.
 local bearer = ffi.new("rn_bearer")
 local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
--- Each worker keeps what it has decoded, up to this many bytes, beside what all share.
-local MAX_HOT_BYTES = 8 * 1024 * 1024
-local hot, hot_bytes = {}, 0
+-- The decoded entries of this worker by key, and their size. They are dropped when they exceed the limit.
+local MAX_DECODED_BYTES = 8 * 1024 * 1024
+local decoded, decoded_bytes = {}, 0
 
 local _M = {}
 
--- Whether the configuration declares the variables of the access log; nginx says so on the first try.
+-- Whether the configuration declares the variables of the access log. The first attempt to set one tells.
 local is_logged = true
 
--- For the access log: the token's fingerprint, where its answer came from, and why it is refused.
+-- Sets a variable of the access log, if the configuration declares it.
 local function note(name, value)
     is_logged = is_logged and set(current(), name, value, #value)
 end
 
--- Returns the fingerprint.
+-- Notes the token's fingerprint for the access log, and returns it.
 local function note_token(token)
     library.rn_token_fingerprint(token, #token, fingerprint)
     local text = ffi_string(fingerprint, FINGERPRINT_BYTES)
@@ -71,19 +74,20 @@ local function note_token(token)
     return text
 end
 
+-- Returns the entry of an active token.
 local function encode(active)
     return "A" .. #active.scope .. ":" .. active.scope .. active.forward
 end
 
--- Returns the scope and what the API receives.
+-- Returns the scope of an active token's entry, and what the API receives.
 local function decode(entry)
     local colon = find(entry, ":", 2, true)
     local stop = colon + tonumber(sub(entry, 2, colon - 1))
     return sub(entry, colon + 1, stop), sub(entry, stop + 1)
 end
 
--- An entry as long as it is fresh, and for how long it is. What is kept for a failing server lies longer in the
--- dictionary than that.
+-- Returns an entry of the dictionary if it is fresh. With stale_if_error_seconds the dictionary keeps an entry longer
+-- than it is fresh.
 local function fresh(settings, dict, key)
     local entry = dict:get(key)
     if entry and settings.stale_if_error_seconds > 0 and byte(entry) == ACTIVE and not dict:get("fresh " .. key) then
@@ -92,12 +96,13 @@ local function fresh(settings, dict, key)
     return entry
 end
 
--- The seconds that an entry of the dictionary is still fresh.
+-- Returns for how many seconds an entry of the dictionary is still fresh.
 local function seconds_left(settings, dict, key)
     return dict:ttl(settings.stale_if_error_seconds > 0 and "fresh " .. key or key) or 0
 end
 
-local function keep(settings, dict, key, active, entry)
+-- Stores an active token's entry. Returns whether the dictionary holds it.
+local function store(settings, dict, key, active, entry)
     local seconds = active.seconds
     if seconds <= 0 then
         return false
@@ -110,27 +115,27 @@ local function keep(settings, dict, key, active, entry)
     return (dict:set(key, entry, seconds))
 end
 
--- Asks the server, and keeps what it says. Returns the entry, and whether the dictionary has it.
-local function ask(settings, dict, key, token)
-    local active, why = introspect.ask(settings, token)
+-- Asks the server and stores its answer. Returns the entry, and whether the dictionary holds it.
+local function introspect_and_store(settings, dict, key, token)
+    local active, status = introspect.ask(settings, token)
     if active then
         local entry = encode(active)
-        return entry, keep(settings, dict, key, active, entry)
-    elseif why >= 100 and why < 200 then
-        local entry = "I" .. why
+        return entry, store(settings, dict, key, active, entry)
+    elseif statuses.is_token(status) then
+        local entry = "I" .. status
         local seconds = settings.inactive_cache_seconds
         return entry, seconds > 0 and (dict:set(key, entry, seconds))
     end
-    return "E" .. why, false
+    return "E" .. status, false
 end
 
--- The entry of a token that the dictionary does not hold, and where it comes from.
-local function learn(settings, dict, key, token)
+-- Returns the entry of a token that the dictionary does not hold, and where it comes from: "miss" or "stale".
+local function introspect_once(settings, dict, key, token)
     local entry = singleflight.run(dict, key, function()
         return fresh(settings, dict, key)
     end, function()
-        return ask(settings, dict, key, token)
-    end) or "E" .. reason.SERVER_UNREACHABLE
+        return introspect_and_store(settings, dict, key, token)
+    end) or "E" .. statuses.SERVER_UNREACHABLE
     if byte(entry) ~= ACTIVE and byte(entry) ~= INACTIVE and settings.stale_if_error_seconds > 0 then
         local stale = dict:get(key)
         if stale and byte(stale) == ACTIVE then
@@ -140,36 +145,39 @@ local function learn(settings, dict, key, token)
     return entry, "miss"
 end
 
--- Removes what the client says of itself under the names that the API trusts.
+-- Removes the client's own headers of the names that the API trusts.
 local function clear(settings)
     clear_header("Authorization")
-    if settings.hands_claims then
+    if settings.sends_claims then
         claim_headers.clear(settings.claim_headers, ngx.req.get_headers(0))
     end
 end
 
-local function refuse(settings, why)
-    note("route_reason", reason.name(why))
-    if why == TOKEN_MISSING then
+-- Ends the request with 401 or 503, as a status requires.
+local function refuse(settings, status)
+    note("route_reason", statuses.name(status))
+    if status == TOKEN_MISSING then
         return answer.token_missing(settings)
-    elseif why >= 200 then
+    elseif status >= 200 then
         return answer.server_error(settings)
     end
     return answer.invalid_token(settings)
 end
 
-local function unavailable(settings, sentence)
-    ngx.log(ngx.ERR, "route_native: phantom_token: ", sentence)
-    return refuse(settings, reason.SETTING_INVALID)
+-- Ends a request that the configuration does not allow to be checked.
+local function unavailable(settings, err)
+    ngx.log(ngx.ERR, "route_native: phantom_token: ", err)
+    return refuse(settings, statuses.SETTING_INVALID)
 end
 
-local function lacks_scope(settings)
-    note("route_reason", reason.name(reason.SCOPE_INSUFFICIENT))
+-- Ends the request with 403 for a missing scope.
+local function refuse_scope(settings)
+    note("route_reason", statuses.name(statuses.SCOPE_INSUFFICIENT))
     return answer.insufficient_scope(settings)
 end
 
--- Sets the headers of the claims; ends when one is too large, as auth does.
-local function hand_on_claims(settings, active)
+-- Sets the headers of the claims. Ends the request with 403 if a claim is too large, as auth does.
+local function send_claims(settings, active)
     clear(settings)
     active.claims = active.claims or cjson.decode(active.text)
     if not claim_headers.set(settings.claim_headers, active.claims) then
@@ -178,14 +186,14 @@ local function hand_on_claims(settings, active)
     end
 end
 
--- Goes on with an active token, or ends for want of a scope.
+-- Passes the request with an active token, or ends it for a missing scope.
 local function accept(settings, active, cache)
     note("route_cache", cache)
     local r = current()
     if settings.scope and not scopes.suffice(settings.scope, active.scope) then
-        return lacks_scope(settings)
-    elseif settings.hands_claims then
-        return hand_on_claims(settings, active)
+        return refuse_scope(settings)
+    elseif settings.sends_claims then
+        return send_claims(settings, active)
     elseif has_value(r, "phantom_by_variable") then
         set(r, "phantom_authorization", active.text, #active.text)
         return
@@ -193,8 +201,8 @@ local function accept(settings, active, cache)
     return set_header("Authorization", active.text)
 end
 
--- The same for a token that this worker knows. phantom_proxy.conf has said "hit" already.
-local function accept_again(r, settings, active)
+-- Accepts a token that this worker has decoded before. phantom_proxy.conf has set $route_cache to "hit" already.
+local function accept_decoded(r, settings, active)
     if settings.is_plain and has_value(r, "phantom_by_variable") then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
         set(r, "phantom_authorization", active.text, #active.text)
@@ -204,20 +212,20 @@ local function accept_again(r, settings, active)
     return accept(settings, active, "hit")
 end
 
--- Keeps a decoded entry for this worker.
-local function keep_hot(key, active, seconds, token_fingerprint)
+-- Stores a decoded entry for this worker.
+local function store_decoded(key, active, seconds, token_fingerprint)
     if seconds <= 0 then
         return
     end
     local bytes = #active.text + #active.scope + 220
-    if hot_bytes + bytes > MAX_HOT_BYTES then
-        hot, hot_bytes = {}, 0
+    if decoded_bytes + bytes > MAX_DECODED_BYTES then
+        decoded, decoded_bytes = {}, 0
     end
     active.ends, active.fingerprint = now() + seconds, token_fingerprint
-    hot[key], hot_bytes = active, hot_bytes + bytes
+    decoded[key], decoded_bytes = active, decoded_bytes + bytes
 end
 
--- Ends or goes on, as an entry says.
+-- Passes or ends the request, as its entry requires. Also returns the decoded entry of an active token.
 local function apply(settings, entry, cache)
     if byte(entry) ~= ACTIVE then
         note("route_cache", cache)
@@ -228,7 +236,7 @@ local function apply(settings, entry, cache)
     return accept(settings, active, cache), active
 end
 
--- A token that this worker does not know.
+-- Checks a token that this worker has not decoded before.
 local function check(settings, key, token)
     local token_fingerprint = note_token(token)
     note("route_cache", "")
@@ -240,15 +248,16 @@ local function check(settings, key, token)
     if entry then
         local seconds = seconds_left(settings, dict, key)
         local _, active = apply(settings, entry, "hit")
-        return active and keep_hot(key, active, seconds, token_fingerprint)
+        return active and store_decoded(key, active, seconds, token_fingerprint)
     end
-    local possible, sentence = outbound.possible(settings.outbound)
+    local possible, err = outbound.possible(settings.outbound)
     if not possible then
-        return unavailable(settings, sentence)
+        return unavailable(settings, err)
     end
-    return (apply(settings, learn(settings, dict, key, token)))
+    return (apply(settings, introspect_once(settings, dict, key, token)))
 end
 
+-- Answers a CORS preflight, or passes it to the API without the headers that the API trusts.
 local function preflight(settings)
     note("route_cache", "")
     if settings.preflight == "pass" then
@@ -262,16 +271,16 @@ end
 -- @tfield string introspection_endpoint URL of the authorization server's introspection, `http` or `https`
 -- @tfield string client_id the gateway's own id, sent by HTTP Basic
 -- @tfield string client_secret the gateway's own secret
--- @tfield[opt=300] integer token_cache_seconds the longest that an answer is kept, 0 to 86400; 0 keeps none
+-- @tfield[opt=300] integer token_cache_seconds the longest time that an answer is kept, 0 to 86400; 0 keeps none
 -- @tfield[opt=300] integer time_to_live_seconds another name of `token_cache_seconds`
 -- @tfield[opt=5] integer inactive_cache_seconds how long an inactive token is remembered, 0 to 60
 -- @tfield[opt=0] integer stale_if_error_seconds how long an expired answer stays in use while the server fails, 0 to
 -- 3600; never beyond the JWT's `exp`
 -- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
 -- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
--- @tfield[opt={}] string[] trusted_web_origins origins whose pages may read errors (CORS)
--- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default they
--- need a token
+-- @tfield[opt] string[] trusted_web_origins origins whose pages may read errors (CORS)
+-- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default a
+-- preflight needs a token
 -- @tfield[opt="phantom-token"] string cache_name name of the `lua_shared_dict`
 -- @tfield[opt] string upstream an `upstream` block to connect to; name and certificate stay those of the URL
 -- @tfield[opt] string verify_key path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
@@ -288,10 +297,10 @@ end
 -- @tparam Config config the configuration; a table built for each request costs little
 -- @also execute
 function _M.run(config)
-    local settings, mistake = settings_of(config)
+    local settings, err = settings_of(config)
     if not settings then
         note("route_cache", "")
-        error(mistake, 2)
+        error(err, 2)
     end
     local r = current()
     if request.has_too_many_headers(r) then
@@ -307,22 +316,22 @@ function _M.run(config)
         return refuse(settings, status)
     end
     local key = ffi_string(bearer.key, KEY_BYTES)
-    local active = hot[key]
+    local active = decoded[key]
     if active and active.ends > now() then
-        return accept_again(r, settings, active)
+        return accept_decoded(r, settings, active)
     end
     return check(settings, key, ffi_string(bearer.token, bearer.token_length))
 end
 
 _M.execute = _M.run
 
---- Checks a configuration and reads its keys. Call it in `init_by_lua`: nginx does not start with a mistake, and only
+--- Checks a configuration and reads its keys. Call it in `init_by_lua`: a mistake keeps nginx from starting, and only
 -- root needs to read the keys.
 -- @tparam Config config the configuration
 function _M.prepare(config)
-    local settings, mistake = settings_of(config)
+    local settings, err = settings_of(config)
     if not settings then
-        error(mistake, 2)
+        error(err, 2)
     end
 end
 

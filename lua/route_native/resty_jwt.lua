@@ -1,15 +1,15 @@
---- The documented API of lua-resty-jwt, so that a program changes one `require`.
+--- Offers the documented API of lua-resty-jwt, so that a program changes one `require`.
 --
 --     local jwt = require "route_native.resty_jwt"
---     local obj = jwt:verify(secret, token)          -- obj.valid and obj.verified: only for a token that is both
+--     local obj = jwt:verify(secret, token)          -- obj.valid and obj.verified are equal, and false for a forgery
 --
--- What differs, and why:
+-- The differences and their reasons:
 --
--- - After `verify()`, `valid` is true only if the signature and the claims are valid. lua-resty-jwt says true for a
---   forgery.
--- - A public key or certificate, in PEM, as a JWK or however wrapped, is never an HMAC secret, and a key's type fixes
+-- - After `verify()`, `valid` is true only if the signature and the claims are valid. lua-resty-jwt sets it to true for
+--   a forgery.
+-- - A public key or certificate is never an HMAC secret, in PEM, as a JWK or in any other encoding. A key's type fixes
 --   the algorithms.
--- - The signature is checked before the claims, so that validators see only what the issuer said.
+-- - The signature is checked before the claims, so that validators get only claims of the issuer.
 -- - Tokens are parsed strictly, up to 16 KB: three canonical parts, no duplicate members, no `crit`.
 -- - A secret shorter than 32 bytes is accepted, because programs use them, and the log warns once.
 -- - Encrypted tokens: `dir` and `RSA-OAEP-256` with A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM. No PBES2.
@@ -26,12 +26,12 @@ local ffi = require "ffi"
 local keyring = require "route_native.jwt.keyring"
 local library = require "route_native.core.ffi"
 local native = require "route_native.jwt"
-local reason = require "route_native.core.status"
+local statuses = require "route_native.core.status"
 local trust = require "route_native.resty_jwt.trust"
 
 local ffi_string, format = ffi.string, string.format
 local ngx = ngx
-local OK = reason.OK
+local OK = statuses.OK
 
 local BUFFER_BYTES = library.RN_TOKEN_BYTES
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
@@ -42,9 +42,9 @@ local any_algorithm = native.policy {}
 local INVALID = "invalid jwt string"
 local VERIFIED = "everything is awesome~ :p"
 local HMAC = { HS256 = true, HS384 = true, HS512 = true }
--- RFC 9864 calls EdDSA Ed25519: a whitelist that has either name has both.
+-- RFC 9864 calls EdDSA Ed25519. A whitelist with either name allows both.
 local EDDSA = { EdDSA = "Ed25519", Ed25519 = "EdDSA" }
--- The public-key algorithms that x5c is for, with the size of an ECDSA signature.
+-- The algorithms that allow x5c, with the size of an ECDSA signature in bytes, or 0.
 local CERTIFIED = {
     RS256 = 0, RS384 = 0, RS512 = 0, PS256 = 0, PS384 = 0, PS512 = 0, ES256 = 64, ES384 = 96, ES512 = 132, ES256K = 64,
 }
@@ -56,7 +56,7 @@ local _M = {
 }
 local mt = { __index = _M }
 
--- Encrypted tokens that were decrypted here, and with it authenticated.
+-- The encrypted tokens that load_jwt() decrypted. Decryption authenticates them.
 local decrypted = setmetatable({}, { __mode = "k" })
 
 --- Describes a token.
@@ -71,7 +71,7 @@ local decrypted = setmetatable({}, { __mode = "k" })
 -- @tfield[opt] string raw_payload the payload as sent
 -- @tfield[opt] string signature the signature as sent
 
---- Says which times and issuers are valid: the older form of claim specs.
+--- Describes valid times and issuers, in the older form of claim specs.
 -- @table ValidationOptions
 -- @tfield[opt] string[] valid_issuers allowed values of `iss`
 -- @tfield[opt] number lifetime_grace_period clock skew in seconds, 0 or more
@@ -84,7 +84,7 @@ function _M.new()
     return setmetatable({}, mt)
 end
 
--- Raises what lua-resty-jwt's sign() raises.
+-- Raises an error as lua-resty-jwt's sign() does.
 local function refuse(...)
     error({ reason = format(...) }, 0)
 end
@@ -116,8 +116,8 @@ function _M.jwt_decode(self, text, json, is_payload)
     return data
 end
 
--- A payload as the program sees it: what its JSON says, or the text itself where it is none. JSON objects are read
--- strictly: nil for one that names a member twice.
+-- Returns the decoded JSON of a payload, or the text itself if it is no JSON. Returns nil for a JSON object that the
+-- strict parser refuses, such as one with a duplicate member.
 local function payload_of(self, text)
     if text:match("^%s*{") and library.rn_json_check(text, #text) ~= OK then
         return nil
@@ -126,26 +126,29 @@ local function payload_of(self, text)
     return value == nil and text or value
 end
 
+-- Returns an invalid token with a reason.
 local function invalid(message, ...)
     return { valid = false, verified = false, reason = select("#", ...) > 0 and format(message, ...) or message }
 end
 
-local function written()
+-- Returns the texts of the header and the payload that the library wrote into the buffer.
+local function decoded_texts()
     return ffi_string(buffer, texts.header_length), ffi_string(buffer + texts.header_length, texts.claims_length)
 end
 
+-- Parses a signed token.
 local function load_signed(self, token, raw_header, raw_payload, signature)
     local status = library.rn_jws_decode_unverified(token, #token, buffer, BUFFER_BYTES, texts)
     if status ~= OK then
-        if status ~= reason.TOKEN_MALFORMED then
+        if status ~= statuses.TOKEN_MALFORMED then
             return invalid(INVALID)
         end
-        -- Which of the two it is: the header alone is a token with an empty payload.
+        -- Find the malformed part: the header with an empty payload is a token too.
         local alone = raw_header .. ".."
         status = library.rn_jws_decode_unverified(alone, #alone, buffer, BUFFER_BYTES, texts)
         return status ~= OK and invalid("invalid header: %s", raw_header) or invalid("invalid payload: %s", raw_payload)
     end
-    local header, payload = written()
+    local header, payload = decoded_texts()
     payload = payload_of(self, payload)
     if payload == nil then
         return invalid("invalid payload: %s", raw_payload)
@@ -157,14 +160,15 @@ local function load_signed(self, token, raw_header, raw_payload, signature)
 end
 
 local JWE_REASONS = {
-    [reason.TOKEN_MALFORMED] = INVALID,
-    [reason.ALGORITHM_NOT_ALLOWED] = "invalid algorithm: only dir and RSA-OAEP-256, with A128CBC-HS256, A256CBC-HS512, "
-        .. "A128GCM or A256GCM",
-    [reason.HEADER_UNSUPPORTED] = "invalid header: crit and zip are not supported",
-    [reason.KEY_UNSUPPORTED] = "invalid pre-shared key",
-    [reason.DECRYPTION_FAILED] = "failed to decrypt payload: bad decrypt",
+    [statuses.TOKEN_MALFORMED] = INVALID,
+    [statuses.ALGORITHM_NOT_ALLOWED] = "invalid algorithm: only dir and RSA-OAEP-256, with A128CBC-HS256, "
+        .. "A256CBC-HS512, A128GCM or A256GCM",
+    [statuses.HEADER_UNSUPPORTED] = "invalid header: crit and zip are not supported",
+    [statuses.KEY_UNSUPPORTED] = "invalid pre-shared key",
+    [statuses.DECRYPTION_FAILED] = "failed to decrypt payload: bad decrypt",
 }
 
+-- Decrypts an encrypted token.
 local function load_encrypted(self, token, secret)
     if type(secret) ~= "string" then
         return invalid(secret == nil and "preshared key must not be null" or "invalid secret type (must be string)")
@@ -173,7 +177,7 @@ local function load_encrypted(self, token, secret)
     if status ~= OK then
         return invalid(JWE_REASONS[status] or INVALID)
     end
-    local header, payload = written()
+    local header, payload = decoded_texts()
     payload = payload_of(self, payload)
     if payload == nil then
         return invalid("failed to decrypt payload: it names a member twice")
@@ -183,7 +187,7 @@ local function load_encrypted(self, token, secret)
     return obj
 end
 
--- The token of an Authorization header, in whatever case its scheme is.
+-- Returns a token without the scheme of an Authorization header, in any case.
 local function without_scheme(token)
     local scheme, rest = token:match("^(%a+) +(%S+)$")
     return scheme and scheme:lower() == "bearer" and rest or token
@@ -208,7 +212,8 @@ function _M.load_jwt(self, token, secret)
     return invalid(INVALID)
 end
 
--- The secret itself: a string, or what a function says for the token's `kid`. Returns nil and a reason otherwise.
+-- Returns the secret, which is a string or the result of a function for the token's `kid`. Returns nil and a reason
+-- otherwise.
 local function secret_of(secret, header)
     if type(secret) == "string" then
         return secret
@@ -219,7 +224,7 @@ local function secret_of(secret, header)
     elseif header.kid == nil then
         return nil, "secret function specified without kid in header"
     end
-    -- The token is not verified yet, and its `kid` may be anything.
+    -- The program's function may fail: the token is not verified yet, so its `kid` may be anything.
     local ok, found = pcall(secret, header.kid)
     if not ok then
         return nil, type(found) == "table" and found.reason or "internal error"
@@ -231,10 +236,11 @@ end
 
 local warned = false
 
+-- Returns the keys of an HMAC secret, or nil and a reason.
 local function hmac_keys(secret, header)
-    local text, why = secret_of(secret, header)
+    local text, err = secret_of(secret, header)
     if not text then
-        return nil, why
+        return nil, err
     end
     local keys, message = keyring.of_text(keyring.SHORT_SECRET, text)
     if not keys then
@@ -248,7 +254,7 @@ local function hmac_keys(secret, header)
     return keys
 end
 
--- The keys that may have signed a token. Returns nil and a reason when there are none.
+-- Returns the keys that may have signed a token, or nil and a reason.
 local function keys_of(self, secret, obj)
     local alg = obj.header.alg
     if HMAC[alg] then
@@ -258,9 +264,9 @@ local function keys_of(self, secret, obj)
     elseif secret == nil then
         return nil, CERTIFIED[alg] and "No trusted certs loaded" or "Failed to load EdDSA public key: no key provided"
     end
-    local text, why = secret_of(secret, obj.header)
+    local text, err = secret_of(secret, obj.header)
     if not text then
-        return nil, why
+        return nil, err
     end
     local keys = (text:find("-----BEGIN ", 1, true) or text:match("^%s*{")) and keyring.of_text(keyring.KEY, text)
     if not keys then
@@ -270,13 +276,14 @@ local function keys_of(self, secret, obj)
     return keys
 end
 
+-- Returns the reason of lua-resty-jwt for a signature that the library refuses.
 local function mismatch(self, obj, status)
     local alg = obj.header.alg
-    if status == reason.HEADER_UNSUPPORTED then
+    if status == statuses.HEADER_UNSUPPORTED then
         return "invalid header: crit, b64, zip and enc are not supported"
     elseif HMAC[alg] then
         return "signature mismatch: " .. obj.signature
-    elseif status == reason.TOKEN_MALFORMED then
+    elseif status == statuses.TOKEN_MALFORMED then
         return "Wrongly encoded signature"
     elseif EDDSA[alg] then
         return "EdDSA signature verification failed"
@@ -290,8 +297,8 @@ local function is_whitelisted(list, alg)
     return not list or list[alg] ~= nil or (EDDSA[alg] and list[EDDSA[alg]] ~= nil)
 end
 
--- Why the signature does not hold; nil when it does.
-local function signature_trouble(self, secret, obj)
+-- Returns why the signature is invalid, or nil.
+local function signature_error(self, secret, obj)
     local alg = obj.header.alg
     if alg == nil then
         return "No algorithm supplied"
@@ -302,9 +309,9 @@ local function signature_trouble(self, secret, obj)
     elseif not (HMAC[alg] or EDDSA[alg] or CERTIFIED[alg]) then
         return "Unsupported algorithm " .. tostring(alg)
     end
-    local keys, why = keys_of(self, secret, obj)
+    local keys, err = keys_of(self, secret, obj)
     if not keys then
-        return why
+        return err
     end
     local token = format("%s.%s.%s", obj.raw_header, obj.raw_payload, obj.signature)
     local status = library.rn_jws_verify(keys:current(), any_algorithm.handle, token, #token)
@@ -321,10 +328,10 @@ function _M.verify_jwt_obj(self, secret, obj, ...)
     if not obj.valid then
         return obj
     end
-    local trouble = obj.reason or signature_trouble(self, secret, obj) or claims_spec.trouble(obj, ...)
-    obj.verified = not trouble
-    obj.valid = not trouble
-    obj.reason = trouble or VERIFIED
+    local err = obj.reason or signature_error(self, secret, obj) or claims_spec.error(obj, ...)
+    obj.verified = not err
+    obj.valid = not err
+    obj.reason = err or VERIFIED
     return obj
 end
 
@@ -344,6 +351,7 @@ function _M.verify(self, secret, token, ...)
     return self:verify_jwt_obj(secret, self:load_jwt(token, secret), ...)
 end
 
+-- Returns the text of the header or the payload for sign().
 local function raw_part(self, obj, name)
     local raw = obj["raw_" .. name]
     if raw then
@@ -360,10 +368,11 @@ local function raw_part(self, obj, name)
 end
 
 local SIGN_JWE_REASONS = {
-    [reason.ALGORITHM_NOT_ALLOWED] = "unsupported payload encryption algorithm :%s with %s",
-    [reason.KEY_UNSUPPORTED] = "Decode secret is not a valid cert/public key: invalid pre-shared key",
+    [statuses.ALGORITHM_NOT_ALLOWED] = "unsupported payload encryption algorithm :%s with %s",
+    [statuses.KEY_UNSUPPORTED] = "Decode secret is not a valid cert/public key: invalid pre-shared key",
 }
 
+-- Encrypts a token.
 local function sign_encrypted(self, secret, obj)
     if type(secret) ~= "string" then
         refuse("invalid secret type (must be string)")
@@ -377,7 +386,7 @@ local function sign_encrypted(self, secret, obj)
     local payload = raw_part(self, { payload = obj.payload }, "payload")
     local status = library.rn_jwe_encrypt(secret, #secret, json, #json, payload, #payload, buffer, BUFFER_BYTES, length)
     if status ~= OK then
-        refuse(SIGN_JWE_REASONS[status] or reason.name(status), tostring(header.enc), tostring(header.alg))
+        refuse(SIGN_JWE_REASONS[status] or statuses.name(status), tostring(header.enc), tostring(header.alg))
     end
     return ffi_string(buffer, length[0])
 end
@@ -399,21 +408,21 @@ function _M.sign(self, secret, obj)
         return sign_encrypted(self, secret, obj)
     end
     local json, payload = raw_part(self, obj, "header"), raw_part(self, obj, "payload")
-    local keys, why
+    local keys, err
     if HMAC[alg] then
-        keys, why = hmac_keys(secret, header)
+        keys, err = hmac_keys(secret, header)
     elseif EDDSA[alg] or CERTIFIED[alg] then
-        keys, why = keyring.of_text(keyring.KEY, tostring(secret))
-        why = why and "signer error: " .. why
+        keys, err = keyring.of_text(keyring.KEY, tostring(secret))
+        err = err and "signer error: " .. err
     else
         refuse("unsupported alg: %s", tostring(alg))
     end
     if not keys then
-        refuse("%s", why)
+        refuse("%s", err)
     end
     local status = library.rn_jws_sign(keys:current(), json, #json, payload, #payload, buffer, BUFFER_BYTES, length)
     if status ~= OK then
-        refuse("signer error: %s", reason.name(status))
+        refuse("signer error: %s", statuses.name(status))
     end
     return ffi_string(buffer, length[0])
 end

@@ -1,4 +1,4 @@
---- The validators of lua-resty-jwt's documented API (`resty.jwt-validators`), for claim specs.
+--- Offers the validators of lua-resty-jwt's documented API (`resty.jwt-validators`), for claim specs.
 --
 -- A validator is a `function(value, claim, jwt_json)`. It returns false if the claim is invalid, and true or nothing if
 -- the claim is valid. It may raise a message, which becomes the reason. A validator named `opt_…` lets an absent claim
@@ -11,26 +11,27 @@ local format = string.format
 
 local _M = {}
 
--- Raises a message as it is.
+-- Raises a message without its position.
 local function fail(message, ...)
     error(format(message, ...), 0)
 end
 
-local function need_type(value, kind, name)
+local function require_type(value, kind, name)
     if type(value) ~= kind then
         fail("Cannot create validator for non-%s %s.", kind, name)
     end
 end
 
-local function need_value(value, name)
+local function require_value(value, name)
     if value == nil then
         fail("Cannot create validator for nil %s.", name)
     end
 end
 
-local function need_list(list, kind, name)
-    need_value(list, name)
-    need_type(list, "table", name)
+-- Checks a list whose items have one type: `kind`, or that of the first item. Returns the type.
+local function require_list(list, kind, name)
+    require_value(list, name)
+    require_type(list, "table", name)
     if next(list) == nil then
         fail("Cannot create validator for empty table %s.", name)
     end
@@ -43,6 +44,7 @@ local function need_list(list, kind, name)
     return kind
 end
 
+-- Raises an error if the claim has not the type `kind`.
 local function claim_type(value, kind, claim)
     if type(value) ~= kind then
         fail("'%s' is malformed.  Expected to be a %s.", claim, kind)
@@ -55,7 +57,7 @@ end
 function _M.chain(...)
     local validators = { ... }
     for i = 1, select("#", ...) do
-        need_type(validators[i], "function", "chain_function")
+        require_type(validators[i], "function", "chain_function")
     end
     return function(value, claim, jwt_json)
         for _, validator in ipairs(validators) do
@@ -72,7 +74,7 @@ end
 -- @treturn function a validator
 function _M.required(validator)
     if validator ~= nil then
-        need_type(validator, "function", "chain_function")
+        require_type(validator, "function", "chain_function")
     end
     return function(value, claim, jwt_json)
         if value == nil then
@@ -87,7 +89,7 @@ end
 -- @treturn function a validator
 -- @usage local spec = { __jwt = validators.require_one_of { "nbf", "exp" } }
 function _M.require_one_of(names)
-    need_list(names, "string", "claim_keys")
+    require_list(names, "string", "claim_keys")
     return function(value, claim)
         claim_type(value, "table", claim)
         claim_type(value.payload, "table", claim .. ".payload")
@@ -117,9 +119,9 @@ end
 -- @tparam[opt] string kind type of the claim; the type of `wanted` by default
 -- @treturn function a validator
 define("check", function(wanted, compare, name, kind)
-    need_value(wanted, name or "check_val")
-    need_value(compare, "check_function")
-    need_type(compare, "function", "check_function")
+    require_value(wanted, name or "check_val")
+    require_value(compare, "check_function")
+    require_type(compare, "function", "check_function")
     kind = kind or type(wanted)
     return function(value, claim)
         if value == nil then
@@ -140,7 +142,7 @@ end)
 -- @tparam[opt] string item_kind type of the values; the type of the first by default
 -- @treturn function a validator
 define("any_of", function(wanted, compare, name, kind, item_kind)
-    item_kind = need_list(wanted, item_kind, name or "check_values")
+    item_kind = require_list(wanted, item_kind, name or "check_values")
     return _M.opt_check(wanted, function(value, list)
         for _, item in ipairs(list) do
             if compare(value, item) then
@@ -183,7 +185,7 @@ end)
 -- @tparam string pattern the pattern
 -- @treturn function a validator
 define("matches", function(pattern)
-    need_type(pattern, "string", "pattern")
+    require_type(pattern, "string", "pattern")
     return _M.opt_check(pattern, matching, "pattern", "string")
 end)
 
@@ -247,7 +249,7 @@ local COMPARISONS = {
 
 for name, compare in pairs(COMPARISONS) do
     define(name, function(bound)
-        need_type(bound, "number", "check_val")
+        require_type(bound, "number", "check_val")
         return _M.opt_check(bound, compare, "check_val", "number")
     end)
 end
@@ -279,8 +281,8 @@ end
 
 local LAST_SECOND = 253402300799
 
--- Defines a validator of a time. `own_leeway` is for route_native.resty_jwt's timeframe options alone: theirs holds for
--- one verification, and not for every later one too.
+-- Defines a validator of a time. Only the timeframe options of route_native.resty_jwt pass `own_leeway`: their leeway
+-- applies to one verification, and not to later ones.
 local function define_time(name, message, holds)
     define(name, function(own_leeway)
         return function(value, claim)

@@ -1,5 +1,5 @@
---- Websocket tunnels behind nginx: checks registrations, and viewers if a file says so. `conf/tunnel.conf` calls both
--- functions.
+--- Checks registrations of websocket tunnels behind nginx, and viewers if a file asks for it. `conf/tunnel.conf` calls
+-- both functions.
 --
 -- @module route_native.tunnel
 
@@ -12,54 +12,55 @@ local ngx = ngx
 
 local _M = {}
 
--- What viewers have to show, or nil when the services behind the tunnels ask for themselves.
+-- The check of viewers, or nil if the services behind the tunnels check their viewers themselves.
 local viewers
 
-local function mistake(path, what)
-    error(("route_native: TUNNEL_VIEWERS: %s: %s"):format(path, what), 0)
+-- Raises an error about the file of TUNNEL_VIEWERS.
+local function config_error(path, message)
+    error(("route_native: TUNNEL_VIEWERS: %s: %s"):format(path, message), 0)
 end
 
--- The target that a server is asked for is what the viewer wrote, byte for byte, so a token in it would go along.
+-- Returns whether a source is the query. The viewer's URL is passed on byte for byte, with a token in it.
 local function in_the_query(source)
     return type(source) == "string" and source:find("^query:") ~= nil
 end
 
--- Reads the file that TUNNEL_VIEWERS names: it returns what auth.check() takes (docs/auth.md).
+-- Runs the file that TUNNEL_VIEWERS names. Returns its result, a configuration of auth.check() (docs/auth.md).
 local function read_viewers(path)
-    local chunk, trouble = loadfile(path)
+    local chunk, err = loadfile(path)
     if not chunk then
-        mistake(path, trouble)
+        config_error(path, err)
     end
     local ok, config = pcall(chunk)
     if not ok then
-        mistake(path, tostring(config))
+        config_error(path, tostring(config))
     elseif type(config) ~= "table" then
-        mistake(path, "returns no table")
+        config_error(path, "returns no table")
     end
     for _, source in ipairs(type(config.token) == "table" and config.token or { config.token }) do
         if in_the_query(source) then
-            mistake(path, "a viewer's token comes in a header or a cookie, not in the query")
+            config_error(path, "a viewer's token comes in a header or a cookie, not in the query")
         end
     end
-    ok, trouble = pcall(auth.prepare_check, config)
+    ok, err = pcall(auth.prepare_check, config)
     if not ok then
-        mistake(path, tostring(trouble))
+        config_error(path, tostring(err))
     end
     return config
 end
 
 --- Reads the keys of registrations, and the check of viewers that `TUNNEL_VIEWERS` names. Call it in `init_by_lua`. A
--- mistake raises an error, so that nginx does not start.
+-- mistake raises an error, which keeps nginx from starting.
 function _M.setup()
     route_native.setup()
     local path = os.getenv "TUNNEL_VIEWERS"
     viewers = path and path ~= "" and read_viewers(path) or nil
 end
 
--- A registration: its token has to be good and to name its tunnel. The server checks again, and more (audience,
--- lifetime): it must not depend on what stands in front of it.
+-- Checks a registration: its token must be valid and name the tunnel. The server checks the token again, and audience
+-- and lifetime as well, so that it does not depend on a proxy.
 local function admit_client(id)
-    -- Debian's nginx joins repeated headers; two tokens do not match this.
+    -- Debian's nginx joins repeated headers. Two joined tokens do not match this pattern.
     local token = (ngx.var.http_authorization or ""):match("^Bearer ([%w_.-]+)$")
     local claims = token and route_native.verify(token)
     if not claims or claims.tid ~= id then
@@ -71,7 +72,8 @@ end
 -- does. Call it in the access phase.
 function _M.admit()
     local id = ngx.var.http_x_websocktunnel_id
-    -- Only the root is registered at: below it the header means nothing, and must spare no viewer the check.
+    -- Only the root takes registrations. Below it the header is meaningless, and must not exempt a viewer from the
+    -- check.
     if ngx.var.tunnel_viewed == "" and id and id ~= "" then
         return admit_client(id)
     elseif viewers then

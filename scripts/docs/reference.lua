@@ -385,6 +385,7 @@ local INDEX = [[
 |---|---|
 | [endpoints](endpoints.md) | what the desktop gateway routes where, and its limits |
 | [environment](environment.md) | every variable of the shipped configuration |
+| [key files](keys.md) | which key and secret files each setting reads |
 | [failures](failures.md) | what a client sees when something fails, and what the log says |
 
 | module | for |

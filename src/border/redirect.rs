@@ -1,5 +1,8 @@
 //! Checks of redirect targets after login and logout: only a path on the same origin is safe.
 
+use percent_encoding::percent_decode;
+use std::borrow::Cow;
+
 /// The longest accepted path, in bytes.
 pub const MAX_PATH_BYTES: usize = 2048;
 
@@ -19,45 +22,19 @@ pub fn is_local_path(path: &[u8]) -> bool {
         return false;
     }
     let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
-    let mut layer = path[..end].to_vec();
+    let mut layer = Cow::from(&path[..end]);
     for _ in 0..MAX_LAYERS {
         if layer.windows(2).any(|pair| pair == b"//")
             || layer.iter().any(|byte| *byte == b'\\' || byte.is_ascii_control())
         {
             return false;
         }
-        let decoded = percent_decoded(&layer);
-        if decoded == layer {
-            return true;
-        }
-        layer = decoded;
+        layer = match Cow::from(percent_decode(&layer)) {
+            Cow::Borrowed(_) => return true, // nothing was encoded
+            Cow::Owned(decoded) => decoded.into(),
+        };
     }
     false
-}
-
-/// Decodes one layer; what is no escape stays as it is.
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut i = 0;
-    while i < text.len() {
-        match escape_at(&text[i..]) {
-            Some(byte) => {
-                decoded.push(byte);
-                i += 3;
-            }
-            None => {
-                decoded.push(text[i]);
-                i += 1;
-            }
-        }
-    }
-    decoded
-}
-
-fn escape_at(text: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = text else { return None };
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 #[cfg(test)]

@@ -7,18 +7,20 @@
 //!   are found in the text itself, so that it does not matter which reader would accept the JSON around them;
 //! - DER: SPKI, and with it certificates, requests and PKCS#7; PKCS#8, PKCS#1 and SEC 1;
 //! - the blob of an OpenSSH public key, as its line, its certificate and a PuTTY file have it;
+//! - the packet of an OpenPGP key, a COSE_Key, and what the CryptoAPI and CNG of Windows export;
 //! - the whole text or one of its words: an uncompressed point, with or without its first byte, of P-256, P-384, P-521
 //!   or secp256k1.
 //!
 //! Private keys and certificates are included: such a text is a secret by mistake only.
 //!
 //! Each is recognised in these wrappings, up to [`MAX_DEPTH`] in one another: base64 or base64url, with whatever
-//! between its letters; hexadecimal likewise; UTF-16 and UTF-32; percent-encoding; the escapes of a string in JSON or
-//! another language.
+//! between its letters; hexadecimal likewise; lists of decimal bytes; the lines of a dump, in hexadecimal or octal;
+//! UTF-16 and UTF-32; percent-encoding; the entities of HTML and XML; the escapes of a string in JSON or another
+//! language.
 //!
 //! What cannot be told from a random secret stays one: an RSA modulus alone, the 32 bytes of an Ed25519 or X25519 key,
 //! a compressed point. So does an `oct` JWK as a text, which is secret itself, and a part of a key, such as the letters
-//! that all keys begin with. Compressed or encrypted wrappings are not opened.
+//! that all keys begin with. Base32, base58 and base85 are not tried, and compressed or encrypted wrappings not opened.
 //!
 //! Time and memory are linear in the text's length.
 
@@ -31,8 +33,8 @@ use crate::error::ConfigError;
 const MAX_DEPTH: usize = 3;
 /// How often escapes are taken off: a text in a JSON string in a form has two layers.
 const MAX_ESCAPES: usize = 3;
-/// The shortest public key in DER, of X25519 or Ed25519. A wrapping that could hold no more is not taken off.
-const SHORTEST: usize = 44;
+/// The shortest public key, a COSE_Key of X25519 or Ed25519. A wrapping that could hold no more is not taken off.
+const SHORTEST: usize = 40;
 /// A shorter stretch of text is no wrapping. Random bytes hardly ever hold one that long: they are not decoded at all.
 const SHORTEST_TEXT: usize = 24;
 
@@ -72,7 +74,13 @@ fn is_material(bytes: &[u8], depth: usize) -> bool {
 }
 
 fn holds_wrapped(text: &[u8], depth: usize) -> bool {
-    depth > 0 && has_text(text) && (holds_word(text) || holds_base64(text, depth) || holds_hex(text, depth))
+    depth > 0
+        && has_text(text)
+        && (holds_word(text)
+            || holds_base64(text, depth)
+            || holds_hex(text, depth)
+            || holds_decimals(text, depth)
+            || holds_dump(text, depth))
 }
 
 /// Returns whether the bytes show a key without decoding. Each pattern is long enough that random bytes do not have it.
@@ -91,6 +99,10 @@ fn shows_key(bytes: &[u8]) -> bool {
             b'P' => is_openssl_text(here),
             0x30 => is_kind_and_key(here).is_some() || is_rsa(here).is_some() || is_sec1(here).is_some(),
             0x00 => is_openssh(here).is_some(),
+            0x06 | 0x07 => is_capi_blob(here),
+            b'E' | b'R' => is_cng_blob(here).is_some(),
+            // A map in CBOR; its tag may also be the head of a packet, whose high bit is set.
+            0x80..=0xff => is_openpgp(here).is_some() || is_cose(here).is_some(),
             _ => false,
         }
     });
@@ -180,6 +192,132 @@ fn field(blob: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)
 }
 
+/// A PUBLICKEYBLOB or PRIVATEKEYBLOB of an RSA key for key exchange or signatures.
+fn is_capi_blob(blob: &[u8]) -> bool {
+    matches!(blob, [6 | 7, 2, 0, 0, 0, 0xa4 | 0x24, 0, 0, b'R', b'S', b'A', b'1' | b'2', ..])
+}
+
+/// A BCRYPT_RSAKEY_BLOB or a BCRYPT_ECCKEY_BLOB: its magic, its sizes, and what they are the sizes of.
+fn is_cng_blob(blob: &[u8]) -> Option<()> {
+    let (magic, rest) = blob.split_first_chunk::<4>()?;
+    let (size, rest) = little_endian(rest)?;
+    let (is_known, needed) = match magic {
+        [b'R', b'S', b'A', b'1'..=b'3'] => {
+            let (exponent, rest) = little_endian(rest)?;
+            let (modulus, _) = little_endian(rest)?;
+            ((1..=8).contains(&exponent) && modulus >= 64 && modulus == size.div_ceil(8), modulus)
+        }
+        [b'E', b'C', b'S' | b'K', b'1'..=b'6'] => (matches!(size, 32 | 48 | 66), 2 * size),
+        _ => return None,
+    };
+    (is_known && needed <= rest.len()).then_some(())
+}
+
+fn little_endian(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*number) as usize, rest))
+}
+
+/// The packet of an OpenPGP key or subkey, in the old or the new format (RFC 9580 §4.2, §5.5.2): version 4, and a
+/// modulus and an exponent that fill a public one, or the identifier of a curve.
+fn is_openpgp(packet: &[u8]) -> Option<()> {
+    const TAGS: [u8; 4] = [5, 6, 7, 14];
+    const CURVES: [&[u8]; 3] = [
+        b"\x2a\x86\x48\xce\x3d\x03\x01\x07", // P-256
+        b"\x2b\x81\x04\x00",                 // P-384, P-521, secp256k1
+        b"\x2b\x06\x01\x04\x01",             // Ed25519, Curve25519
+    ];
+    let (tag, length, rest) = match packet {
+        [head @ 0xc0..=0xff, length @ ..=191, rest @ ..] => (head & 0x3f, usize::from(*length), rest),
+        [head @ 0xc0..=0xff, high @ 192..=223, low, rest @ ..] => {
+            (head & 0x3f, (usize::from(high - 192) << 8) + usize::from(*low) + 192, rest)
+        }
+        [head @ ..=0xbf, length, rest @ ..] if head & 3 == 0 => (head >> 2 & 0xf, usize::from(*length), rest),
+        [head @ ..=0xbf, high, low, rest @ ..] if head & 3 == 1 => {
+            (head >> 2 & 0xf, usize::from(*high) << 8 | usize::from(*low), rest)
+        }
+        _ => return None,
+    };
+    let [4, _, _, _, _, algorithm, key @ ..] = rest.get(..length)? else {
+        return None;
+    };
+    let is_key = match algorithm {
+        1..=3 => {
+            let (modulus, key) = openpgp_integer(key)?;
+            let (exponent, after) = openpgp_integer(key)?;
+            let is_public = matches!(tag, 6 | 14);
+            modulus.len() >= 64 && exponent.len() <= 8 && (after.is_empty() || !is_public)
+        }
+        18 | 19 | 22 => {
+            let (size, key) = key.split_first()?;
+            let curve = key.get(..usize::from(*size))?;
+            CURVES.iter().any(|known| curve.starts_with(known))
+        }
+        _ => false,
+    };
+    (TAGS.contains(&tag) && is_key).then_some(())
+}
+
+/// Reads a number behind its length in bits, whose highest bit is set.
+fn openpgp_integer(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (bits, rest) = bytes.split_first_chunk::<2>()?;
+    let bits = u32::from(u16::from_be_bytes(*bits));
+    let (number, rest) = rest.split_at_checked(bits.div_ceil(8) as usize)?;
+    (8 * number.len() as u32 - number.first()?.leading_zeros() == bits).then_some((number, rest))
+}
+
+/// A COSE_Key (RFC 9052 §7, RFC 9053 §7, RFC 8230 §4): a map that names its kind, and has what that kind must have.
+fn is_cose(map: &[u8]) -> Option<()> {
+    let (first, mut rest) = map.split_first()?;
+    let (mut kind, mut sizes) = (0, [0; 2]);
+    for _ in 0..first.checked_sub(0xa0).filter(|pairs| (3..=16).contains(pairs))? {
+        let (name, after) = cbor(rest)?;
+        let (value, after) = cbor(after)?;
+        match (name, value) {
+            (Cbor::Number(1), Cbor::Number(kty)) => kind = kty,
+            (Cbor::Number(-1), Cbor::Bytes(size)) => sizes[0] = size,
+            (Cbor::Number(-2), Cbor::Bytes(size)) => sizes[1] = size,
+            _ => {}
+        }
+        rest = after;
+    }
+    let is_key = match kind {
+        1 => matches!(sizes[1], 32 | 56 | 57),
+        2 => matches!(sizes[1], 32 | 48 | 66),
+        3 => sizes[0] >= 64 && (1..=8).contains(&sizes[1]),
+        _ => false,
+    };
+    is_key.then_some(())
+}
+
+/// What a COSE_Key's names and values may be.
+enum Cbor {
+    Number(i32),
+    Bytes(usize),
+    Other,
+}
+
+/// Reads one item that is no map, and no list of more than short numbers. Returns it and what follows.
+fn cbor(bytes: &[u8]) -> Option<(Cbor, &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    let (value, rest) = match (first & 0x1f, rest) {
+        (short @ ..=23, rest) => (i32::from(short), rest),
+        (24, [value, rest @ ..]) => (i32::from(*value), rest),
+        (25, [high, low, rest @ ..]) => (i32::from(*high) << 8 | i32::from(*low), rest),
+        _ => return None,
+    };
+    let size = value as usize; // not negative
+    match first >> 5 {
+        0 => Some((Cbor::Number(value), rest)),
+        1 => Some((Cbor::Number(-1 - value), rest)),
+        2 => rest.get(size..).map(|rest| (Cbor::Bytes(size), rest)),
+        // `key_ops` is a list of numbers below 24.
+        3 | 4 => rest.get(size..).map(|rest| (Cbor::Other, rest)),
+        7 => Some((Cbor::Other, rest)),
+        _ => None,
+    }
+}
+
 /// What JSON, YAML, a form or a language's table writes between a name and its value. Returns what follows.
 fn after_name(text: &[u8]) -> Option<&[u8]> {
     let is_between = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`\\:=>+".contains(byte);
@@ -231,14 +369,16 @@ fn is_point(bytes: &[u8]) -> bool {
     }
 }
 
-/// Takes off one layer of escapes: percent-encoding, those of strings, and the zero bytes of UTF-16 and UTF-32. `None`
-/// when there are none.
+/// Takes off one layer of escapes: percent-encoding, entities, those of strings, and the zero bytes of UTF-16 and
+/// UTF-32. `None` when there are none.
 fn unescaped(text: &[u8]) -> Option<Text> {
     if text.contains(&0) {
         return Some(digits(text, |byte| Some(byte).filter(|byte| *byte != 0)));
     }
-    if !text.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
-        return None;
+    // Before the others: a plus sign may be written as an entity.
+    let plain = without_entities(text);
+    if plain.is_some() || !text.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
+        return plain;
     }
     let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
     // A plus sign stands for a blank, unless signs like it are not encoded: a slash is one.
@@ -263,6 +403,7 @@ fn unescaped(text: &[u8]) -> Option<Text> {
                     Some(b'n' | b'r' | b't') => (None, 1),
                     Some(b'u') => (code(&rest[1..], 4), 5),
                     Some(b'x') => (code(&rest[1..], 2), 3),
+                    Some(b'0'..=b'3') => (octal(rest), 3),
                     _ => continue,
                 };
                 match (skip, digits) {
@@ -275,7 +416,69 @@ fn unescaped(text: &[u8]) -> Option<Text> {
             byte => out.push(*byte),
         }
     }
-    Some(out)
+    (*out != text).then_some(out)
+}
+
+/// The entities that encoders of HTML and XML write by name for characters below 128.
+const ENTITIES: [(&[u8], u8); 18] = [
+    (b"amp;", b'&'),
+    (b"quot;", b'"'),
+    (b"apos;", b'\''),
+    (b"lt;", b'<'),
+    (b"gt;", b'>'),
+    (b"nbsp;", b' '),
+    (b"Tab;", b'\t'),
+    (b"NewLine;", b'\n'),
+    (b"plus;", b'+'),
+    (b"sol;", b'/'),
+    (b"equals;", b'='),
+    (b"colon;", b':'),
+    (b"comma;", b','),
+    (b"lowbar;", b'_'),
+    (b"lbrace;", b'{'),
+    (b"lcub;", b'{'),
+    (b"lbrack;", b'['),
+    (b"lsqb;", b'['),
+];
+
+fn without_entities(text: &[u8]) -> Option<Text> {
+    if !text.contains(&b'&') {
+        return None;
+    }
+    let mut parts = text.split(|byte| *byte == b'&');
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
+    out.extend(parts.next()?);
+    let mut is_any = false;
+    for part in parts {
+        let found = entity(part);
+        is_any |= found.is_some();
+        let (byte, after) = found.unwrap_or((b'&', part));
+        out.push(byte);
+        out.extend(after);
+    }
+    is_any.then_some(out)
+}
+
+/// Reads an entity behind its ampersand. Returns its character, `?` for one that is no byte, and what follows.
+fn entity(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (radix, number) = match text {
+        [b'#', b'x' | b'X', number @ ..] => (16, number),
+        [b'#', number @ ..] => (10, number),
+        _ => return ENTITIES.iter().find_map(|(name, byte)| Some((*byte, text.strip_prefix(*name)?))),
+    };
+    let end = number.iter().position(|digit| !char::from(*digit).is_digit(radix)).unwrap_or(number.len());
+    let (digits, rest) = number.split_at(end);
+    let add =
+        |code: u32, digit: &u8| char::from(*digit).to_digit(radix).map(|digit| (code * radix + digit).min(0xffff));
+    let code = digits.iter().try_fold(0, add).filter(|_| end > 0)?;
+    Some((u8::try_from(code).unwrap_or(b'?'), rest.strip_prefix(b";").unwrap_or(rest)))
+}
+
+/// The byte of three octal digits.
+fn octal(text: &[u8]) -> Option<u8> {
+    let digits = text.get(..3)?;
+    let value = digits.iter().try_fold(0, |value, digit| Some(value << 3 | char::from(*digit).to_digit(8)?))?;
+    u8::try_from(value).ok()
 }
 
 /// The character of a code in two or four hexadecimal digits; `?` stands for one that is no byte.
@@ -332,6 +535,104 @@ fn holds_hex(text: &[u8], depth: usize) -> bool {
         found.extend(nibble(text[at]).filter(|_| !is_prefix(&text[at..text.len().min(at + 2)])));
     }
     2 * SHORTEST <= found.len() && (0..2).any(|skip| is_material(&packed(&found[skip..], 4), depth - 1))
+}
+
+/// The same for the numbers of one byte in a list or in columns, signed or not.
+fn holds_decimals(text: &[u8], depth: usize) -> bool {
+    if text.len() < 2 * SHORTEST {
+        return false;
+    }
+    let mut found = Zeroizing::new(Vec::with_capacity(text.len() / 2 + 1));
+    found.extend(text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-').filter_map(|word| {
+        let (digits, is_negative) = word.strip_prefix(b"-").map_or((word, false), |digits| (digits, true));
+        let number = std::str::from_utf8(digits).ok().filter(|_| digits.len() <= 3)?;
+        let value = number.parse::<u8>().ok()?;
+        Some(if is_negative { value.wrapping_neg() } else { value })
+    }));
+    SHORTEST <= found.len() && is_material(&found, depth - 1)
+}
+
+/// The same for the words of a dump in hexadecimal or octal, whose lines may begin with an address and end with the
+/// characters. In some a word of several bytes begins with its last one.
+fn holds_dump(text: &[u8], depth: usize) -> bool {
+    text.len() >= 2 * SHORTEST
+        && [(4, false), (4, true), (3, true)].iter().any(|(bits, is_reversed)| {
+            let found = dumped(text, *bits, *is_reversed);
+            // The last word is filled up with a zero, and a point is not looked for among other bytes.
+            let is_filled_point = || *is_reversed && found.strip_suffix(&[0]).is_some_and(is_point);
+            SHORTEST <= found.len() && (is_material(&found, depth - 1) || is_filled_point())
+        })
+}
+
+/// Takes the words of dumped lines, of digits of `bits` bits, for bytes.
+fn dumped(text: &[u8], bits: u32, is_reversed: bool) -> Text {
+    let is_word = |word: &[u8]| match bits {
+        4 => !word.is_empty() && word.len().is_multiple_of(2) && word.iter().all(u8::is_ascii_hexdigit),
+        _ => matches!(word.len(), 3 | 6) && word.iter().all(|digit| matches!(digit, b'0'..=b'7')),
+    };
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len() / 2));
+    let mut width = 0;
+    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let words = behind_address(line, is_word);
+        let (mut taken, mut blanks) = (0, 0);
+        for word in words.split(is_between_words) {
+            if word.is_empty() {
+                blanks += 1;
+                continue;
+            }
+            if taken == 0 && (width == 0 || words.len() < line.len()) {
+                width = word.len();
+            }
+            // The characters stand behind more than one blank. So do the ninth of bytes that stand alone, and the last
+            // bytes of all when they stand where they would in a whole word.
+            let is_last = is_reversed && blanks + word.len() == width;
+            let is_ninth = (blanks, width, taken) == (1, 2, 8);
+            let is_next = bits == 3 || taken == 0 || blanks == 0 || is_ninth || is_last;
+            if !is_next || !is_word(word) || word.len() > width || (taken == 0 && word.len() < width) {
+                break;
+            }
+            push_word(&mut out, word, bits, is_reversed);
+            (taken, blanks) = (taken + 1, 0);
+        }
+    }
+    out
+}
+
+fn is_between_words(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'-')
+}
+
+/// What follows the address of a dumped line. An address has a colon behind it, or another length than the word that
+/// follows it.
+fn behind_address(line: &[u8], is_word: impl Fn(&[u8]) -> bool) -> &[u8] {
+    let mut rest = line;
+    loop {
+        let start = rest.iter().position(|byte| !is_between_words(byte)).unwrap_or(rest.len());
+        let here = &rest[start..];
+        let (first, after) = here.split_at(here.iter().position(is_between_words).unwrap_or(here.len()));
+        if first.is_empty() || is_word(first) {
+            let second = after.split(is_between_words).find(|word| !word.is_empty()).unwrap_or_default();
+            return if is_word(second) && second.len() != first.len() { after } else { rest };
+        }
+        rest = after;
+        let address = first.strip_suffix(b":").unwrap_or_default();
+        if address.last_chunk::<4>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+            return rest;
+        }
+    }
+}
+
+fn push_word(out: &mut Vec<u8>, word: &[u8], bits: u32, is_reversed: bool) {
+    let start = out.len();
+    if bits == 4 {
+        out.extend(word.chunks_exact(2).filter_map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?)));
+        if is_reversed {
+            out[start..].reverse();
+        }
+    } else {
+        let value = word.iter().fold(0_u32, |value, digit| value << 3 | u32::from(digit - b'0'));
+        out.extend(&value.to_le_bytes()[..word.len() / 3]);
+    }
 }
 
 /// The values of those characters of the text that have one.

@@ -11,7 +11,8 @@ pub struct Limits {
     pub queued_opens: usize,
     /// Unwanted streams refused per keepalive interval before the session ends. Default 100.
     pub refused_opens: u32,
-    /// Answers (refusals, resets) that wait to be sent. Default 1,024.
+    /// Answers to the peer's frames (refusals) that wait to be sent, beside an end of our own for each stream. Default
+    /// 1,024.
     pub replies: usize,
     /// Bytes of one message, header included. Default 4 MiB + 64 KiB: a peer of the original may put a full
     /// window into one.

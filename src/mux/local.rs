@@ -93,7 +93,10 @@ impl Session {
         };
         if let Some(data) = stream.inbox.pop(max) {
             self.buffered -= data.len();
-            stream.quiet = 0;
+            stream.taken = stream.taken.saturating_add(data.len() as u32);
+            if stream.quiet > 0 && !stream.lags(self.config.limits.keepalive) {
+                stream.quiet = 0;
+            }
             stream.used = stream.used.saturating_add(data.len() as u32);
             self.budget.recount(stream);
             if self.budget.credit_due(stream) {
@@ -184,9 +187,7 @@ impl Session {
 
     fn refuse(&mut self, id: StreamId, reason: ResetReason) {
         self.offered -= 1;
-        if let Some(stream) = self.streams.remove(&id) {
-            self.budget.forget(&stream);
-        }
+        self.forget(id);
         self.refuse_unknown(id, reason);
     }
 
@@ -228,12 +229,18 @@ impl Session {
     }
 
     fn start_linger(&mut self, id: StreamId, now: Instant) {
+        let until = now + self.config.limits.linger;
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.lingers_until = Some(until);
         // Most streams end long before their time here: without this, the list would grow with the rate of requests.
         if self.lingering.len() > 2 * self.streams.len() + 64 {
             let streams = &self.streams;
-            self.lingering.retain(|(_, id)| streams.get(id).is_some_and(|stream| !stream.held));
+            self.lingering
+                .retain(|(until, id)| streams.get(id).is_some_and(|stream| stream.lingers_until == Some(*until)));
         }
-        self.lingering.push_back((now + self.config.limits.linger, id));
+        self.lingering.push_back((until, id));
     }
 
     /// Tells an extended peer to open no more streams here. True when the dialect can say it.
@@ -262,7 +269,9 @@ impl Session {
                 continue;
             };
             // The number may have been taken by another stream since.
-            if !stream.held && matches!(stream.state, State::AbandonedOpening | State::Discarding) {
+            if stream.lingers_until == Some(deadline)
+                && matches!(stream.state, State::AbandonedOpening | State::Discarding)
+            {
                 if stream.state == State::AbandonedOpening || stream.fin_due {
                     self.replies.push_back(Frame::Fin(id));
                 }

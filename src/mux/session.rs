@@ -53,7 +53,7 @@ pub enum Notice {
 /// Which bound has cut a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Cut {
-    /// [`Limits::session_bytes`] are used up, and the stream's reader has taken nothing for a keepalive interval.
+    /// [`Limits::session_bytes`] are used up, and the stream's reader has taken next to nothing for a keepalive interval.
     #[error("the session's memory is full and nobody reads this stream")]
     Unread,
     /// The peer, of the original kind, sent more than it had credit for.
@@ -67,7 +67,8 @@ pub enum Cut {
     ByPeer,
 }
 
-/// Whole keepalive intervals without a read, after which nobody reads a stream. The first one may have just begun.
+/// Keepalive intervals in which next to nothing was read, after which nobody reads a stream. The first one may have just
+/// begun when its bytes came.
 const UNREAD_INTERVALS: u8 = 2;
 
 /// One session. See the module for how it is driven.
@@ -187,17 +188,20 @@ impl Session {
                 self.notices.push_back(Notice::GoAway(reason));
             }
         }
-        if self.replies.len() > self.config.limits.replies {
+        // Beside the answers that the peer asks for, each stream may have an end of our own that waits to be sent.
+        if self.replies.len() > self.config.limits.replies.saturating_add(self.config.limits.streams) {
             return Err(Violation::ReplyQueueFull);
         }
         Ok(())
     }
 
-    /// Starts a new interval for the count of refused streams, and for readers that take nothing.
+    /// Starts a new interval for the count of refused streams, and for readers that take next to nothing.
     pub fn on_interval(&mut self) {
         self.refused = 0;
-        for stream in self.streams.values_mut().filter(|stream| stream.inbox.len() > 0) {
-            stream.quiet = stream.quiet.saturating_add(1);
+        let interval = self.config.limits.keepalive;
+        for stream in self.streams.values_mut() {
+            stream.quiet = if stream.lags(interval) { stream.quiet.saturating_add(1) } else { 0 };
+            stream.taken = 0;
         }
         self.make_room();
     }
@@ -357,7 +361,12 @@ impl Session {
     }
 
     fn on_reset(&mut self, id: StreamId, reason: ResetReason) {
-        if reason == ResetReason::Limit && self.streams.contains_key(&id) {
+        if !self.streams.contains_key(&id) {
+            // Both sides ended it at once: what still waits to tell the peer so has become pointless.
+            self.replies.retain(|reply| !matches!(reply, Frame::Reset(reset, _) if *reset == id));
+            return;
+        }
+        if reason == ResetReason::Limit {
             self.notices.push_back(Notice::Cut(id, Cut::ByPeer));
         }
         // After the peer's end all of its bytes are here: whatever it says then is about the other direction.
@@ -458,11 +467,22 @@ impl Session {
 
     /// Forgets a stream that is over on both sides and that nobody holds.
     pub(super) fn reap(&mut self, id: StreamId) {
-        if self.streams.get(&id).is_some_and(Stream::is_finished)
-            && let Some(mut stream) = self.streams.remove(&id)
+        if self.streams.get(&id).is_some_and(Stream::is_finished) {
+            self.forget(id);
+        }
+    }
+
+    /// Takes a stream out of the table and off every list that would grow with those that have ended.
+    pub(super) fn forget(&mut self, id: StreamId) {
+        let Some(mut stream) = self.streams.remove(&id) else {
+            return;
+        };
+        self.buffered -= stream.inbox.clear();
+        self.budget.forget(&stream);
+        if stream.queued
+            && let Some(at) = self.ready.iter().position(|ready| *ready == id)
         {
-            self.buffered -= stream.inbox.clear();
-            self.budget.forget(&stream);
+            self.ready.remove(at);
         }
     }
 }

@@ -8,7 +8,14 @@ use super::{
     state::{Event, State},
 };
 use bytes::Bytes;
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// The longest that a reader may need for what it holds. One that takes less in an interval than would get it there is
+/// taken for one that does not read.
+const SLOWEST: Duration = Duration::from_secs(20 * 60);
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -25,7 +32,9 @@ pub(super) struct Stream {
     /// How much of its window has been read since when, as the budget's clock has it.
     pub used: u32,
     pub used_since: Duration,
-    /// Keepalive intervals since the reader took anything of what is there.
+    /// What the reader has taken in this keepalive interval.
+    pub taken: u32,
+    /// Keepalive intervals since the reader took enough of what is there.
     pub quiet: u8,
     /// Bytes that we may send.
     pub send_credit: u32,
@@ -40,6 +49,8 @@ pub(super) struct Stream {
     pub queued: bool,
     /// Our user still holds the stream.
     pub held: bool,
+    /// When its linger ends, once it is abandoned.
+    pub lingers_until: Option<Instant>,
     /// Why reads and writes fail, once they do.
     pub failure: Option<ResetReason>,
 }
@@ -55,6 +66,7 @@ impl Stream {
             lent: 0,
             used: 0,
             used_since: Duration::ZERO,
+            taken: 0,
             quiet: 0,
             send_credit,
             sent_early: 0,
@@ -65,6 +77,7 @@ impl Stream {
             fin_due: false,
             queued: false,
             held: true,
+            lingers_until: None,
             failure: None,
         }
     }
@@ -82,6 +95,11 @@ impl Stream {
     pub fn spend(&mut self, len: u32) {
         self.recv_credit = self.recv_credit.saturating_sub(len);
         self.gift = self.gift.saturating_sub(len);
+    }
+
+    /// Whether the reader has taken so little in this interval that it would need longer than [`SLOWEST`] for what is left.
+    pub fn lags(&self, interval: Duration) -> bool {
+        u128::from(self.taken) * SLOWEST.as_millis() < self.inbox.len() as u128 * interval.as_millis()
     }
 
     /// Whether a writer has to wait: what the peer gives no credit for is not collected here, beyond one frame.

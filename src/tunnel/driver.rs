@@ -54,26 +54,7 @@ fn ws_config(message_bytes: usize) -> WebSocketConfig {
 
 /// Runs a session to its end, and leaves the reason with the handles.
 pub(super) async fn run(io: Box<dyn Transport>, early: Bytes, shared: Arc<Shared>) {
-    let (role, limits) = {
-        let inner = shared.lock();
-        (inner.session.role(), inner.session.limits().clone())
-    };
-    let ws_role = if role == Role::Server { WsRole::Server } else { WsRole::Client };
-    let config = Some(ws_config(limits.message_bytes));
-    let ws = WebSocketStream::from_raw_socket(ReadAhead::new(io, early), ws_role, config).await;
-    let now = Instant::now();
-    let mut driver = Driver {
-        ws,
-        shared,
-        keepalive: Keepalive::new(limits.keepalive, now),
-        idle: limits.idle,
-        busy_until: now,
-        unflushed: false,
-        wake: Vec::new(),
-        pinged_at: None,
-        alive_at: now,
-        armed: now,
-    };
+    let mut driver = Driver::new(io, early, shared).await;
     let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
     let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
     driver.finish(end).await;
@@ -90,6 +71,8 @@ struct Driver {
     wake: Vec<Waker>,
     /// When the ping left that is unanswered.
     pinged_at: Option<Instant>,
+    /// The number of the last ping, which its answer carries as well (RFC 6455 §5.5.3). Other pongs are signs of life.
+    pings: u64,
     /// When a peer that has to wait was last told that we live.
     alive_at: Instant,
     /// What the timer is set to, so that it is touched only when that changes.
@@ -97,6 +80,30 @@ struct Driver {
 }
 
 impl Driver {
+    async fn new(io: Box<dyn Transport>, early: Bytes, shared: Arc<Shared>) -> Self {
+        let (role, limits) = {
+            let inner = shared.lock();
+            (inner.session.role(), inner.session.limits().clone())
+        };
+        let ws_role = if role == Role::Server { WsRole::Server } else { WsRole::Client };
+        let config = Some(ws_config(limits.message_bytes));
+        let ws = WebSocketStream::from_raw_socket(ReadAhead::new(io, early), ws_role, config).await;
+        let now = Instant::now();
+        Self {
+            ws,
+            shared,
+            keepalive: Keepalive::new(limits.keepalive, now),
+            idle: limits.idle,
+            busy_until: now,
+            unflushed: false,
+            wake: Vec::new(),
+            pinged_at: None,
+            pings: 0,
+            alive_at: now,
+            armed: now,
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<SessionEnd> {
         self.shared.driver.register(cx.waker());
         if let Poll::Ready(end) = self.poll_read(cx) {
@@ -135,8 +142,10 @@ impl Driver {
                 }
                 Some(Ok(Message::Text(_))) => Err(SessionEnd::Violation(Violation::NotBinary)),
                 Some(Ok(Message::Close(frame))) => Err(closed_by_peer(frame)),
-                Some(Ok(Message::Pong(_))) => {
-                    if let Some(at) = self.pinged_at.take() {
+                Some(Ok(Message::Pong(payload))) => {
+                    if payload[..] == self.pings.to_be_bytes()
+                        && let Some(at) = self.pinged_at.take()
+                    {
                         self.shared.lock().session.on_round_trip(at.elapsed());
                     }
                     Ok(())
@@ -165,14 +174,17 @@ impl Driver {
     }
 
     /// Lets the peer wait until somebody reads. Its pings wait as well, and ours for their answers: neither side may take
-    /// the other for dead.
+    /// the other for dead. One that is dead all the same is found out within minutes: who holds the session full reads, or
+    /// is cut by `Session::on_interval`, and then what arrives decides again.
     fn keep_waiting(&mut self, cx: &mut Context<'_>) {
         self.keepalive.heard();
         let now = Instant::now();
-        if now >= self.alive_at + self.keepalive.interval() / ALIVE_PART
-            && Pin::new(&mut self.ws).poll_ready(cx).is_ready()
-        {
-            self.alive_at = now;
+        if now < self.alive_at + self.keepalive.interval() / ALIVE_PART {
+            return;
+        }
+        // A connection that takes nothing wakes us when it does, and the next part of the interval has its own pong.
+        self.alive_at = now;
+        if Pin::new(&mut self.ws).poll_ready(cx).is_ready() {
             _ = Pin::new(&mut self.ws).start_send(Message::Pong(Bytes::new()));
             self.unflushed = true;
         }
@@ -227,7 +239,9 @@ impl Driver {
                     self.begin_interval(cx);
                     // A peer whose connection is stuck cannot be pinged; it is dead by the next beat.
                     if Pin::new(&mut self.ws).poll_ready(cx).is_ready() {
-                        _ = Pin::new(&mut self.ws).start_send(Message::Ping(Bytes::new()));
+                        self.pings += 1;
+                        let payload = Bytes::copy_from_slice(&self.pings.to_be_bytes());
+                        _ = Pin::new(&mut self.ws).start_send(Message::Ping(payload));
                         self.pinged_at = Some(now);
                         self.unflushed = true;
                     }
@@ -333,5 +347,65 @@ fn closed_by_peer(frame: Option<CloseFrame>) -> SessionEnd {
     match frame {
         Some(frame) => SessionEnd::Closed { code: frame.code.into(), reason: frame.reason.to_string() },
         None => SessionEnd::Closed { code: 1005, reason: String::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mux::{Config, Dialect, Frame, Limits};
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::io::DuplexStream;
+
+    /// A driver and the bare connection to it, which holds little.
+    async fn driver() -> (Driver, DuplexStream) {
+        let limits = Limits { session_bytes: 1000, window: 2000, streams: 2, ..Limits::default() };
+        let config = Config { role: Role::Server, dialect: Dialect::Original, peer_window: None, limits };
+        let (io, peer) = tokio::io::duplex(1024);
+        (Driver::new(Box::new(io), Bytes::new(), Arc::new(Shared::new(config))).await, peer)
+    }
+
+    /// Lets the driver do what there is to do.
+    async fn poll(driver: &mut Driver) {
+        let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let outcome = poll_fn(|cx| Poll::Ready(driver.poll(cx, sleep.as_mut()))).await;
+        assert!(outcome.is_pending(), "{outcome:?}");
+    }
+
+    fn fill(driver: &Driver) {
+        let session = &mut driver.shared.lock().session;
+        let id = session.open().unwrap();
+        session.receive(Frame::Credit(id, 2000).encode()).unwrap();
+        session.receive(Frame::Data(id, vec![0; 1001].into()).encode()).unwrap();
+        assert!(session.is_full());
+    }
+
+    #[tokio::test]
+    async fn a_session_that_can_neither_read_nor_write_sleeps() {
+        let (mut driver, _peer) = driver().await;
+        fill(&driver);
+        driver.ws.start_send_unpin(Message::binary(vec![0; 2 * WRITE_BATCH])).unwrap();
+        let part = driver.keepalive.interval() / ALIVE_PART;
+        let now = Instant::now();
+        driver.alive_at = now - part;
+        poll(&mut driver).await;
+        assert!(driver.armed >= now + part, "{:?}", driver.armed - now);
+    }
+
+    #[tokio::test]
+    async fn a_pong_is_an_answer_when_it_carries_what_the_ping_did() {
+        let (mut driver, peer) = driver().await;
+        let mut peer = WebSocketStream::from_raw_socket(peer, WsRole::Client, None).await;
+        poll(&mut driver).await;
+        let Some(Ok(Message::Ping(payload))) = peer.next().await else { panic!("no ping") };
+        let longer = Bytes::from([&payload[..], b"x"].concat());
+        for other in [Bytes::new(), Bytes::from_static(b"unasked"), longer] {
+            peer.send(Message::Pong(other)).await.unwrap();
+            poll(&mut driver).await;
+            assert!(driver.pinged_at.is_some());
+        }
+        peer.send(Message::Pong(payload)).await.unwrap();
+        poll(&mut driver).await;
+        assert!(driver.pinged_at.is_none());
     }
 }

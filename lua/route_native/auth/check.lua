@@ -1,14 +1,14 @@
--- check(): only requests with a valid token that is allowed here go on. auth.lua documents the configuration.
+-- check(): passes a request only if its token is valid and its claims allow it. auth.lua documents the configuration.
 --
--- | status | when                                                                  |
--- |--------|-----------------------------------------------------------------------|
--- | 400    | more than 1000 headers                                                |
--- | 401    | no token, or one that is not valid; WWW-Authenticate as in RFC 6750 §3 |
--- | 403    | the token is valid, and a rule or a scope does not allow the request  |
--- | 503    | the keys cannot be read, or fetched                                   |
+-- | status | when                                                                |
+-- |--------|---------------------------------------------------------------------|
+-- | 400    | more than 1000 headers                                              |
+-- | 401    | no token or no valid one; WWW-Authenticate is that of RFC 6750 §3   |
+-- | 403    | the token is valid, but a rule or a scope does not allow the request |
+-- | 503    | the keys cannot be read or fetched                                  |
 
 local auth_keys = require "route_native.auth.keys"
-local auth_token = require "route_native.auth.token_sources"
+local token_sources = require "route_native.auth.token_sources"
 local claim_headers = require "route_native.core.claim_headers"
 local claim_rules = require "route_native.auth.claim_rules"
 local client = require "route_native.core.client"
@@ -24,19 +24,20 @@ local FORBIDDEN = response.json("forbidden", "The access token does not allow th
 local _M = {}
 
 local OWNER = "route_native.auth: check()"
-local ROWS = config.rows(auth_keys.ROWS, auth_token.ROWS, claim_rules.ROWS, claim_headers.ROWS, {
+local ROWS = config.rows(auth_keys.ROWS, token_sources.ROWS, claim_rules.ROWS, claim_headers.ROWS, {
     { "strip_token", config.boolean(), default = false },
     { "cors_preflight", config.boolean(), default = false },
     { "realm", config.text('^[^"\\]+$', "a text without quotes and backslashes") },
     { "policy", config.any("table"), default = {} },
 })
 
-function _M.read(given)
-    local values = config.read(OWNER, ROWS, given)
+-- Reads a configuration. Returns what run() takes.
+function _M.read(input)
+    local values = config.read(OWNER, ROWS, input)
     local policy, realm = values.policy, values.realm
     return {
         keys = auth_keys.open(OWNER, values),
-        sources = auth_token.of(OWNER, values),
+        sources = token_sources.of(OWNER, values),
         rules = claim_rules.of(OWNER, values),
         headers = claim_headers.of(OWNER, values),
         strip = values.strip_token,
@@ -46,45 +47,47 @@ function _M.read(given)
     }
 end
 
+-- Ends the request with a challenge, and notes the reason for the access log.
 local function refuse(self, status, reason, attributes)
-    auth_token.note_reason(reason)
+    token_sources.note_reason(reason)
     return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
+-- Returns the claims and the header of the request's token, nothing for a preflight, or ends the request.
 function _M.run(self)
     if request.has_too_many_headers(request.current()) then
         return response.too_many_headers()
     end
     local headers = ngx.req.get_headers(0)
     claim_headers.clear(self.headers, headers)
-    local token, trouble = auth_token.find(self.sources, headers)
+    local token, reason = token_sources.find(self.sources, headers)
     if self.strip then
-        auth_token.remove(self.sources, headers)
+        token_sources.remove(self.sources, headers)
     end
     if self.preflight and client.is_preflight() then
         return nil
     end
-    local keys, why = self.keys()
+    local keys, err = self.keys()
     if not keys then
-        return auth_keys.unavailable(why)
+        return auth_keys.unavailable(err)
     end
-    if not token and not trouble then
+    if not token and not reason then
         return refuse(self, ngx.HTTP_UNAUTHORIZED, "token_missing")
     end
     local claims, header, is_ours
-    if not trouble then
-        auth_token.note_token(token)
+    if not reason then
+        token_sources.note_token(token)
         claims, header, is_ours = jwt.verify(token, keys, self.policy)
-        trouble = not claims and header
+        reason = not claims and header
     end
     if is_ours then
-        auth_token.note_reason(trouble)
-        return auth_keys.unavailable("a token could not be checked: " .. trouble)
+        token_sources.note_reason(reason)
+        return auth_keys.unavailable("a token could not be checked: " .. reason)
     end
-    if trouble then
-        -- An empty token was sent, so it is not missing.
-        trouble = trouble == "token_missing" and "token_malformed" or trouble
-        return refuse(self, ngx.HTTP_UNAUTHORIZED, trouble, 'error="invalid_token"')
+    if reason then
+        -- The library calls an empty token missing, but the client did send one.
+        reason = reason == "token_missing" and "token_malformed" or reason
+        return refuse(self, ngx.HTTP_UNAUTHORIZED, reason, 'error="invalid_token"')
     end
     local allowed, lacks_scope = claim_rules.allow(self.rules, claims)
     if not allowed then

@@ -1,4 +1,4 @@
--- Whether the claims of a valid token allow a request: rules for single claims, and scopes.
+-- Decides whether the claims of a valid token allow a request, by rules for single claims and by scopes.
 
 local config = require "route_native.core.config"
 local scopes = require "route_native.core.scopes"
@@ -7,9 +7,10 @@ local ngx = ngx
 
 local _M = {}
 
+-- Returns whether a rule allows the value of its claim.
 local function allowed(rule, value, claims)
     if type(rule) == "function" then
-        -- What it gets is whatever the issuer wrote: a rule that raises allows nothing.
+        -- The value may be anything that the issuer wrote. A rule that raises an error allows nothing.
         local ok, verdict = pcall(rule, value, claims)
         if not ok then
             ngx.log(ngx.ERR, "route_native.auth: a rule failed: ", tostring(verdict))
@@ -17,9 +18,9 @@ local function allowed(rule, value, claims)
         return ok and verdict
     end
     local values = type(value) == "table" and value or { value }
-    for _, wanted in ipairs(type(rule) == "table" and rule or { rule }) do
+    for _, expected in ipairs(type(rule) == "table" and rule or { rule }) do
         for _, found in ipairs(values) do
-            if found == wanted then
+            if found == expected then
                 return true
             end
         end
@@ -27,14 +28,14 @@ local function allowed(rule, value, claims)
     return false
 end
 
--- The rows of a configuration that say what claims must be: `require` ({ claim = value, list of values or
--- function(value, claims) }) and `scope`.
+-- The configuration rows of claims: `require` maps a claim to a value, a list of values or function(value, claims), and
+-- `scope` lists scopes.
 _M.ROWS = {
     { "require", config.any("table"), default = {} },
     { "scope", scopes.KIND },
 }
 
--- Makes rules of a configuration's values.
+-- Checks the values of a configuration. Returns the rules for allow().
 function _M.of(owner, values)
     for claim, rule in pairs(values.require) do
         if type(claim) ~= "string" or (type(rule) == "table" and #rule == 0) then
@@ -47,14 +48,14 @@ function _M.of(owner, values)
     }
 end
 
--- Returns true, or false and whether it is a scope that is missing.
-function _M.allow(wanted, claims)
-    for claim, rule in pairs(wanted.rules) do
+-- Returns true if the rules allow the claims; otherwise false, and whether a missing scope is the cause.
+function _M.allow(self, claims)
+    for claim, rule in pairs(self.rules) do
         if not allowed(rule, claims[claim], claims) then
             return false, false
         end
     end
-    if wanted.scopes and not scopes.suffice(wanted.scopes, scopes.of(claims)) then
+    if self.scopes and not scopes.suffice(self.scopes, scopes.of(claims)) then
         return false, true
     end
     return true

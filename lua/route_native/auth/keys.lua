@@ -1,4 +1,4 @@
--- The keys of a check or a login: given as such, or as a file that may not be there yet.
+-- Opens the keys of a check or a login: from the configuration itself, or from a file that may not exist yet.
 
 local config = require "route_native.core.config"
 local keyring = require "route_native.jwt.keyring"
@@ -9,23 +9,22 @@ local RETRY_AFTER = 5
 
 local _M = {}
 
--- The rows of a configuration that name its keys.
+-- The configuration rows of keys.
 _M.ROWS = {
     { "key", config.any("string or table") },
     { "key_file", config.text() },
     { "secret_file", config.text() },
 }
 
--- Calls what raises a sentence of route_native.jwt, which is a mistake of the owner's configuration then.
+-- Calls a function of route_native.jwt. Raises its error as one about the owner's configuration.
 function _M.try(owner, call, ...)
     local ok, result = pcall(call, ...)
     return ok and result or config.fail(owner, "%s", (tostring(result):gsub("^.*route_native%.jwt: ", "")))
 end
 
 -- Opens the keys that exactly one of `key`, `key_file` and `secret_file` names. Returns a function that returns the
--- keys, or nil and why not.
--- `key` is a handle of route_native.jwt, also one of jwks(), a string, or a list of strings of which the first signs
--- and each is accepted.
+-- keys, or nil and an error. `key` is a handle of route_native.jwt, a string, or a list of strings: the first signs,
+-- and each verifies.
 function _M.open(owner, values)
     local key, key_file, secret_file = values.key, values.key_file, values.secret_file
     if (key and 1 or 0) + (key_file and 1 or 0) + (secret_file and 1 or 0) ~= 1 then
@@ -40,22 +39,22 @@ function _M.open(owner, values)
     local keys, err
     local function get()
         if not keys then
-            local ok, found = pcall(open, key_file or secret_file)
+            local ok, result = pcall(open, key_file or secret_file)
             if ok then
-                keys = found
+                keys = result
             else
-                err = tostring(found):gsub("^.*route_native%.jwt: ", "")
+                err = tostring(result):gsub("^.*route_native%.jwt: ", "")
             end
         end
         return keys, err
     end
-    get() -- now, while the master may still read what the workers may not
+    get() -- The master may still read files that the workers may not.
     return get
 end
 
--- Ends a request for which there are no keys; why is for the log alone.
-function _M.unavailable(why)
-    ngx.log(ngx.ERR, "route_native.auth: ", why)
+-- Ends a request that needs keys when there are none. `err` goes to the log alone.
+function _M.unavailable(err)
+    ngx.log(ngx.ERR, "route_native.auth: ", err)
     return response.unavailable(RETRY_AFTER)
 end
 

@@ -1,20 +1,21 @@
--- login(): hands the request to an internal location that knows the users, and signs what it says of them. auth.lua
--- documents the configuration.
+-- login(): passes the credentials to an internal location that knows the users, and signs its answer as a token.
+-- auth.lua documents the configuration.
 --
--- | status  | when                                                                       |
--- |---------|----------------------------------------------------------------------------|
--- | 200     | the backend said 200: {"token": …}, the backend's JSON with iat, exp, iss, jti |
--- | 400     | the body could be read in two ways, such as one that names the user twice, or not as its type says; |
--- |         | or the name is longer than 256 bytes; or there are more than 1000 headers  |
--- | 403     | `cookie` is set, and the request comes from a page of another site          |
--- | 405     | not a POST                                                                 |
--- | 411, 413 | the body's length is unknown over HTTP/2; it is larger than max_body      |
--- | 415     | the body has a Content-Encoding                                            |
--- | 429     | too many failed attempts; Retry-After says when to come back                |
--- | 502     | the backend's 200 is no JSON object, or too large                          |
--- | 503     | the keys cannot be read; there is no room for another counter of attempts    |
--- | 505     | HTTP/2, on a lua-nginx-module before 0.10.28, which cannot do subrequests there |
--- | other   | the backend's own, with its body                                           |
+-- | status | when                                                                                             |
+-- |--------|--------------------------------------------------------------------------------------------------|
+-- | 200    | the backend answered 200; the token holds the backend's JSON with iat, exp, iss and jti          |
+-- | 400    | the body is ambiguous, such as one that names the user twice or does not match its Content-Type; |
+-- |        | the name is longer than 256 bytes; or there are more than 1000 headers                           |
+-- | 403    | `cookie` is set, and the request comes from a page of another site                               |
+-- | 405    | not a POST                                                                                       |
+-- | 411    | the length of the body is unknown, over HTTP/2                                                   |
+-- | 413    | the body is larger than max_body                                                                 |
+-- | 415    | the body has a Content-Encoding                                                                  |
+-- | 429    | too many failed attempts; Retry-After says when to try again                                     |
+-- | 502    | the backend's 200 is no JSON object, or too large                                                |
+-- | 503    | the keys cannot be read, or there is no room for another counter of attempts                     |
+-- | 505    | HTTP/2 on a lua-nginx-module before 0.10.28, which cannot make subrequests there                 |
+-- | other  | the status and the body of the backend                                                           |
 
 local auth_keys = require "route_native.auth.keys"
 local client = require "route_native.core.client"
@@ -40,10 +41,10 @@ local MESSAGES = {
     [502] = response.json("bad_gateway", "The login service gave no answer that can be used"),
     [505] = response.json("http_version_not_supported", "Log in over HTTP/1.1"),
 }
--- What of the backend's answer reaches the client when it is no 200.
-local PASSED_ON = { "Content-Type", "WWW-Authenticate", "Retry-After", "Location" }
--- What of the client's request would make the backend's answer something else than its JSON.
-local NOT_FOR_THE_BACKEND = { "Accept-Encoding", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
+-- The headers of the backend's answer that reach the client if the answer is no 200.
+local PASSED_HEADERS = { "Content-Type", "WWW-Authenticate", "Retry-After", "Location" }
+-- The client's headers that could turn the backend's answer into something else than its JSON.
+local DROPPED_HEADERS = { "Accept-Encoding", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
     "If-Unmodified-Since" }
 
 local _M = {}
@@ -68,8 +69,8 @@ local ROWS = config.rows(auth_keys.ROWS, rate_limit.ROWS, {
         "a list of origins such as https://app.example.com") },
 })
 
--- The set of origins, as browsers write them.
-local function set_of(origins)
+-- Returns the set of origins in lower case, as browsers send them.
+local function origin_set(origins)
     local set = {}
     for _, origin in ipairs(origins or {}) do
         set[origin:lower()] = true
@@ -77,8 +78,9 @@ local function set_of(origins)
     return set
 end
 
-function _M.read(given)
-    local values = config.read(OWNER, ROWS, given)
+-- Reads a configuration. Returns what run() takes.
+function _M.read(input)
+    local values = config.read(OWNER, ROWS, input)
     if values.cookie and values.cookie.same_site == "None" and not values.cookie.secure then
         config.fail(OWNER, 'a cookie with "same_site" None must be secure')
     end
@@ -89,7 +91,7 @@ function _M.read(given)
         max_body = values.max_body,
         limit = rate_limit.of(OWNER, values),
         cookie = values.cookie,
-        public_origins = set_of(values.public_origins),
+        public_origins = origin_set(values.public_origins),
     }
     if self.cookie then
         self.cookie.max_age = values.lifetime
@@ -99,7 +101,7 @@ function _M.read(given)
     })
     local keys = self.keys()
     if keys then
-        -- A key that cannot sign, or not so, is found now and not at the first login.
+        -- Sign now, so that a key that cannot sign with this algorithm fails at the start and not at a login.
         auth_keys.try(OWNER, jwt.sign, {}, keys, self.options)
     end
     return self
@@ -109,7 +111,7 @@ local function refuse(status)
     return response.finish(status, MESSAGES[status])
 end
 
--- Ends a request that has no attempt left, or for whose counter there is no room.
+-- Ends a request that has no attempt left, or whose counter has no room.
 local function refuse_attempt(wait, is_full)
     if is_full then
         return response.unavailable(wait)
@@ -118,39 +120,42 @@ local function refuse_attempt(wait, is_full)
     return refuse(429)
 end
 
--- Whether a page of another site may have sent the request: it would log its visitor in as somebody else.
+-- Returns whether a page of another site may have sent the request. Such a page could log its visitor in as somebody
+-- else.
 local function is_cross_site(self)
     local origin = ngx.var.http_origin
     return client.is_cross_site(false) and not (origin and self.public_origins[origin:lower()])
 end
 
 local function ask_backend(self, body)
-    for _, name in ipairs(NOT_FOR_THE_BACKEND) do
+    for _, name in ipairs(DROPPED_HEADERS) do
         ngx.req.clear_header(name)
     end
     return ngx.location.capture(self.backend, { method = ngx.HTTP_POST, body = body })
 end
 
-local function pass_on(self, result)
-    local status = result.status
-    -- An answer without a body counts as truncated too: what nginx says itself, such as `return 403`.
-    local cut_short = result.truncated and (#result.body > 0 or status == 502)
-    if status < 200 or #result.body > self.max_body or cut_short then
+-- Ends the request with the backend's own answer.
+local function pass_answer(self, answer)
+    local status = answer.status
+    -- nginx marks an answer without a body as truncated too, such as that of `return 403`.
+    local is_incomplete = answer.truncated and (#answer.body > 0 or status == 502)
+    if status < 200 or #answer.body > self.max_body or is_incomplete then
         return refuse(502)
     end
-    for _, name in ipairs(PASSED_ON) do
-        ngx.header[name] = result.header[name]
+    for _, name in ipairs(PASSED_HEADERS) do
+        ngx.header[name] = answer.header[name]
     end
     ngx.header["Cache-Control"] = "no-store"
     ngx.status = status
-    ngx.print(result.body)
+    ngx.print(answer.body)
     return ngx.exit(status)
 end
 
-local function grant(self, keys, result)
+-- Ends the request with a token that holds the backend's answer.
+local function grant(self, keys, answer)
     local token, reason
-    if #result.body <= self.max_body and not result.truncated then
-        token, reason = jwt.sign(result.body, keys, self.options)
+    if #answer.body <= self.max_body and not answer.truncated then
+        token, reason = jwt.sign(answer.body, keys, self.options)
     end
     if not token then
         ngx.log(ngx.ERR, "route_native.auth: the login service's answer cannot be signed: ", reason or "too large")
@@ -162,29 +167,8 @@ local function grant(self, keys, result)
     return response.finish(ngx.HTTP_OK, ('{"token":"%s"}\n'):format(token))
 end
 
-function _M.run(self)
-    if request.has_too_many_headers(request.current()) then
-        return response.too_many_headers()
-    elseif ngx.req.get_method() ~= "POST" then
-        ngx.header["Allow"] = "POST"
-        return refuse(405)
-    end
-    if not subrequest.is_possible() then
-        -- Left unread, the body would end the stream before some clients have seen the answer.
-        pcall(ngx.req.read_body)
-        ngx.log(ngx.ERR, "route_native.auth: login() over HTTP/2 needs ", subrequest.NEEDED)
-        return refuse(505)
-    end
-    local keys, why = self.keys()
-    if not keys then
-        return auth_keys.unavailable(why)
-    end
-    local headers = ngx.req.get_headers(0)
-    if self.cookie and is_cross_site(self) then
-        return refuse(403)
-    elseif login_body.is_encoded(headers) then
-        return refuse(415)
-    end
+-- Counts the attempt, passes the credentials to the backend, and answers the request.
+local function attempt(self, keys, headers)
     local ticket, wait, is_full
     if self.limit then
         ticket, wait, is_full = self.limit:count_address()
@@ -208,14 +192,41 @@ function _M.run(self)
             return refuse_attempt(wait, is_full)
         end
     end
-    local result = ask_backend(self, body)
-    if ticket and (result.status == ngx.HTTP_OK or result.status >= 500) then
+    local answer = ask_backend(self, body)
+    if ticket and (answer.status == ngx.HTTP_OK or answer.status >= 500) then
         self.limit:forgive(ticket)
     end
-    if result.status == ngx.HTTP_OK then
-        return grant(self, keys, result)
+    if answer.status == ngx.HTTP_OK then
+        return grant(self, keys, answer)
     end
-    return pass_on(self, result)
+    return pass_answer(self, answer)
+end
+
+-- Ends a login request with a token or a refusal.
+function _M.run(self)
+    if request.has_too_many_headers(request.current()) then
+        return response.too_many_headers()
+    elseif ngx.req.get_method() ~= "POST" then
+        ngx.header["Allow"] = "POST"
+        return refuse(405)
+    end
+    if not subrequest.is_possible() then
+        -- An unread body resets the HTTP/2 stream before some clients have read the answer.
+        pcall(ngx.req.read_body)
+        ngx.log(ngx.ERR, "route_native.auth: login() over HTTP/2 needs ", subrequest.NEEDED)
+        return refuse(505)
+    end
+    local keys, err = self.keys()
+    if not keys then
+        return auth_keys.unavailable(err)
+    end
+    local headers = ngx.req.get_headers(0)
+    if self.cookie and is_cross_site(self) then
+        return refuse(403)
+    elseif login_body.is_encoded(headers) then
+        return refuse(415)
+    end
+    return attempt(self, keys, headers)
 end
 
 return _M

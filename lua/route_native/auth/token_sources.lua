@@ -1,4 +1,4 @@
--- Where a request carries its token, and how the token is taken out of it.
+-- Finds the token of a request in headers, cookies or the query, and removes it from the request.
 
 local ffi = require "ffi"
 local bearer = require "route_native.core.bearer"
@@ -24,7 +24,7 @@ local function header_source(name)
     }
 end
 
--- The request's cookies as one header; "" when there are none.
+-- Returns the request's cookies as one header, or "" if there are none.
 local function cookies_of(headers)
     local lines = headers.cookie
     return type(lines) == "table" and table.concat(lines, ";") or lines or ""
@@ -42,7 +42,7 @@ local function cookie_source(name)
         end,
         remove = function(headers)
             local rest = scan.without_cookies(cookies_of(headers), name, false)
-            -- Another source's cookie is looked for in what is left.
+            -- The next cookie source removes its cookie from this header.
             headers.cookie = rest ~= "" and rest or nil
             if headers.cookie then
                 ngx.req.set_header("Cookie", rest)
@@ -53,8 +53,8 @@ local function cookie_source(name)
     }
 end
 
--- A token in a URL is overwritten in nginx's own memory, for the logs, and never passed on: URLs are written down by
--- every program that sees them.
+-- find() also removes the token from the query and overwrites it in nginx's own memory. Programs log URLs, so a token
+-- in one must not reach the upstream or nginx's logs.
 local function query_source(name)
     name = lower(name)
     return {
@@ -78,10 +78,10 @@ end
 
 local KINDS = { header = header_source, cookie = cookie_source, query = query_source }
 
--- The row of a configuration that lists where a token may be: "header", "header:NAME", "cookie:NAME" and "query:NAME".
+-- The configuration row of sources: "header", "header:NAME", "cookie:NAME" and "query:NAME".
 _M.ROWS = { { "token", config.list(), default = { "header" } } }
 
--- Makes sources of a configuration's values, in their order.
+-- Returns the sources of a configuration, in their order.
 function _M.of(owner, values)
     local sources = {}
     for i, text in ipairs(values.token) do
@@ -98,32 +98,32 @@ function _M.of(owner, values)
     return sources
 end
 
--- The first source that has a token gives it; nil when none has one, or nil and a reason when there are several in one
--- place. Every source is asked, so that no token in a URL is passed on or logged.
+-- Returns the token of the first source that has one, nil if none has one, or nil and a reason if that source has
+-- several. Every source is read, because reading removes a token from the URL.
 function _M.find(sources, headers)
-    local token, trouble
+    local token, reason
     for _, source in ipairs(sources) do
-        local found, reason = source.find(headers)
-        if (found or reason) and not (token or trouble) then
-            token, trouble = found, reason
+        local found, err = source.find(headers)
+        if (found or err) and not (token or reason) then
+            token, reason = found, err
         end
     end
-    return token, trouble
+    return token, reason
 end
 
--- Takes the tokens of all sources out of the request: one that was not looked at opens as much as the one that was.
+-- Removes the tokens of all sources from the request. A token that was not checked is a credential too.
 function _M.remove(sources, headers)
     for _, source in ipairs(sources) do
         source.remove(headers)
     end
 end
 
--- What the access log may show, where the configuration declares its variables: why a token was refused, and what
--- stands for the token.
+-- Notes for the access log why a token was refused, if the configuration declares the variable.
 function _M.note_reason(name)
     request.set(request.current(), "route_reason", name, #name)
 end
 
+-- Notes the token's fingerprint for the access log, if the configuration declares the variable.
 function _M.note_token(token)
     library.rn_token_fingerprint(token, #token, fingerprint)
     request.set(request.current(), "route_token", fingerprint, FINGERPRINT_BYTES)

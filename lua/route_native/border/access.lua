@@ -1,38 +1,38 @@
--- The three use cases, for every request to a service.
+-- Decides about each request to a service, by the three use cases.
 --
---     service token there ──► Auth-Token, go on
---     master token only   ──► exchange it for a service token, go on
---     no session          ──► a page: to the login; a script: 401
+--     1  the session has a service token   ──► pass, with Auth-Token
+--     2  the session has the master token  ──► exchange it for a service token, then pass
+--     3  there is no session               ──► redirect a page to the login, answer a script with 401
 
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
-local session = require "route_native.border.session_id"
+local session_id = require "route_native.border.session_id"
 local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
 
 local _M = {}
 
--- Sets why a request was refused, for the access log.
+-- Notes for the access log why a request was refused.
 local function refused_for(reason)
     ngx.var.route_reason = reason
 end
 
--- Keeps where a navigation was going; only what a redirect can repeat.
+-- Remembers the path of a request for after the login, if a redirect can repeat the request. Returns false on failure.
 local function remember(border)
     local method, path = ngx.req.get_method(), ngx.var.request_uri
-    local is_repeatable = (method == "GET" or method == "HEAD") and #path <= session.MAX_PATH_BYTES
-    if not is_repeatable or not session.is_local_path(path) then
+    local is_repeatable = (method == "GET" or method == "HEAD") and #path <= session_id.MAX_PATH_BYTES
+    if not is_repeatable or not session_id.is_local_path(path) then
         path = border.settings.default_path
     end
     return border.sessions:remember_visit(path)
 end
 
--- Use case 3. The cookie of a session that has ended stays where it is: the answer to a login may overtake this one,
--- and its cookie must not be taken away again.
-local function log_in(border, why)
-    refused_for("session_" .. why)
-    border.counters:add("session." .. why)
+-- Ends a request without a session: use case 3. It leaves the cookie of an ended session alone, because the answer to a
+-- login may have overtaken this one and set a new cookie.
+local function require_login(border, reason)
+    refused_for("session_" .. reason)
+    border.counters:add("session." .. reason)
     if not client.wants_page() then
         return answer.session_expired()
     elseif not remember(border) then
@@ -42,29 +42,31 @@ local function log_in(border, why)
     return answer.redirect(border.settings.login_path)
 end
 
-local function refuse(border, why)
-    if why == "unavailable" then
+-- Ends a request that gets no service token.
+local function refuse(border, reason)
+    if reason == "unavailable" then
         refused_for("session_unavailable")
         return answer.unavailable()
-    elseif why == "denied" then
+    elseif reason == "denied" then
         refused_for("service_denied")
         border.counters:add("service_token.denied")
         return answer.forbidden()
-    elseif why == "ended" then
-        -- The auth service does not know the master token any more: nor is the session worth anything.
+    elseif reason == "ended" then
+        -- The auth service refuses the master token, so the session is useless.
         border.sessions:destroy()
     end
-    return log_in(border, why)
+    return require_login(border, reason)
 end
 
-local function go_on(border, service, token)
+-- Sets the variables with which nginx passes the request on.
+local function pass(border, service, token)
     local var = ngx.var
     var.border_upstream = service.url
     var.border_auth_token = token
     var.border_cookie = border.cookies:for_upstream()
 end
 
--- `refused` is the token that the service has just answered 401 to; nil the first time.
+-- Passes or ends a request. `refused` is the token that the service has just answered with 401, or nil.
 local function run(border, refused)
     local service = border.services:find(ngx.var.host, ngx.var.uri)
     if not service then
@@ -73,34 +75,34 @@ local function run(border, refused)
         return answer.not_found()
     end
     ngx.var.endpoint = service.name
-    local loaded, why = border.sessions:load()
-    if not loaded then
-        return refuse(border, why)
+    local session, reason = border.sessions:load()
+    if not session then
+        return refuse(border, reason)
     end
-    local token = loaded.record.service_tokens[service.name]
+    local token = session.record.service_tokens[service.name]
     if token and token ~= refused then
         border.counters:add("service_token.hit")
     elseif not subrequest.is_possible() then
         return answer.no_subrequests()
     else
-        token, why = border.exchange:token(loaded, service.name, refused)
+        token, reason = border.exchange:token(session, service.name, refused)
         if not token then
-            return refuse(border, why)
+            return refuse(border, reason)
         end
     end
-    border.sessions:extend(loaded)
-    return go_on(border, service, token)
+    border.sessions:extend(session)
+    return pass(border, service, token)
 end
 
--- For the access phase of what is proxied to services.
+-- Runs in the access phase of the services' location.
 function _M.access(border)
     return run(border, nil)
 end
 
--- For the access phase of the second try, after the service's own 401: its token ends, and a new one is fetched.
+-- Runs in the access phase of the second try, after a service's own 401. It replaces the refused token.
 function _M.again(border)
     border.counters:add("service_token.refused")
-    -- The first answer's challenge is not the second's.
+    -- The challenge belongs to the first answer.
     ngx.header["WWW-Authenticate"] = nil
     return run(border, ngx.var.border_auth_token)
 end

@@ -1,4 +1,4 @@
--- How the border itself answers: a status, a constant body as page or JSON, never stored by anyone.
+-- The border's own answers: a status and a constant body, as a page or as JSON. No cache may store them.
 
 local client = require "route_native.core.client"
 local response = require "route_native.core.response"
@@ -6,9 +6,9 @@ local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
 
--- What a client is told to wait while a store or a service is down, in seconds.
+-- The Retry-After while a store or a service is down, in seconds.
 local RETRY_AFTER = 5
--- What tells pages from scripts (client.lua).
+-- The headers that tell pages from scripts (client.lua).
 local VARY = "Accept, Sec-Fetch-Mode, X-Requested-With"
 
 local _M = {}
@@ -23,10 +23,10 @@ local PAGE = [[<!DOCTYPE html>
 <body><h1>%s</h1><p>%s</p></body></html>
 ]]
 
--- An answer in both forms, made once.
+-- Returns a function that ends a request, with a page or with JSON. Both bodies are built once.
 local function both(status, code, title, message)
     local page = PAGE:format(title, title, message)
-    local json = ('{"code":"%s","message":"%s"}\n'):format(code, message)
+    local json = response.json(code, message)
     return function()
         ngx.header["Vary"] = VARY
         if client.wants_page() then
@@ -51,18 +51,20 @@ local no_subrequests = both(505, "HTTP_VERSION_NOT_SUPPORTED", "HTTP version not
 local unavailable = both(503, "UNAVAILABLE", "Not available", "The service is not available, please try again later.")
 local too_many = both(429, "TOO_MANY_ATTEMPTS", "Too many attempts", "Too many failed logins, please try again later.")
 
+-- Ends an HTTP/2 request that needs a subrequest where these do not work.
 function _M.no_subrequests()
     ngx.log(ngx.ERR, "route_native: border: calls to the account and auth services work over HTTP/2 only with ",
         subrequest.NEEDED, " or newer, and this is ", ngx.config.ngx_lua_version)
     return no_subrequests()
 end
 
+-- Ends the request with 503.
 function _M.unavailable()
     ngx.header["Retry-After"] = RETRY_AFTER
     return unavailable()
 end
 
--- `seconds`: when the next attempt will be looked at.
+-- Ends a login that exceeds a limit. `seconds` is the time until the next attempt is allowed.
 function _M.too_many(seconds)
     ngx.header["Retry-After"] = seconds
     return too_many()
@@ -70,15 +72,16 @@ end
 
 local EXPIRED = '{"code":"SESSION_EXPIRED"}'
 
--- For scripts: they cannot fill in a form.
+-- Ends a script's request without a session. A script cannot fill in a form.
 function _M.session_expired()
-    -- RFC 9110 wants a challenge with a 401; a scheme that browsers do not know makes them show no dialog.
+    -- RFC 9110 requires a challenge with a 401. For an unknown scheme a browser shows no dialog.
     ngx.header["WWW-Authenticate"] = "Session"
     ngx.header["Vary"] = VARY
     return _M.finish(401, "application/json", EXPIRED)
 end
 
--- 302 to a path of this origin, or 303 after a POST. A path and not a URL: what the client calls this host stays.
+-- Redirects to a path of this origin: 302 after a GET, 303 otherwise. A path, not a URL, keeps the host name that the
+-- client uses.
 function _M.redirect(path)
     ngx.header["Location"] = path
     ngx.header["Vary"] = VARY

@@ -1,11 +1,11 @@
--- Calls to the account and auth services, through nginx's own upstreams (conf/border.conf, location /-/border/call).
+-- Calls the account and auth services through nginx's own upstreams (conf/border.conf, location /-/border/call).
 
 local _M = {}
 
 local LOCATION = "/-/border/call"
 
--- Posts a form. Returns nginx's answer { status, body, header }, or nil when the other side did not answer in full.
--- `master_token` goes into the Auth-Token header.
+-- Posts a form. Returns nginx's answer { status, body, header }, or nil and an error if the service failed or did not
+-- answer in full. `master_token` becomes the Auth-Token header.
 function _M.post(url, fields, master_token)
     local answer = ngx.location.capture(LOCATION, {
         method = ngx.HTTP_POST,

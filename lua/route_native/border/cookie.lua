@@ -1,4 +1,4 @@
--- Cookies: finding ours among a request's, setting them, and keeping them from the services (RFC 6265).
+-- The border's cookies: reads them, sets them, and hides them from the services (RFC 6265).
 
 local cookie = require "route_native.core.cookie"
 local scan = require "route_native.core.scan"
@@ -7,7 +7,8 @@ local _M = {}
 local jar = {}
 jar.__index = jar
 
--- A jar knows the border's two cookies: the session's, and `NAME_login`, which lives from the first visit to the login.
+-- Returns a jar of the border's two cookies: that of the session, and `NAME_login`, which lives from the first visit to
+-- the login.
 function _M.new(settings)
     return setmetatable({
         name = settings.cookie_name,
@@ -18,14 +19,15 @@ function _M.new(settings)
     }, jar)
 end
 
--- The full name of a cookie. The __Host- prefix makes browsers refuse it from subdomains and without TLS.
+-- Returns the full name of a cookie. Its prefix makes browsers refuse the cookie without TLS, and with __Host- from
+-- subdomains too.
 local function full_name(self, suffix)
     local tls = self.secure and (self.behind_tls or ngx.var.scheme == "https")
     local prefix = tls and (self.domain and "__Secure-" or "__Host-") or ""
     return prefix .. self.name .. suffix
 end
 
--- The value of the first cookie with a name; nil when there is none.
+-- Returns the value of the first cookie of a name, or nil.
 local function find(name)
     local header = ngx.var.http_cookie
     return header and (scan.cookie(header, name)) or nil
@@ -39,28 +41,28 @@ function jar:login()
     return find(full_name(self, "_login"))
 end
 
-local function put(self, suffix, value, seconds)
+local function set_cookie(self, suffix, value, seconds)
     cookie.set(full_name(self, suffix), value, { secure = self.secure, domain = self.domain, max_age = seconds })
 end
 
--- The session's cookie ends with the browser; how long it is good for is in the store alone.
+-- Sets the session's cookie. It ends with the browser; the store alone decides how long the session lives.
 function jar:set_session(id)
-    put(self, "", id)
+    set_cookie(self, "", id)
 end
 
 function jar:clear_session()
-    put(self, "", "", 0)
+    set_cookie(self, "", "", 0)
 end
 
 function jar:set_login(id, seconds)
-    put(self, "_login", id, seconds)
+    set_cookie(self, "_login", id, seconds)
 end
 
 function jar:clear_login()
-    put(self, "_login", "", 0)
+    set_cookie(self, "_login", "", 0)
 end
 
--- The Cookie header for a service: without ours, whatever their prefix. "" when nothing is left.
+-- Returns the Cookie header for a service, without the border's cookies under any prefix; "" if none is left.
 function jar:for_upstream()
     local header = ngx.var.http_cookie
     return header and scan.without_cookies(header, self.both_names, true) or ""

@@ -1,13 +1,13 @@
--- Counters of what happens: kept in shared memory for the metrics page, and sent to StatsD when configured.
+-- Counts events, in shared memory for the metrics page and optionally to StatsD.
 --
--- They are all there from the start, so that adding to one never makes room by evicting something.
+-- All counters exist from the start, so an increment never evicts another entry of the dictionary.
 
 local ngx = ngx
 
 local DICTIONARY = "border_state"
 local PREFIX = "count:"
 local FLUSH_SECONDS = 1
--- A datagram that crosses any network whole.
+-- A datagram of this size is not fragmented on usual networks.
 local MAX_DATAGRAM = 1200
 
 local NAMES = {
@@ -57,13 +57,14 @@ local function send_all(self)
     udp:close()
 end
 
--- A lost datagram is a lost count: StatsD is UDP.
+-- Sends the pending counts. A lost datagram loses its counts, as always with StatsD.
 local function flush(_, self)
     self.is_scheduled = false
     send_all(self)
     self.pending = {}
 end
 
+-- Adds 1 to a counter.
 function counters:add(name)
     self.dictionary:incr(PREFIX .. name, 1)
     if self.host then
@@ -74,7 +75,7 @@ function counters:add(name)
     end
 end
 
--- All counters, by name.
+-- Returns all counters by name.
 function counters:all()
     local all = {}
     for _, name in ipairs(NAMES) do
@@ -83,7 +84,7 @@ function counters:all()
     return all
 end
 
--- All counters in the text format of Prometheus.
+-- Returns all counters in the text format of Prometheus.
 function counters:text()
     local all, lines = self:all(), {}
     for _, name in ipairs(NAMES) do

@@ -1,7 +1,7 @@
--- Step 2: a master token for a service token, in one call for all who want the same at once.
+-- Exchanges a master token for a service token, in one call for all requests that need it at once.
 --
--- Within a worker one request does it for the others (core/singleflight/worker.lua); between workers and instances a
--- lease in the store lets one go ahead, and the others see its result in the session.
+-- Within a worker, core/singleflight/worker.lua lets one request do it for the others. Between workers and instances, a
+-- lease in the store lets one go ahead, and the others read its token from the session.
 
 local call = require "route_native.border.call"
 local singleflight = require "route_native.core.singleflight.worker"
@@ -9,7 +9,7 @@ local record = require "route_native.border.record"
 
 -- Longer than the call may take (conf/border.conf: 2 s to connect, 5 s for the answer).
 local LEASE_SECONDS, WAIT_SECONDS = 15, 15
-local FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
+local MIN_PAUSE, MAX_PAUSE = 0.005, 0.1
 
 local _M = {}
 local exchange = {}
@@ -20,13 +20,13 @@ function _M.new(border)
     return setmetatable({ border = border, url = settings.auth_url .. settings.auth_path }, exchange)
 end
 
--- Asks the auth service. Returns the token, or nil and "ended" (the master token is refused), "denied" (it is good, but
--- not for this service) or "unavailable".
+-- Asks the auth service. Returns the token, or nil and "ended" (it refuses the master token), "denied" (it refuses this
+-- service) or "unavailable".
 local function ask(self, service, master_token)
     local answer, err = call.post(self.url, { service = service }, master_token)
     if answer and answer.status == 200 then
-        local decoded = record.parse(answer.body)
-        local tokens = decoded and record.service_tokens(decoded.service_tokens)
+        local content = record.parse(answer.body)
+        local tokens = content and record.service_tokens(content.service_tokens)
         if tokens and tokens[service] then
             return tokens[service]
         end
@@ -41,67 +41,70 @@ local function ask(self, service, master_token)
     return nil, "unavailable"
 end
 
--- Waits until this request may ask. Returns "mine", or the token that another has fetched meanwhile, or nil and why.
-local function wait_for_lease(self, lease, loaded, service, refused)
-    local store, deadline, pause = self.border.store, ngx.now() + WAIT_SECONDS, FIRST_PAUSE
+-- Waits for the lease, or for the token that its holder fetches. Returns true when this request holds the lease;
+-- otherwise false, the token, and without a token the reason.
+local function wait_for_lease(self, lease, session, service, refused)
+    local store, deadline, pause = self.border.store, ngx.now() + WAIT_SECONDS, MIN_PAUSE
     repeat
         local added, err = store:add(lease, "1", LEASE_SECONDS)
         if added == nil then
-            -- A store that is full still has the session; one that is down will say so below.
+            -- A full store still has the session. If the store is down, reload() fails below.
             self.border:store_failed("taking a lease", err)
             added = true
         end
-        -- Whoever had the lease before has written its token before giving it up.
-        local why = self.border.sessions:reload(loaded)
-        local token = not why and loaded.record.service_tokens[service]
-        if added and (why or token and token ~= refused) then
+        -- The previous holder stored its token before it released the lease.
+        local reason = self.border.sessions:reload(session)
+        local token = not reason and session.record.service_tokens[service]
+        if added and (reason or token and token ~= refused) then
             store:delete(lease)
         end
-        if why then
-            return nil, why
+        if reason then
+            return false, nil, reason
         elseif token and token ~= refused then
-            return token
+            return false, token
         elseif added then
-            return "mine"
+            return true
         end
         ngx.sleep(pause)
-        pause = math.min(pause * 2, LONGEST_PAUSE)
+        pause = math.min(pause * 2, MAX_PAUSE)
         ngx.update_time()
     until ngx.now() > deadline
-    return nil, "unavailable"
+    return false, nil, "unavailable"
 end
 
-local function fetch(self, loaded, service, refused)
+-- Fetches the token of a service under the lease, and stores it in the session. Returns what exchange:token() returns.
+local function fetch(self, session, service, refused)
     local border = self.border
-    local lease = loaded.key .. ":" .. service
-    local turn, why = wait_for_lease(self, lease, loaded, service, refused)
-    if turn ~= "mine" then
-        return turn, why
+    local lease = session.key .. ":" .. service
+    local has_lease, token, reason = wait_for_lease(self, lease, session, service, refused)
+    if not has_lease then
+        return token, reason
     end
-    local token
-    token, why = ask(self, service, loaded.record.master_token)
+    token, reason = ask(self, service, session.record.master_token)
     if token then
         border.counters:add("service_token.fetched")
-        -- A store that is full keeps the session that it has, and the token serves this request alone. But a session
-        -- that has ended meanwhile has ended.
-        if border.sessions:set_token(loaded, service, token) == "expired" then
-            token, why = nil, "expired"
+        -- If the store is full, the session stays as it is and the token serves this request alone. If the session has
+        -- ended meanwhile, the request must not pass.
+        if border.sessions:set_token(session, service, token) == "expired" then
+            token, reason = nil, "expired"
         end
-    elseif refused and why ~= "ended" then
-        -- There is no new one now, but the old one has ended.
-        border.sessions:set_token(loaded, service, nil, refused)
+    elseif refused and reason ~= "ended" then
+        -- The refused token is useless even though there is no new one.
+        border.sessions:set_token(session, service, nil, refused)
     end
     border.store:delete(lease)
-    return token, why
+    return token, reason
 end
 
--- The token of a service for a session that has none, or had one that was `refused`. nil and "ended", "denied",
--- "expired" or "unavailable" otherwise.
-function exchange:token(loaded, service, refused)
-    -- Who was refused another token than those before must not get theirs.
-    local key = loaded.key .. ":" .. service .. ":" .. (refused or "")
-    local token, why = singleflight.run(key, WAIT_SECONDS, function() return fetch(self, loaded, service, refused) end)
-    return token, (why == "timeout" or why == "failed") and "unavailable" or why
+-- Returns a token of a service for a session that has none, or whose token was `refused`. Otherwise returns nil and
+-- "ended", "denied", "expired" or "unavailable".
+function exchange:token(session, service, refused)
+    -- Requests whose refused tokens differ must not share a call: one could get the token that it was refused.
+    local key = session.key .. ":" .. service .. ":" .. (refused or "")
+    local token, reason = singleflight.run(key, WAIT_SECONDS, function()
+        return fetch(self, session, service, refused)
+    end)
+    return token, (reason == "timeout" or reason == "failed") and "unavailable" or reason
 end
 
 return _M

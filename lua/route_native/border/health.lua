@@ -1,4 +1,4 @@
--- Health: whether the store does what sessions need, told as a page or as JSON, with 200 or 503.
+-- Checks that the session store works. Answers 200 or 503, as a page or as JSON.
 
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
@@ -7,7 +7,7 @@ local TTL = 10
 
 local _M = {}
 
--- The steps in their order: each returns whether it worked, and the store's error.
+-- The steps of the check, in order. Each returns whether it worked, and the store's error.
 local STEPS = {
     { "add", function(store, key) return store:add(key, "added", TTL) end },
     { "get", function(store, key)
@@ -57,6 +57,7 @@ local function json(status, store, results)
     return ('{"status":"%s","store":"%s","checks":{%s}}\n'):format(status, store, table.concat(members, ","))
 end
 
+-- Runs the check and ends the request.
 function _M.health(border)
     local healthy, results = examine(border)
     local status = healthy and "ok" or "failed"

@@ -1,19 +1,19 @@
--- The ring of keys that sign session ids: one for all instances, in their store, rotated under a lease.
+-- The ring of keys that sign session ids. All instances share the ring in their store and rotate it under a lease.
 --
--- A worker keeps the ring for `key_refresh` seconds, and for longer while the store is down. A new key is in the ring
--- for a minute before it signs, so every worker has it by then. If the store loses the ring, the first worker that
--- notices puts it back: sessions that the store still has stay valid.
+-- A worker caches the ring for `key_refresh` seconds, and for longer while the store is down. A new key is in the ring
+-- for a minute before it signs, so that every worker has it by then. If the store loses the ring, the first worker that
+-- notices restores it, so that the remaining sessions stay valid.
 
 local singleflight = require "route_native.core.singleflight.worker"
-local session = require "route_native.border.session_id"
+local session_id = require "route_native.border.session_id"
 
 local NOTICE_SECONDS = 60
 local LEASE_SECONDS = 10
 local WAIT_SECONDS = 10
--- Where a worker that has just started finds the ring, should the store have lost it: a place of one length, which is
--- there from the start, so that no ring needs room that others have taken.
+-- The entry with a copy of the ring, for a new worker when the store has lost the ring. The entry exists from the start
+-- and has a fixed length, so that a ring never lacks room.
 local SHARED = "keys"
-local SHARED_BYTES = session.MAX_RING_BYTES
+local SHARED_BYTES = session_id.MAX_RING_BYTES
 
 local _M = {}
 local keys = {}
@@ -29,19 +29,19 @@ function _M.new(border)
     }, keys)
 end
 
--- The copy of the ring, or nil when none was put there.
+-- Returns the copy of the ring, or nil.
 local function shared_ring(self)
     return (self.shared:get(SHARED) or ""):match("^(%S.-) *$")
 end
 
--- The ring in the store, put there when it has none. Returns nil and why when the store does not answer.
+-- Returns the ring in the store. Adds one if there is none. Returns nil and an error if the store fails.
 local function read(self, now)
     local store = self.border.store
     local ring, err = store:get(self.key)
     if ring or err then
         return ring, err
     end
-    local candidate = self.cached or shared_ring(self) or session.next_ring("", now, self.period, NOTICE_SECONDS)
+    local candidate = self.cached or shared_ring(self) or session_id.next_ring("", now, self.period, NOTICE_SECONDS)
     local added
     added, err = store:add(self.key, candidate, 0)
     if added then
@@ -52,35 +52,36 @@ local function read(self, now)
     return store:get(self.key)
 end
 
--- Puts the next ring in place of `ring`, unless another instance is about it. Returns the ring to use.
-local function rotate(self, ring, following)
+-- Replaces `ring` by the next one, unless another instance holds the lease. Returns the ring to use.
+local function rotate(self, ring, next_ring)
     local store = self.border.store
     if not store:add(self.lease, "1", LEASE_SECONDS) then
         return ring
     end
-    local swapped = store:swap(self.key, ring, following, 0)
+    local swapped = store:swap(self.key, ring, next_ring, 0)
     store:delete(self.lease)
     if swapped then
         self.border.counters:add("keys.rotated")
         ngx.log(ngx.NOTICE, "route_native: border: the session keys have been rotated")
-        return following
+        return next_ring
     end
     return ring
 end
 
+-- Reads the ring from the store, and rotates it when that is due. Returns the ring, or nil and an error.
 local function refresh(self)
     local now = ngx.time()
     local ring, err = read(self, now)
-    local following
+    local next_ring
     if ring then
-        following, err = session.next_ring(ring, now, self.period, NOTICE_SECONDS)
+        next_ring, err = session_id.next_ring(ring, now, self.period, NOTICE_SECONDS)
     end
-    if not following then
+    if not next_ring then
         self.border:store_failed("reading the session keys", err)
         return nil, err
     end
-    if following ~= ring then
-        ring = rotate(self, ring, following)
+    if next_ring ~= ring then
+        ring = rotate(self, ring, next_ring)
     end
     if ring ~= self.cached then
         self.shared:safe_set(SHARED, ring .. (" "):rep(SHARED_BYTES - #ring))
@@ -89,7 +90,7 @@ local function refresh(self)
     return ring
 end
 
--- The ring, and whether it may be out of date because the store is down. nil when there is none to be had.
+-- Returns the ring, and whether it may be out of date because the store is down; or nil if there is no ring at all.
 function keys:ring()
     if self.cached and ngx.time() - self.refreshed_at < self.refresh_seconds then
         return self.cached, false

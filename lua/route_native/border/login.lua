@@ -1,4 +1,4 @@
--- Login: the account service has the page and knows the accounts, the border has the sessions.
+-- Logs users in. The account service has the login page and knows the accounts; the border has the sessions.
 
 local answer = require "route_native.border.answer"
 local call = require "route_native.border.call"
@@ -10,15 +10,15 @@ local subrequest = require "route_native.core.subrequest"
 local ngx = ngx
 
 local FORM = "application/x-www-form-urlencoded"
--- As client_max_body_size in border.conf.
+-- Equal to client_max_body_size in border.conf.
 local MAX_BODY = 65536
 
 local _M = {}
 
--- Each of them is there once, under a name that no program may take for another's.
+-- The form must have each of these fields exactly once, under any spelling that a backend may accept.
 local FIELDS = { "username", "password" }
 
--- The fields of the form, and what stands for the account; nil and the answer when they are not a login.
+-- Returns the fields of the form and the digest of the account, or nil and the answer to a body that is no login.
 local function read_form()
     local body, status = login_body.read(MAX_BODY)
     if not body then
@@ -29,41 +29,42 @@ local function read_form()
     if not account then
         return nil, answer.bad_request
     end
-    -- The account service hears from the border alone which service was asked for.
+    -- Only the border tells the account service which service the user visited.
     login_body.remove_field(fields, "service")
     return fields, account
 end
 
--- The service that a path leads to, by name; for the account service, which may send its token along.
+-- Returns the name of the service that a path leads to. The account service may include its token in the answer.
 local function service_of(border, path)
     local service = border.services:find(ngx.var.host, path:match("^[^?#]*"))
     return service and service.name
 end
 
--- What the account service says to a login. Returns a new session's record; or nil and its own answer, when that is a
--- refusal; or nil.
+-- Asks the account service about a login. Returns the record of a new session; nil and its answer if that is a refusal;
+-- or nil if the service failed.
 local function ask(border, fields)
-    local said, err = call.post(border.settings.account_url .. border.settings.login_path, fields)
-    if said and said.status == 200 then
-        local found = record.decode(said.body)
-        if found then
-            return found
+    local reply, err = call.post(border.settings.account_url .. border.settings.login_path, fields)
+    if reply and reply.status == 200 then
+        local new_record = record.decode(reply.body)
+        if new_record then
+            return new_record
         end
         err = "no master token in its answer"
-    elseif said and said.status >= 400 then
-        return nil, said
+    elseif reply and reply.status >= 400 then
+        return nil, reply
     end
     border.counters:add("account.error")
-    ngx.log(ngx.ERR, "route_native: border: the account service: ", err or "status " .. said.status)
+    ngx.log(ngx.ERR, "route_native: border: the account service: ", err or "status " .. reply.status)
     return nil, nil
 end
 
-local function begin(border, found, path)
-    local id = border.sessions:create(found)
+-- Begins a session and redirects to a path.
+local function begin(border, new_record, path)
+    local id = border.sessions:create(new_record)
     if not id then
         return answer.unavailable()
     end
-    -- The id of before dies with its session: nobody can have planted it.
+    -- Ends the session of the old id, against session fixation.
     border.sessions:destroy()
     border.cookies:clear_login()
     border.cookies:set_session(id)
@@ -71,12 +72,14 @@ local function begin(border, found, path)
     return answer.redirect(path)
 end
 
-local function fail(border, said)
+-- Ends the request with the account service's refusal.
+local function fail(border, reply)
     border.counters:add("login.failure")
     ngx.var.route_reason = "login_failed"
-    return answer.finish(said.status, said.header["Content-Type"] or "text/plain", said.body)
+    return answer.finish(reply.status, reply.header["Content-Type"] or "text/plain", reply.body)
 end
 
+-- Ends a request that has no attempt left, or whose counter has no room.
 local function refuse_attempt(border, wait, is_full)
     if is_full then
         return answer.unavailable()
@@ -85,6 +88,7 @@ local function refuse_attempt(border, wait, is_full)
     return answer.too_many(wait)
 end
 
+-- Counts the attempt, asks the account service, and ends the request.
 local function attempt(border)
     local limits = border.limits
     local ticket, wait, is_full = limits:count_address()
@@ -101,18 +105,19 @@ local function attempt(border)
     end
     local path = border.sessions:visited_path() or border.settings.default_path
     fields.service = service_of(border, path)
-    local found, refusal = ask(border, fields)
+    local new_record, refusal = ask(border, fields)
     if refusal then
         return fail(border, refusal)
     end
     limits:forgive(ticket)
-    if not found then
+    if not new_record then
         return answer.unavailable()
     end
-    return begin(border, found, path)
+    return begin(border, new_record, path)
 end
 
--- For the access phase of the account service's location: the login itself is answered here, all else is the service's.
+-- Runs in the access phase of the account service's location. It answers the login itself and passes all other requests
+-- to the service.
 function _M.login(border)
     local var, method = ngx.var, ngx.req.get_method()
     if var.uri ~= border.settings.login_path or method == "GET" or method == "HEAD" then

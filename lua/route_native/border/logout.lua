@@ -1,25 +1,26 @@
--- Logout: the session ends in the store, then in the browser, then the client is sent to a page of this origin.
+-- Logs users out: ends the session in the store, clears the cookies, and redirects to a page of this origin.
 
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
-local session = require "route_native.border.session_id"
+local session_id = require "route_native.border.session_id"
 
 local ngx = ngx
 
--- Of more arguments than this none is looked at.
+-- Arguments after these are ignored.
 local MAX_ARGUMENTS = 20
 
 local _M = {}
 
--- Where to go: the argument `destination` if it leads to the same origin.
+-- Returns the path to redirect to: the argument `destination` if it leads to the same origin, else the login.
 local function destination(border)
     local path = ngx.req.get_uri_args(MAX_ARGUMENTS).destination
-    if type(path) == "string" and session.is_local_path(path) then
+    if type(path) == "string" and session_id.is_local_path(path) then
         return path
     end
     return border.settings.login_path
 end
 
+-- Ends the session and the request.
 function _M.logout(border)
     local method = ngx.req.get_method()
     if method ~= "GET" and method ~= "POST" then
@@ -28,7 +29,7 @@ function _M.logout(border)
     elseif client.is_cross_site(true) then
         return answer.cross_site()
     elseif not border.sessions:destroy() then
-        -- The session would outlive its cookie; better that the user can try again.
+        -- Keep the cookie, so that the user can try again: the session is still in the store.
         return answer.unavailable()
     end
     border.cookies:clear_session()

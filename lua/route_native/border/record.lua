@@ -1,21 +1,22 @@
--- What a session holds: {"master_token":"…","service_tokens":{"SERVICE":"…"}}, text in the store and a table here.
+-- Reads and writes the record of a session, {"master_token":"…","service_tokens":{"SERVICE":"…"}}: JSON in the store
+-- and a table in Lua.
 
 local cjson = require "cjson.safe"
 local library = require "route_native.core.ffi"
 
 local find = string.find
 
--- Far more than any token has; what is longer does not fit into a header.
+-- Longer tokens may not fit into a header.
 local MAX_TOKEN_BYTES = 8192
 
 local _M = {}
 
--- Whether a value may be sent as Auth-Token: printable, without blanks, of a bounded length.
+-- Returns whether a value may be sent as Auth-Token: printable, without blanks, of bounded length.
 function _M.is_token(value)
     return type(value) == "string" and #value <= MAX_TOKEN_BYTES and find(value, "^[\33-\126]+$") ~= nil
 end
 
--- Checks the service tokens that came from outside; returns them, or nil when one is no token.
+-- Checks the service tokens of another server. Returns them, or nil if one is no token.
 function _M.service_tokens(value)
     if type(value) ~= "table" then
         return nil
@@ -33,7 +34,7 @@ function _M.parse(text)
     return library.rn_json_check(text, #text) == 0 and cjson.decode(text) or nil
 end
 
--- Reads a record. Returns nil when the text holds none.
+-- Returns the record of a JSON text, or nil if the text is no record.
 function _M.decode(text)
     local record = _M.parse(text)
     if not record or not _M.is_token(record.master_token) then
@@ -43,7 +44,7 @@ function _M.decode(text)
     return tokens and { master_token = record.master_token, service_tokens = tokens }
 end
 
--- The record as text, always in the same order.
+-- Returns a record as JSON.
 function _M.encode(record)
     return '{"master_token":' .. cjson.encode(record.master_token)
         .. ',"service_tokens":' .. cjson.encode(record.service_tokens) .. "}"

@@ -1,4 +1,4 @@
--- Which service a request is for: by host, then by the first segment of its path.
+-- Finds the service of a request by its host, then by the first segment of its path.
 
 local _M = {}
 local services = {}
@@ -18,8 +18,8 @@ function _M.new(by_name)
     return self
 end
 
--- The service of a host (as nginx's $host: lower case, without port) and a normalised path; nil when there is none.
--- A configured host without a dot is the first label of the request's. The path "/" takes what is left.
+-- Returns the service of a host, in the form of nginx's $host, and a normalised path, or nil. A configured host may be
+-- the first label of the request's host alone. The path "/" matches all requests that no other service matches.
 function services:find(host, path)
     local by_host = self.by_host
     local label = host:match("^[^.]*")

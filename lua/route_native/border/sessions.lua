@@ -1,11 +1,11 @@
--- Sessions: from the cookie's signed id to the record in the store, and back.
+-- Loads, changes and ends sessions: the cookie holds a signed id, and the store the record.
 
 local record = require "route_native.border.record"
-local session = require "route_native.border.session_id"
+local session_id = require "route_native.border.session_id"
 
 local min = math.min
 
--- Several requests may add tokens to one session at once; each tries again when another came first.
+-- Several requests may change one session at once. Each tries again when another was first.
 local MAX_SWAPS = 10
 
 local _M = {}
@@ -16,53 +16,53 @@ function _M.new(border)
     return setmetatable({ border = border, settings = border.settings, prefix = border.prefix }, sessions)
 end
 
--- Where a session is kept: under the digest of its id, so that who reads the store cannot use what is in it.
+-- Returns the store's key of a session. It is a digest, so that a reader of the store learns no usable id.
 local function key_of(self, id)
-    return self.prefix .. "session:" .. session.digest(id)
+    return self.prefix .. "session:" .. session_id.digest(id)
 end
 
--- Seconds that the store is to keep a session of that age: rolling, up to the absolute limit.
+-- Returns for how many seconds the store keeps a session: the idle timeout, up to the absolute one.
 local function seconds_left(self, age)
     return min(self.settings.idle_timeout, self.settings.absolute_timeout - age)
 end
 
 -- Checks an id's signature and age. Returns the age, or nil and "expired" or "unavailable".
 local function check(self, id)
-    local ring, may_be_old = self.border.keys:ring()
+    local ring, is_outdated = self.border.keys:ring()
     if not ring then
         return nil, "unavailable"
     end
-    local age = session.check_id(ring, id, ngx.time(), self.settings.absolute_timeout)
+    local age = session_id.check_id(ring, id, ngx.time(), self.settings.absolute_timeout)
     if age then
         return age
     end
-    -- Another instance may have signed it with a key that the store cannot tell us now.
-    return nil, may_be_old and "unavailable" or "expired"
+    -- Another instance may have signed the id with a newer key, which the store cannot return now.
+    return nil, is_outdated and "unavailable" or "expired"
 end
 
--- The session of the request: { id, key, age, text, record }. nil and "missing", "expired" or "unavailable" otherwise.
+-- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired" or "unavailable".
 function sessions:load()
     local id = self.border.cookies:session()
     if not id or id == "" then
         return nil, "missing"
-    elseif #id ~= session.ID_BYTES then
+    elseif #id ~= session_id.ID_BYTES then
         return nil, "expired"
     end
-    local age, why = check(self, id)
+    local age, reason = check(self, id)
     if not age then
-        return nil, why
+        return nil, reason
     end
-    local loaded = { id = id, key = key_of(self, id), age = age }
-    why = self:reload(loaded)
-    if why then
-        return nil, why
+    local session = { id = id, key = key_of(self, id), age = age }
+    reason = self:reload(session)
+    if reason then
+        return nil, reason
     end
-    return loaded
+    return session
 end
 
--- Reads the record of a session anew. Returns nil, or "expired" when it has ended, or "unavailable".
-function sessions:reload(loaded)
-    local text, err = self.border.store:get(loaded.key)
+-- Reads the record of a session again. Returns nil, or "expired" if the session has ended, or "unavailable".
+function sessions:reload(session)
+    local text, err = self.border.store:get(session.key)
     if err then
         self.border:store_failed("reading a session", err)
         return "unavailable"
@@ -74,53 +74,53 @@ function sessions:reload(loaded)
         ngx.log(ngx.ERR, "route_native: border: a session in the store is not the JSON that it should be")
         return "expired"
     end
-    loaded.text, loaded.record = text, decoded
+    session.text, session.record = text, decoded
     return nil
 end
 
--- Lets the session live on. That it cannot be extended now is no reason to refuse the request.
-function sessions:extend(loaded)
-    local _, err = self.border.store:touch(loaded.key, seconds_left(self, loaded.age))
+-- Extends the idle timeout of a session. A failure is logged, but does not refuse the request.
+function sessions:extend(session)
+    local _, err = self.border.store:touch(session.key, seconds_left(self, session.age))
     if err then
         self.border:store_failed("extending a session", err)
     end
 end
 
--- Puts a service token into the session, or takes it out (nil, when it is still `refused`). Returns nil when that is
--- stored, or "expired" when the session has ended meanwhile, or "unavailable".
-function sessions:set_token(loaded, service, token, refused)
+-- Stores a service token in the session. A `token` of nil removes the token, if that is still `refused`. Returns nil on
+-- success, or "expired" if the session has ended meanwhile, or "unavailable".
+function sessions:set_token(session, service, token, refused)
     for _ = 1, MAX_SWAPS do
-        local tokens = loaded.record.service_tokens
+        local tokens = session.record.service_tokens
         if token == nil and tokens[service] ~= refused then
             return nil
         end
         tokens[service] = token
-        local text = record.encode(loaded.record)
-        local swapped, err = self.border.store:swap(loaded.key, loaded.text, text, seconds_left(self, loaded.age))
+        local text = record.encode(session.record)
+        local swapped, err = self.border.store:swap(session.key, session.text, text, seconds_left(self, session.age))
         if swapped then
-            loaded.text = text
+            session.text = text
             return nil
         elseif err then
             self.border:store_failed("writing a session", err)
             return "unavailable"
         end
-        local why = self:reload(loaded)
-        if why then
-            return why
+        local reason = self:reload(session)
+        if reason then
+            return reason
         end
     end
     self.border:store_failed("writing a session", "too many writers")
     return "unavailable"
 end
 
--- Begins a session. Returns its id, or nil when the store does not take it.
-function sessions:create(new)
+-- Begins a session with a record. Returns its id, or nil on failure.
+function sessions:create(new_record)
     local ring = self.border.keys:ring()
-    local id = ring and session.new_id(ring, ngx.time())
+    local id = ring and session_id.new_id(ring, ngx.time())
     if not id then
         return nil
     end
-    local done, err = self.border.store:add(key_of(self, id), record.encode(new), seconds_left(self, 0))
+    local done, err = self.border.store:add(key_of(self, id), record.encode(new_record), seconds_left(self, 0))
     if not done then
         self.border:store_failed("beginning a session", err or "the id is taken")
         return nil
@@ -128,10 +128,10 @@ function sessions:create(new)
     return id
 end
 
--- Ends the session of the request, whatever its id is worth otherwise. Returns false when the store does not answer.
+-- Ends the session of the request, even if the signature of its id is invalid. Returns false if the store fails.
 function sessions:destroy()
     local id = self.border.cookies:session()
-    if not id or #id ~= session.ID_BYTES then
+    if not id or #id ~= session_id.ID_BYTES then
         return true
     end
     local done, err = self.border.store:delete(key_of(self, id))
@@ -142,19 +142,20 @@ function sessions:destroy()
     return true
 end
 
--- Keeps the path that a client without a session asked for, until it has logged in: signed, in the client's own cookie,
--- because anybody may make a first visit. The last one is kept. Returns false when there are no keys to sign with.
+-- Remembers the path of a client without a session until its login. The path is signed and stored in the client's own
+-- cookie, because anybody can make a first visit and could fill a store. The last visit replaces earlier ones. Returns
+-- false if there is no key to sign with.
 function sessions:remember_visit(path)
     local cookies, seconds = self.border.cookies, self.settings.login_timeout
     if path == self.settings.default_path then
-        -- That is where a login without the cookie leads.
+        -- A login without the cookie leads to this path anyway.
         if cookies:login() then
             cookies:clear_login()
         end
         return true
     end
     local ring = self.border.keys:ring()
-    local page = ring and session.sign_page(ring, path, ngx.time())
+    local page = ring and session_id.sign_page(ring, path, ngx.time())
     if not page then
         return false
     end
@@ -162,12 +163,12 @@ function sessions:remember_visit(path)
     return true
 end
 
--- The path that was asked for before the login, or nil.
+-- Returns the path of the visit before the login, or nil.
 function sessions:visited_path()
     local page = self.border.cookies:login()
     local ring = page and self.border.keys:ring()
-    local path = ring and session.check_page(ring, page, ngx.time(), self.settings.login_timeout)
-    return path and session.is_local_path(path) and path or nil
+    local path = ring and session_id.check_page(ring, page, ngx.time(), self.settings.login_timeout)
+    return path and session_id.is_local_path(path) and path or nil
 end
 
 return _M

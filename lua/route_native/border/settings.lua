@@ -1,7 +1,7 @@
--- What a border is configured with. Every mistake is an error of one sentence; docs/border.md is the table.
+-- Reads the border's configuration. A mistake raises an error of one sentence. docs/border.md documents the settings.
 
 local config = require "route_native.core.config"
-local session = require "route_native.border.session_id"
+local session_id = require "route_native.border.session_id"
 
 local _M = {}
 
@@ -13,7 +13,7 @@ local upstream = config.text("^https?://[%w._:%[%]-]+$",
     'http://host:port, or http:// and the name of an nginx "upstream"')
 
 local path = { what = "a path such as /b/", check = function(value)
-    return type(value) == "string" and session.is_local_path(value) and value or nil
+    return type(value) == "string" and session_id.is_local_path(value) and value or nil
 end }
 
 local STORE = {
@@ -62,12 +62,13 @@ local ROWS = {
     { "store", config.nested(STORE), default = {} },
 }
 
-local function read_services(given)
-    if next(given) == nil then
+-- Checks the services and returns them by name. No two of them may have the same host or path.
+local function read_services(input)
+    if next(input) == nil then
         config.fail(OWNER, "services must be a table with at least one service")
     end
-    local services, taken = {}, {}
-    for name, row in pairs(given) do
+    local services, owner_of = {}, {}
+    for name, row in pairs(input) do
         if type(name) ~= "string" or not name:find("^[%w_.-]+$") then
             config.fail(OWNER, "the name of a service must be letters, digits and _ . -, and is %q", tostring(name))
         end
@@ -76,10 +77,10 @@ local function read_services(given)
             config.fail(OWNER, "services.%s needs a host or a path", name)
         end
         for _, place in ipairs { service.host and service.host:lower() or false, service.path or false } do
-            if place and taken[place] then
-                config.fail(OWNER, "services.%s and services.%s both have %s", taken[place], name, place)
+            if place and owner_of[place] then
+                config.fail(OWNER, "services.%s and services.%s both have %s", owner_of[place], name, place)
             elseif place then
-                taken[place] = name
+                owner_of[place] = name
             end
         end
         service.name = name
@@ -88,9 +89,9 @@ local function read_services(given)
     return services
 end
 
--- Reads what setup() was given.
-function _M.read(given)
-    local settings = config.read(OWNER, ROWS, given)
+-- Reads the configuration that setup() received.
+function _M.read(input)
+    local settings = config.read(OWNER, ROWS, input)
     settings.services = read_services(settings.services)
     local store = settings.store
     if store.kind ~= "memory" and not store.address then

@@ -1,5 +1,5 @@
--- The one grammar of a token in a header: with or without `Bearer ` in any case, between blanks (RFC 6750 §2.1,
--- RFC 9110 §11.1). src/credential.rs reads the desktop gateway's and the phantom token's headers by the same rule.
+-- Reads the token in a header: with or without `Bearer ` in any case, with or without blanks around it (RFC 6750 §2.1,
+-- RFC 9110 §11.1). src/credential.rs applies the same grammar for the desktop gateway and phantom tokens.
 
 local scan = require "route_native.core.scan"
 
@@ -7,8 +7,8 @@ local find, lower, sub = string.find, string.lower, string.sub
 
 local _M = {}
 
--- Returns the token of a header's value: "" for a scheme without a token. Returns nil for no header, and nil and
--- "token_ambiguous" for several.
+-- Returns the token in a header's value, "" for a scheme without a token, or nil for no header. Returns nil and
+-- "token_ambiguous" for several headers.
 function _M.token(value)
     if type(value) ~= "string" then
         return nil, value and "token_ambiguous"

@@ -1,6 +1,6 @@
--- Claims as headers for the upstream, of auth and phantom_token alike, so that nothing can be injected: visible ASCII
--- stays, everything else, `%` and `,` become %XX; the items of a list are joined with commas; an object is its JSON,
--- encoded likewise.
+-- Sends claims as headers to the upstream, for auth and phantom_token. The encoding prevents header injection: visible
+-- ASCII stays, and everything else, `%` and `,` become %XX. The items of a list are joined by commas. An object becomes
+-- JSON and is then encoded likewise.
 
 local cjson = require("cjson.safe").new()
 local config = require "route_native.core.config"
@@ -8,9 +8,9 @@ local config = require "route_native.core.config"
 local ngx = ngx
 local byte, format, gsub, lower = string.byte, string.format, string.gsub, string.lower
 
-local MOST_BYTES = 8192
+local MAX_BYTES = 8192
 
--- Headers by which nginx and upstreams understand the request itself.
+-- Headers that change how nginx or the upstream reads the request itself.
 local FORBIDDEN = {
     host = true, connection = true, ["content-length"] = true, ["transfer-encoding"] = true, te = true, upgrade = true,
     trailer = true, expect = true, cookie = true, authorization = true, ["content-type"] = true,
@@ -18,10 +18,12 @@ local FORBIDDEN = {
 
 local _M = {}
 
+-- Returns a text with %XX for every byte that a header or a list cannot hold.
 local function escaped(text)
     return (gsub(text, "[^!-$&-+%-./0-~]", function(char) return format("%%%02X", byte(char)) end))
 end
 
+-- Returns the text of a single value, or nil for null and for an empty object.
 local function scalar(value)
     if type(value) == "string" then
         return escaped(value)
@@ -32,14 +34,14 @@ local function scalar(value)
     elseif type(value) == "table" and next(value) ~= nil then
         return escaped(cjson.encode(value))
     end
-    return nil -- null, or nothing in it
+    return nil
 end
 
 local function is_list(value)
     return type(value) == "table" and #value > 0
 end
 
--- The text of a claim in a header; nil for a claim that is absent or null.
+-- Returns the header text of a claim, or nil for a claim that is absent or null.
 function _M.encode(value)
     if not is_list(value) then
         return scalar(value)
@@ -51,46 +53,46 @@ function _M.encode(value)
     return table.concat(items, ",")
 end
 
--- `X_Claim-Sub` is `X-Claim-Sub` to an upstream that speaks CGI.
+-- Returns the name as an upstream that speaks CGI compares it: `X_Claim-Sub` equals `X-Claim-Sub` there.
 local function folded(name)
     return (gsub(lower(name), "_", "-"))
 end
 
--- The row of a configuration that names headers and their claims: { ["X-Claim-Sub"] = "sub" }.
+-- The configuration row that maps headers to claims: { ["X-Claim-Sub"] = "sub" }.
 _M.ROWS = { { "headers", config.any("table"), default = {}, alias = "claim_headers" } }
 
--- Checks names and claims. Returns what clear() and set() take.
+-- Checks names and claims of a configuration. Returns the headers for clear() and set().
 function _M.of(owner, values)
-    local wanted = { list = {}, names = {} }
+    local headers = { list = {}, names = {} }
     for name, claim in pairs(values.headers) do
         if type(name) ~= "string" or not name:match("^%a[%w-]*$") or FORBIDDEN[lower(name)] then
             config.fail(owner, 'the field "headers" cannot set a header "%s"', tostring(name))
         elseif type(claim) ~= "string" or claim == "" or claim:find("%c") then
             config.fail(owner, 'the field "headers" must name a claim for %s', name)
         end
-        wanted.list[#wanted.list + 1] = { name = name, claim = claim }
-        wanted.names[folded(name)] = true
+        headers.list[#headers.list + 1] = { name = name, claim = claim }
+        headers.names[folded(name)] = true
     end
-    return wanted
+    return headers
 end
 
--- Takes away what the client sent under these names, or under names that an upstream may take for them.
-function _M.clear(wanted, headers)
-    if #wanted.list == 0 then
+-- Removes the client's headers of these names, and of names that an upstream may confuse with them.
+function _M.clear(headers, sent)
+    if #headers.list == 0 then
         return
     end
-    for name in pairs(headers) do
-        if wanted.names[folded(name)] then
+    for name in pairs(sent) do
+        if headers.names[folded(name)] then
             ngx.req.clear_header(name)
         end
     end
 end
 
--- Sets the headers. Returns false when a claim is too large to be one.
-function _M.set(wanted, claims)
-    for _, item in ipairs(wanted.list) do
+-- Sets the headers. Returns false when a claim is too large for a header.
+function _M.set(headers, claims)
+    for _, item in ipairs(headers.list) do
         local text = _M.encode(claims[item.claim])
-        if text and #text > MOST_BYTES then
+        if text and #text > MAX_BYTES then
             return false
         elseif text then
             ngx.req.set_header(item.name, text)

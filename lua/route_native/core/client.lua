@@ -1,8 +1,8 @@
--- What kind of client sent a request, and from where: a browser that shows pages, or a script that reads JSON.
+-- Tells browsers that show pages from scripts that read JSON, and requests of this site from those of other sites.
 
 local _M = {}
 
--- Whether the client wants a page: a browser's navigation, and not its scripts.
+-- Returns whether the client wants a page: the request is a browser's navigation and comes from no script.
 function _M.wants_page()
     local var = ngx.var
     local mode = var.http_sec_fetch_mode
@@ -14,15 +14,15 @@ function _M.wants_page()
     return (var.http_accept or ""):find("text/html", 1, true) ~= nil
 end
 
--- Whether a header with a URL (Origin, Referer) is of the host that was asked. The scheme may differ: TLS may end
--- before nginx.
+-- Returns whether the URL of an Origin or Referer header has the host of the request. The scheme may differ, because
+-- TLS may end before nginx.
 local function is_own(url)
     local authority = url:match("^https?://([^/?#]+)")
     return authority ~= nil and authority:lower() == (ngx.var.http_host or ""):lower()
 end
 
--- Whether the request may have been made by another site (login and logout CSRF). Browsers say so in Sec-Fetch-Site,
--- older ones in Origin or Referer; clients that say nothing are no browsers. `same_site` lets sibling hosts pass.
+-- Returns whether another site may have sent the request (login and logout CSRF). Browsers send Sec-Fetch-Site, and
+-- older ones Origin or Referer. A client that sends none of them is no browser. `same_site` allows sibling hosts.
 function _M.is_cross_site(same_site)
     local var = ngx.var
     local site = var.http_sec_fetch_site
@@ -33,7 +33,7 @@ function _M.is_cross_site(same_site)
     return url ~= nil and not is_own(url)
 end
 
--- Returns whether the request is a preflight: a browser's question before another request (Fetch §4.8).
+-- Returns whether the request is a CORS preflight (Fetch §4.8).
 function _M.is_preflight()
     local var = ngx.var
     return ngx.req.get_method() == "OPTIONS" and var.http_origin ~= nil

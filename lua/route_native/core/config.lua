@@ -1,31 +1,33 @@
--- The one reader of configuration tables.
+-- Reads configuration tables by rows that describe their fields. Every capability uses it.
 --
 --     local ROWS = {
 --         { "issuer", config.text(), required = true },
 --         { "lifetime", config.whole(1, 86400), default = 3600 },
 --         { "cookie", config.nested(COOKIE_ROWS) },
 --     }
---     local values = config.read("route_native.auth: login()", ROWS, given)
+--     local values = config.read("route_native.auth: login()", ROWS, input)
 --
--- A row holds a field's name, its kind, and its default where it has one. `alias` is an older name of it. `variable` is
--- the environment variable that gives the value where the table does not; empty is absent. A mistake is an error of one
--- sentence that begins with the owner: an unknown field is named first, then a missing one, then a wrong one. No
--- sentence holds a text that was given: it may be a secret.
+-- A row holds the name of a field, its kind and an optional default. `alias` is an older name of the field. `variable`
+-- is the environment variable to read when the table lacks the field; an empty variable is absent.
+--
+-- A bad table raises an error of one sentence that begins with the owner. The sentence is about an unknown field if
+-- there is one, else about a missing field, else about a wrong value. It never quotes a value of the table, because
+-- that may be a secret.
 
 local concat = table.concat
 local find, format = string.find, string.format
 
 local _M = {}
 
--- Raises a sentence about a configuration.
-local function fail(owner, sentence, ...)
-    error(owner .. ": " .. format(sentence, ...), 0)
+-- Raises an error of one sentence about a configuration.
+local function fail(owner, message, ...)
+    error(owner .. ": " .. format(message, ...), 0)
 end
 
 _M.fail = fail
 
--- A kind is a table: check(value, name, owner) returns the value as it is kept, or nil when it is not `what`. Where it
--- has parse(text), that is what an environment variable holds.
+-- Returns a kind. Its check(value, name, owner) returns the value to keep, or nil when the value is not `what`. Its
+-- parse(text), if any, converts the text of an environment variable.
 local function kind(what, check)
     return { what = what, check = check }
 end
@@ -34,8 +36,8 @@ local function has_control(text)
     return find(text, "[%z\1-\31\127]") ~= nil
 end
 
--- Returns the kind of a string that is not empty and cannot end a header or a line. With a pattern it has to match, and
--- `what` says so.
+-- Returns the kind of a string that is not empty and cannot end a header or a line. With a pattern, the string must
+-- match it, and `what` describes the pattern.
 function _M.text(pattern, what)
     return kind(what or "a string that is not empty and holds no control characters", function(value)
         if type(value) == "string" and value ~= "" and not has_control(value)
@@ -45,7 +47,7 @@ function _M.text(pattern, what)
     end)
 end
 
--- Returns the kind of a string that matches a pattern, also when it is empty.
+-- Returns the kind of a string that matches a pattern and may be empty.
 function _M.pattern(pattern, what)
     return kind(what, function(value)
         if type(value) == "string" and not has_control(value) and find(value, pattern) then
@@ -54,11 +56,11 @@ function _M.pattern(pattern, what)
     end)
 end
 
--- Returns the kind of a whole number within bounds; `unit` such as "seconds" follows it in the sentence.
-function _M.whole(least, most, unit)
-    local what = format("a whole number%s from %d to %d", unit and " of " .. unit or "", least, most)
+-- Returns the kind of a whole number within bounds. `unit`, such as "seconds", appears in the error.
+function _M.whole(min, max, unit)
+    local what = format("a whole number%s from %d to %d", unit and " of " .. unit or "", min, max)
     local whole = kind(what, function(value)
-        if type(value) == "number" and value >= least and value <= most and value % 1 == 0 then
+        if type(value) == "number" and value >= min and value <= max and value % 1 == 0 then
             return value
         end
     end)
@@ -97,7 +99,7 @@ function _M.any(types)
     end)
 end
 
--- Returns the kind of a list that is not empty, or of one item in its place. Kept as a list.
+-- Returns the kind of a list that is not empty. A single item becomes a list of one.
 function _M.list(item, what)
     item = item or _M.text()
     return kind(what or "a string or a list of strings", function(value)
@@ -119,7 +121,7 @@ function _M.list(item, what)
     end)
 end
 
--- Returns the kind of words: a text of them, separated by blanks, or a list of them. Kept as a list.
+-- Returns the kind of a list of words. A text is split at its blanks.
 function _M.words(pattern, what)
     local list = _M.list(_M.text(pattern))
     return kind(what, function(value)
@@ -134,7 +136,7 @@ function _M.words(pattern, what)
     end)
 end
 
--- Returns the kind of a table that is not empty and names a text for each of its names.
+-- Returns the kind of a table that is not empty and maps names to texts.
 function _M.map(what, pattern)
     local text = _M.text()
     return kind(what, function(value)
@@ -150,7 +152,7 @@ function _M.map(what, pattern)
     end)
 end
 
--- Returns the kind of a table whose fields are rows too. Its fields are named "outer.inner".
+-- Returns the kind of a table that has rows of its own. Errors name its fields "outer.inner".
 function _M.nested(rows)
     return kind("a table", function(value, name, owner)
         if type(value) == "table" then
@@ -170,7 +172,7 @@ function _M.rows(...)
     return all
 end
 
--- The row of each name and alias.
+-- Returns the row of each name and alias.
 local function index(rows)
     local by_name = {}
     for _, row in ipairs(rows) do
@@ -182,11 +184,11 @@ local function index(rows)
     return by_name
 end
 
-local function refuse_unknown(owner, rows, given, prefix)
+local function refuse_unknown(owner, rows, input, prefix)
     local by_name, unknown = index(rows), nil
-    for name in pairs(given) do
+    for name in pairs(input) do
         if not by_name[name] then
-            -- The first by its name, so that the sentence is the same each time.
+            -- The order of pairs() varies. Choosing the first name makes the error the same each time.
             local text = tostring(name)
             unknown = unknown and unknown < text and unknown or text
         end
@@ -197,8 +199,8 @@ local function refuse_unknown(owner, rows, given, prefix)
 end
 
 -- Returns the value of a row's field under either name.
-local function value_of(owner, row, given, prefix)
-    local value, old = given[row[1]], row.alias and given[row.alias]
+local function value_of(owner, row, input, prefix)
+    local value, old = input[row[1]], row.alias and input[row.alias]
     if value ~= nil and old ~= nil then
         fail(owner, 'the field "%s%s" is given twice, also as "%s"', prefix, row[1], row.alias)
     end
@@ -208,9 +210,9 @@ local function value_of(owner, row, given, prefix)
     return value
 end
 
--- Returns the value of a row whose field may come from the environment, and how a sentence names it.
-local function value_and_label(owner, row, given, prefix)
-    local value, label = value_of(owner, row, given, prefix), format('the field "%s%s"', prefix, row[1])
+-- Returns the value of a row, from the table or the environment, and the label that names it in an error.
+local function value_and_label(owner, row, input, prefix)
+    local value, label = value_of(owner, row, input, prefix), format('the field "%s%s"', prefix, row[1])
     if row.variable then
         if value == nil then
             value, label = os.getenv(row.variable), row.variable
@@ -224,17 +226,17 @@ local function value_and_label(owner, row, given, prefix)
     return value, label
 end
 
--- Reads a table. Returns its values, with defaults, under the fields' own names, and how a sentence names each.
--- `prefix` is for nested tables.
-function _M.read(owner, rows, given, prefix)
+-- Reads a table. Returns its values, with defaults, by field name, and the label of each field for errors. `prefix` is
+-- for nested tables.
+function _M.read(owner, rows, input, prefix)
     prefix = prefix or ""
-    if type(given) ~= "table" then
+    if type(input) ~= "table" then
         fail(owner, "a table is needed")
     end
-    refuse_unknown(owner, rows, given, prefix)
+    refuse_unknown(owner, rows, input, prefix)
     local values, labels = {}, {}
     for _, row in ipairs(rows) do
-        values[row[1]], labels[row[1]] = value_and_label(owner, row, given, prefix)
+        values[row[1]], labels[row[1]] = value_and_label(owner, row, input, prefix)
         if values[row[1]] == nil and row.required then
             fail(owner, "%s is missing", labels[row[1]])
         end

@@ -1,11 +1,11 @@
--- Sets cookies (RFC 6265 §4.1). core/scan.lua finds them.
+-- Sets cookies (RFC 6265 §4.1). core/scan.lua reads them.
 
 local concat = table.concat
 
 local _M = {}
 
--- Adds a Set-Cookie header. `attributes`: path, domain, same_site, secure, max_age (seconds; without it the cookie ends
--- with the browser). Every cookie of ours is HttpOnly.
+-- Adds a Set-Cookie header. `attributes` holds path, domain, same_site, secure and max_age in seconds. Without max_age
+-- the cookie ends with the browser. Every cookie is HttpOnly.
 function _M.set(name, value, attributes)
     local parts = { name .. "=" .. value, "Path=" .. (attributes.path or "/"), "HttpOnly",
         "SameSite=" .. (attributes.same_site or "Lax") }

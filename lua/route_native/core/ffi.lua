@@ -1,20 +1,20 @@
 -- Finds and loads the shared library: next to this module's parent, then along lua_package_cpath, then by the system's
--- loader. A missing or a wrong library is one sentence.
+-- loader. A missing or incompatible library raises an error of one sentence.
 
 local ffi = require "ffi"
 require "route_native.core.cdef"
 
 local NAME = "libroute_native.so"
 
-local function beside_the_module()
+local function path_beside_module()
     local source = debug.getinfo(1, "S").source
     local root = source:match("^@(.*)route_native/core/ffi%.lua$")
     return root and (root == "" and "./" or root) .. NAME
 end
 
 local function candidates()
-    local found = { beside_the_module() }
-    -- package.cpath has templates such as /usr/lib/lua/5.1/?.so
+    local found = { path_beside_module() }
+    -- A template is such as /usr/lib/lua/5.1/?.so.
     for template in package.cpath:gmatch("[^;]+") do
         found[#found + 1] = (template:gsub("%?", "libroute_native"))
     end
@@ -46,12 +46,12 @@ end
 
 local library, path = load()
 
--- What these modules were written for (cdef.lua), beside what the library is.
-local wanted = library.RN_ABI_VERSION
+-- cdef.lua holds the ABI version of these modules. The library must have the same.
+local needed = library.RN_ABI_VERSION
 local has_version, version = pcall(function() return library.rn_abi_version() end)
-if not has_version or version ~= wanted then
+if not has_version or version ~= needed then
     error(("route_native: %s has ABI version %s, and these Lua modules need %d; install both from one release")
-        :format(path, has_version and tostring(version) or "unknown", wanted), 0)
+        :format(path, has_version and tostring(version) or "unknown", needed), 0)
 end
 
 return library

@@ -1,29 +1,29 @@
--- Counts failed attempts in a shared dictionary, in windows of fixed length: by address, and by user name.
+-- Counts failed logins in a shared dictionary, by address and by user name, in windows of fixed length.
 --
--- A name costs the same whether or not it exists: the dictionary knows only what was tried. Names are folded as
--- backends may fold them, and stored as digests, so that none can be long or strange.
+-- The dictionary holds only attempted names, so an attempt does not reveal whether a user exists. Names are folded as
+-- backends may fold them and stored as digests, which bounds their length.
 --
--- Anybody can add counters, so none is ever evicted for another: an attempt for which there is no room is refused.
--- Give the dictionary to limits alone.
+-- Anybody can add counters, so no counter is evicted for another. An attempt without room for its counter is refused.
+-- Use the dictionary for nothing else.
 
 local config = require "route_native.core.config"
 
 local ngx = ngx
 local sub = string.sub
 
--- When an attempt may be made again for which there was no room, in seconds.
+-- The Retry-After of an attempt without room for its counter, in seconds.
 local FULL_SECONDS = 5
--- Another worker may add or remove a counter in between.
+-- Another worker may add or remove the counter between two calls.
 local MAX_TRIES = 3
--- How IPv6 writes an IPv4 address, on sockets that take both.
+-- The prefix of an IPv4 address on a socket that accepts IPv6 too.
 local MAPPED = ("\0"):rep(10) .. "\255\255"
 
 local _M = {}
 local limit = {}
 limit.__index = limit
 
--- Makes a limit of a dictionary's name, the most failed attempts for each user name and for each address, and the
--- window in seconds. Returns nil when there is no such dictionary.
+-- Returns a limit, or nil when the dictionary is missing. `per_user` and `per_address` are the allowed failed attempts
+-- in a window, `window` is in seconds.
 function _M.new(name, per_user, per_address, window)
     local dict = ngx.shared[name]
     return dict and setmetatable({
@@ -31,7 +31,7 @@ function _M.new(name, per_user, per_address, window)
     }, limit)
 end
 
--- The row of a configuration that limits attempts: true, false, or { dict, per_user, per_address, window }.
+-- The configuration row of a limit: true, false, or { dict, per_user, per_address, window }.
 _M.ROWS = { { "rate_limit", config.any("table or boolean"), default = true } }
 
 local FIELDS = {
@@ -41,18 +41,18 @@ local FIELDS = {
     { "window", config.whole(1, 86400, "seconds"), default = 60 },
 }
 
--- Makes a limit of a configuration's values; nil when it has none.
+-- Returns the limit of a configuration, or nil if the limit is turned off.
 function _M.of(owner, values)
-    local given = values.rate_limit
-    if given == false then
+    local input = values.rate_limit
+    if input == false then
         return nil
     end
-    local fields = config.read(owner, FIELDS, given == true and {} or given, "rate_limit.")
-    return _M.new(fields.dict, fields.per_user, fields.per_address, fields.window)
-        or config.fail(owner, 'lua_shared_dict %s is missing; add it, or set "rate_limit" to false', fields.dict)
+    local options = config.read(owner, FIELDS, input == true and {} or input, "rate_limit.")
+    return _M.new(options.dict, options.per_user, options.per_address, options.window)
+        or config.fail(owner, 'lua_shared_dict %s is missing; add it, or set "rate_limit" to false', options.dict)
 end
 
--- Who is asking: an IPv4 address, or the /64 that an IPv6 client may choose from.
+-- Returns the client's IPv4 address or its IPv6 /64: a client can use any address of its /64.
 local function address()
     local bytes = ngx.var.binary_remote_addr
     if #bytes ~= 16 then
@@ -61,8 +61,8 @@ local function address()
     return sub(bytes, 1, 12) == MAPPED and sub(bytes, 13) or sub(bytes, 1, 8)
 end
 
--- Removes the counters whose window has passed. It looks at all of them, so it runs at most once a second. Returns
--- whether there is room now.
+-- Removes the counters whose window has passed. Returns whether that made room. It visits all counters, so it runs at
+-- most once a second.
 local function make_room(self)
     local now = ngx.time()
     if now == self.flushed_at then
@@ -77,7 +77,7 @@ local function make_room(self)
     return false
 end
 
--- Adds an attempt to a counter. Returns its attempts, or nil when there is no room for it.
+-- Adds an attempt to a counter. Returns the counter's value, or nil when there is no room for the counter.
 local function increase(self, key)
     local dict = self.dict
     for _ = 1, MAX_TRIES do
@@ -85,7 +85,7 @@ local function increase(self, key)
         if attempts then
             return attempts
         end
-        -- incr() with a first value would evict others, also those whose window has not passed.
+        -- incr() with an initial value would evict other counters, even in their window.
         local added, err = dict:safe_add(key, 1, self.window)
         if added then
             return 1
@@ -96,32 +96,33 @@ local function increase(self, key)
     return nil
 end
 
-local function count(self, ticket, key, most)
+-- Adds an attempt to a counter and to the ticket. Returns what count_address() returns.
+local function count(self, ticket, key, max)
     local attempts = increase(self, key)
     if not attempts then
         return nil, FULL_SECONDS, true
-    elseif attempts > most then
+    elseif attempts > max then
         return nil, math.max(1, math.ceil(self.dict:ttl(key) or self.window))
     end
     ticket[#ticket + 1] = key
     return ticket
 end
 
--- Counts an attempt of the request's address before its body is read: one that is refused costs nothing more, and adds
--- no name to the dictionary. Returns a ticket for count_user() and forgive(). Otherwise returns nil, the seconds to
--- wait, and true when the dictionary is full.
+-- Counts an attempt of the client's address. Returns a ticket for count_user() and forgive(); or nil, the seconds to
+-- wait, and true if the dictionary is full. Call it before the body is read: a refused attempt then costs little and
+-- adds no name to the dictionary.
 function limit:count_address()
     return count(self, {}, "a:" .. address(), self.per_address)
 end
 
--- Counts an attempt for a user before it is made, so that many at once do not pass together. `digest` stands for the
--- name, and is nil when the attempt names nobody: the backend may know better, so an address has one allowance for all
--- of these. Returns what count_address() returns.
+-- Counts an attempt for a user. Returns what count_address() returns. Call it before the attempt, so that concurrent
+-- attempts cannot pass together. `digest` identifies the name. It is nil if the body names nobody; the backend may
+-- still read a name, so all such attempts of an address share one counter.
 function limit:count_user(ticket, digest)
     return count(self, ticket, digest and "u:" .. digest or "n:" .. address(), self.per_user)
 end
 
--- Takes an attempt back that was no guess: it succeeded, or the backend failed.
+-- Uncounts an attempt that was no wrong guess: it succeeded, or the backend failed.
 function limit:forgive(ticket)
     for _, key in ipairs(ticket) do
         self.dict:incr(key, -1)

@@ -1,4 +1,5 @@
--- The request as the library wants it: nginx's own memory, read and written in place. Nothing here makes a Lua string.
+-- Reads and writes the request in nginx's own memory, in the form that the library takes. Nothing here makes a Lua
+-- string.
 
 local ffi = require "ffi"
 require "route_native.core.cdef"
@@ -12,12 +13,12 @@ local cast = ffi.cast
 local fill = ffi.fill
 local get_request = base.get_request
 
--- Room for the headers of nearly every request; one with more gets its own array.
-local USUAL_HEADERS = 64
--- As nginx's max_headers.
-local MOST_HEADERS = 1000
+-- This buffer holds the headers of nearly every request. A request with more headers gets an array of its own.
+local BUFFERED_HEADERS = 64
+-- The default of nginx's max_headers.
+local MAX_HEADERS = 1000
 local header_array = ffi.typeof("ngx_http_lua_ffi_table_elt_t[?]")
-local usual_headers = header_array(USUAL_HEADERS)
+local header_buffer = header_array(BUFFERED_HEADERS)
 local header_pointer = ffi.typeof("const rn_header *")
 local truncated = ffi.new("int[1]")
 
@@ -35,66 +36,62 @@ local get_error = ffi.new("char *[1]")
 
 local _M = { current = get_request }
 
--- The request's headers, and how many there are. Valid until the next call.
+-- Returns the request's headers and their count. They are valid until the next call.
 function _M.headers(r)
     local count = C.ngx_http_lua_ffi_req_get_headers_count(r, 0, truncated)
     if count < 0 then
         error("route_native: resolve() cannot run in this phase", 2)
     end
-    local headers = usual_headers
-    if count > USUAL_HEADERS then
+    local headers = header_buffer
+    if count > BUFFERED_HEADERS then
         headers = header_array(count)
-        -- What is handed out is a bare pointer: this keeps the array alive while it is read.
-        _M.large = headers
+        -- The caller gets a bare pointer. This reference keeps the array alive while it is read.
+        _M.large_headers = headers
     end
     C.ngx_http_lua_ffi_req_get_headers(r, headers, count, 1)
     return cast(header_pointer, headers), count
 end
 
--- Whether a request has more headers than are looked through one by one. nginx looks through all of them again for each
--- one that is taken out, so that thousands under one name would hold the event loop for seconds. Newer versions refuse
--- such a request themselves, with a 400 too (max_headers).
+-- Returns whether a request has too many headers to clear some of them. nginx searches all headers for each one that it
+-- clears, so thousands of one name would block the event loop for seconds. Newer versions of nginx refuse such a
+-- request with 400 themselves (max_headers).
 function _M.has_too_many_headers(r)
-    return C.ngx_http_lua_ffi_req_get_headers_count(r, 0, truncated) > MOST_HEADERS
+    return C.ngx_http_lua_ffi_req_get_headers_count(r, 0, truncated) > MAX_HEADERS
 end
 
--- Whether the request has a query that is not empty.
+-- Returns whether the request has a query that is not empty.
 function _M.has_query(r)
     return C.ngx_http_lua_ffi_req_get_querystring_len(r) ~= 0
 end
 
--- Whether the configuration has set a variable; its value becomes no Lua string.
+-- Points value_pointer and value_length at a variable's own memory. Returns whether the configuration has set the
+-- variable.
 function _M.is_set(r, name)
     return C.ngx_http_lua_ffi_var_get(r, name, #name, lower_name, 0, value_pointer, value_length, get_error) == 0
 end
 
--- Whether a variable is set, and to something.
+-- Returns whether a variable is set and not empty.
 function _M.has_value(r, name)
     return _M.is_set(r, name) and value_length[0] ~= 0
 end
 
--- Sets an nginx variable from bytes or a string. Returns false when the configuration declares no such variable.
+-- Sets a variable from bytes or a string. Returns false when the configuration declares no such variable.
 function _M.set(r, name, value, length)
     error_length[0] = ERROR_BYTES
     return C.ngx_http_lua_ffi_var_set(r, name, #name, lower_name, value, length, error_text, error_length) == 0
 end
 
--- Points value_pointer and value_length at a variable's own memory. Returns whether it has any.
-local function locate(r, name)
-    return C.ngx_http_lua_ffi_var_get(r, name, #name, lower_name, 0, value_pointer, value_length, get_error) == 0
-end
-
--- Overwrites `length` bytes of a variable's own memory with `*`, from `offset` (from 0) on.
--- What nginx logs of a request is this memory, so a secret in it must be gone before anything can be logged.
+-- Overwrites `length` bytes of a variable's own memory with `*`, starting at `offset`, which begins at 0. nginx logs a
+-- request from this memory, so a secret must be overwritten before anything can be logged.
 function _M.scrub(r, name, offset, length)
-    if locate(r, name) and offset + length <= value_length[0] then
+    if _M.is_set(r, name) and offset + length <= value_length[0] then
         fill(value_pointer[0] + offset, length, 42)
     end
 end
 
--- Overwrites a secret wherever it stands in a variable's own memory, from `offset` (from 0) on.
+-- Overwrites every occurrence of a secret in a variable's own memory, starting at `offset`, which begins at 0.
 function _M.scrub_all(r, name, offset, secret)
-    if not locate(r, name) then
+    if not _M.is_set(r, name) then
         return
     end
     local memory, left = value_pointer[0] + offset, tonumber(value_length[0]) - offset

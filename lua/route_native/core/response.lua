@@ -1,4 +1,4 @@
--- How a refused request ends: a status, a constant body, and no word about why.
+-- Ends refused requests with a status and a constant body. The reason goes to the log, never to the client.
 
 local request = require "route_native.core.request"
 
@@ -14,13 +14,13 @@ end
 
 local _M = { json = json }
 
--- What a request without an acceptable token is told.
+-- The body for every request without an acceptable token.
 _M.UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
 _M.TOO_MANY_HEADERS = json("bad_request", "Too many headers")
 local UPGRADE_REQUIRED = json("upgrade_required", "This endpoint opens WebSockets only")
 local UNAVAILABLE = json("unavailable", "The service is not available, try again later")
 
--- Ends the request with a body that nobody stores. `content_type` is JSON's by default.
+-- Ends the request with a body that no cache may store. `content_type` is JSON by default.
 local function finish(status, body, content_type)
     local header = ngx.header
     ngx.status = status
@@ -33,25 +33,26 @@ end
 
 _M.finish = finish
 
--- Ends the request with a challenge (RFC 6750 §3): `attributes` such as 'error="invalid_token"', `realm` as in
--- 'realm="x"', both optional. The body is that of a missing token by default.
+-- Ends the request with a challenge (RFC 6750 §3). `attributes`, such as 'error="invalid_token"', and `realm`, such as
+-- 'realm="x"', are optional. The body is UNAUTHORIZED by default.
 function _M.challenge(status, attributes, realm, body)
     local parts = realm and (attributes and realm .. ", " .. attributes or realm) or attributes
     ngx.header["WWW-Authenticate"] = parts and "Bearer " .. parts or "Bearer"
     return finish(status, body or _M.UNAUTHORIZED)
 end
 
--- Ends a request that carries no credential: no error code then (RFC 6750 §3.1).
+-- Ends a request without a credential. Its challenge has no error code (RFC 6750 §3.1).
 function _M.token_missing()
     return _M.challenge(ngx.HTTP_UNAUTHORIZED)
 end
 
+-- Ends a request with a bad token.
 function _M.invalid_token()
     return _M.challenge(ngx.HTTP_UNAUTHORIZED, 'error="invalid_token"')
 end
 
--- For the requests that nginx itself refuses with 400. It does so for two Authorization headers too: those are two
--- credentials, and end like any other doubtful one.
+-- Ends a request that nginx itself refuses with 400. One with two Authorization headers gets 401 instead, as every
+-- request with an ambiguous credential does.
 function _M.bad_request()
     if not request.has_too_many_headers(request.current())
         and type(ngx.req.get_headers(0).authorization) == "table" then
@@ -60,11 +61,12 @@ function _M.bad_request()
     return ngx.exit(ngx.HTTP_BAD_REQUEST)
 end
 
+-- Ends a request with more headers than request.lua allows.
 function _M.too_many_headers()
     return finish(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
 end
 
--- Ends a request of a WebSocket endpoint that opens no WebSocket. HTTP/2 has no such headers (RFC 9113 §8.2.2).
+-- Ends a request that opens no WebSocket at a WebSocket endpoint. HTTP/2 forbids these headers (RFC 9113 §8.2.2).
 function _M.upgrade_required()
     if ngx.req.http_version() < 2 then
         ngx.header["Upgrade"] = "websocket"
@@ -73,7 +75,7 @@ function _M.upgrade_required()
     return finish(UPGRADE_REQUIRED_STATUS, UPGRADE_REQUIRED)
 end
 
--- `retry_after` is in seconds.
+-- Ends the request with 503. `retry_after` is in seconds.
 function _M.unavailable(retry_after)
     ngx.header["Retry-After"] = retry_after
     return finish(ngx.HTTP_SERVICE_UNAVAILABLE, UNAVAILABLE)

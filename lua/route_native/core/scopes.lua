@@ -1,5 +1,5 @@
--- The scopes that a token has, and whether they are enough (RFC 6749 §3.3, RFC 8693 §4.2). src/jwt/claims.rs has the
--- same rule for claims.
+-- Reads the scopes of a token and compares them with the required ones (RFC 6749 §3.3, RFC 8693 §4.2).
+-- src/jwt/claims.rs reads the claims by the same rule.
 
 local config = require "route_native.core.config"
 
@@ -9,10 +9,10 @@ local find = string.find
 
 local _M = {}
 
--- The kind of the field `scope`. Its names are repeated in a header.
+-- The kind of the field `scope`. A scope is quoted in a response header, which restricts its characters.
 _M.KIND = config.words('^[^%s"\\\127-\255]+$', "scopes, separated by blanks or as a list, without quotes")
 
--- Returns the scopes of a token's claims, separated by blanks. `scope` and `scp` are a string or a list each.
+-- Returns the scopes of a token's claims, separated by blanks. Each of `scope` and `scp` is a string or a list.
 function _M.of(claims)
     local texts = {}
     for _, claim in ipairs { claims.scope or false, claims.scp or false } do
@@ -23,10 +23,10 @@ function _M.of(claims)
     return concat(texts, " ")
 end
 
--- Returns whether all scopes of a list are among those of a text.
-function _M.suffice(wanted, text)
+-- Returns whether a text of scopes contains all scopes of a list.
+function _M.suffice(required, text)
     local padded = " " .. text .. " "
-    for _, scope in ipairs(wanted) do
+    for _, scope in ipairs(required) do
         if not find(padded, " " .. scope .. " ", 1, true) then
             return false
         end

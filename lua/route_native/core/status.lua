@@ -1,4 +1,4 @@
--- The fixed list of reasons, as the library numbers and names them.
+-- The statuses of the library and their names. src/error.rs numbers them.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
@@ -15,14 +15,14 @@ for _, name in ipairs {
     _M[name] = library["RN_REASON_" .. name]
 end
 
--- Whether a status is about the token (HTTP 401) rather than about us (HTTP 503): the 100s of src/error.rs.
+-- Returns whether the token caused a status (HTTP 401), and not the gateway or another server (HTTP 503).
 function _M.is_token(status)
     return status >= 100 and status < 200
 end
 
 local names = {}
 
--- The name of a status, such as "token_expired": what logs, metrics and callers see.
+-- Returns the name of a status for logs, metrics and callers, such as "token_expired".
 function _M.name(status)
     local name = names[status]
     if not name then

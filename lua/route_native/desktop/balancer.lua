@@ -1,5 +1,5 @@
--- Connects to the desktop that resolve() found, over connections that nginx keeps alive: for balancer_by_lua in an
--- upstream with `keepalive`, which a proxy_pass with a variable host cannot have.
+-- Connects nginx to the desktop that resolve() found. It runs in balancer_by_lua of an upstream with `keepalive`,
+-- because a proxy_pass with a variable host cannot keep connections alive.
 
 local balancer = require "ngx.balancer"
 
@@ -9,11 +9,11 @@ local var = ngx.var
 
 local _M = {}
 
--- $target must be an address, $desktop_port its port.
+-- Sets the address and the port to connect to. $target must be an address, and no name.
 function _M.connect()
-    local ok, trouble = set_current_peer(var.target, tonumber(var.desktop_port))
+    local ok, err = set_current_peer(var.target, tonumber(var.desktop_port))
     if not ok then
-        ngx.log(ngx.ERR, "route_native: no connection to the desktop: ", trouble)
+        ngx.log(ngx.ERR, "route_native: no connection to the desktop: ", err)
         return ngx.exit(ngx.ERROR)
     end
 end

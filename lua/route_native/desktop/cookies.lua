@@ -1,5 +1,5 @@
--- The cookies of desktops: those that ROUTE_DESKTOP_COOKIES names pass, in both directions, and no others do.
--- conf/runtime.sh writes the call of `sent`; desktop/answer.lua makes the other.
+-- Filters the cookies of desktops. Only those that ROUTE_DESKTOP_COOKIES names pass, in both directions.
+-- conf/runtime.sh writes the call of `sent`, and desktop/answer.lua calls `received`.
 
 local find, gmatch, sub = string.find, string.gmatch, string.sub
 local concat = table.concat
@@ -8,7 +8,7 @@ local ngx = ngx
 
 local _M = {}
 
--- The lists that were asked about, as sets: there is one.
+-- The sets of the lists. There is one list, that of ROUTE_DESKTOP_COOKIES.
 local sets = {}
 
 local function set_of(list)
@@ -23,14 +23,14 @@ local function set_of(list)
     return set
 end
 
--- Returns the name in `name=value`; nil when there is none. Blanks may stand before it.
+-- Returns the name in `name=value`, without the blanks before it, or nil.
 local function name_in(cookie)
     local equals = find(cookie, "=", 1, true)
     local start = find(cookie, "[^ \t]")
     return equals and sub(cookie, start, equals - 1)
 end
 
--- Returns what may be sent to a desktop of the request's cookies.
+-- Returns the Cookie header for a desktop, with only the cookies that pass.
 function _M.sent(list)
     local header = ngx.var.http_cookie
     if not header then
@@ -48,7 +48,7 @@ function _M.sent(list)
     return concat(kept, "; ")
 end
 
--- Leaves only those cookies in the response that a desktop may set.
+-- Removes the Set-Cookie headers of a desktop whose cookies do not pass.
 function _M.received(list)
     local headers = ngx.header["Set-Cookie"]
     if not headers then

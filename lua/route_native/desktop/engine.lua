@@ -1,47 +1,48 @@
--- The gateway's engine behind its handle: making it, and the calls that need no request.
+-- Makes the handle of the gateway, and wraps the calls of the library that need no request.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
-local reason = require "route_native.core.status"
+local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
-local OK = reason.OK
+local OK = statuses.OK
 
-local SENTENCE_BYTES, TARGET_BYTES = library.RN_ERROR_BYTES, library.RN_TARGET_BYTES
+local ERROR_BYTES, TARGET_BYTES = library.RN_ERROR_BYTES, library.RN_TARGET_BYTES
 
 local _M = {}
 
+-- Sets a text of the options and its length.
 local function fill(options, name, value)
     options[name] = value
     options[name .. "_length"] = #value
 end
 
--- Makes a gateway from settings. Returns the handle, or nil, a sentence and the status.
--- The keys are read here, in the master process, before nginx drops its privileges.
-function _M.new(chosen)
+-- Returns the handle of a gateway, or nil, an error and the status. It reads the keys in the master process, before
+-- nginx drops its privileges.
+function _M.new(settings)
     for _, name in ipairs { "signing_key", "payload_key" } do
-        if not chosen[name] then
-            return nil, chosen.labels[name] .. " is not set", reason.KEY_UNREADABLE
+        if not settings[name] then
+            return nil, settings.labels[name] .. " is not set", statuses.KEY_UNREADABLE
         end
     end
-    local options = ffi.new("rn_gateway_options", { leeway = chosen.leeway, cache_entries = chosen.cache_entries })
-    fill(options, "signing_key", chosen.signing_key)
-    fill(options, "payload_key", chosen.payload_key)
-    fill(options, "padding", chosen.payload_padding or "")
-    fill(options, "suffix", chosen.target_suffix or "")
+    local options = ffi.new("rn_gateway_options", { leeway = settings.leeway, cache_entries = settings.cache_entries })
+    fill(options, "signing_key", settings.signing_key)
+    fill(options, "payload_key", settings.payload_key)
+    fill(options, "padding", settings.payload_padding or "")
+    fill(options, "suffix", settings.target_suffix or "")
 
     local handle, length = ffi.new("rn_gateway *[1]"), ffi.new("size_t[1]")
-    local sentence = ffi.new("uint8_t[?]", SENTENCE_BYTES)
-    local status = library.rn_gateway_new(options, handle, sentence, SENTENCE_BYTES, length)
+    local message = ffi.new("uint8_t[?]", ERROR_BYTES)
+    local status = library.rn_gateway_new(options, handle, message, ERROR_BYTES, length)
     if status ~= OK then
-        local mistake = ffi_string(sentence, length[0])
-        if status == reason.SETTING_INVALID then
-            -- It begins with the option's name, which is not the one to look for when a variable has set it.
-            mistake = mistake:gsub("^[%w_]+", chosen.labels)
+        local err = ffi_string(message, length[0])
+        if status == statuses.SETTING_INVALID then
+            -- The error begins with the option's name. Its label is the variable if that has set the option.
+            err = err:gsub("^[%w_]+", settings.labels)
         end
-        return nil, mistake, status
+        return nil, err, status
     end
-    -- The wrapper keeps the library alive as long as the handle: a finalizer must not outlive its code.
+    -- The function keeps the library loaded as long as the handle lives: a finalizer must not outlive its code.
     return ffi.gc(handle[0], function(gateway) library.rn_gateway_free(gateway) end)
 end
 

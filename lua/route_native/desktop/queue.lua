@@ -1,13 +1,13 @@
--- The work that a new token costs. Its signature is checked at once, which takes microseconds and stops forgeries; the
--- millisecond of RSA that opens its payload runs once for each token, however many requests bring it, and in nginx's
--- thread pool where there is one, so that requests with known tokens do not wait for it.
+-- Resolves new tokens. The signature is checked at once: this takes microseconds and stops forgeries. The RSA
+-- decryption of the payload takes a millisecond. It runs once for each token, whatever the number of requests, and in
+-- nginx's thread pool if there is one, so that requests with known tokens do not wait for it.
 --
---     request ──► work under way for this token? ──yes──► wait for its result ◄───────────┐
+--     request ──► is this token being resolved? ──yes──► wait for the result ◄────────────┐
 --                        │ no                                                              │
 --                        ▼                                                                 │
---                 signature ──► queue ──► runner ──► thread pool ──► result to all who wait
+--                 signature ──► queue ──► runner ──► thread pool ──► result for all requests
 --
--- Runners are timers: a client that goes away cannot take the work of others with it.
+-- Runners are timers, so a client that disconnects cannot end the work that others wait for.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
@@ -19,27 +19,27 @@ local run_worker_thread = ngx.run_worker_thread
 
 local OK = library.RN_OK
 local POOL = "route_native"
--- The most tokens that may wait in one worker, about as many milliseconds; beyond it a request is told to come back.
--- What waits longer than PATIENCE seconds is told the same.
-local MAX_UNFINISHED, PATIENCE = 256, 10
--- The most tasks that are handed to the pool at a time: enough to keep its threads busy. Each has a Lua state of its
--- own for as long as it waits there, of which nginx keeps 10 (lua_worker_thread_vm_pool_size).
+-- The limit of tokens that wait in one worker, each for about a millisecond, and the longest wait in seconds. A request
+-- beyond either gets 503.
+local MAX_UNFINISHED, WAIT_SECONDS = 256, 10
+-- The limit of tasks in the pool, enough to keep its threads busy. Each task occupies a Lua state of its own, and nginx
+-- keeps 10 of them (lua_worker_thread_vm_pool_size).
 local MAX_RUNNERS = 8
 
 local _M = {}
 
 local queue, first, last = {}, 1, 0
--- Jobs that are not done, and who does them.
+-- The number of unfinished jobs, and of the timers that run them.
 local unfinished, runners = 0, 0
 
--- Written and read without a yield in between.
+-- Shared by all requests: they are written and read without a yield in between.
 local checked = ffi.new("rn_answer")
 local hash_buffer, length = ffi.new("uint8_t[?]", library.RN_TOKEN_BYTES), ffi.new("size_t[1]")
 
--- Opens a payload in the thread pool. Returns the status and the target.
+-- Decrypts a payload in the thread pool. Returns the status and the target.
 local function decrypt(gateway, hash)
     local address = tonumber(ffi.cast("uintptr_t", gateway))
-    -- Without a pool the event loop does the work, also when the pool went away while this token waited for its turn.
+    -- Without a pool the event loop does the work. The pool may have been found missing while this token waited.
     if not run_worker_thread then
         return worker_thread.decrypt(address, hash)
     end
@@ -55,8 +55,8 @@ local function decrypt(gateway, hash)
     return worker_thread.decrypt(address, hash)
 end
 
--- Does the jobs of the queue until it is empty.
-local function run()
+-- Runs the jobs of the queue until it is empty.
+local function run_jobs()
     while first <= last do
         local job = queue[first]
         queue[first], first = nil, first + 1
@@ -66,43 +66,54 @@ local function run()
     runners = runners - 1
 end
 
+-- Adds a job to the queue, and starts a runner if there are too few. Returns true.
 local function schedule(job)
     last, unfinished = last + 1, unfinished + 1
     queue[last] = job
     if runners < MAX_RUNNERS then
         runners = runners + 1
-        if not singleflight.in_timer(run) then
-            -- The worker is shutting down: the request does what is in the queue.
-            run()
+        if not singleflight.in_timer(run_jobs) then
+            -- The worker is shutting down, so the request runs the queue itself.
+            run_jobs()
         end
     end
     return true
 end
 
--- Resolves a token that no cache knows; `key` names it. Returns the status, the target and its seconds, and whether
--- this request brought it first; nil when there is no room, or when nothing came back in time.
+-- Returns the work on one token. Its variables are its own: a client that leaves ends its request, and variables that
+-- the work shared with an ended request would be nil.
+local function opening(gateway, hash, expires_at)
+    return function()
+        local status, target = decrypt(gateway, hash)
+        return status, target, expires_at
+    end
+end
+
+-- Resolves a token that no cache holds. `key` identifies it. Returns the status, the target, when it expires in seconds
+-- since the epoch, and whether this request did the work; or nil if the queue is full or the wait was too long.
 function _M.resolve(gateway, key, token, now)
-    local joined, status, target, ttl = singleflight.join(key, PATIENCE)
-    if joined then
-        return status, target, ttl, false
+    local joined, status, target, expires_at = singleflight.join(key, WAIT_SECONDS)
+    -- The request that did the work came earlier: the token may have expired since.
+    local is_late = joined and status == OK and expires_at <= now
+    if joined and not is_late then
+        return status, target, expires_at, false
     end
     status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer, library.RN_TOKEN_BYTES, length)
-    if status ~= OK then
+    if is_late then
+        return status, target, expires_at, false
+    elseif status ~= OK then
         return status
     end
     local hash
-    hash, ttl = ffi_string(hash_buffer, length[0]), checked.ttl
+    hash, expires_at = ffi_string(hash_buffer, length[0]), now + checked.ttl
     if not run_worker_thread then
         status, target = decrypt(gateway, hash)
-        return status, target, ttl, true
+        return status, target, expires_at, true
     elseif unfinished >= MAX_UNFINISHED then
         return nil
     end
-    status, target = singleflight.run(key, PATIENCE, function()
-        local result, found = decrypt(gateway, hash)
-        return result, found, ttl
-    end, schedule)
-    return status, target, ttl, true
+    status, target = singleflight.run(key, WAIT_SECONDS, opening(gateway, hash, expires_at), schedule)
+    return status, target, expires_at, true
 end
 
 return _M

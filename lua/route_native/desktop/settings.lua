@@ -1,4 +1,4 @@
--- What a gateway is configured with: options of setup(), else the environment, else defaults.
+-- Reads the settings of a gateway: options of setup(), else the environment, else defaults.
 
 local config = require "route_native.core.config"
 
@@ -8,7 +8,7 @@ local ROWS = {
     { "signing_key", config.text(), variable = "JWT_DESKTOP_SIGNING_PUBLIC_KEY" },
     { "payload_key", config.text(), variable = "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY" },
     { "payload_padding", config.choice("pkcs1v15", "oaep-sha1", "oaep-sha256"), variable = "ROUTE_PAYLOAD_PADDING" },
-    -- src/desktop/target.rs checks the rest of it.
+    -- src/desktop/target.rs checks that it is a domain.
     { "target_suffix", config.text(), variable = "ROUTE_TARGET_SUFFIX" },
     { "leeway", config.whole(0, 300, "seconds"), variable = "ROUTE_JWT_LEEWAY", default = 5 },
     { "cache_entries", config.whole(0, 2 ^ 31 - 1), variable = "ROUTE_CACHE_ENTRIES", default = 50000 },
@@ -16,7 +16,7 @@ local ROWS = {
 
 local _M = {}
 
--- Returns a table with every option, and under `labels` how a sentence names each.
+-- Returns the value of each option, and in `labels` the name of each option for errors.
 function _M.read(options)
     local settings, labels = config.read(OWNER, ROWS, options)
     settings.labels = labels

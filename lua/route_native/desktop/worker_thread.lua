@@ -1,4 +1,4 @@
--- What runs in nginx's thread pool: this module is loaded into the thread's own Lua state, which has no request.
+-- Runs in nginx's thread pool. Each thread loads this module into a Lua state of its own, which has no request.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
@@ -8,8 +8,8 @@ local target, length = ffi.new("uint8_t[?]", TARGET_BYTES), ffi.new("size_t[1]")
 
 local _M = {}
 
--- Decrypts the text of a verified `hash` claim with the gateway at `address`, which the worker owns for as long as it
--- lives. Only plain values cross between the two Lua states: returns the status, and on success the target.
+-- Decrypts the text of a verified `hash` claim. Returns the status, and on success the target. Only plain values can
+-- cross between two Lua states, so `address` is that of the gateway, which lives as long as the worker.
 function _M.decrypt(address, hash)
     local gateway = ffi.cast("const rn_gateway *", address)
     local status = library.rn_gateway_decrypt(gateway, hash, #hash, target, TARGET_BYTES, length)

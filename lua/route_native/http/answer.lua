@@ -1,5 +1,5 @@
--- Takes an answer in HTTP/1.1 apart as it comes. Each byte is looked at once, whatever the size of the pieces: a server
--- that sends one byte at a time must not make each of them as expensive as all before it.
+-- Parses an HTTP/1.1 answer piece by piece. Each byte is read once, whatever the size of the pieces: a server that
+-- sends one byte at a time must not cause quadratic work.
 
 local scan = require "route_native.core.scan"
 
@@ -7,9 +7,9 @@ local concat = table.concat
 local find, gmatch, lower, match, sub = string.find, string.gmatch, string.lower, string.match, string.sub
 local min, tonumber = math.min, tonumber
 
--- All heads together: interim ones (1xx) come before the one that counts, as many as the server likes.
+-- The limit of all heads together. A server may send any number of interim (1xx) heads before the final one.
 local MAX_HEAD_BYTES = 16 * 1024
--- The line that begins a chunk, with its extensions.
+-- The limit of the line that begins a chunk, with its extensions.
 local MAX_LINE_BYTES = 1024
 
 local _M = {}
@@ -17,7 +17,7 @@ local _M = {}
 local headers = {}
 headers.__index = headers
 
--- Collects headers, of which several may have one name.
+-- Returns an empty collection of headers. Several of them may have one name.
 function _M.headers()
     return setmetatable({ values = {} }, headers)
 end
@@ -32,7 +32,7 @@ function headers:add(name, value)
     end
 end
 
--- Returns the headers under their lower-case names; several of one name are joined by commas (RFC 9110 §5.3).
+-- Returns the headers by their lower-case names. Several of one name are joined by commas (RFC 9110 §5.3).
 function headers:joined()
     local all = {}
     for name, list in pairs(self.values) do
@@ -44,25 +44,27 @@ end
 local reader = {}
 reader.__index = reader
 
--- Adds to the body. Returns "more", or "too large".
-local function keep(self, part)
+-- Appends a part to the body. Returns "more" or "too large".
+local function append(self, part)
     self.bytes = self.bytes + #part
     self.parts[#self.parts + 1] = part
     return self.bytes > self.max_bytes and "too large" or "more"
 end
 
-local function until_end(self, piece, at)
-    return keep(self, sub(piece, at))
+-- Reads a body that ends with the connection.
+local function read_until_end(self, piece, at)
+    return append(self, sub(piece, at))
 end
 
-local function of_length(self, piece, at)
+-- Reads a body with a Content-Length.
+local function read_length(self, piece, at)
     local part = sub(piece, at, at + self.length - self.bytes - 1)
-    keep(self, part)
+    append(self, part)
     return self.bytes == self.length and "whole" or "more"
 end
 
--- Reads the line that begins a chunk. Returns its size and where its data begins; nil when the line is not whole yet;
--- or nil, nil and what is wrong.
+-- Reads the line that begins a chunk. Returns the size of the chunk and the position of its data, nil if the line is
+-- incomplete, or nil, nil and an error.
 local function chunk_size(self, piece, at)
     local stop = find(piece, "\n", at, true)
     local line = self.line .. sub(piece, at, stop)
@@ -80,14 +82,14 @@ local function chunk_size(self, piece, at)
     return tonumber(digits, 16), stop + 1
 end
 
--- The body in chunks (RFC 9112 §7.1).
-local function in_chunks(self, piece, at)
+-- Reads a body in chunks (RFC 9112 §7.1).
+local function read_chunks(self, piece, at)
     while at <= #piece do
         if self.left > 0 then
             local part = sub(piece, at, at + self.left - 1)
             self.left, at = self.left - #part, at + #part
             self.expected = self.left == 0 and "\r\n" or ""
-            if keep(self, part) == "too large" then
+            if append(self, part) == "too large" then
                 return "too large"
             end
         elseif self.expected ~= "" then
@@ -97,9 +99,9 @@ local function in_chunks(self, piece, at)
             end
             self.expected, at = sub(self.expected, count + 1), at + count
         else
-            local size, next_at, wrong = chunk_size(self, piece, at)
+            local size, next_at, err = chunk_size(self, piece, at)
             if not size then
-                return wrong or "more"
+                return err or "more"
             elseif size == 0 then
                 return "whole"
             end
@@ -109,17 +111,17 @@ local function in_chunks(self, piece, at)
     return "more"
 end
 
--- Chooses how the body is read. Returns "more", or what the answer is already.
+-- Chooses how the body is read. Returns "more", or the final state if there is nothing to read.
 local function begin_body(self)
     local length, coding = self.headers["content-length"], self.headers["transfer-encoding"]
     if self.status == 204 or self.status == 304 then
         return "whole"
     elseif coding then
-        -- Both at once, and any other coding, is an answer that two readers could understand in two ways.
+        -- Parsers disagree about an answer with both headers or with another coding.
         if lower(coding) ~= "chunked" or length then
             return "not whole"
         end
-        self.read, self.line, self.left, self.expected = in_chunks, "", 0, ""
+        self.read, self.line, self.left, self.expected = read_chunks, "", 0, ""
     elseif length then
         self.length = find(length, "^%d+$") and #length < 9 and tonumber(length)
         if not self.length then
@@ -129,15 +131,15 @@ local function begin_body(self)
         elseif self.length == 0 then
             return "whole"
         end
-        self.read = of_length
+        self.read = read_length
     else
-        self.read = until_end
+        self.read = read_until_end
     end
     return "more"
 end
 
--- Takes a whole head apart. Returns "interim" for one that another follows.
-local function read_head(self, head)
+-- Parses a complete head. Returns "interim" if another head follows.
+local function parse_head(self, head)
     local status = tonumber(match(head, "^HTTP/1%.[01] (%d%d%d)%f[%D]"))
     if not status then
         return "malformed"
@@ -152,10 +154,10 @@ local function read_head(self, head)
     return begin_body(self)
 end
 
--- Reads heads until one counts, and what of its body comes with it.
-local function in_head(self, piece, at)
+-- Reads heads up to the final one, and the part of the body that follows it in the piece.
+local function read_heads(self, piece, at)
     while true do
-        -- The blank line may have begun in what came before.
+        -- The blank line may have begun in the previous piece.
         local window = self.tail == "" and piece or self.tail .. piece
         local _, stop = find(window, "\n\r?\n", at)
         stop = stop and stop - #self.tail
@@ -169,7 +171,7 @@ local function in_head(self, piece, at)
             self.tail = sub(self.tail .. part, -2)
             return "more"
         end
-        local state = read_head(self, concat(self.parts))
+        local state = parse_head(self, concat(self.parts))
         self.parts, self.tail, at = {}, "", stop + 1
         if state == "more" and at <= #piece then
             return self.read(self, piece, at)
@@ -179,24 +181,24 @@ local function in_head(self, piece, at)
     end
 end
 
--- A reader of one answer, whose body may have so many bytes.
+-- Returns a reader of one answer, whose body may have `max_bytes`.
 function _M.reader(max_bytes)
     return setmetatable({
-        max_bytes = max_bytes, taken = 0, head_bytes = 0, tail = "", parts = {}, bytes = 0, read = in_head,
+        max_bytes = max_bytes, received_bytes = 0, head_bytes = 0, tail = "", parts = {}, bytes = 0, read = read_heads,
     }, reader)
 end
 
--- Takes what has come. `ended`: no more will come. Returns "whole", and has status, headers and body then; "more"; or
--- "too large", "not whole" or "malformed", which is no answer in HTTP.
+-- Reads a piece. `ended` tells that no other piece follows. Returns "whole" when the reader has status, headers and
+-- body, "more" when the answer is incomplete, or an error: "too large", "not whole", or "malformed" if it is no HTTP.
 function reader:feed(piece, ended)
-    self.taken = self.taken + #piece
+    self.received_bytes = self.received_bytes + #piece
     local state = piece == "" and "more" or self.read(self, piece, 1)
-    if state == "more" and ended and self.read == until_end then
+    if state == "more" and ended and self.read == read_until_end then
         state = "whole"
     end
     if state == "whole" then
         self.body = concat(self.parts)
-    elseif state == "more" and self.taken > self.max_bytes + MAX_HEAD_BYTES then
+    elseif state == "more" and self.received_bytes > self.max_bytes + MAX_HEAD_BYTES then
         state = "too large"
     end
     return state

@@ -1,11 +1,11 @@
--- The way out of a request: a question to another server, through nginx's own upstreams.
+-- Sends requests to other servers through nginx's own upstreams.
 --
--- conf/phantom_token.conf holds the two internal locations. nginx brings the connections kept, TLS, names and timeouts;
--- this module says what is asked and bounds what comes back. Without that file, direct.lua asks.
+-- conf/phantom_token.conf has two internal locations for them. nginx provides keepalive, TLS, name resolution and
+-- timeouts. This module makes the requests and bounds the answers. Without that file, direct.lua sends the requests.
 
 local direct = require "route_native.http.direct"
 local http_answer = require "route_native.http.answer"
-local reason = require "route_native.core.status"
+local statuses = require "route_native.core.status"
 local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
@@ -14,15 +14,15 @@ local match = string.match
 
 local VERIFIED, UNVERIFIED = "/.route_native/outbound/verified", "/.route_native/outbound/unverified"
 
--- The longest answer that is kept, in bytes; src/introspection reads no more.
+-- The limit of an answer, in bytes. src/introspection reads no more.
 local MAX_BYTES = 64 * 1024
--- More than this is not even waited for, nor a body that takes longer (seconds). nginx can then only drop the client's
--- connection too, so this is for a server that never ends.
-local MAX_PATIENCE_BYTES, MAX_PATIENCE = 16 * 1024 * 1024, 4
+-- The limits of a body whose rest is dropped, in bytes and seconds. Beyond them nginx can only close the client's
+-- connection too, so they are for a server that never stops sending.
+local MAX_DRAINED_BYTES, MAX_SECONDS = 16 * 1024 * 1024, 4
 
 local _M = {}
 
--- Takes a URL apart: { text, scheme, host, port, authority, rest }. Returns nil and a sentence when it cannot be used.
+-- Parses a URL. Returns { text, scheme, host, port, authority, rest }, or nil and an error.
 function _M.parse_url(text)
     local scheme, authority, rest = match(text, "^([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]+)([^#%s%c]*)$")
     if not scheme then
@@ -42,8 +42,8 @@ function _M.parse_url(text)
         rest = rest }
 end
 
--- Where nginx is to connect: an upstream block by its name, else the URL's own host. nginx resolves names through its
--- resolver alone, which does not know localhost.
+-- Returns the address to connect to: the name of an upstream block, or the URL's own host. nginx's resolver does not
+-- know localhost.
 local function address(url, upstream)
     if upstream then
         return upstream
@@ -52,31 +52,32 @@ local function address(url, upstream)
     return url.port == "" and host or host .. ":" .. url.port
 end
 
--- What each upstream block is used for, by its name.
-local uses = {}
+-- The purpose of each upstream block, by its name.
+local used_for = {}
 
--- nginx finds a kept connection by its address alone. One that was opened without TLS, under another name or without a
--- look at the certificate must never carry a question that counts on them. Returns nil and a sentence for a second use.
+-- Reserves an upstream block for one purpose. Returns nil and an error if it has another one. nginx reuses a kept
+-- connection by its address alone, so a request that needs TLS, a name and a verified certificate could otherwise use a
+-- connection without them.
 local function reserve(upstream, url, verify_ssl)
     local name = upstream:lower()
-    local use = ("%s://%s with verify_ssl = %s"):format(url.scheme, url.host, tostring(verify_ssl))
-    uses[name] = uses[name] or use
-    if uses[name] ~= use then
+    local purpose = ("%s://%s with verify_ssl = %s"):format(url.scheme, url.host, tostring(verify_ssl))
+    used_for[name] = used_for[name] or purpose
+    if used_for[name] ~= purpose then
         return nil, ("upstream %s is in use already for %s, and cannot be for %s: give this one a block of its own")
-            :format(upstream, uses[name], use)
+            :format(upstream, used_for[name], purpose)
     end
     return true
 end
 
--- Makes a target of { url (from parse_url), upstream, verify_ssl, accept, content_type, authorization }, once for each
--- configuration: with the variables that carry a question to its location. Returns nil and a sentence when its
--- upstream block is in use for something else.
+-- Completes a target, { url (from parse_url), upstream, verify_ssl, accept, content_type, authorization }, with the
+-- nginx variables of its requests. Returns the target, or nil and an error if its upstream block has another purpose.
+-- Call it once for each configuration.
 function _M.target(target)
     local url = target.url
     if target.upstream then
-        local ok, sentence = reserve(target.upstream, url, target.verify_ssl)
+        local ok, err = reserve(target.upstream, url, target.verify_ssl)
         if not ok then
-            return nil, sentence
+            return nil, err
         end
     end
     target.variables = {
@@ -94,10 +95,10 @@ local function is_included()
     return ngx.var.route_outbound == "1"
 end
 
--- The phases that can wait for another server.
+-- The phases that can wait for an answer.
 local PHASES = { rewrite = true, access = true, content = true }
 
--- Whether this request can ask a target. Returns nil and a sentence when it cannot.
+-- Returns true if this request can ask a target, or nil and an error.
 function _M.possible(target)
     local phase = ngx.get_phase()
     if not PHASES[phase] then
@@ -114,7 +115,7 @@ function _M.possible(target)
     return true
 end
 
--- Headers under their lower-case names; several of one name are joined by commas (RFC 9110 §5.3).
+-- Returns the headers of a subrequest's answer by their lower-case names.
 local function headers_of(answer)
     local headers = http_answer.headers()
     for name, value in pairs(answer.header) do
@@ -123,62 +124,63 @@ local function headers_of(answer)
     return headers:joined()
 end
 
-local function ask_directly(target, body)
-    local answer, sentence, is_answers_fault = direct.ask(target, body, MAX_BYTES)
+-- Sends a request through direct.lua. Returns what ask() returns.
+local function ask_direct(target, body)
+    local answer, err, is_answer_wrong = direct.ask(target, body, MAX_BYTES)
     if answer then
         return answer
     end
-    return nil, sentence, is_answers_fault and reason.SERVER_ANSWER_INVALID or reason.SERVER_UNREACHABLE
+    return nil, err, is_answer_wrong and statuses.SERVER_ANSWER_INVALID or statuses.SERVER_UNREACHABLE
 end
 
--- Asks. Returns { status, headers, body } with lower-case names of headers, or nil, a sentence and the reason. With a
--- body the question is a POST.
+-- Sends a request to a target: a POST with a body, else a GET. Returns { status, headers, body } with headers by their
+-- lower-case names, or nil, an error and the status.
 function _M.ask(target, body)
-    local possible, sentence = _M.possible(target)
+    local possible, err = _M.possible(target)
     if not possible then
-        return nil, sentence, reason.SETTING_INVALID
+        return nil, err, statuses.SETTING_INVALID
     elseif not is_included() then
-        return ask_directly(target, body)
+        return ask_direct(target, body)
     end
-    local seen = {}
+    local state = {}
     local answer = capture(target.verify_ssl and VERIFIED or UNVERIFIED, {
         method = body and ngx.HTTP_POST or ngx.HTTP_GET,
         body = body,
         vars = target.variables,
-        ctx = seen,
+        ctx = state,
     })
     if answer.status == 502 or answer.status == 504 then
-        return nil, "the server cannot be reached, or does not answer in time and in HTTP", reason.SERVER_UNREACHABLE
-    elseif seen.too_large then
-        return nil, "the answer is larger than " .. MAX_BYTES .. " bytes", reason.SERVER_ANSWER_INVALID
+        return nil, "the server cannot be reached, or does not answer in time and in HTTP", statuses.SERVER_UNREACHABLE
+    elseif state.too_large then
+        return nil, "the answer is larger than " .. MAX_BYTES .. " bytes", statuses.SERVER_ANSWER_INVALID
     elseif answer.truncated then
-        return nil, "the answer is not whole", reason.SERVER_ANSWER_INVALID
+        return nil, "the answer is not whole", statuses.SERVER_ANSWER_INVALID
     end
     return { status = answer.status, headers = headers_of(answer), body = answer.body }
 end
 
--- For header_filter_by_lua: refuses an answer that says that it is too large.
+-- Refuses an answer whose Content-Length is too large. Runs in header_filter_by_lua.
 function _M.bound_head()
-    local seen = ngx.ctx
-    seen.bytes, seen.began = 0, ngx.now()
+    local state = ngx.ctx
+    state.bytes, state.began = 0, ngx.now()
     if (tonumber(ngx.header["Content-Length"]) or 0) > MAX_BYTES then
-        seen.too_large = true
+        state.too_large = true
         return ngx.exit(ngx.ERROR)
     end
 end
 
--- For body_filter_by_lua: lets go of what is too much.
+-- Drops the part of a body that is beyond the limit. Runs in body_filter_by_lua.
 function _M.bound_body()
-    local seen = ngx.ctx
-    if not seen.bytes then
+    local state = ngx.ctx
+    if not state.bytes then
         return
     end
-    seen.bytes = seen.bytes + #ngx.arg[1]
-    if seen.bytes > MAX_BYTES then
-        seen.too_large = true
+    state.bytes = state.bytes + #ngx.arg[1]
+    if state.bytes > MAX_BYTES then
+        state.too_large = true
         ngx.arg[1] = nil
     end
-    if seen.bytes > MAX_PATIENCE_BYTES or (ngx.now() - seen.began > MAX_PATIENCE and not ngx.arg[2]) then
+    if state.bytes > MAX_DRAINED_BYTES or (ngx.now() - state.began > MAX_SECONDS and not ngx.arg[2]) then
         ngx.log(ngx.ERR, "route_native: an answer from ", ngx.var.route_outbound_host, " does not end; given up")
         return ngx.ERROR
     end

@@ -1,22 +1,23 @@
--- Keys behind their handles: parsed once, read again from their files when those change, or kept by a source of their
--- own (jwks.lua).
+-- Keys and their handles in the library. They come from texts that are parsed once, from files that are read again when
+-- they change, or from a source such as jwks.lua.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
 local lrucache = require "resty.lrucache"
-local reason = require "route_native.core.status"
+local statuses = require "route_native.core.status"
 
 local ngx = ngx
 local time = ngx and ngx.time or os.time
-local OK = reason.OK
-local SENTENCE_BYTES = library.RN_ERROR_BYTES
--- Strings that were given as keys are parsed once, as long as they are no more than these.
-local MOST_STRINGS = 64
+local OK = statuses.OK
+local ERROR_BYTES = library.RN_ERROR_BYTES
+-- The number of key strings whose parsed keys are cached.
+local MAX_STRINGS = 64
 
 local KEY, SECRET, SECRETS = library.RN_KEY_FORM_KEY, library.RN_KEY_FORM_SECRET, library.RN_KEY_FORM_SECRETS
 local PUBLISHED = library.RN_KEY_FORM_PUBLISHED
 
-local sentence = ffi.new("uint8_t[?]", SENTENCE_BYTES)
+-- Shared by all requests: they are written and read without a yield in between.
+local error_text = ffi.new("uint8_t[?]", ERROR_BYTES)
 local length, changed = ffi.new("size_t[1]"), ffi.new("uint32_t[1]")
 
 local keys = {}
@@ -26,28 +27,32 @@ local _M = {
     KEY = KEY, SHORT_SECRET = library.RN_KEY_FORM_SHORT_SECRET,
 }
 
-local function owned(handle)
-    -- The wrapper keeps the library alive as long as the handle.
-    return ffi.gc(handle[0], function(made) library.rn_keys_free(made) end)
+-- Returns a handle that frees its keys when it is collected.
+local function own(handle)
+    -- The function keeps the library loaded as long as the handle lives.
+    return ffi.gc(handle[0], function(pointer) library.rn_keys_free(pointer) end)
 end
 
+-- Parses a list of { form, text }. Returns keys, or nil and an error.
 local function from_texts(list)
     local array = ffi.new("rn_key_text[?]", #list)
     for i, item in ipairs(list) do
         array[i - 1] = { item.form, item.text, #item.text }
     end
     local handle = ffi.new("rn_keys *[1]")
-    if library.rn_keys_new(array, #list, handle, sentence, SENTENCE_BYTES, length) ~= OK then
-        return nil, "the key " .. ffi.string(sentence, length[0])
+    if library.rn_keys_new(array, #list, handle, error_text, ERROR_BYTES, length) ~= OK then
+        return nil, "the key " .. ffi.string(error_text, length[0])
     end
-    return setmetatable({ handle = owned(handle), list = list }, keys)
+    return setmetatable({ handle = own(handle), list = list }, keys)
 end
 
-local function made(list, level)
-    local ring, message = from_texts(list)
-    return ring or error("route_native.jwt: " .. message, level + 1)
+-- Parses a list as from_texts() does, but raises the error.
+local function new_keys(list, level)
+    local parsed, err = from_texts(list)
+    return parsed or error("route_native.jwt: " .. err, level + 1)
 end
 
+-- Returns the value if it is a string. Raises an error about the function `name` otherwise.
 local function text_of(value, name, level)
     if type(value) ~= "string" then
         error(("route_native.jwt: %s takes a string, and was given a %s"):format(name, type(value)), level + 1)
@@ -55,25 +60,25 @@ local function text_of(value, name, level)
     return value
 end
 
--- One key: a public or private key or a certificate in PEM, a JWK, or a JWK Set.
+-- Parses one key: a public key, private key or certificate in PEM, a JWK, or a JWK Set.
 function _M.key(text)
-    return made({ { form = KEY, text = text_of(text, "key()", 2) } }, 2)
+    return new_keys({ { form = KEY, text = text_of(text, "key()", 2) } }, 2)
 end
 
--- One HMAC secret of 32 bytes or more, every byte of it. Key material is refused, in whatever wrapping: a public key is
--- no password.
+-- Takes every byte of a string of 32 bytes or more as one HMAC secret. The library refuses key material in any
+-- encoding, because everybody has a public key.
 function _M.secret(text)
-    return made({ { form = SECRET, text = text_of(text, "secret()", 2) } }, 2)
+    return new_keys({ { form = SECRET, text = text_of(text, "secret()", 2) } }, 2)
 end
 
--- What a string is when nothing says it: PEM or JSON by its looks, a secret otherwise. A secret that looks like either
--- is refused here, and secret() says what it is.
-local function guessed(text)
+-- Guesses the form of a string: text that looks like PEM or JSON is a key, other text is a secret. A secret that looks
+-- like a key needs secret().
+local function guess(text)
     local is_key = text:find("-----BEGIN ", 1, true) or text:match("^%s*{")
     return { form = is_key and KEY or SECRET, text = text }
 end
 
--- Several keys in one: the first that can sign signs, each of them verifies. For secrets in rotation.
+-- Joins several keys, for secrets in rotation. The first that can sign signs, and each verifies.
 function _M.keys(list)
     if type(list) ~= "table" or #list == 0 then
         error("route_native.jwt: keys() takes a list of keys", 2)
@@ -81,7 +86,7 @@ function _M.keys(list)
     local all = {}
     for _, item in ipairs(list) do
         if type(item) == "string" then
-            all[#all + 1] = guessed(item)
+            all[#all + 1] = guess(item)
         elseif getmetatable(item) == keys and item.list then
             for _, text in ipairs(item.list) do
                 all[#all + 1] = text
@@ -90,11 +95,13 @@ function _M.keys(list)
             error("route_native.jwt: keys() takes strings and what key() and secret() return, and no files", 2)
         end
     end
-    return made(all, 2)
+    return new_keys(all, 2)
 end
 
+-- The keys of each form and path.
 local files = {}
 
+-- Opens a key file. `name` is the public function, for errors.
 local function open(form, path, name)
     text_of(path, name, 3)
     local id = form .. path
@@ -102,49 +109,49 @@ local function open(form, path, name)
         return files[id]
     end
     local handle = ffi.new("rn_keys *[1]")
-    if library.rn_keys_open(form, path, #path, handle, sentence, SENTENCE_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi.string(sentence, length[0]), 3)
+    if library.rn_keys_open(form, path, #path, handle, error_text, ERROR_BYTES, length) ~= OK then
+        error("route_native.jwt: " .. ffi.string(error_text, length[0]), 3)
     end
-    files[id] = setmetatable({ handle = owned(handle), is_file = true, checked = time() }, keys)
+    files[id] = setmetatable({ handle = own(handle), is_file = true, checked = time() }, keys)
     return files[id]
 end
 
--- The keys of a file: PEM, a JWK or a JWK Set. The same path gives the same keys, which are read again when they
--- change:
--- call it in init_by_lua, while the master may still read what the workers may not.
+-- Opens a file with PEM, a JWK or a JWK Set. The same path returns the same keys, and a changed file is read again.
+-- Call it in init_by_lua, while the master may still read files that the workers may not.
 function _M.key_file(path)
     return open(KEY, path, "key_file()")
 end
 
--- The secrets of a file, one a line: the first signs, each of them verifies.
+-- Opens a file with one secret a line. The first signs, and each verifies.
 function _M.secret_file(path)
     return open(SECRETS, path, "secret_file()")
 end
 
--- Looks at the file again, at most once a second. What does not parse is logged, once, and the old keys stay.
 local function log(level, message)
     if ngx then
         ngx.log(ngx[level], "route_native.jwt: ", message)
     end
 end
 
+-- Reads the file again if it has changed, at most once a second. A file that does not parse is logged once, and the old
+-- keys stay.
 local function refresh(self)
     local now = time()
     if now == self.checked then
         return
     end
     self.checked = now
-    local status = library.rn_keys_refresh(self.handle, changed, sentence, SENTENCE_BYTES, length)
-    local trouble = status ~= OK and ffi.string(sentence, length[0]) or nil
-    if trouble and trouble ~= self.trouble then
-        log("ERR", trouble .. "; the keys read before stay in use")
+    local status = library.rn_keys_refresh(self.handle, changed, error_text, ERROR_BYTES, length)
+    local err = status ~= OK and ffi.string(error_text, length[0]) or nil
+    if err and err ~= self.last_error then
+        log("ERR", err .. "; the keys read before stay in use")
     elseif status == OK and changed[0] == 1 then
         log("NOTICE", "changed keys were read")
     end
-    self.trouble = trouble
+    self.last_error = err
 end
 
--- The handle for the library, its keys up to date. Only where they have a source: or nil and the status.
+-- Returns the handle of the current keys. Keys of a source may return nil and the status instead.
 function keys:current()
     if self.source then
         return self.source:current()
@@ -154,39 +161,38 @@ function keys:current()
     return self.handle
 end
 
--- Keys that `source` keeps: it has current() and, for a `kid` that none of them bears, renew().
+-- Returns keys that `source` provides. It has current(), and refresh() for a `kid` that no current key has.
 function _M.of_source(source)
     return setmetatable({ source = source }, keys)
 end
 
--- The public keys of a JWK Set that another server publishes. Returns nil and a sentence when there are none.
+-- Returns the public keys of a JWK Set that another server publishes, or nil and an error if it has none.
 function _M.published(text)
-    local ring, message = from_texts { { form = PUBLISHED, text = text } }
-    if not ring then
-        return nil, (message:gsub("^the key", "it"))
+    local parsed, err = from_texts { { form = PUBLISHED, text = text } }
+    if not parsed then
+        return nil, (err:gsub("^the key", "it"))
     end
-    return ring
+    return parsed
 end
 
-local strings = assert(lrucache.new(MOST_STRINGS))
+local strings = assert(lrucache.new(MAX_STRINGS))
 
--- The keys that a string stands for when it is read in one form; parsed once. Returns nil and a sentence when it is
--- none.
+-- Returns the keys of a string in one form, parsed once, or nil and an error.
 function _M.of_text(form, text)
     local id = form .. text
-    local known = strings:get(id)
-    if not known then
-        local made_now, message = from_texts { { form = form, text = text } }
-        if not made_now then
-            return nil, message
-        end
-        known = made_now
-        strings:set(id, known)
+    local cached = strings:get(id)
+    if cached then
+        return cached
     end
-    return known
+    local parsed, err = from_texts { { form = form, text = text } }
+    if not parsed then
+        return nil, err
+    end
+    strings:set(id, parsed)
+    return parsed
 end
 
--- The keys that an argument stands for: a handle, or a string.
+-- Returns the keys of an argument, which is keys already or a string.
 function _M.of(value, level)
     if getmetatable(value) == keys then
         return value
@@ -194,29 +200,28 @@ function _M.of(value, level)
         error("route_native.jwt: a key is a string, or what key(), secret(), keys(), key_file(), secret_file() or "
             .. "jwks() returns", (level or 1) + 1)
     end
-    local item = guessed(value)
-    local known, message = _M.of_text(item.form, value)
-    return known or error("route_native.jwt: " .. message, (level or 1) + 1)
+    local item = guess(value)
+    local parsed, err = _M.of_text(item.form, value)
+    return parsed or error("route_native.jwt: " .. err, (level or 1) + 1)
 end
 
--- Keys made of a certificate that one of those in `trusted` vouches for. Returns nil, a sentence and the status
--- otherwise.
+-- Returns the key of the first certificate of `chain` if one in `trusted` has issued it. Returns nil, an error and the
+-- status otherwise.
 function _M.of_chain(trusted, chain)
     local array = ffi.new("rn_key_text[?]", #chain)
     for i, text in ipairs(chain) do
         array[i - 1] = { 0, text, #text }
     end
     local handle = ffi.new("rn_keys *[1]")
-    local status = library.rn_keys_from_chain(trusted, #trusted, array, #chain, time(), handle, sentence,
-        SENTENCE_BYTES,
-        length)
+    local status = library.rn_keys_from_chain(trusted, #trusted, array, #chain, time(), handle, error_text,
+        ERROR_BYTES, length)
     if status ~= OK then
-        return nil, ffi.string(sentence, length[0]), status
+        return nil, ffi.string(error_text, length[0]), status
     end
-    return setmetatable({ handle = owned(handle) }, keys)
+    return setmetatable({ handle = own(handle) }, keys)
 end
 
--- Whether a value is keys.
+-- Returns whether a value is keys.
 function _M.is(value)
     return getmetatable(value) == keys
 end

@@ -1,10 +1,10 @@
--- How a request without an acceptable token ends: a status, a constant body, and headers that a browser can read.
+-- Ends requests without an acceptable token: a status, a constant body, and CORS headers so that a page can read them.
 
 local response = require "route_native.core.response"
 
 local ngx = ngx
 
--- As in lua-resty-phantom-token, the bodies end without a line break.
+-- Returns a body without its line break, as lua-resty-phantom-token sends it.
 local function bare(json)
     return json:sub(1, -2)
 end
@@ -14,16 +14,16 @@ local TOO_MANY_HEADERS = bare(response.TOO_MANY_HEADERS)
 local FORBIDDEN = bare(response.json("forbidden", "The token does not contain the required scope"))
 local SERVER_ERROR = bare(response.json("server_error", "The token cannot be checked now, try again later"))
 
--- Seconds that a client waits before it tries again.
+-- The Retry-After of a 503, in seconds.
 local RETRY_AFTER = 5
--- Seconds that a browser keeps the answer to a preflight.
+-- How long a browser may cache the answer to a preflight, in seconds.
 local PREFLIGHT_MAX_AGE = 600
 local METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 local MAX_HEADERS_BYTES = 1024
 
 local _M = {}
 
--- A page of another origin may read the answer when its origin is trusted, and no other may.
+-- Allows the page of the request to read the answer if its origin is trusted. Returns whether it is.
 local function allow_origin(settings)
     if next(settings.origins) == nil then
         return false
@@ -38,7 +38,7 @@ local function allow_origin(settings)
     return true
 end
 
--- Lets a page of a trusted origin read the answer that follows.
+-- Allows a page of a trusted origin to read the answer and its headers.
 local function readable(settings)
     if allow_origin(settings) then
         ngx.header["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
@@ -75,7 +75,7 @@ function _M.server_error(settings)
     return response.finish(503, SERVER_ERROR)
 end
 
--- Answers a preflight: what follows may come from trusted origins, with any method and header.
+-- Answers a preflight: pages of trusted origins may send requests with any of these methods and any header.
 function _M.preflight(settings)
     if allow_origin(settings) then
         local wanted = ngx.var.http_access_control_request_headers

@@ -1,15 +1,15 @@
--- Asks the authorization server about a token, and says for how long its answer counts.
+-- Asks the authorization server about a token, and decides how long its answer may be cached.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
 local outbound = require "route_native.http.outbound"
-local reason = require "route_native.core.status"
 local scan = require "route_native.core.scan"
+local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
 local ngx = ngx
 
--- Room for the scopes and what the API receives: no more than an answer holds, signed again or encoded.
+-- Room for the scopes and what the API receives. Both come from an answer, which may grow when it is signed or encoded.
 local TEXT_BYTES = 256 * 1024
 
 local verdict = ffi.new("rn_verdict")
@@ -17,7 +17,7 @@ local text_buffer
 
 local _M = {}
 
--- The seconds that a Cache-Control header allows; nil when it names none. What is not understood allows 0.
+-- Returns the seconds that a Cache-Control header allows, or nil if it names none. A malformed value allows 0.
 function _M.allowed_seconds(header)
     if not header then
         return nil
@@ -36,14 +36,14 @@ function _M.allowed_seconds(header)
     return allowed
 end
 
--- Returns the status, and with OK leaves the verdict and its texts.
+-- Reads an answer in the library. Returns the status. If that is OK, the verdict and its texts are in their buffers.
 local function judge(settings, answer)
     local keys
     if settings.published then
-        local trouble
-        keys, trouble = settings.published:current()
+        local status
+        keys, status = settings.published:current()
         if not keys then
-            return trouble
+            return status
         end
     end
     text_buffer = text_buffer or ffi.new("uint8_t[?]", TEXT_BYTES)
@@ -52,16 +52,18 @@ local function judge(settings, answer)
         ngx.time(), verdict, text_buffer, TEXT_BYTES)
 end
 
+-- Reads an answer with newer keys if need be. Returns { scope, forward, expires_at } of an active token, or nil and the
+-- status.
 local function read(settings, answer)
     local status = judge(settings, answer)
-    if status == reason.KEY_NOT_FOUND then
-        local renewed = settings.published.source:renew()
-        status = renewed == reason.OK and judge(settings, answer) or renewed
+    if status == statuses.KEY_NOT_FOUND then
+        local refreshed = settings.published.source:refresh()
+        status = refreshed == statuses.OK and judge(settings, answer) or refreshed
     end
-    if status == reason.KEY_NOT_FOUND then
-        -- The server signs with a key that it does not publish: that says nothing about the token.
-        return nil, reason.SERVER_ANSWER_INVALID
-    elseif status ~= reason.OK then
+    if status == statuses.KEY_NOT_FOUND then
+        -- The server signs with a key that it does not publish. That is its fault and not the token's.
+        return nil, statuses.SERVER_ANSWER_INVALID
+    elseif status ~= statuses.OK then
         return nil, status
     end
     local scope = ffi_string(text_buffer, verdict.scope_length)
@@ -69,6 +71,7 @@ local function read(settings, answer)
     return { scope = scope, forward = forward, expires_at = tonumber(verdict.expires_at) }
 end
 
+-- Returns for how many seconds an answer may be cached, and after how many the token expires.
 local function lifetime(settings, answer, expires_at)
     local seconds = settings.token_cache_seconds
     local allowed = _M.allowed_seconds(answer.headers["cache-control"])
@@ -82,40 +85,40 @@ local function lifetime(settings, answer, expires_at)
     return math.max(math.min(seconds, left), 0), left
 end
 
-local function complain(settings, what)
-    ngx.log(ngx.ERR, "route_native: introspection at ", settings.endpoint, ": ", what)
+local function log_error(settings, message)
+    ngx.log(ngx.ERR, "route_native: introspection at ", settings.endpoint, ": ", message)
 end
 
--- What the reasons of src/introspection mean to whoever reads the log.
-local WRONG = {
-    [reason.SERVER_ANSWER_INVALID] = "the answer is none of the documented ones, or not signed as it must be, "
+-- The statuses of src/introspection as sentences for the log.
+local MESSAGES = {
+    [statuses.SERVER_ANSWER_INVALID] = "the answer is none of the documented ones, or not signed as it must be, "
         .. "or does not say whom it is from and for",
-    [reason.KEY_UNSUPPORTED] = "the answer is JSON; set signing_key or headers to say what the API receives",
+    [statuses.KEY_UNSUPPORTED] = "the answer is JSON; set signing_key or headers to say what the API receives",
 }
 
--- Returns { scope, forward, seconds, left } of an active token: what the API receives, how long that may be kept, how
--- long it holds at all. Else nil and the reason: a token's (100s) or the server's (300s).
+-- Asks about a token. Returns { scope, forward, seconds, left } of an active token: `forward` is what the API receives,
+-- `seconds` is how long the answer may be cached, and `left` is how long the token is valid. Returns nil and the status
+-- otherwise: one of the token (100s) or of the server (300s).
 function _M.ask(settings, token)
-    local answer, sentence, trouble = outbound.ask(settings.outbound,
+    local answer, err, status = outbound.ask(settings.outbound,
         "token=" .. ngx.escape_uri(token) .. "&token_type_hint=access_token")
     if not answer then
-        complain(settings, sentence)
-        return nil, trouble
+        log_error(settings, err)
+        return nil, status
+    elseif answer.status == 204 then
+        return nil, statuses.TOKEN_INACTIVE
+    elseif answer.status ~= 200 then
+        log_error(settings, "status " .. answer.status)
+        return nil, statuses.SERVER_FAILED
     end
-    local status = answer.status
-    if status == 204 then
-        return nil, reason.TOKEN_INACTIVE
-    elseif status ~= 200 then
-        complain(settings, "status " .. status)
-        return nil, reason.SERVER_FAILED
-    end
-    local active, why = read(settings, answer)
+    local active
+    active, status = read(settings, answer)
     if not active then
-        if why < 100 or why >= 200 then
-            complain(settings, WRONG[why] or reason.name(why))
-            why = why >= 300 and why or reason.SERVER_ANSWER_INVALID
+        if not statuses.is_token(status) then
+            log_error(settings, MESSAGES[status] or statuses.name(status))
+            status = status >= 300 and status or statuses.SERVER_ANSWER_INVALID
         end
-        return nil, why
+        return nil, status
     end
     active.seconds, active.left = lifetime(settings, answer, active.expires_at)
     return active

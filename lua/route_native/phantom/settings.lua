@@ -1,4 +1,5 @@
--- What run() is configured with: checked once, kept by its content, so that a table made for each request costs little.
+-- Reads the configurations of run(). The settings are cached by their content, so that a table built for each request
+-- costs little.
 
 local ffi = require "ffi"
 local claim_headers = require "route_native.core.claim_headers"
@@ -7,23 +8,23 @@ local jwks = require "route_native.jwt.jwks"
 local library = require "route_native.core.ffi"
 local nkeys = require "table.nkeys"
 local outbound = require "route_native.http.outbound"
-local reason = require "route_native.core.status"
 local scopes = require "route_native.core.scopes"
+local statuses = require "route_native.core.status"
 
 local next, type = next, type
 local concat, sort = table.concat, table.sort
 
 local ERROR_BYTES = library.RN_ERROR_BYTES
 local OWNER = "route_native: phantom_token"
--- As src/introspection understands them, in the order of their use: a JWT for the API is what is wanted.
+-- The types that src/introspection reads. A JWT comes first, because the API needs one.
 local ACCEPT = "application/jwt, application/token-introspection+jwt;q=0.9, application/json;q=0.8"
--- Configurations are written by hand; more than this are made by a program, and forgotten.
-local MAX_KNOWN = 256
+-- The cached configurations. Only a program that generates configurations has more; the cache is then emptied.
+local MAX_CACHED = 256
 
 local any_text = config.text()
 local ORIGIN = config.text("^https?://[%w.%-:%[%]]+$")
 
--- `only_here`: the server's answer does not depend on it, nor does the cache.
+-- A field that is local does not change the server's answer, so it is no part of the cache key.
 local ROWS = config.rows({
     { "introspection_endpoint", any_text, required = true },
     { "client_id", any_text, required = true },
@@ -32,10 +33,10 @@ local ROWS = config.rows({
     { "inactive_cache_seconds", config.whole(0, 60, "seconds"), default = 5 },
     { "stale_if_error_seconds", config.whole(0, 3600, "seconds"), default = 0 },
     { "verify_ssl", config.boolean(), default = true },
-    { "scope", scopes.KIND, only_here = true },
-    { "trusted_web_origins", config.list(ORIGIN, "a list of origins such as https://www.example.com, without a path"),
-        only_here = true },
-    { "preflight", config.choice("answer", "pass"), only_here = true },
+    { "scope", scopes.KIND, is_local = true },
+    { "trusted_web_origins", config.list(ORIGIN,
+        "a list of origins such as https://www.example.com, without a path"), is_local = true },
+    { "preflight", config.choice("answer", "pass"), is_local = true },
     { "cache_name", any_text, default = "phantom-token" },
     { "upstream", config.text("^[%w._-]+$", "the name of an upstream block") },
     { "verify_key", any_text },
@@ -47,10 +48,12 @@ local ROWS = config.rows({
 
 local _M = {}
 
-local function mistake(sentence, ...)
-    config.fail(OWNER, sentence, ...)
+-- Raises an error of one sentence about the configuration.
+local function config_error(message, ...)
+    config.fail(OWNER, message, ...)
 end
 
+-- Returns a table of headers as text, in a fixed order.
 local function lines_of(headers)
     local lines = {}
     for header, claim in next, headers do
@@ -60,11 +63,11 @@ local function lines_of(headers)
     return concat(lines, "\n")
 end
 
--- A text that is the same for two configurations exactly when their answers are.
+-- Returns the part of the cache key that identifies a configuration: equal texts allow equal answers.
 local function identity_of(values)
     local parts = {}
     for i, row in ipairs(ROWS) do
-        if not row.only_here then
+        if not row.is_local then
             local value = values[row[1]]
             local part = type(value) == "table" and (value[1] and concat(value, "\n") or lines_of(value))
                 or tostring(value)
@@ -74,26 +77,28 @@ local function identity_of(values)
     return concat(parts)
 end
 
--- The claims that the API receives, a line each.
-local function claims_of(wanted)
+-- Returns the claims that the API receives, one a line.
+local function claims_of(headers)
     local names = {}
-    for i, item in ipairs(wanted.list) do
+    for i, item in ipairs(headers.list) do
         names[i] = item.claim
     end
     return concat(names, "\n")
 end
 
+-- Sets a text of the options and its length.
 local function fill(options, name, value)
     options[name] = value
     options[name .. "_length"] = #value
 end
 
+-- Returns the introspector of the library for the settings.
 local function new_introspector(values)
     local options = ffi.new("rn_introspector_options", { lifetime = math.max(values.token_cache_seconds, 1) })
-    -- The texts live as long as this table: options holds pointers into them.
+    -- The options hold pointers into these texts. The table keeps them alive.
     local texts = {
         identity = identity_of(values),
-        -- Keys by URL are handed in with each answer.
+        -- judge() passes the keys of a URL with each answer.
         verify_key = not values.published and values.verify_key or "",
         issuer = concat(values.issuer or {}, "\n"),
         audience = concat(values.audience or {}, "\n"),
@@ -105,10 +110,10 @@ local function new_introspector(values)
         fill(options, name, text)
     end
     local handle, length = ffi.new("rn_introspector *[1]"), ffi.new("size_t[1]")
-    local sentence = ffi.new("uint8_t[?]", ERROR_BYTES)
-    local status = library.rn_introspector_new(options, handle, sentence, ERROR_BYTES, length)
-    if status ~= reason.OK then
-        mistake("%s", length[0] > 0 and ffi.string(sentence, length[0]) or reason.name(status))
+    local message = ffi.new("uint8_t[?]", ERROR_BYTES)
+    local status = library.rn_introspector_new(options, handle, message, ERROR_BYTES, length)
+    if status ~= statuses.OK then
+        config_error("%s", length[0] > 0 and ffi.string(message, length[0]) or statuses.name(status))
     end
     return ffi.gc(handle[0], function(introspector) library.rn_introspector_free(introspector) end)
 end
@@ -121,21 +126,22 @@ local function origins_of(list)
     return origins
 end
 
--- RFC 6749 §2.3.1: both are form-encoded before they are joined.
+-- Returns the Authorization header. Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1).
 local function basic(values)
     local pair = ngx.escape_uri(values.client_id) .. ":" .. ngx.escape_uri(values.client_secret)
     return "Basic " .. ngx.encode_base64(pair)
 end
 
--- The keys that the server publishes, when verify_key is where; asked for as the tokens are.
+-- Returns the keys that the server publishes if verify_key is a URL. They are fetched over the same upstream if the
+-- server is the same.
 local function published_keys(values, endpoint)
     local url = values.verify_key and values.verify_key:find("^[Hh][Tt][Tt][Pp][Ss]?://") and values.verify_key
     if not url then
         return nil
     end
-    local parsed, sentence = outbound.parse_url(url)
+    local parsed, err = outbound.parse_url(url)
     if not parsed then
-        mistake('the field "verify_key" %s', sentence)
+        config_error('the field "verify_key" %s', err)
     end
     local is_same_server = parsed.scheme == endpoint.scheme and parsed.authority == endpoint.authority
     return jwks.new({
@@ -144,35 +150,36 @@ local function published_keys(values, endpoint)
     }, true)
 end
 
-local function compile(given)
-    local values = config.read(OWNER, ROWS, given)
-    local url, sentence = outbound.parse_url(values.introspection_endpoint)
+-- Returns the settings of a configuration.
+local function compile(input)
+    local values = config.read(OWNER, ROWS, input)
+    local url, err = outbound.parse_url(values.introspection_endpoint)
     if not url then
-        mistake('the field "introspection_endpoint" %s', sentence)
+        config_error('the field "introspection_endpoint" %s', err)
     end
     values.claim_headers = claim_headers.of(OWNER, values)
-    values.hands_claims = #values.claim_headers.list > 0
-    if values.signing_key and values.hands_claims then
-        mistake("signing_key and headers are two ways to tell the API the same; choose one")
+    values.sends_claims = #values.claim_headers.list > 0
+    if values.signing_key and values.sends_claims then
+        config_error("signing_key and headers are two ways to tell the API the same; choose one")
     end
     values.published = published_keys(values, url)
     values.introspector = new_introspector(values)
-    -- Whether an active token is one, without a look at its scope, and its JWT what goes on.
-    values.is_plain = not values.scope and not values.hands_claims
+    -- Whether every active token is accepted, whatever its scope, and passed on as a JWT.
+    values.is_plain = not values.scope and not values.sends_claims
     values.origins = origins_of(values.trusted_web_origins)
-    values.outbound, sentence = outbound.target {
+    values.outbound, err = outbound.target {
         url = url, upstream = values.upstream, verify_ssl = values.verify_ssl, accept = ACCEPT,
         content_type = "application/x-www-form-urlencoded", authorization = basic(values),
     }
     if not values.outbound then
-        mistake("%s", sentence)
+        config_error("%s", err)
     end
-    -- What logs may say of the endpoint: a query could hold anything.
+    -- The endpoint for logs, without the query: it may hold a secret.
     values.endpoint = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*")
     return values
 end
 
--- Tables are equal when what is in them is.
+-- Returns whether two values are equal. Tables are equal if their contents are.
 local function equal(one, other)
     if one == other then
         return true
@@ -185,81 +192,82 @@ local function equal(one, other)
     return true
 end
 
-local function copy(given)
+local function copy(input)
     local result = {}
-    for name, value in next, given do
+    for name, value in next, input do
         result[name] = type(value) == "table" and copy(value) or value
     end
     return result
 end
 
--- Whether `input` has exactly the fields of `given`. Written out: a loop would keep LuaJIT from compiling the whole
--- of a request's way as one.
-local function same(given, input)
-    return input.client_id == given.client_id
-        and input.client_secret == given.client_secret
-        and input.token_cache_seconds == given.token_cache_seconds
-        and input.time_to_live_seconds == given.time_to_live_seconds
-        and input.inactive_cache_seconds == given.inactive_cache_seconds
-        and input.stale_if_error_seconds == given.stale_if_error_seconds
-        and input.verify_ssl == given.verify_ssl
-        and input.preflight == given.preflight
-        and input.cache_name == given.cache_name
-        and input.upstream == given.upstream
-        and input.verify_key == given.verify_key
-        and input.signing_key == given.signing_key
-        and input.signing_key_id == given.signing_key_id
-        and equal(input.issuer, given.issuer)
-        and equal(input.audience, given.audience)
-        and equal(input.scope, given.scope)
-        and equal(input.trusted_web_origins, given.trusted_web_origins)
-        and equal(input.headers, given.headers)
-        and equal(input.claim_headers, given.claim_headers)
-        and nkeys(input) == nkeys(given)
+-- Returns whether `input` has exactly the fields of `cached`. The comparison is unrolled, because LuaJIT could not
+-- compile the path of a request as one trace with a loop.
+local function same(cached, input)
+    return input.client_id == cached.client_id
+        and input.client_secret == cached.client_secret
+        and input.token_cache_seconds == cached.token_cache_seconds
+        and input.time_to_live_seconds == cached.time_to_live_seconds
+        and input.inactive_cache_seconds == cached.inactive_cache_seconds
+        and input.stale_if_error_seconds == cached.stale_if_error_seconds
+        and input.verify_ssl == cached.verify_ssl
+        and input.preflight == cached.preflight
+        and input.cache_name == cached.cache_name
+        and input.upstream == cached.upstream
+        and input.verify_key == cached.verify_key
+        and input.signing_key == cached.signing_key
+        and input.signing_key_id == cached.signing_key_id
+        and equal(input.issuer, cached.issuer)
+        and equal(input.audience, cached.audience)
+        and equal(input.scope, cached.scope)
+        and equal(input.trusted_web_origins, cached.trusted_web_origins)
+        and equal(input.headers, cached.headers)
+        and equal(input.claim_headers, cached.claim_headers)
+        and nkeys(input) == nkeys(cached)
 end
 
--- Configurations that were compiled, by endpoint, the one that was found last first: { given, settings, next } each.
-local known, known_count = {}, 0
+-- The compiled configurations by endpoint, as linked lists of { input, settings, next }. The last one found is first.
+local cache, cache_size = {}, 0
 
--- Looks behind the first, and puts what it finds before it.
-local function find_further(endpoint, input)
-    local before = known[endpoint]
+-- Finds settings behind the first entry, and moves the entry to the front.
+local function find_behind_first(endpoint, input)
+    local before = cache[endpoint]
     local entry = before and before.next
     while entry do
-        if same(entry.given, input) then
+        if same(entry.input, input) then
             before.next = entry.next
-            entry.next, known[endpoint] = known[endpoint], entry
+            entry.next, cache[endpoint] = cache[endpoint], entry
             return entry.settings
         end
         before, entry = entry, entry.next
     end
 end
 
-local function compiled(input)
+-- Returns the settings of a configuration that is not the first of its endpoint. Compiles and caches a new one.
+local function compile_and_cache(input)
     local endpoint = input.introspection_endpoint
-    local settings = endpoint ~= nil and find_further(endpoint, input)
+    local settings = endpoint ~= nil and find_behind_first(endpoint, input)
     if settings then
         return settings
     end
     settings = compile(input)
-    if known_count >= MAX_KNOWN then
-        known, known_count = {}, 0
+    if cache_size >= MAX_CACHED then
+        cache, cache_size = {}, 0
     end
-    known[endpoint] = { given = copy(input), settings = settings, next = known[endpoint] }
-    known_count = known_count + 1
+    cache[endpoint] = { input = copy(input), settings = settings, next = cache[endpoint] }
+    cache_size = cache_size + 1
     return settings
 end
 
--- The settings of a configuration table; nil and a sentence when there is a mistake in it.
+-- Returns the settings of a configuration table, or nil and an error of one sentence.
 function _M.of(input)
     if type(input) ~= "table" then
         return nil, "route_native: phantom_token: run() takes a table"
     end
-    local entry = known[input.introspection_endpoint or ""]
-    if entry and same(entry.given, input) then
+    local entry = cache[input.introspection_endpoint or ""]
+    if entry and same(entry.input, input) then
         return entry.settings
     end
-    local ok, settings = pcall(compiled, input)
+    local ok, settings = pcall(compile_and_cache, input)
     if not ok then
         return nil, settings
     end

@@ -1,4 +1,4 @@
--- Claim specs and the older timeframe options of lua-resty-jwt's documented API.
+-- Checks claims by the claim specs and the older timeframe options of lua-resty-jwt's documented API.
 
 local cjson = require("cjson.safe").new()
 local validators = require "route_native.resty_jwt_validators"
@@ -11,7 +11,7 @@ local OPTIONS = { valid_issuers = true, lifetime_grace_period = true, require_nb
 
 local _M = {}
 
--- Whether a table holds timeframe options and nothing else.
+-- Returns whether a table holds timeframe options and nothing else.
 local function is_options(spec)
     if type(spec) ~= "table" or next(spec) == nil then
         return false
@@ -24,6 +24,7 @@ local function is_options(spec)
     return true
 end
 
+-- Returns a boolean option, or nil. Raises an error if it is no boolean.
 local function flag(options, name)
     local value = options[name]
     if value ~= nil and type(value) ~= "boolean" then
@@ -32,6 +33,7 @@ local function flag(options, name)
     return value
 end
 
+-- Returns the claim spec of timeframe options.
 local function spec_of(options)
     local spec = {}
     if options.valid_issuers ~= nil then
@@ -53,14 +55,14 @@ local function spec_of(options)
     return spec
 end
 
--- Without specs, the times that the claims have are checked.
+-- Returns the options for a call without specs: the token's own times are checked.
 function _M.defaults(obj)
     local payload = type(obj.payload) == "table" and obj.payload or {}
     return { require_exp_claim = payload.exp ~= nil, require_nbf_claim = payload.nbf ~= nil }
 end
 
--- Why one spec does not hold; nil when it does.
-local function spec_trouble(obj, spec, json)
+-- Returns why the claims violate one spec, or nil.
+local function spec_error(obj, spec, json)
     for claim, validator in pairs(spec) do
         if type(validator) ~= "function" then
             error("Claim spec value must be a function - see jwt-validators.lua for helper functions", 0)
@@ -80,22 +82,22 @@ local function spec_trouble(obj, spec, json)
     end
 end
 
--- Why the claims do not hold; nil when they do. A spec that is itself wrong is an error.
-function _M.trouble(obj, ...)
+-- Returns why the claims are invalid, or nil. Raises an error if a spec itself is wrong.
+function _M.error(obj, ...)
     local specs = { ... }
     if #specs == 0 then
         specs[1] = _M.defaults(obj)
     end
     local encoded
-    -- Validators get the whole object as JSON. It is written once, and before any of them could change the object.
+    -- Validators get the whole object as JSON. It is encoded once, before any of them could change the object.
     local function json()
         encoded = encoded or cjson.encode(obj) or "{}"
         return encoded
     end
     for _, spec in ipairs(specs) do
-        local trouble = spec_trouble(obj, is_options(spec) and spec_of(spec) or spec, json)
-        if trouble then
-            return trouble
+        local err = spec_error(obj, is_options(spec) and spec_of(spec) or spec, json)
+        if err then
+            return err
         end
     end
 end

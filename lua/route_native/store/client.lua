@@ -1,8 +1,8 @@
--- What the stores over a network share: the client library, addresses, pooled connections.
+-- The common part of the stores over a network: client libraries, addresses and pooled connections.
 
 local _M = {}
 
--- OpenResty bundles the clients as resty.NAME; Debian packages them as nginx.NAME.
+-- Returns a client library, or nil. OpenResty bundles it as resty.NAME, Debian packages it as nginx.NAME.
 function _M.library(name)
     for _, parent in ipairs { "resty.", "nginx." } do
         local found, library = pcall(require, parent .. name)
@@ -13,7 +13,7 @@ function _M.library(name)
     return nil
 end
 
--- Loads a client library; without it one sentence says what to install.
+-- Loads a client library. Raises an error that says what to install if it is missing.
 function _M.require(name)
     local library = _M.library(name)
     if not library then
@@ -23,7 +23,7 @@ function _M.require(name)
     return library
 end
 
--- Splits "host:port", "[v6]:port" or "unix:/path" into what connect() takes.
+-- Splits "host:port" or "[v6]:port" into host and port. Returns "unix:/path" as it is.
 function _M.address(text)
     if text:sub(1, 6) == "unix:/" then
         return text
@@ -39,7 +39,7 @@ function _M.address(text)
     return host, port
 end
 
--- Connects to the address of `self`, a port or a socket, out of the pool of that name where one is kept there.
+-- Connects to the address of `self`, or takes a connection from the pool of that name.
 function _M.connect(self, connection, timeout, pool)
     connection:set_timeout(timeout)
     if self.port then
@@ -48,36 +48,36 @@ function _M.connect(self, connection, timeout, pool)
     return connection:connect(self.host, { pool = pool })
 end
 
--- Runs `operation(connection)` on a connection of `self`, which brings open(pool) and keep(connection). The operation
--- returns `healthy` and its results; a connection that is not healthy is not used again.
+-- Runs `operation(connection)` on a connection of `self`, which has open(pool) and keep(connection). The operation
+-- returns whether the connection is healthy, and its results. An unhealthy connection is closed.
 --
--- A pooled connection may have died with a server that is back by now: then the operation is tried once more on a new
--- one. Not after a timeout: that would only double the wait.
+-- A pooled connection may have died when its server restarted. The operation is then tried once more on a new one, but
+-- not after a timeout, which would double the wait.
 function _M.run(self, operation)
     local connection, err = self:open(self.pool)
     if not connection then
         return nil, err
     end
     local reused = (connection:get_reused_times() or 0) > 0
-    local healthy, result, failure = operation(connection)
+    local healthy, result, op_err = operation(connection)
     if healthy then
         self:keep(connection)
-        return result, failure
+        return result, op_err
     end
     connection:close()
-    if not reused or failure == "timeout" then
-        return nil, failure
+    if not reused or op_err == "timeout" then
+        return nil, op_err
     end
     connection, err = self:open(self.pool .. "/new")
     if not connection then
         return nil, err
     end
-    healthy, result, failure = operation(connection)
+    healthy, result, op_err = operation(connection)
     connection:close()
     if healthy then
-        return result, failure
+        return result, op_err
     end
-    return nil, failure
+    return nil, op_err
 end
 
 return _M

@@ -1,4 +1,4 @@
--- A session store in memcached. Run it with -M: a server that evicts ends sessions before their time.
+-- A session store in memcached. Run memcached with -M: without it the server evicts sessions before their time.
 
 local client = require "route_native.store.client"
 
@@ -8,11 +8,11 @@ store.__index = store
 
 local memcached
 
--- Keys are ours and need no escaping.
-local function as_it_is(key)
+-- The keys need no escaping: the border makes them.
+local function identity(key)
     return key
 end
-local OPTIONS = { key_transform = { as_it_is, as_it_is } }
+local OPTIONS = { key_transform = { identity, identity } }
 
 function _M.new(settings)
     memcached = memcached or client.require("memcached")
@@ -37,18 +37,19 @@ function store:keep(connection)
     connection:set_keepalive(self.idle, self.pool_size)
 end
 
--- What an answer means that is not success: whether the connection is in order, and the result.
+-- Maps an answer other than success to the results of an operation: whether the connection is healthy, the result and
+-- the error. `words` maps words of the protocol to results.
 local function meaning_of(words, err)
     local meaning = words[err]
     if meaning ~= nil then
         return true, meaning
     end
-    -- After the protocol's own error the connection is in order; anything else may have left it in the middle.
+    -- After an error of the protocol the connection is healthy. Any other error may have interrupted an answer.
     return err ~= nil and err:sub(1, 12) == "SERVER_ERROR", nil, err
 end
 
--- Runs an operation that answers 1, or nil and one of the protocol's words.
-local function word(self, words, operation)
+-- Runs an operation that returns 1, or nil and a word of the protocol.
+local function run_operation(self, words, operation)
     return client.run(self, function(connection)
         local done, err = operation(connection)
         if done then
@@ -67,11 +68,11 @@ end
 
 local EXISTS = { NOT_STORED = false }
 function store:add(key, value, ttl)
-    return word(self, EXISTS, function(connection) return connection:add(key, value, ttl) end)
+    return run_operation(self, EXISTS, function(connection) return connection:add(key, value, ttl) end)
 end
 
 function store:set(key, value, ttl)
-    return word(self, {}, function(connection) return connection:set(key, value, ttl) end)
+    return run_operation(self, {}, function(connection) return connection:set(key, value, ttl) end)
 end
 
 local CHANGED = { EXISTS = false, NOT_FOUND = false }
@@ -79,7 +80,7 @@ function store:swap(key, old, new, ttl)
     return client.run(self, function(connection)
         local value, flags, version, err = connection:gets(key)
         if not value then
-            -- The client puts an error in the third or fourth place.
+            -- The client returns an error as its third or fourth result.
             err = err or version
             return err == nil, err == nil and false or nil, err
         elseif value ~= old then
@@ -95,11 +96,11 @@ function store:swap(key, old, new, ttl)
 end
 
 function store:touch(key, ttl)
-    return word(self, { NOT_FOUND = false }, function(connection) return connection:touch(key, ttl) end)
+    return run_operation(self, { NOT_FOUND = false }, function(connection) return connection:touch(key, ttl) end)
 end
 
 function store:delete(key)
-    return word(self, { NOT_FOUND = true }, function(connection) return connection:delete(key) end)
+    return run_operation(self, { NOT_FOUND = true }, function(connection) return connection:delete(key) end)
 end
 
 return _M

@@ -1,9 +1,9 @@
--- A session store in the shared memory of one nginx: nothing else to run, and gone with it.
+-- A session store in the shared memory of one nginx. It needs no other server, and its sessions end with nginx.
 --
--- Full means full: a session that is alive is never evicted for a new one.
+-- A full store takes no new session: it never evicts a live one.
 
 local LOCK_WAIT, LOCK_SECONDS = 0.001, 1
--- Locks are held for microseconds; after this many waits something is badly wrong.
+-- A lock is held for microseconds, so this many waits mean that something is broken.
 local MAX_WAITS = 500
 
 local _M = {}
@@ -45,9 +45,9 @@ function store:set(key, value, ttl)
     return nil, err
 end
 
--- Writes a value over another of any length. The dictionary removes the old value before it looks for room for the
--- new one, so room is made sure of first, under a key of the same length; and if another worker takes it in between,
--- the old value goes back.
+-- Replaces a value by one of any length. The dictionary removes the old value before it looks for room for the new one.
+-- This function therefore reserves room first, under a key of the same length. If another worker takes the room in
+-- between, it restores the old value.
 local function replace(dictionary, key, old, new, ttl)
     local reservation = "~" .. key:sub(2)
     local reserved, err = dictionary:safe_set(reservation, new, LOCK_SECONDS)
@@ -65,7 +65,7 @@ local function replace(dictionary, key, old, new, ttl)
     return true
 end
 
--- The dictionary has no compare-and-swap, and other workers write to it too.
+-- Swaps under a lock: the dictionary has no compare-and-swap, and other workers write to it too.
 function store:swap(key, old, new, ttl)
     local dictionary, lock = self.dictionary, "lock:" .. key
     local waits = 0
@@ -81,7 +81,7 @@ function store:swap(key, old, new, ttl)
         waits = waits + 1
         ngx.sleep(LOCK_WAIT)
     end
-    -- Nothing from here to the end yields.
+    -- No call yields until the lock is deleted.
     local done, err = false, nil
     if dictionary:get(key) == old then
         done, err = replace(dictionary, key, old, new, ttl)

@@ -1,4 +1,5 @@
--- Session stores behind one interface. Keys and values are strings, `ttl` is in whole seconds, 0 for ever.
+-- Opens session stores, which share one interface. Keys and values are strings. `ttl` is in whole seconds, or 0 for no
+-- expiry.
 --
 --     get(key)                  value | nil when absent | nil, err
 --     add(key, value, ttl)      true | false when the key is there | nil, err
@@ -7,8 +8,8 @@
 --     touch(key, ttl)           true | false when absent | nil, err
 --     delete(key)               true, also when absent | nil, err
 --
--- `err` means that the store did not answer or refused: down, too slow, full. It never holds a key or a value.
--- A swap is atomic, so that a session which ends in between is not written back.
+-- `err` means that the store is down, too slow or full. It never contains a key or a value. A swap is atomic, so it
+-- cannot restore a session that ends meanwhile.
 
 local KINDS = {
     memory = require "route_native.store.memory",
@@ -18,7 +19,7 @@ local KINDS = {
 
 local _M = {}
 
--- Opens a store from its settings: { kind, address, … }. A mistake is an error of one sentence.
+-- Opens a store from its settings, { kind, address, … }. A mistake raises an error of one sentence.
 function _M.open(settings)
     local kind = KINDS[settings.kind]
     if not kind then

@@ -1,5 +1,5 @@
--- A session store in Redis: one server, a managed one (TLS, password), or a cluster, whose redirections are followed.
--- Run it with maxmemory-policy noeviction: a server that evicts ends sessions before their time.
+-- A session store in Redis: one server, a managed one (TLS, password), or a cluster, whose redirections it follows. Run
+-- Redis with maxmemory-policy noeviction: without it the server evicts sessions before their time.
 
 local bit = require "bit"
 local client = require "route_native.store.client"
@@ -8,11 +8,11 @@ local band, bxor, lshift = bit.band, bit.bxor, bit.lshift
 local byte = string.byte
 local null = ngx.null
 
--- A cluster that is being changed may redirect more than once.
+-- A cluster may redirect more than once while it moves slots.
 local MAX_REDIRECTIONS = 3
 local SLOTS = 16384
 
--- A swap is one script: Redis runs it as a whole.
+-- A swap is one script, because Redis runs a script atomically.
 local SWAP = [[
 if redis.call("get", KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[3] == "0" then redis.call("set", KEYS[1], ARGV[2]) else redis.call("set", KEYS[1], ARGV[2], "EX", ARGV[3]) end
@@ -26,7 +26,7 @@ store.__index = store
 
 local redis
 
--- The slot of a key in a cluster: CRC-16/XMODEM modulo 16384. Our keys have no hash tags.
+-- Returns the slot of a key in a cluster: CRC-16/XMODEM modulo 16384. The border's keys have no hash tags.
 local function slot_of(key)
     local crc = 0
     for i = 1, #key do
@@ -43,7 +43,7 @@ local function slot_of(key)
 end
 _M.slot_of = slot_of
 
--- One server of the store.
+-- Returns one server of the store.
 local function new_node(settings, address)
     local host, port = client.address(address)
     return setmetatable({ settings = settings, host = host, port = port, pool = "redis " .. address }, node)
@@ -57,11 +57,11 @@ function _M.new(settings)
     }, store)
 end
 
--- TLS and password, on a connection that is new.
-local function introduce(connection, settings)
+-- Starts TLS on a new connection and sends the password, as far as the settings ask for them.
+local function authenticate(connection, settings)
     if settings.tls then
-        -- The client's own option for TLS is missing from older versions; the socket underneath has it in all of them.
-        -- `false`: sessions are not resumed, connections are pooled.
+        -- Older versions of the client have no option for TLS, so call its socket. `false`: pooled connections need no
+        -- TLS session resumption.
         local done, err = connection._sock:sslhandshake(false, settings.tls_name, settings.tls_verify)
         if not done then
             return nil, err
@@ -90,7 +90,7 @@ function node:open(pool)
     local connected
     connected, err = client.connect(self, connection, settings.timeout, pool)
     if connected and (connection:get_reused_times() or 0) == 0 then
-        connected, err = introduce(connection, settings)
+        connected, err = authenticate(connection, settings)
         if not connected then
             connection:close()
         end
@@ -102,7 +102,7 @@ function node:keep(connection)
     connection:set_keepalive(self.settings.pool_idle, self.settings.pool_size)
 end
 
--- Sends one command. Returns its reply, or nil and an error; Redis's own errors begin with a word in capitals.
+-- Sends one command. Returns its reply, or nil and an error. Redis's own errors begin with a word in capitals.
 local function send(self, asking, command, ...)
     local arguments, count = { ... }, select("#", ...)
     return client.run(self, function(connection)
@@ -113,27 +113,27 @@ local function send(self, asking, command, ...)
         if reply then
             return true, reply
         end
-        -- Out of memory and redirections leave the connection in order; after READONLY, LOADING and the like a new
-        -- connection may lead to another server.
+        -- After OOM and redirections the connection is healthy. After READONLY, LOADING and the like a new connection
+        -- may reach another server.
         local word = reply == false and err:match("^%u+")
         return word == "OOM" or word == "MOVED" or word == "ASK", nil, err
     end)
 end
 
 function store:node(address)
-    local found = self.nodes[address]
-    if not found then
-        found = new_node(self.settings, address)
-        self.nodes[address] = found
+    local known_node = self.nodes[address]
+    if not known_node then
+        known_node = new_node(self.settings, address)
+        self.nodes[address] = known_node
     end
-    return found
+    return known_node
 end
 
--- Sends a command about a key to the server that has it.
+-- Sends a command about a key to the server that holds the key.
 local function command(self, name, key, ...)
     local slot = self.is_cluster and slot_of(key)
-    local learnt = slot and self.address_of_slot[slot]
-    local target, asking = learnt and self:node(learnt) or self.first, false
+    local known_address = slot and self.address_of_slot[slot]
+    local target, asking = known_address and self:node(known_address) or self.first, false
     local reply, err
     for _ = 0, MAX_REDIRECTIONS do
         if name == "eval" then
@@ -151,8 +151,8 @@ local function command(self, name, key, ...)
         end
         target, asking = self:node(address), word == "ASK"
     end
-    if not reply and learnt then
-        -- The server may have left the cluster: ask anew next time.
+    if not reply and known_address then
+        -- The server may have left the cluster, so ask the first server next time.
         self.address_of_slot[slot] = nil
     end
     return reply, err
@@ -166,7 +166,7 @@ function store:get(key)
     return reply, err
 end
 
--- SET with its options. Returns true, or false when the condition `only` (NX) does not hold.
+-- Sends SET. Returns true, or false if the condition `only`, such as NX, does not hold.
 local function set(self, key, value, ttl, only)
     local reply, err
     if ttl > 0 then
@@ -188,7 +188,7 @@ function store:set(key, value, ttl)
     return set(self, key, value, ttl)
 end
 
--- For replies that are 1 or 0.
+-- Converts a reply of 1 or 0 to a boolean.
 local function flag(reply, err)
     if not reply then
         return nil, err

@@ -86,3 +86,108 @@ fn answers_that_the_peer_does_not_let_us_send_are_bounded() {
     let outcome = (0..10_000).find_map(|n| client.receive(Frame::Open(2 * n).encode()).err());
     assert_eq!(outcome, Some(Violation::ReplyQueueFull));
 }
+
+#[test]
+fn resets_of_our_own_end_no_session_of_a_peer_that_keeps_the_rules() {
+    for release in [true, false] {
+        let limits = Limits { replies: 4, ..small_limits() };
+        let mut pair = Pair::with(Dialect::Extended, [limits, small_limits()]);
+        for _ in 0..small_limits().streams {
+            pair.step(&Step::Open);
+        }
+        pair.settle_wires();
+        let now = pair.now;
+        for id in pair.open.clone() {
+            if release {
+                pair.ends[0].release(id, ResetReason::Abandoned, now);
+            } else {
+                pair.ends[0].fail_local(id, ResetReason::Limit);
+            }
+        }
+        // The peer says something before it has read them.
+        assert_eq!(pair.ends[0].receive(Frame::Credit(pair.open[0], 1).encode()), Ok(()), "release: {release}");
+    }
+}
+
+#[test]
+fn streams_given_up_while_opening_end_no_session_of_a_peer_of_the_original() {
+    let limits = Limits { replies: 4, ..small_limits() };
+    let config = Config { role: Role::Server, dialect: Dialect::Original, peer_window: None, limits };
+    let mut server = Session::new(config);
+    let now = Instant::now();
+    for _ in 0..small_limits().streams {
+        let id = server.open().unwrap();
+        server.poll_transmit();
+        server.release(id, ResetReason::Abandoned, now);
+    }
+    server.on_time(now + server.limits().linger);
+    assert_eq!(server.stream_count(), 0);
+    assert_eq!(server.receive(Frame::Credit(0, 1).encode()), Ok(()));
+}
+
+#[test]
+fn a_stream_that_both_sides_reset_at_once_leaves_nothing_to_say() {
+    let mut client = session(Role::Client, Dialect::Extended);
+    // A server whose viewers give up faster than our frames leave, in front of a service that refuses them.
+    for n in 0..10_000u32 {
+        let id = 2 * n;
+        assert_eq!(client.receive(Frame::Open(id).encode()), Ok(()), "{n}");
+        assert!(client.accept(id));
+        client.release(id, ResetReason::Unreachable, Instant::now());
+        assert_eq!(client.receive(Frame::Reset(id, ResetReason::Abandoned).encode()), Ok(()), "{n}");
+        while client.poll_notice().is_some() {}
+    }
+    assert_eq!(client.poll_transmit(), None);
+}
+
+#[test]
+fn streams_that_end_before_their_turn_leave_no_trace_in_the_queue() {
+    for reused in [true, false] {
+        let mut client = session(Role::Client, Dialect::Extended);
+        for n in 0..10_000u32 {
+            let id = if reused { 2 * (n % 3) } else { 2 * n };
+            client.receive(Frame::Open(id).encode()).unwrap();
+            assert!(client.accept(id));
+            client.receive(Frame::Reset(id, ResetReason::Abandoned).encode()).unwrap();
+            client.release(id, ResetReason::Abandoned, Instant::now());
+            while client.poll_notice().is_some() {}
+        }
+        assert_eq!(client.ready.len(), 0, "numbers are reused: {reused}");
+    }
+}
+
+#[test]
+fn a_number_that_is_used_again_and_again_lingers_once() {
+    let mut client = session(Role::Client, Dialect::Original);
+    let start = Instant::now();
+    for n in 0..10_000 {
+        client.receive(Frame::Open(0).encode()).unwrap();
+        assert!(client.accept(0));
+        client.release(0, ResetReason::Abandoned, start + Duration::from_micros(n));
+        while client.poll_transmit().is_some() {}
+        client.receive(Frame::Fin(0).encode()).unwrap();
+        assert_eq!(client.stream_count(), 0);
+    }
+    assert!(client.lingering.len() < 100, "{}", client.lingering.len());
+}
+
+#[test]
+fn a_stream_lingers_its_own_time_though_its_number_lingered_before() {
+    let mut client = session(Role::Client, Dialect::Original);
+    let linger = client.limits().linger;
+    let first = Instant::now();
+    let second = first + linger / 2;
+    for at in [first, second] {
+        client.receive(Frame::Open(0).encode()).unwrap();
+        assert!(client.accept(0));
+        client.release(0, ResetReason::Abandoned, at);
+        while client.poll_transmit().is_some() {}
+        if at == first {
+            client.receive(Frame::Fin(0).encode()).unwrap();
+        }
+    }
+    client.on_time(first + linger);
+    assert_eq!(client.state(0), State::Discarding);
+    client.on_time(second + linger);
+    assert_eq!(client.stream_count(), 0);
+}

@@ -197,7 +197,7 @@ fn what_nobody_reads_for_a_whole_interval_is_cut_when_the_session_is_full_and_no
     let mut pair = overfull();
     let read = pair.open[3];
     pair.ends[0].on_interval();
-    pair.read(0, read, 1);
+    pair.read(0, read, 20);
     pair.ends[0].on_interval();
     pair.settle_wires();
     assert!(!pair.cuts.is_empty());
@@ -216,12 +216,82 @@ fn what_nobody_reads_for_a_whole_interval_is_cut_when_the_session_is_full_and_no
 }
 
 #[test]
+fn who_takes_next_to_nothing_holds_a_full_session_no_longer_than_who_takes_nothing() {
+    let mut pair = overfull();
+    for _ in 0..2 {
+        for id in pair.open.clone() {
+            assert!(pair.read(0, id, 1));
+        }
+        pair.ends[0].on_interval();
+    }
+    assert!(!pair.ends[0].is_full());
+    pair.settle_wires();
+    assert!(!pair.cuts.is_empty());
+    assert!(pair.cuts.iter().all(|(end, _, cut)| (*end, *cut) == (0, Cut::Unread)), "{:?}", pair.cuts);
+    // No more than it takes.
+    assert!(pair.cuts.len() < pair.open.len(), "{:?}", pair.cuts);
+}
+
+#[test]
+fn a_reader_that_goes_on_is_not_held_to_what_it_left_before() {
+    let mut pair = overfull();
+    let ids = pair.open.clone();
+    pair.ends[0].on_interval();
+    // All take enough in the second interval, and one in the middle of the third, after the rest have stopped.
+    ids.iter().for_each(|id| assert!(pair.read(0, *id, 20)));
+    for _ in 0..2 {
+        pair.ends[0].on_interval();
+    }
+    assert!(pair.read(0, ids[0], 20));
+    flood(&mut pair, &ids);
+    pair.ends[0].on_interval();
+    pair.settle_wires();
+    assert!(!pair.cuts.is_empty() && pair.cuts.iter().all(|(_, id, _)| *id != ids[0]), "{:?}", pair.cuts);
+}
+
+/// Intervals for which a session is full of the windows of a client that sends no more, while a reader takes `bytes` in
+/// each of them, or in every second one.
+fn intervals_of_a_full_session(bytes: usize, every: usize) -> usize {
+    let limits = Limits::default();
+    let window = limits.window;
+    let filled = limits.session_bytes / window as usize;
+    let mut server = Session::new(Config { role: Role::Server, dialect: Dialect::Original, peer_window: None, limits });
+    for n in 0..=filled {
+        assert!(!server.is_full(), "after {n}");
+        let id = server.open().unwrap();
+        server.receive(Frame::Credit(id, window).encode()).unwrap();
+        server.receive(Frame::Data(id, vec![0; window as usize].into()).encode()).unwrap();
+    }
+    assert!(server.is_full());
+    (1..=100)
+        .find(|interval| {
+            let reads = interval % every == 0;
+            let ids = (0..=filled as u32).map(|n| 2 * n).filter(|_| reads);
+            ids.for_each(|id| _ = server.read(id, bytes));
+            server.on_interval();
+            !server.is_full()
+        })
+        .unwrap_or(usize::MAX)
+}
+
+#[test]
+fn a_client_that_is_dead_is_heard_for_again_after_ten_intervals_of_a_full_session_whatever_its_readers_do() {
+    // The last of these are as slow as a reader may be.
+    for bytes in [1, 1 << 10, 32 << 10, 64 << 10, 70_000, 71_000] {
+        for every in [1, 2] {
+            let intervals = intervals_of_a_full_session(bytes, every);
+            assert!(intervals <= 10, "{intervals} with {bytes} bytes in one of {every}");
+        }
+    }
+}
+
+#[test]
 fn a_session_that_is_full_of_what_slow_readers_hold_ends_no_stream_twice() {
     let mut pair = overfull();
     let (unread, slow) = (pair.open[0], pair.open[1..].to_vec());
     // Every reader but one takes a little in every interval, and the client refills what that and the end of one freed.
     for _ in 0..20 {
-        slow.iter().for_each(|id| assert!(pair.read(0, *id, 1)));
+        slow.iter().for_each(|id| assert!(pair.read(0, *id, 10)));
         flood(&mut pair, &slow);
         pair.ends[0].on_interval();
     }

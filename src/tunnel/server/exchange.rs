@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Connect(#[from] ConnectError),
     #[error("{0}")]
     Http(#[from] hyper::Error),
+    #[error("the viewer's body is malformed or broke off")]
+    Body,
     #[error("the target did not answer in time")]
     Slow,
     #[error("the target switched protocols unasked")]
@@ -32,9 +34,10 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// 504 for who is slow, 502 for who is broken.
+    /// 400 for what the viewer did, 504 for who is slow, 502 for who is broken.
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::Body => StatusCode::BAD_REQUEST,
             Self::Slow | Self::Connect(ConnectError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
@@ -57,7 +60,10 @@ pub(super) async fn exchange(
     let timeout = server.config.response_timeout;
     let request_body = (!request.body().is_end_stream()).then(|| progress.clone());
     let claimed = headers::claims_connection(request.headers());
-    let response = within(timeout, progress, connection.send_request(request)).await??;
+    let response = within(timeout, progress, connection.send_request(request)).await?.map_err(|error| {
+        // The connection that sends a body fails with it.
+        if progress.has_failed() { Failure::Body } else { error.into() }
+    })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::UnaskedUpgrade);
     }

@@ -81,6 +81,14 @@ pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
     has_token(headers, &header::CONNECTION, "upgrade") && has_token(headers, &header::UPGRADE, "websocket")
 }
 
+/// Whether the head of a 101 switches to WebSocket, and to nothing else besides.
+pub(super) fn switches_to_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(header::UPGRADE).iter();
+    has_token(headers, &header::CONNECTION, "upgrade")
+        && protocols.next().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
+}
+
 /// Removes what belongs to the connection that the message came on. `TE: trailers` is said again for the next hop.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Most messages have none of them, and this finds out without a search for each.
@@ -369,5 +377,18 @@ mod tests {
         assert!(wants_websocket(&map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")])));
         assert!(!wants_websocket(&map(&[("connection", "keep-alive"), ("upgrade", "websocket")])));
         assert!(!wants_websocket(&map(&[("connection", "upgrade"), ("upgrade", "h2c")])));
+    }
+
+    #[test]
+    fn a_switch_is_to_one_protocol() {
+        let both = |upgrades: &[&'static str]| {
+            let fields: Vec<_> = upgrades.iter().map(|name| ("upgrade", *name)).collect();
+            map(&[&[("connection", "Upgrade")], &fields[..]].concat())
+        };
+        assert!(switches_to_websocket(&both(&["WebSocket"])));
+        assert!(!switches_to_websocket(&map(&[("upgrade", "websocket")])));
+        for upgrades in [&["h2c"][..], &["websocket, h2c"], &["websocket", "h2c"], &["h2c", "websocket"], &[""], &[]] {
+            assert!(!switches_to_websocket(&both(upgrades)), "{upgrades:?}");
+        }
     }
 }

@@ -196,8 +196,11 @@ impl Server {
         answer(StatusCode::NOT_FOUND, NO_CLIENT)
     }
 
-    fn bad_gateway(&self, status: StatusCode) -> Response<ResponseBody> {
-        if status == StatusCode::GATEWAY_TIMEOUT {
+    /// Answers a viewer whose request has no answer of the target's.
+    fn failed(&self, status: StatusCode) -> Response<ResponseBody> {
+        if status == StatusCode::BAD_REQUEST {
+            answer(status, "The request's body is malformed or incomplete\n")
+        } else if status == StatusCode::GATEWAY_TIMEOUT {
             count(&self.metrics.viewer_timeout_total);
             answer(status, "The client did not answer in time\n")
         } else {

@@ -29,6 +29,7 @@ pub(super) struct Progress {
 struct Moved {
     millis: AtomicU64,
     ended: AtomicBool,
+    failed: AtomicBool,
     /// What must live as long as the body does.
     held: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -45,6 +46,11 @@ impl Progress {
     /// Whether the body was read to its end by the connection that sends it.
     pub fn has_ended(&self) -> bool {
         self.moved.ended.load(Relaxed)
+    }
+
+    /// Whether the viewer broke its body off, or broke the rules of its framing.
+    pub fn has_failed(&self) -> bool {
+        self.moved.failed.load(Relaxed)
     }
 
     /// Keeps something until the body has been sent or has failed, such as the connection that it is sent on.
@@ -120,6 +126,9 @@ impl Body for RequestBody {
             progress.touch();
             if ended {
                 progress.moved.ended.store(true, Relaxed);
+            }
+            if matches!(frame, Some(Err(_))) {
+                progress.moved.failed.store(true, Relaxed);
             }
         }
         Poll::Ready(frame)

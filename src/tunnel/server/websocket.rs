@@ -40,7 +40,7 @@ pub(super) async fn serve(
         // A refusal is the target's to word.
         return pass_on(server, tunnel, connection, response, None, true);
     }
-    if !headers::wants_websocket(response.headers()) {
+    if !headers::switches_to_websocket(response.headers()) {
         return Err(Failure::UnaskedUpgrade);
     }
     let target = upgrade::on(&mut response);

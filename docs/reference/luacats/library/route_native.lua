@@ -1,7 +1,7 @@
 ---@meta route_native
 -- `make docs` writes this file from the comments in `lua/route_native.lua`.
 
---- The desktop gateway for OpenResty.
+--- Routes requests to desktops: the desktop gateway for OpenResty.
 ---
 ---     init_by_lua_block    { require("route_native").setup() }
 ---     rewrite_by_lua_block { require("route_native").resolve() }   -- or access_by_lua_block
@@ -9,7 +9,7 @@
 ---
 --- `setup()` reads the keys once. `resolve()` finds the request's token and looks it up in the worker's cache, then in
 --- `ngx.shared.targetmap`. It verifies and decrypts the token only if both miss. It sets `$target` or ends the request.
---- Misuse raises an error. Bad input gets an answer.
+--- Misuse raises an error. A bad request gets an answer.
 ---@class route_native
 ---@field _VERSION string Names the release.
 local M = {}
@@ -19,7 +19,7 @@ local M = {}
 ---@field signing_key? string path of the key that verifies tokens: a public key or certificate in PEM, a JWK or a JWK Set (default: JWT_DESKTOP_SIGNING_PUBLIC_KEY)
 ---@field payload_key? string path of the RSA private key that decrypts `hash` (default: JWT_DESKTOP_PAYLOAD_PRIVATE_KEY)
 ---@field payload_padding? string `pkcs1v15` (the default), `oaep-sha1` or `oaep-sha256` (default: ROUTE_PAYLOAD_PADDING)
----@field target_suffix? string domain that contains all targets; any target by default (default: ROUTE_TARGET_SUFFIX)
+---@field target_suffix? string domain that all targets must be in; any target by default (default: ROUTE_TARGET_SUFFIX)
 ---@field leeway? integer clock skew in seconds, 0 to 300; 5 by default (default: ROUTE_JWT_LEEWAY)
 ---@field cache_entries? integer answers that each worker keeps; 50000 by default (default: ROUTE_CACHE_ENTRIES)
 

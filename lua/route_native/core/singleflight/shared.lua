@@ -1,20 +1,19 @@
--- Single flight: of all the requests, in all workers, that need one thing at once, one does the work.
+-- Single flight across workers: when several requests need the same result at once, one does the work for all.
 --
--- A lock in the dictionary says that the work is being done, under an id of its own. The others look again at short
--- intervals: for what they need, or for the outcome that the work left under that id. Beside the work runs a heartbeat
--- that prolongs the lock: work may be slow, while a holder that died leaves a lock that soon expires, and the next one
--- takes over.
+-- The leader holds a lock in the dictionary; its value is the id of the call. The followers poll for the result itself,
+-- or for the outcome that the leader stores under that id. A heartbeat extends the lock while the work is running, so
+-- work may be slow. The lock of a leader that died expires soon, and another request takes over.
 
 local ngx = ngx
 local now, sleep = ngx.now, ngx.sleep
 local spawn, kill = ngx.thread.spawn, ngx.thread.kill
 
--- How long a lock outlives its holder, how often a living one prolongs it, and how long anybody waits, in seconds.
-local LOCK_SECONDS, BEAT_SECONDS, WAIT_SECONDS = 3, 1, 20
--- How long an outcome lies ready for those who wait, in seconds.
+-- How long a lock outlives its holder, how often the holder extends it, and how long a request waits, in seconds.
+local LOCK_SECONDS, HEARTBEAT_SECONDS, WAIT_SECONDS = 3, 1, 20
+-- How long an outcome is stored for the followers, in seconds.
 local OUTCOME_SECONDS = 2
--- Between two looks, in seconds: from the first to the last.
-local FIRST_PAUSE, LAST_PAUSE = 0.001, 0.025
+-- The pause between two polls, in seconds. It doubles from the first to the second of these.
+local MIN_PAUSE, MAX_PAUSE = 0.001, 0.025
 
 local _M = {}
 
@@ -25,30 +24,30 @@ local function new_id()
     return ngx.worker.pid() .. "/" .. now() .. "/" .. count
 end
 
--- Prolongs the lock for as long as the request lives and has it.
-local function beat(dict, lock, id)
+-- Extends the lock until the request ends or another one holds the lock.
+local function extend_lock(dict, lock, id)
     repeat
-        sleep(BEAT_SECONDS)
+        sleep(HEARTBEAT_SECONDS)
     until dict:get(lock) ~= id or not dict:expire(lock, LOCK_SECONDS)
 end
 
--- Calls work() beside a heartbeat. A request that ends before its time ends both.
+-- Calls work() with a heartbeat beside it. The end of the request ends both.
 local function call(work, dict, lock, id)
-    local heart = spawn(beat, dict, lock, id)
-    local ok, outcome, kept = pcall(work)
-    kill(heart)
-    return ok, outcome, kept
+    local heartbeat = spawn(extend_lock, dict, lock, id)
+    local ok, outcome, is_stored = pcall(work)
+    kill(heartbeat)
+    return ok, outcome, is_stored
 end
 
--- Does the work while holding the lock, and lets the others go whatever becomes of it.
+-- Does the work as the holder of the lock. Releases the lock even if the work fails.
 local function lead(dict, lock, id, find, work)
-    -- Somebody may have finished between our look and our lock.
+    -- Another request may have finished between the last poll and the lock.
     local outcome = find()
-    local ok, kept = true, true
+    local ok, is_stored = true, true
     if not outcome then
-        ok, outcome, kept = call(work, dict, lock, id)
+        ok, outcome, is_stored = call(work, dict, lock, id)
     end
-    if ok and not kept then
+    if ok and not is_stored then
         dict:set("outcome " .. id, outcome, OUTCOME_SECONDS)
     end
     if dict:get(lock) == id then
@@ -60,13 +59,13 @@ local function lead(dict, lock, id, find, work)
     return outcome
 end
 
--- Waits for what another request is doing. Returns nil when that one is gone and left nothing.
+-- Waits for the outcome of the leader. Returns nil when the leader released the lock without an outcome.
 local function follow(dict, lock, find, deadline)
     local id = dict:get(lock)
-    local pause = FIRST_PAUSE
+    local pause = MIN_PAUSE
     while id and now() < deadline do
         sleep(pause)
-        pause = math.min(pause * 2, LAST_PAUSE)
+        pause = math.min(pause * 2, MAX_PAUSE)
         local current = dict:get(lock)
         local outcome = find() or dict:get("outcome " .. id)
         if outcome then
@@ -77,17 +76,17 @@ local function follow(dict, lock, find, deadline)
     end
 end
 
--- find() looks the thing up and returns it, or nil. work() makes it and returns it, and whether find() will see it.
--- Both speak of strings. Returns the string, or nil when the wait was too long; with `is_optional` also, and at
--- once, when somebody else is at work.
+-- Returns the string that `key` needs, or nil when the wait was too long. find() returns the string if it is there
+-- already. work() makes the string; it returns the string and whether find() will return it from now on. With
+-- `is_optional`, run() returns nil at once when another request does the work.
 function _M.run(dict, key, find, work, is_optional)
     local lock = "flight " .. key
     local deadline = now() + WAIT_SECONDS
     repeat
         local id = new_id()
-        local locked, why = dict:add(lock, id, LOCK_SECONDS)
-        -- A dictionary that is full cannot hold a lock: better two questions than none.
-        if locked or why ~= "exists" then
+        local locked, err = dict:add(lock, id, LOCK_SECONDS)
+        -- A full dictionary cannot hold a lock: doing the work twice is better than refusing it.
+        if locked or err ~= "exists" then
             return lead(dict, lock, id, find, work)
         elseif is_optional then
             return nil

@@ -1,7 +1,7 @@
--- Single flight within a worker: of the requests that need the same thing at once, one does the work for all.
+-- Single flight within a worker: when several requests need the same result at once, one does the work for all.
 --
--- A client that goes away can end its request in the middle of the work (HTTP/2). What others wait for is therefore
--- scheduled outside of any request; and nobody joins a flight any more once it is overdue.
+-- Over HTTP/2 a client that disconnects ends its request in the middle of the work. Work that others wait for can
+-- therefore be scheduled outside of any request, and no request joins a call after its deadline.
 
 local semaphore = require "ngx.semaphore"
 
@@ -9,66 +9,70 @@ local ngx = ngx
 
 local _M = {}
 
-local flights = {}
+-- The calls under way, by key.
+local calls = {}
 
-local function land(key, flight, ok, first, second, third)
-    if flights[key] == flight then
-        flights[key] = nil
+-- Stores the results of a call and wakes the requests that wait for them.
+local function finish(key, call, ok, first, second, third)
+    if calls[key] == call then
+        calls[key] = nil
     end
     if ok then
-        flight.first, flight.second, flight.third = first, second, third
+        call.first, call.second, call.third = first, second, third
     else
-        flight.second = "failed"
+        call.second = "failed"
         ngx.log(ngx.ERR, "route_native: ", first)
     end
-    flight.landed = true
-    if flight.waiting > 0 then
-        flight.semaphore:post(flight.waiting)
+    call.done = true
+    if call.waiting > 0 then
+        call.semaphore:post(call.waiting)
     end
 end
 
-local function wait(flight, seconds)
-    if not flight.landed then
-        flight.waiting = flight.waiting + 1
-        if not flight.semaphore:wait(seconds) then
-            flight.waiting = flight.waiting - 1
+-- Waits at most `seconds` for a call. Returns its results, or nil and "timeout" or "failed".
+local function wait(call, seconds)
+    if not call.done then
+        call.waiting = call.waiting + 1
+        if not call.semaphore:wait(seconds) then
+            call.waiting = call.waiting - 1
             return nil, "timeout"
         end
     end
-    return flight.first, flight.second, flight.third
+    return call.first, call.second, call.third
 end
 
--- Waits at most `seconds` for the work that is under way for `key`. Returns whether there is any, and its results.
+-- Waits at most `seconds` for the call under way for `key`. Returns whether there is one, and its results.
 function _M.join(key, seconds)
-    local flight = flights[key]
-    if flight and ngx.now() < flight.overdue_at then
-        return true, wait(flight, seconds)
+    local call = calls[key]
+    if call and ngx.now() < call.deadline then
+        return true, wait(call, seconds)
     end
     return false
 end
 
--- Starts a timer for a job. Returns false when the worker is shutting down: it starts no timers any more.
+-- Starts a timer for a job. Returns false when the worker is shutting down and starts no more timers.
 function _M.in_timer(job)
     return ngx.timer.at(0, job)
 end
 
--- Calls work() for `key`, or joins whoever does. Returns its (up to three) results, or nil and "timeout" or "failed".
--- `work` must take no longer than `seconds`. `schedule(job)` has the job called later and returns true; without it, or
--- when it returns false, the request does the work itself. Scheduled work cannot make subrequests.
+-- Calls work() for `key`, or joins the call under way. Returns its results, at most three, or nil and "timeout" or
+-- "failed". `work` must finish within `seconds`. `schedule(job)` arranges for the job to run later and returns true.
+-- Without `schedule`, or when it returns false, the request does the work itself. Scheduled work cannot make
+-- subrequests.
 function _M.run(key, seconds, work, schedule)
-    local flight = flights[key]
-    if flight and ngx.now() < flight.overdue_at then
-        return wait(flight, seconds)
+    local call = calls[key]
+    if call and ngx.now() < call.deadline then
+        return wait(call, seconds)
     end
-    flight = { semaphore = semaphore.new(), waiting = 0, overdue_at = ngx.now() + seconds }
-    flights[key] = flight
+    call = { semaphore = semaphore.new(), waiting = 0, deadline = ngx.now() + seconds }
+    calls[key] = call
     local function job()
-        land(key, flight, pcall(work))
+        finish(key, call, pcall(work))
     end
     if not (schedule and schedule(job)) then
         job()
     end
-    return wait(flight, seconds)
+    return wait(call, seconds)
 end
 
 return _M

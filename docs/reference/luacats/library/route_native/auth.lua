@@ -1,13 +1,13 @@
 ---@meta route_native.auth
 -- `make docs` writes this file from the comments in `lua/route_native/auth.lua`.
 
---- Checks tokens and issues them: who may pass, and who gets a token.
+--- Checks the tokens of requests, and issues tokens at a login.
 ---
 ---     access_by_lua_block  { require("route_native.auth").check(guard) }      -- 401, 403, or on with the request
 ---     content_by_lua_block { require("route_native.auth").login(entrance) }   -- credentials in, {"token": …} out
 ---
 --- A configuration is a table that is read once. Build it in `init_by_lua` or in a module of your own, and do not change
---- it afterwards. `prepare_check()` and `prepare_login()` read it at once, so that nginx does not start with a mistake.
+--- it afterwards. `prepare_check()` and `prepare_login()` read it at once, so that a mistake keeps nginx from starting.
 ---@class route_native.auth
 local M = {}
 
@@ -17,7 +17,7 @@ local M = {}
 ---@field key_file? string path of a file with PEM, a JWK or a JWK Set
 ---@field secret_file? string path of a file with one secret a line
 ---@field policy? route_native.jwt.PolicyConfig|route_native.jwt.PolicyHandle what a token must satisfy (default: {})
----@field token? string|string[] where the token is: `header` (Authorization), `header:NAME`, `cookie:NAME` or `query:NAME`; of a list the first place with a token decides (default: "header")
+---@field token? string|string[] where the token is: `header` (Authorization), `header:NAME`, `cookie:NAME` or `query:NAME`; the first place of a list that has a token decides (default: "header")
 ---@field require? table<string,any> claims with the value that they need: one value, a list of values, or `function(value, claims)` that returns whether the request is allowed (default: {})
 ---@field scope? string|string[] scopes that the token needs, all of them, in `scope` or `scp`
 ---@field headers? table<string,string> claims for the upstream by header name, such as `["X-Claim-Sub"] = "sub"`; the client's own headers of these names are removed; a claim has at most 8192 bytes (default: {})
@@ -50,7 +50,7 @@ local M = {}
 ---@field lifetime? integer seconds until `exp`, 1 to 31622400 (default: 3600)
 ---@field algorithm? string signing algorithm; the key's first by default
 ---@field user_field? string field of the body that names the user (default: "username")
----@field rate_limit? route_native.auth.RateLimit|boolean limits of failed attempts, or `false` (default: {})
+---@field rate_limit? route_native.auth.RateLimit|boolean limits of failed attempts, or `false` (default: true)
 ---@field max_body? integer largest body of the request and of the backend in bytes, 1 to 1048576 (default: 65536)
 ---@field cookie? route_native.auth.LoginCookie sends the token as a cookie as well; then pages of other sites cannot log in
 ---@field public_origins? string|string[] other origins whose pages may log in, such as `https://app.example.com`

@@ -17,7 +17,7 @@ local M = {}
 ---@field services table<string,route_native.border.Service> the services by name; at least one
 ---@field auth_path? string path of the auth service (default: "/token")
 ---@field login_path? string path of the login, below the account service's location (default: "/account/login")
----@field default_path? string where a login leads if no visit came before it (default: "/")
+---@field default_path? string where a login leads without an earlier visit (default: "/")
 ---@field idle_timeout? integer time from a session's last request to its end, 1 to 86400 (default: 3600)
 ---@field absolute_timeout? integer time from a session's login to its end, 1 to 2592000, at most `key_rotation` (default: 43200)
 ---@field login_timeout? integer how long the path of a first visit is kept, 1 to 86400 (default: 600)

@@ -35,7 +35,7 @@ local M = {}
 ---@field upstream? string an `upstream` block to connect to; name and certificate stay those of the URL
 ---@field cache_name? string name of the `lua_shared_dict` (default: "route_native_jwks")
 
---- Says what a token must satisfy.
+--- Describes what a token must satisfy.
 ---@class route_native.jwt.PolicyConfig
 ---@field algorithms? string|string[] allowed algorithms; all of the key's type by default
 ---@field issuer? string|string[] allowed values of `iss`
@@ -48,7 +48,7 @@ local M = {}
 ---@field type? string the header's `typ`
 ---@field clock? function returns seconds since the epoch (default: ngx.time)
 
---- Says how `sign()` signs.
+--- Describes how `sign()` signs.
 ---@class route_native.jwt.SignOptions
 ---@field algorithm? string signing algorithm; the key's first by default
 ---@field kid? string the header's `kid`; the key's own by default
@@ -64,7 +64,7 @@ local M = {}
 ---@return route_native.jwt.KeyHandle # the key
 function M.key(text) end
 
---- Takes every byte of a string as one HMAC secret. Refuses PEM, because PEM is a key and no secret.
+--- Takes every byte of a string as one HMAC secret. Refuses key material such as PEM: a public key is no secret.
 ---@param text string the secret, 32 bytes or more
 ---@return route_native.jwt.KeyHandle # the secret
 function M.secret(text) end
@@ -85,16 +85,16 @@ function M.key_file(path) end
 ---@return route_native.jwt.KeyHandle # the secrets of the file
 function M.secret_file(path) end
 
---- Uses the JWK Set that another server publishes. A request fetches it on first need, once for all workers. These keys
---- verify and cannot sign. Call it in `init_by_lua`, so that nginx does not start with a mistake.
+--- Uses the JWK Set that another server publishes. The first request that needs it fetches it for all workers. These
+--- keys verify and cannot sign. Call it in `init_by_lua`, so that a mistake keeps nginx from starting.
 ---@param config route_native.jwt.JwksConfig the configuration
 ---@return route_native.jwt.KeyHandle # the keys; the same configuration returns the same keys
 function M.jwks(config) end
 
 --- Reads a policy once, for use with `verify()`. An unknown field or a value of the wrong type raises an error.
----@param fields route_native.jwt.PolicyConfig the policy
+---@param config route_native.jwt.PolicyConfig the policy
 ---@return route_native.jwt.PolicyHandle # the policy
-function M.policy(fields) end
+function M.policy(config) end
 
 --- Verifies a token.
 ---@param token string a compact JWS
@@ -112,9 +112,9 @@ function M.verify(token, key, policy) end
 function M.decode_unverified(token) end
 
 --- Reads sign options once, for use with `sign()`. An unknown field or a wrong value raises an error.
----@param fields route_native.jwt.SignOptions the options
----@return route_native.jwt.SignOptionsHandle # the options, read
-function M.sign_options(fields) end
+---@param options route_native.jwt.SignOptions the options
+---@return route_native.jwt.SignOptionsHandle # the handle of the options
+function M.sign_options(options) end
 
 --- Signs claims.
 ---@param claims table|string the claims; JSON text keeps its numbers and lists exactly as they are

@@ -1,7 +1,7 @@
 ---@meta route_native.phantom_token
 -- `make docs` writes this file from the comments in `lua/route_native/phantom_token.lua`.
 
---- Phantom tokens: opaque outside, a JWT inside.
+--- Exchanges opaque tokens for JWTs: clients hold opaque tokens, and the API receives a JWT (phantom tokens).
 ---
 ---     rewrite_by_lua_block {
 ---         require("route_native.phantom_token").run {
@@ -12,8 +12,8 @@
 ---
 ---     headers ── ngx.shared, by a digest of token and configuration ── one introspection ──► Authorization: Bearer JWT
 ---
---- `run()` puts the JWT into the request, or ends it: with 401 because of the token, with 403 because of its scope, with
---- 503 because of the authorization server.
+--- `run()` puts the JWT into the request, or ends the request: with 401 for a bad token, with 403 for a missing scope,
+--- and with 503 if the authorization server fails.
 ---@class route_native.phantom_token
 local M = {}
 
@@ -22,14 +22,14 @@ local M = {}
 ---@field introspection_endpoint string URL of the authorization server's introspection, `http` or `https`
 ---@field client_id string the gateway's own id, sent by HTTP Basic
 ---@field client_secret string the gateway's own secret
----@field token_cache_seconds? integer the longest that an answer is kept, 0 to 86400; 0 keeps none (default: 300)
+---@field token_cache_seconds? integer the longest time that an answer is kept, 0 to 86400; 0 keeps none (default: 300)
 ---@field time_to_live_seconds? integer another name of `token_cache_seconds` (default: 300)
 ---@field inactive_cache_seconds? integer how long an inactive token is remembered, 0 to 60 (default: 5)
 ---@field stale_if_error_seconds? integer how long an expired answer stays in use while the server fails, 0 to 3600; never beyond the JWT's `exp` (default: 0)
 ---@field verify_ssl? boolean verifies the server's certificate (default: true)
 ---@field scope? string|string[] scopes that the token needs, all of them, in `scope` or `scp`
----@field trusted_web_origins? string[] origins whose pages may read errors (CORS) (default: {})
----@field preflight? string `answer` answers CORS preflights here; `pass` passes them to the API; by default they need a token
+---@field trusted_web_origins? string[] origins whose pages may read errors (CORS)
+---@field preflight? string `answer` answers CORS preflights here; `pass` passes them to the API; by default a preflight needs a token
 ---@field cache_name? string name of the `lua_shared_dict` (default: "phantom-token")
 ---@field upstream? string an `upstream` block to connect to; name and certificate stay those of the URL
 ---@field verify_key? string path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
@@ -50,7 +50,7 @@ function M.run(config) end
 ---@param config route_native.phantom_token.Config the configuration; a table built for each request costs little
 function M.execute(config) end
 
---- Checks a configuration and reads its keys. Call it in `init_by_lua`: nginx does not start with a mistake, and only
+--- Checks a configuration and reads its keys. Call it in `init_by_lua`: a mistake keeps nginx from starting, and only
 --- root needs to read the keys.
 ---@param config route_native.phantom_token.Config the configuration
 function M.prepare(config) end

@@ -1,18 +1,18 @@
 ---@meta route_native.resty_jwt
 -- `make docs` writes this file from the comments in `lua/route_native/resty_jwt.lua`.
 
---- The documented API of lua-resty-jwt, so that a program changes one `require`.
+--- Offers the documented API of lua-resty-jwt, so that a program changes one `require`.
 ---
 ---     local jwt = require "route_native.resty_jwt"
----     local obj = jwt:verify(secret, token)          -- obj.valid and obj.verified: only for a token that is both
+---     local obj = jwt:verify(secret, token)          -- obj.valid and obj.verified are equal, and false for a forgery
 ---
---- What differs, and why:
+--- The differences and their reasons:
 ---
---- - After `verify()`, `valid` is true only if the signature and the claims are valid. lua-resty-jwt says true for a
----   forgery.
---- - A public key or certificate, in PEM, as a JWK or however wrapped, is never an HMAC secret, and a key's type fixes
+--- - After `verify()`, `valid` is true only if the signature and the claims are valid. lua-resty-jwt sets it to true for
+---   a forgery.
+--- - A public key or certificate is never an HMAC secret, in PEM, as a JWK or in any other encoding. A key's type fixes
 ---   the algorithms.
---- - The signature is checked before the claims, so that validators see only what the issuer said.
+--- - The signature is checked before the claims, so that validators get only claims of the issuer.
 --- - Tokens are parsed strictly, up to 16 KB: three canonical parts, no duplicate members, no `crit`.
 --- - A secret shorter than 32 bytes is accepted, because programs use them, and the log warns once.
 --- - Encrypted tokens: `dir` and `RSA-OAEP-256` with A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM. No PBES2.
@@ -36,7 +36,7 @@ local M = {}
 ---@field raw_payload? string the payload as sent
 ---@field signature? string the signature as sent
 
---- Says which times and issuers are valid: the older form of claim specs.
+--- Describes valid times and issuers, in the older form of claim specs.
 ---@class route_native.resty_jwt.ValidationOptions
 ---@field valid_issuers? string[] allowed values of `iss`
 ---@field lifetime_grace_period? number clock skew in seconds, 0 or more

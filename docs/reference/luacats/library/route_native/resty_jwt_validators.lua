@@ -1,7 +1,7 @@
 ---@meta route_native.resty_jwt_validators
 -- `make docs` writes this file from the comments in `lua/route_native/resty_jwt_validators.lua`.
 
---- The validators of lua-resty-jwt's documented API (`resty.jwt-validators`), for claim specs.
+--- Offers the validators of lua-resty-jwt's documented API (`resty.jwt-validators`), for claim specs.
 ---
 --- A validator is a `function(value, claim, jwt_json)`. It returns false if the claim is invalid, and true or nothing if
 --- the claim is valid. It may raise a message, which becomes the reason. A validator named `opt_…` lets an absent claim
