@@ -19,16 +19,6 @@ local _M = {}
 local keys = {}
 keys.__index = keys
 
-function _M.new(border)
-    local settings = border.settings
-    ngx.shared.border_state:add(SHARED, (" "):rep(SHARED_BYTES))
-    return setmetatable({
-        border = border, key = border.prefix .. "keys", lease = border.prefix .. "keys:lease",
-        period = settings.key_rotation, refresh_seconds = settings.key_refresh,
-        shared = ngx.shared.border_state,
-    }, keys)
-end
-
 -- Returns the copy of the ring, or nil.
 local function shared_ring(self)
     return (self.shared:get(SHARED) or ""):match("^(%S.-) *$")
@@ -90,13 +80,25 @@ local function refresh(self)
     return ring
 end
 
+function _M.new(border)
+    local settings = border.settings
+    ngx.shared.border_state:add(SHARED, (" "):rep(SHARED_BYTES))
+    local self = setmetatable({
+        border = border, key = border.prefix .. "keys", lease = border.prefix .. "keys:lease",
+        period = settings.key_rotation, refresh_seconds = settings.key_refresh,
+        shared = ngx.shared.border_state,
+    }, keys)
+    -- Made here: the variables of a request are gone when its client leaves, and the refresh outlives it.
+    self.run_refresh = function() return refresh(self) end
+    return self
+end
+
 -- Returns the ring, and whether it may be out of date because the store is down; or nil if there is no ring at all.
 function keys:ring()
     if self.cached and ngx.time() - self.refreshed_at < self.refresh_seconds then
         return self.cached, false
     end
-    local ring = singleflight.run("border keys", WAIT_SECONDS, function() return refresh(self) end,
-        singleflight.in_timer)
+    local ring = singleflight.run("border keys", WAIT_SECONDS, self.run_refresh, singleflight.in_timer)
     return ring or self.cached, ring == nil
 end
 

@@ -10,9 +10,9 @@ local function is_websocket(upgrade)
 end
 
 -- Returns whether an answer is final. nginx treats any 1xx as the answer itself, adds our headers to it, and sends the
--- following bytes unchanged. A browser takes those for the real answer, without our rules. nginx also sends an answer without a status line unchanged, as HTTP/0.9; Lua sees status 9. A 101 is final
--- only if both sides name the protocol websocket. Every other request has lost its `Upgrade` (proxy.conf, ws.conf,
--- border.conf).
+-- following bytes unchanged. A browser takes those for the real answer, without our rules. nginx also sends an answer
+-- without a status line unchanged, as HTTP/0.9; Lua sees status 9. A 101 is final only if both sides name the protocol
+-- websocket. Every other request has lost its `Upgrade` (proxy.conf, ws.conf, border.conf).
 local function is_final(status)
     if status == ngx.HTTP_SWITCHING_PROTOCOLS then
         return is_websocket(ngx.req.get_headers(0).upgrade) and is_websocket(ngx.header.Upgrade)
