@@ -36,32 +36,59 @@ pub(super) fn parse_pem(text: &[u8]) -> Result<Vec<PemKey>, ConfigError> {
     // A certificate that its own key signed has no issuer among the others.
     let issued = certificates.into_iter().flatten().filter(|(subject, issuer)| subject != issuer);
     let issuers: Vec<_> = issued.map(|(_, issuer)| issuer).collect();
-    let keys: Result<Vec<_>, _> = blocks
-        .iter()
+    // Each block is wiped, also those behind one that is refused.
+    let keys: Vec<_> = blocks
+        .into_iter()
         .filter(|block| block.tag() != "EC PARAMETERS")
         .filter(|block| !names(block).is_some_and(|(subject, _)| issuers.contains(&subject)))
         .map(parse_block)
         .collect();
-    keys.and_then(|keys| if keys.is_empty() { Err(ConfigError::unsupported_key("holds no key")) } else { Ok(keys) })
+    if keys.is_empty() {
+        return Err(ConfigError::unsupported_key("holds no key"));
+    }
+    keys.into_iter().collect()
 }
 
-/// Returns whether a PEM text holds a private key, of whatever kind.
+/// Returns whether a text holds a private key in PEM, of whatever kind. Decodes nothing, so that nothing needs wiping.
 pub(super) fn holds_private_key(text: &[u8]) -> bool {
-    pem::parse_many(text).unwrap_or_default().iter().any(is_private)
+    const END: &[u8] = b"PRIVATE KEY-----";
+    text.windows(END.len()).any(|bytes| bytes == END)
 }
 
 fn is_private(block: &Pem) -> bool {
     block.tag().ends_with("PRIVATE KEY")
 }
 
-fn parse_block(block: &Pem) -> Result<PemKey, ConfigError> {
-    check_readable(block)?;
+fn parse_block(block: Pem) -> Result<PemKey, ConfigError> {
+    let readable = check_readable(&block);
+    if !is_private(&block) {
+        return public_key(&block).map(PemKey::Public);
+    }
+    let tag = block.tag().to_owned();
+    let der = Zeroizing::new(block.into_contents());
+    readable?;
+    SigningKey::from_block(&tag, &der).map(PemKey::Private)
+}
+
+fn public_key(block: &Pem) -> Result<Key, ConfigError> {
     match block.tag() {
-        "PUBLIC KEY" | "RSA PUBLIC KEY" | "CERTIFICATE" => public_key(block).map(PemKey::Public),
-        "RSA PRIVATE KEY" | "PRIVATE KEY" | "EC PRIVATE KEY" => {
-            SigningKey::from_block(block.tag(), block.contents()).map(PemKey::Private)
+        "PUBLIC KEY" | "RSA PUBLIC KEY" | "CERTIFICATE" => {}
+        _ => {
+            let message = "holds a PEM block that is neither a key nor a certificate";
+            return Err(ConfigError::unsupported_key(message));
         }
-        _ => Err(ConfigError::unsupported_key("holds a PEM block that is neither a key nor a certificate")),
+    }
+    let text = pem::encode(block);
+    let bytes = |key: DecodingKey| key.try_get_as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
+    if let Ok(key) = DecodingKey::from_rsa_pem(text.as_bytes()) {
+        return rsa_key_from_der(&bytes(key));
+    } else if let Ok(key) = DecodingKey::from_ed_pem(text.as_bytes()) {
+        return ed25519_key(&bytes(key));
+    }
+    // jsonwebtoken lacks some of the curves.
+    match block.tag() {
+        "CERTIFICATE" => certificate_key(block.contents()),
+        _ => public_key_from_der(block.contents()),
     }
 }
 
@@ -76,21 +103,6 @@ fn check_readable(block: &Pem) -> Result<(), ConfigError> {
         _ => return Ok(()),
     };
     Err(ConfigError::unsupported_key(message))
-}
-
-fn public_key(block: &Pem) -> Result<Key, ConfigError> {
-    let text = pem::encode(block);
-    let bytes = |key: DecodingKey| key.try_get_as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
-    if let Ok(key) = DecodingKey::from_rsa_pem(text.as_bytes()) {
-        return rsa_key_from_der(&bytes(key));
-    } else if let Ok(key) = DecodingKey::from_ed_pem(text.as_bytes()) {
-        return ed25519_key(&bytes(key));
-    }
-    // jsonwebtoken lacks some of the curves.
-    match block.tag() {
-        "CERTIFICATE" => certificate_key(block.contents()),
-        _ => public_key_from_der(block.contents()),
-    }
 }
 
 /// Returns the key of a certificate in DER.
@@ -156,9 +168,9 @@ pub(crate) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn rsa_pkcs8(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
     let block = blocks(text, "is not PEM")?.into_iter().find(is_private);
     let block = block.ok_or_else(|| ConfigError::unsupported_key("does not hold a private key"))?;
-    check_readable(&block)?;
-    let tag = block.tag().to_owned();
+    let (readable, tag) = (check_readable(&block), block.tag().to_owned());
     let der = Zeroizing::new(block.into_contents());
+    readable?;
     match tag.as_str() {
         "PRIVATE KEY" => return Ok(der),
         "RSA PRIVATE KEY" => {}
