@@ -1,6 +1,7 @@
 # `make` lists what there is.
 
-SHELL := /bin/bash
+# With an exported CDPATH, `cd` goes elsewhere and prints where.
+unexport CDPATH
 export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL CHECK
 .DEFAULT_GOAL := help
 .PHONY: help run test test-image bench lint lib install package abi docs clean

@@ -14,6 +14,7 @@
 # bind reloads, as nginx's own worker_shutdown_timeout would: they leave open WebSockets alone.
 
 set -eu
+unset CDPATH
 
 [ $# = 0 ] || exec "$@"
 

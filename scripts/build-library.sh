@@ -3,6 +3,7 @@
 # `make install` and the images. Nothing but the library is built, so none of the tools' dependencies either.
 
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
 
 fail() {

@@ -5,6 +5,7 @@
 #   LUADIR (PREFIX/share/lua/5.1)  LIBDIR (PREFIX/lib/lua/5.1): OpenResty's are both /usr/local/openresty/site/lualib
 
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
 # The workers run as another user: they must reach what is installed, also where root's files are private by default.
 umask 022

@@ -15,6 +15,7 @@ fail() {
 }
 
 command -v luarocks > /dev/null || fail "luarocks is missing, and it packs the rock; install it, and try again"
+tar --version 2> /dev/null | grep -q 'GNU tar' || fail "GNU tar is missing, and it packs the tarball; install it, and try again"
 version=$(scripts/version.sh)
 libc=$(ldd --version 2>&1 | grep -qi musl && echo -musl || true)
 platform=linux-$(uname -m)$libc

@@ -90,6 +90,16 @@ describe("the rock", function()
         process.run("rm -rf " .. root)
     end)
 
+    it("is installed whatever CDPATH is, by make with a shell that is no bash", function()
+        local root = process.temporary_directory()
+        assert.is_nil(process.read("Makefile"):find("SHELL", 1, true))
+        local output, status = process.run(("mkdir -p %s/scripts %s/lua %s/conf && env CDPATH=%s:/usr "
+            .. "CARGO_TARGET_DIR=target/library make -s install DESTDIR=%s"):gsub("%%s", root))
+        assert.equal(0, status, output)
+        assert.is_true(#process.read(root .. "/usr/local/share/lua/5.1/route_native/core/ffi.lua") > 0)
+        process.run("rm -rf " .. root)
+    end)
+
     it("says in one sentence that cargo is missing", function()
         local tools = directory .. "/tools"
         run(("mkdir %s && cp -s /usr/bin/* /bin/* %s 2>/dev/null; rm -f %s/cargo %s/rustup")

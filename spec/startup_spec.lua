@@ -214,6 +214,18 @@ describe("starting", function()
             process.write(directory .. "/text/libroute_native.so", "this is text")
             refuses({ ROUTE_LUA_CPATH = directory .. "/text/?.so" }, "/text/libroute_native.so cannot be loaded")
         end)
+
+        it("says that a library is another machine's", function()
+            local cpath = fake("foreign", "int stranger(void) { return 0; }")
+            local path = cpath:gsub("%?", "libroute_native")
+            local library = process.read(path)
+            local other, machine = "\62\0", "x64"
+            if library:sub(19, 20) == other then
+                other, machine = "\183\0", "arm64"
+            end
+            process.write(path, library:sub(1, 18) .. other .. library:sub(21))
+            refuses({ ROUTE_LUA_CPATH = cpath }, "cannot be loaded: it is built for " .. machine .. ", and this is ")
+        end)
     end)
 
     it("holds targets to ROUTE_TARGET_SUFFIX", function()

@@ -26,12 +26,30 @@ local function exists(path)
     return file and file:close()
 end
 
+-- The machines of ELF headers (e_machine) that the library is built for.
+local MACHINES = { [62] = "x64", [183] = "arm64" }
+
+-- Returns what is wrong with a file that the system's loader refuses. For another machine's file, some loaders say that
+-- there is none.
+local function load_error(path, err)
+    local file = io.open(path, "rb")
+    local head = file and file:read(20) or ""
+    if file then
+        file:close()
+    end
+    local machine = head:sub(1, 4) == "\127ELF" and MACHINES[(head:byte(19) or 0) + 256 * (head:byte(20) or 0)]
+    if machine and machine ~= ffi.arch then
+        return ("it is built for %s, and this is %s"):format(machine, ffi.arch)
+    end
+    return tostring(err)
+end
+
 local function load()
     for _, path in ipairs(candidates()) do
         if exists(path) then
             local loaded, library = pcall(ffi.load, path)
             if not loaded then
-                error("route_native: " .. path .. " cannot be loaded: " .. tostring(library), 0)
+                error("route_native: " .. path .. " cannot be loaded: " .. load_error(path, library), 0)
             end
             return library, path
         end
