@@ -609,7 +609,8 @@ int32_t rn_jws_decode_unverified(const uint8_t *token,
 
 // Creates keys from texts. The first key that can sign signs; all verify.
 //
-// Errors: the 200s, with one sentence in `error`.
+// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+// skipped, and why.
 //
 // Release with [`rn_keys_free`].
 int32_t rn_keys_new(const rn_key_text *texts,
@@ -621,7 +622,8 @@ int32_t rn_keys_new(const rn_key_text *texts,
 
 // Creates keys from a file, which [`rn_keys_refresh`] reloads.
 //
-// Errors: the 200s, with one sentence in `error`.
+// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+// skipped, and why.
 //
 // Release with [`rn_keys_free`].
 int32_t rn_keys_open(uint32_t form,
@@ -635,7 +637,8 @@ int32_t rn_keys_open(uint32_t form,
 // Reloads the keys' file if its content has changed, and writes to `changed` whether it has. After an error the old
 // keys stay.
 //
-// Errors: the 200s, with one sentence in `error`.
+// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+// skipped, and why.
 int32_t rn_keys_refresh(const rn_keys *keys,
                         uint32_t *changed,
                         uint8_t *error,

@@ -267,8 +267,8 @@ print((t("none") + b".").decode())]]):format(path)))
         process.write(path, '{"keys":[{"kty":') -- half written
         process.wait_until("the log told of it", function()
             assert.equal(200, (ask(old)))
-            local told = "rotating.jwks is not a JWK that can be read; the keys read before stay in use"
-            return running.gateway:error_log():find(told, 1, true)
+            local told = "rotating%.jwks is not a JWK that can be read: EOF [^;]+; the keys read before stay in use"
+            return running.gateway:error_log():find(told)
         end)
         assert.equal(200, (ask(old)))
         set("new")
@@ -494,5 +494,20 @@ done]]):format(directory)
             return obj.valid, obj.reason
         ]])
         assert.is_truthy(why:find("^invalid algorithm: "))
+    end)
+
+    it("logs once which keys of a set were skipped, and why", function()
+        local set = cjson.encode { keys = {
+            { kty = "oct", kid = "good", k = ("A"):rep(64) }, { kty = "oct", kid = "short", k = "AQAB" },
+        } }
+        for _ = 1, 3 do
+            assert.is_true(running:eval("return jwt.key(a[1]) ~= nil and jwt.keys { a[1] } ~= nil", set))
+        end
+        local told = 'key 2 (kid "short") of the set is skipped: it is an HMAC secret of fewer than 32 bytes'
+        local count = 0
+        for line in running.gateway:error_log():gmatch("[^\n]+") do
+            count = count + (line:find(told, 1, true) and line:find("[warn]", 1, true) and 1 or 0)
+        end
+        assert.equal(1, count)
     end)
 end)

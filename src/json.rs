@@ -16,12 +16,24 @@ pub const MAX_VALUES: usize = 4096;
 /// Returns `None` for anything else, for a duplicate member, for more than [`MAX_VALUES`] values, for a nesting deeper
 /// than 128 (serde_json's limit), and for a number that overflows a double.
 pub fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    read_object(bytes).ok()
+}
+
+/// Parses a text like [`parse_object`]. The error says what is wrong, and quotes nothing of the text.
+pub fn try_parse_object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    read_object(bytes).map_err(|error| match error {
+        Some(error) => error.to_string(),
+        None => format!("it is no object of at most {MAX_VALUES} values"),
+    })
+}
+
+fn read_object(bytes: &[u8]) -> Result<Map<String, Value>, Option<serde_json::Error>> {
     if !has_at_most(bytes, MAX_VALUES) {
-        return None;
+        return Err(None);
     }
-    match serde_json::from_slice(bytes) {
-        Ok(Strict(Value::Object(object))) => Some(object),
-        _ => None,
+    match serde_json::from_slice(bytes)? {
+        Strict(Value::Object(object)) => Ok(object),
+        _ => Err(None),
     }
 }
 
@@ -103,7 +115,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
             if object.insert(name, value).is_some() {
-                return Err(de::Error::custom("duplicate member"));
+                return Err(de::Error::custom("an object names a member twice"));
             }
         }
         Ok(Value::Object(object))

@@ -457,13 +457,14 @@ fn with_environment(command: &str, signing: &str, payload: &str, input: &str) ->
 #[test]
 fn the_keys_are_found_by_the_variables_of_the_gateway() {
     let (signing, payload) = (keys().arg("signing_public.pem"), keys().arg("payload_private.pem"));
-    assert_eq!(with_environment("check-keys", &signing, &payload, "").succeeds(), "");
+    let listed = "signing key 1: RS256, RS384, RS512, PS256, PS384, PS512\npayload key: RSA";
+    assert_eq!(with_environment("check-keys", &signing, &payload, "").succeeds(), listed);
     let token = keys().token(&["--target", "pod"]);
     assert_eq!(with_environment("explain", &signing, &payload, &token).status, 0);
     assert_eq!(with_environment("explain", "", "", &token).status, 3);
     assert_eq!(with_environment("explain", "/nonexistent", "", &token).status, 2);
     let swapped = ["check-keys", "--key", &signing, "--payload-key", &payload];
-    assert_eq!(run(&swapped, "").succeeds(), "");
+    assert_eq!(run(&swapped, "").succeeds(), listed);
 }
 
 #[test]

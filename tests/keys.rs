@@ -3,13 +3,14 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use route_native::error::Reason;
 use route_native::jwt::{Policy, verify};
-use route_native::keys::{Algorithm, Key, KeySet};
+use route_native::keys::{Algorithm, Form, Key, KeySet, Keyring};
 use serde_json::{Value, json};
 use support::*;
 
@@ -107,7 +108,7 @@ fn each_kind_of_jwk_verifies_what_its_key_signed() {
 
 /// Some writers leave the leading zero bytes of a coordinate out, PyJWT 2.6 among them.
 #[test]
-fn a_coordinate_may_lack_its_leading_zeros() {
+fn a_coordinate_may_lack_leading_zeros_or_have_one_more() {
     let is_short = |point: &[u8]| point[1] == 0 || point[33] == 0;
     let key = std::iter::repeat_with(p256).find(|key| is_short(&key.point)).expect("one of some hundred");
     let (x, y) = coordinates(&key.point);
@@ -121,8 +122,8 @@ fn a_coordinate_may_lack_its_leading_zeros() {
     assert_eq!(refusal(&token, &keys(jwk.to_string())), None);
     let longer =
         |text: &str| URL_SAFE_NO_PAD.encode([&[0], &URL_SAFE_NO_PAD.decode(text).expect("base64url")[..]].concat());
-    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": longer(&x), "y": y });
-    assert_eq!(key_refusal(jwk.to_string()).0, Reason::KeyTooWeak);
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": longer(&x), "y": longer(&y) });
+    assert_eq!(refusal(&token, &keys(jwk.to_string())), None);
 }
 
 #[test]
@@ -319,4 +320,149 @@ fn ed25519_has_two_names() {
         assert_eq!(refusal(&token, &keys(p256().public_pem)), Some(Reason::AlgorithmNotAllowed), "{name}");
     }
     assert_eq!(refusal(&signed("Ed448"), &keys(key.public_pem)), Some(Reason::AlgorithmNotAllowed));
+}
+
+/// What writers of JWKs do beyond the RFC, and what it allows.
+#[test]
+fn a_jwk_is_read_as_its_writer_meant_it() {
+    let rsa = signer().jwk(json!({}));
+    let n = rsa["n"].as_str().expect("a number");
+    let secret = STANDARD.encode([251; 33]);
+    assert!(secret.contains('+') || secret.contains('/'));
+    let certificate = fs::read("tests/data/certificate_ec.pem").expect("a certificate");
+    let x5c = STANDARD.encode(pem::parse(certificate).expect("PEM").contents());
+    let point = p256().point;
+    for (what, jwk, algorithm) in [
+        ("padded", merged(rsa.clone(), json!({ "n": format!("{n}==") })), "RS256"),
+        ("standard base64", json!({ "kty": "oct", "k": secret }), "HS256"),
+        ("null", merged(rsa.clone(), json!({ "use": null, "alg": null, "key_ops": null })), "RS256"),
+        ("verify", ec_jwk("P-256", &point, json!({ "key_ops": ["verify"] })), "ES256"),
+        ("x5c alone", json!({ "kty": "EC", "crv": "P-256", "x5c": [x5c] }), "ES256"),
+    ] {
+        assert!(algorithms(&keys(jwk.to_string())).contains(&algorithm), "{what}");
+    }
+    let marked = format!("\u{feff}{rsa}");
+    assert!(algorithms(&keys(marked)).contains(&"RS256"));
+}
+
+#[test]
+fn key_ops_decide_as_use_does() {
+    for operations in [json!(["encrypt"]), json!([]), json!("verify"), json!(["sign"])] {
+        let jwk = signer().jwk(json!({ "key_ops": operations }));
+        let refused = (Reason::KeyUnsupported, "is a JWK whose key_ops do not name verify".to_owned());
+        assert_eq!(key_refusal(jwk.to_string()), refused, "{operations}");
+    }
+    let ring = |operations: Value| {
+        let jwk = merged(oct_jwk(&[7; 32]), json!({ "key_ops": operations })).to_string();
+        let keyring = Keyring::from_texts(&[(Form::Key, jwk.as_bytes())]).unwrap_or_else(|error| panic!("{error}"));
+        let current = keyring.current();
+        (current.verifying().is_ok(), current.signing().is_ok())
+    };
+    assert_eq!(ring(json!(["verify"])), (true, false));
+    assert_eq!(ring(json!(["sign"])), (true, true));
+    assert_eq!(ring(json!(["sign", "verify"])), (true, true));
+}
+
+#[test]
+fn every_key_of_a_pem_file_counts_but_those_of_its_authorities() {
+    let (old, new) = (signer(), stranger());
+    let both = keys([&*old.public_pem, &new.public_pem].concat());
+    for key in [old, new] {
+        assert_eq!(refusal(&key.token("RS256", &claims()), &both), None);
+    }
+    // The same key twice is one.
+    assert_eq!(keys([&*old.public_pem, &old.public_pkcs1_pem, &old.public_pem].concat()).keys().len(), 1);
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = "echo basicConstraints=CA:TRUE > v3
+        for n in root intermediate leaf other; do openssl ecparam -name prime256v1 -genkey -noout -out $n.key; done
+        openssl req -x509 -key root.key -subj /CN=root -out root.pem 2>/dev/null
+        openssl req -x509 -key other.key -subj /CN=root -out other.pem 2>/dev/null
+        openssl req -new -key intermediate.key -subj /CN=intermediate | openssl x509 -req -extfile v3 -CA root.pem -CAkey root.key -out intermediate.pem
+        openssl req -new -key leaf.key -subj /CN=leaf | openssl x509 -req -extfile v3 -CA intermediate.pem -CAkey intermediate.key -out leaf.pem
+        openssl req -new -key other.key -subj /CN=old | openssl x509 -req -signkey other.key -out old.pem";
+    let made = Command::new("sh").args(["-ec", script]).current_dir(&directory).output().expect("a shell");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let text = |names: &[&str]| {
+        let read = |name: &&str| fs::read(directory.path().join(format!("{name}.pem"))).expect("a certificate");
+        names.iter().flat_map(read).collect::<Vec<u8>>()
+    };
+    let certificates = |names: &[&str]| keys(text(names)).keys().len();
+    assert_eq!(certificates(&["leaf", "intermediate", "root"]), 1);
+    assert_eq!(certificates(&["root"]), 1);
+    // Two self-signed certificates with one name, during a rotation.
+    assert_eq!(certificates(&["root", "other"]), 2);
+    // Of version 1: its issuer cannot be read.
+    assert!(key_refusal(text(&["leaf", "old"])).1.starts_with("holds several certificates, and one whose issuer"));
+}
+
+#[test]
+fn keys_without_an_id_are_tried_beside_those_with_one() {
+    let mixed = jwks(&[signer().jwk(json!({ "kid": "a" })), stranger().jwk(json!({}))]);
+    assert_eq!(refusal(&with_kid("a", signer()), &mixed), None);
+    assert_eq!(refusal(&with_kid("b", stranger()), &mixed), None);
+    assert_eq!(refusal(&with_kid("a", stranger()), &mixed), None);
+    // A newer set may have it.
+    assert_eq!(refusal(&with_kid("b", signer()), &mixed), Some(Reason::KeyNotFound));
+    assert_eq!(refusal(&with_kid("a", &RsaKey::generate(2048)), &mixed), Some(Reason::SignatureInvalid));
+}
+
+#[test]
+fn a_key_that_is_refused_or_skipped_is_told_why() {
+    let rsa = signer().jwk(json!({ "kid": "good" }));
+    let lacking = json!({ "kty": "RSA", "kid": "d only", "n": rsa["n"], "e": "AQAB", "d": "AQAB" });
+    let set = |key: Value| json!({ "keys": [rsa, key] }).to_string();
+    let notes = |text: &str| {
+        Keyring::from_texts(&[(Form::Key, text.as_bytes())])
+            .unwrap_or_else(|error| panic!("{error}"))
+            .current()
+            .notes
+            .clone()
+    };
+    for (key, expected) in [
+        (
+            lacking,
+            r#"key 2 (kid "d only") of the set is skipped: it is a private RSA JWK that lacks p, q, dp, dq or qi"#,
+        ),
+        (json!({ "kty": "new" }), "key 2 of the set is skipped: it is a JWK of an unknown kind"),
+        (json!(7), "key 2 of the set is skipped: it is a JWK of an unknown kind"),
+        (
+            json!({ "kty": "oct", "k": "AQAB" }),
+            "key 2 of the set is skipped: it is an HMAC secret of fewer than 32 bytes",
+        ),
+        (
+            json!({ "kty": "RSA", "kid": "a\nb", "use": "enc" }),
+            r#"key 2 (kid "a\nb") of the set is skipped: it is a JWK whose use is not sig"#,
+        ),
+    ] {
+        assert_eq!(notes(&set(key)), [expected]);
+    }
+    let only = json!({ "keys": [{ "kty": "new" }] }).to_string();
+    assert_eq!(
+        key_refusal(only).1,
+        "holds no key that can verify a signature: key 1 of the set is skipped: it is a JWK of an unknown kind"
+    );
+    let twice = format!(r#"{{"keys":[{rsa},{{"kty":"RSA","kty":"EC"}}]}}"#);
+    assert!(key_refusal(twice).1.contains("an object names a member twice"));
+    let pss = "openssl genpkey -algorithm rsa-pss 2>/dev/null | openssl pkey -pubout";
+    let pss = Command::new("sh").args(["-ec", pss]).output().expect("a shell").stdout;
+    assert!(key_refusal(pss).1.starts_with("is a key for RSA-PSS alone"));
+    assert!(key_refusal(pem::parse(&signer().public_pem).expect("PEM").contents()).1.starts_with("is DER;"));
+    assert!(key_refusal("ssh-ed25519 AAAA me").1.starts_with("is an OpenSSH key;"));
+}
+
+#[test]
+fn what_is_odd_about_a_secret_is_said() {
+    let notes = |text: &[u8]| {
+        let keyring = Keyring::from_texts(&[(Form::Secrets, text)]).unwrap_or_else(|error| panic!("{error}"));
+        keyring.current().notes.clone()
+    };
+    let secret = "a secret of at least 32 bytes, and some";
+    assert!(notes(format!("{secret}\n{secret}2\r\n").as_bytes()).is_empty());
+    let marked = notes(format!("\u{feff}{secret}\n").as_bytes());
+    assert_eq!(marked, ["the secret on line 1 begins with a byte order mark, which is part of it"]);
+    let blank = notes(format!("{secret}\n{secret} \n").as_bytes());
+    assert_eq!(blank, ["the secret on line 2 begins or ends with a blank, which is part of it"]);
+    let binary =
+        Keyring::from_texts(&[(Form::Secrets, b"0123456789abcde\n0123456789abcdef")]).err().expect("too short");
+    assert!(binary.message.contains("on line 1; a secret is one line"), "{}", binary.message);
 }

@@ -190,7 +190,7 @@ fn a_file_that_is_no_private_key_is_refused() {
         ("", "is not PEM"),
         ("{}", "is not PEM"),
         (signer().public_pem.as_str(), "does not hold a private key"),
-        (&pem("EC PRIVATE KEY", b"x"), "does not hold a private key"),
+        (&pem("EC PRIVATE KEY", b"x"), "holds a private key that is not RSA"),
         (&pem("ENCRYPTED PRIVATE KEY", b"x"), "is encrypted with a passphrase; store it without one"),
         (&p256().private_pem, "is not an RSA private key of 2048 to 8192 bits"),
         (&ed25519().private_pem, "is not an RSA private key of 2048 to 8192 bits"),

@@ -13,7 +13,7 @@ demo_keys() {
     keys=$(cd "$keys" && pwd)
     export JWT_DESKTOP_SIGNING_PUBLIC_KEY=${JWT_DESKTOP_SIGNING_PUBLIC_KEY:-$keys/signing_public.pem}
     export JWT_DESKTOP_PAYLOAD_PRIVATE_KEY=${JWT_DESKTOP_PAYLOAD_PRIVATE_KEY:-$keys/payload_private.pem}
-    target/release/route-token check-keys
+    target/release/route-token check-keys > /dev/null
 }
 
 demo_desktop() {

@@ -74,6 +74,11 @@ impl Gateway {
         })
     }
 
+    /// Returns a sentence for each signing key that was skipped.
+    pub fn notes(&self) -> &[String] {
+        self.resolver.signing_keys.notes()
+    }
+
     /// Looks a token up in this process's cache. Passes its target and fingerprint to `read`, and returns the result.
     /// `now` is in seconds since the epoch.
     pub fn cached<R>(&self, token: &[u8], now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {

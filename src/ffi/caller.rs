@@ -150,6 +150,36 @@ impl Caller {
         *handle = Box::into_raw(Box::new(self.or_write_error(result, error, capacity, length)?));
         Ok(())
     }
+
+    /// Does the same for a value with notes, which are written to the error's buffer, one a line and cut to its capacity.
+    pub fn new_handle_with_notes<T>(
+        &self,
+        result: Result<(T, Vec<String>), ConfigError>,
+        handle: &mut *mut T,
+        error: *mut u8,
+        capacity: usize,
+        mut length: Option<&mut usize>,
+    ) -> Result<(), Reason> {
+        let (value, notes) = self.or_write_error(result, error, capacity, length.as_deref_mut())?;
+        self.write_notes(&notes, error, capacity, length)?;
+        *handle = Box::into_raw(Box::new(value));
+        Ok(())
+    }
+
+    /// Writes notes where an error would be written.
+    pub fn write_notes(
+        &self,
+        notes: &[String],
+        error: *mut u8,
+        capacity: usize,
+        length: Option<&mut usize>,
+    ) -> Result<(), Reason> {
+        let text = notes.join("\n");
+        match length {
+            Some(length) => self.write(&text.as_bytes()[..text.len().min(capacity)], error, capacity, Some(length)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Releases a handle. Null is allowed.

@@ -88,8 +88,12 @@ pub unsafe extern "C" fn rn_introspector_new(
 ) -> i32 {
     guard(|caller| {
         let (options, introspector) = (required(options)?, required(introspector)?);
-        let result = new_introspector(caller, options).map(rn_introspector);
-        caller.new_handle(result, introspector, error, error_capacity, error_length)
+        let with_notes = |introspector: Introspector| {
+            let notes = introspector.notes().to_vec();
+            (rn_introspector(introspector), notes)
+        };
+        let result = new_introspector(caller, options).map(with_notes);
+        caller.new_handle_with_notes(result, introspector, error, error_capacity, error_length)
     })
 }
 

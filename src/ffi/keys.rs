@@ -41,7 +41,8 @@ pub struct rn_key_text {
 
 /// Creates keys from texts. The first key that can sign signs; all verify.
 ///
-/// Errors: the 200s, with one sentence in `error`.
+/// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+/// skipped, and why.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -57,13 +58,15 @@ pub unsafe extern "C" fn rn_keys_new(
         let (texts, keys) = (caller.array(texts, count)?, required(keys)?);
         let read = |text: &rn_key_text| Ok((form_of(text.form)?, caller.bytes(text.data, text.length)?));
         let texts: Vec<_> = texts.iter().map(read).collect::<Result<_, Reason>>()?;
-        caller.new_handle(Keyring::from_texts(&texts).map(rn_keys), keys, error, error_capacity, error_length)
+        let result = Keyring::from_texts(&texts).map(with_notes);
+        caller.new_handle_with_notes(result, keys, error, error_capacity, error_length)
     })
 }
 
 /// Creates keys from a file, which [`rn_keys_refresh`] reloads.
 ///
-/// Errors: the 200s, with one sentence in `error`.
+/// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+/// skipped, and why.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -78,27 +81,30 @@ pub unsafe extern "C" fn rn_keys_open(
 ) -> i32 {
     guard(|caller| {
         let (path, keys) = (caller.bytes(path, path_length)?, required(keys)?);
-        let result = Keyring::from_file(path_of(path), form_of(form)?);
-        caller.new_handle(result.map(rn_keys), keys, error, error_capacity, error_length)
+        let result = Keyring::from_file(path_of(path), form_of(form)?).map(with_notes);
+        caller.new_handle_with_notes(result, keys, error, error_capacity, error_length)
     })
 }
 
 /// Reloads the keys' file if its content has changed, and writes to `changed` whether it has. After an error the old
 /// keys stay.
 ///
-/// Errors: the 200s, with one sentence in `error`.
+/// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+/// skipped, and why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_refresh(
     keys: Option<&rn_keys>,
     changed: Option<&mut u32>,
     error: *mut u8,
     error_capacity: usize,
-    error_length: Option<&mut usize>,
+    mut error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
         let (keys, changed) = (&required(keys)?.0, required(changed)?);
-        *changed = caller.or_write_error(keys.refresh(), error, error_capacity, error_length)?.into();
-        Ok(())
+        let result = keys.refresh();
+        *changed = caller.or_write_error(result, error, error_capacity, error_length.as_deref_mut())?.into();
+        let notes = keys.current();
+        caller.write_notes(if *changed == 1 { &notes.notes } else { &[] }, error, error_capacity, error_length)
     })
 }
 
@@ -134,6 +140,11 @@ pub unsafe extern "C" fn rn_keys_from_chain(
         let result = trusted_key(trusted, &chain, now).map(Keyring::from_set);
         caller.new_handle(result.map(rn_keys), keys, error, error_capacity, error_length)
     })
+}
+
+fn with_notes(keyring: Keyring) -> (rn_keys, Vec<String>) {
+    let notes = keyring.current().notes.clone();
+    (rn_keys(keyring), notes)
 }
 
 fn form_of(form: u32) -> Result<Form, Reason> {

@@ -9,7 +9,8 @@
 //! - Input is a pointer and a length. Output goes into the caller's buffer, with its capacity. A null pointer with a
 //!   length other than 0 is `InvalidArgument`. No pointer is kept after the call. There are no C strings, structs by
 //!   value or callbacks, because LuaJIT does not compile calls with them.
-//! - `error` receives one sentence for the operator, cut to its capacity. [`RN_ERROR_BYTES`] is enough for each.
+//! - `error` receives one sentence for the operator, cut to its capacity; [`RN_ERROR_BYTES`] is enough for each. Where an
+//!   export says so, it receives notes on success. `error_length` may be null.
 //! - `now` is in seconds since the epoch.
 //! - A panic becomes [`Reason::Internal`].
 //! - Several threads may use a handle at once; `_free` requires exclusive use.

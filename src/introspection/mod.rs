@@ -110,6 +110,11 @@ impl Introspector {
         })
     }
 
+    /// Returns a sentence for each key of the server that was skipped.
+    pub fn notes(&self) -> &[String] {
+        self.verify_keys.as_ref().map_or(&[], KeySet::notes)
+    }
+
     /// Returns the token's cache key: a digest of the configuration, its keys and the token.
     pub fn cache_key(&self, token: &[u8]) -> [u8; 32] {
         sha256(&[&self.identity, token])

@@ -4,46 +4,47 @@
 use aws_lc_rs::rsa::KeyPairComponents;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::Algorithm;
 use super::key::{Key, ec_key, ed25519_key, rsa_key_from_numbers};
+use super::pem::certificate_key;
 use super::signing::SigningKey;
 use crate::error::ConfigError;
-use crate::json::parse_object;
+use crate::json::try_parse_object;
 
 /// The members of one JWK.
 pub(super) struct Jwk(Map<String, Value>);
 
 impl Jwk {
-    /// Parses a JWK Set or a single JWK. Returns `None` when the text is not a JSON object, or `keys` is not a list.
-    pub fn all(text: &[u8]) -> Option<Vec<Jwk>> {
-        let mut object = parse_object(text)?;
+    /// Parses a JWK Set or a single JWK. Returns its keys, and whether it is a set.
+    pub fn all(text: &[u8]) -> Result<(Vec<Jwk>, bool), ConfigError> {
+        let refused = |why: &str| ConfigError::unsupported_key(&format!("is not a JWK that can be read: {why}"));
+        let mut object = try_parse_object(text).map_err(|why| refused(&why))?;
+        let members = |key| match key {
+            Value::Object(members) => Jwk(members),
+            // Skipped like any other key that is not supported.
+            _ => Jwk(Map::new()),
+        };
         match object.remove("keys") {
-            Some(Value::Array(keys)) => Some(
-                keys.into_iter()
-                    .filter_map(|key| match key {
-                        Value::Object(members) => Some(Jwk(members)),
-                        _ => None,
-                    })
-                    .collect(),
-            ),
-            Some(_) => None,
-            None => Some(vec![Jwk(object)]),
+            Some(Value::Array(keys)) => Ok((keys.into_iter().map(members).collect(), true)),
+            Some(_) => Err(ConfigError::unsupported_key("is a JWK Set whose keys are no list")),
+            None => Ok((vec![Jwk(object)], false)),
         }
-    }
-
-    /// Returns whether the text is a JSON object with a member `keys`.
-    pub fn is_set(text: &[u8]) -> bool {
-        parse_object(text).is_some_and(|object| object.contains_key("keys"))
     }
 
     /// Returns the verification key; for a private key, its public half.
     pub fn verifying_key(&self) -> Result<Key, ConfigError> {
         self.check_use()?;
+        // What signs may be verified: the public half of a private key, or the same secret.
+        let fits = self.has_operation("verify") || !self.is_public() && self.has_operation("sign");
+        if !fits {
+            return Err(ConfigError::unsupported_key("is a JWK whose key_ops do not name verify"));
+        }
         let mut key = match self.text("kty") {
+            Some("RSA" | "EC" | "OKP") if !self.0.contains_key("n") && !self.0.contains_key("x") => self.certified()?,
             Some("RSA") => rsa_key_from_numbers(&self.number("n")?, &self.number("e")?)?,
             Some("EC") => ec_key(self.curve()?, &self.point()?)?,
             Some("OKP") if self.text("crv") == Some("Ed25519") => ed25519_key(&self.bytes("x")?)?,
@@ -60,13 +61,18 @@ impl Jwk {
         Ok(key)
     }
 
-    /// Returns the signing key, or `Ok(None)` for a public key.
+    /// Returns the signing key, or `Ok(None)` for a public key and one whose `key_ops` do not name it.
     pub fn signing_key(&self) -> Result<Option<SigningKey>, ConfigError> {
         self.check_use()?;
+        if self.is_public() || !self.has_operation("sign") {
+            return Ok(None);
+        }
         let refused = |_| ConfigError::unsupported_key("is a private JWK whose members do not make a key");
         let mut key = match self.text("kty") {
             Some("oct") => SigningKey::from_secret(&self.bytes("k")?)?,
-            _ if !self.0.contains_key("d") => return Ok(None),
+            Some("RSA") if ["p", "q", "dp", "dq", "qi"].iter().any(|name| !self.0.contains_key(*name)) => {
+                return Err(ConfigError::unsupported_key("is a private RSA JWK that lacks p, q, dp, dq or qi"));
+            }
             Some("RSA") => {
                 let public_key = RsaPublicKeyComponents { n: self.number("n")?, e: self.number("e")? };
                 let components = KeyPairComponents {
@@ -99,21 +105,55 @@ impl Jwk {
         self.text("kty") == Some("oct")
     }
 
+    /// Returns whether the key holds neither a private member nor a shared secret.
+    pub fn is_public(&self) -> bool {
+        !self.is_secret() && !self.0.contains_key("d")
+    }
+
+    /// Returns the key's `kid`.
+    pub fn kid(&self) -> Option<&str> {
+        self.text("kid")
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
+    /// Returns an optional member. Some writers say null for what they leave out.
+    fn optional(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
     fn check_use(&self) -> Result<(), ConfigError> {
-        match self.0.get("use") {
-            None => Ok(()),
-            Some(Value::String(usage)) if usage == "sig" => Ok(()),
+        match self.optional("use").map(Value::as_str) {
+            None | Some(Some("sig")) => Ok(()),
             Some(_) => Err(ConfigError::unsupported_key("is a JWK whose use is not sig")),
         }
     }
 
+    /// Returns whether `key_ops` (RFC 7517 §4.3), when there are any, name an operation.
+    fn has_operation(&self, operation: &str) -> bool {
+        match self.optional("key_ops") {
+            None => true,
+            Some(Value::Array(operations)) => operations.iter().any(|name| name == operation),
+            Some(_) => false,
+        }
+    }
+
+    /// Returns the key of the first certificate of `x5c` (RFC 7517 §4.7), for a JWK that has no other members.
+    fn certified(&self) -> Result<Key, ConfigError> {
+        let chain = self.0.get("x5c").and_then(Value::as_array);
+        let text = chain.and_then(|chain| chain.first()).and_then(Value::as_str).ok_or_else(lacks_a_member)?;
+        let der = STANDARD.decode(text);
+        der.ok()
+            .as_deref()
+            .map(certificate_key)
+            .unwrap_or_else(|| Err(ConfigError::unsupported_key("is a JWK whose x5c is not base64")))
+    }
+
     /// Returns the algorithm that the JWK is restricted to, if any.
     fn algorithm(&self) -> Result<Option<Algorithm>, ConfigError> {
-        match self.0.get("alg") {
+        match self.optional("alg") {
             None => Ok(None),
             Some(name) => match name.as_str().and_then(Algorithm::from_name) {
                 Some(algorithm) => Ok(Some(algorithm)),
@@ -138,23 +178,25 @@ impl Jwk {
     }
 
     /// Returns a number padded to its curve's size. RFC 7518 §6.2.1.2 requires leading zero bytes, but some writers
-    /// omit them: three of four P-521 keys have one.
+    /// omit them, as three of four P-521 keys have one, and some add one more.
     fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let size = match self.curve()? {
             Algorithm::ES384 => 48,
             Algorithm::ES512 => 66,
             _ => 32,
         };
-        let bytes = self.bytes(name)?;
+        let bytes = self.number(name)?;
         let zeros = vec![0; size - bytes.len().min(size)];
         Ok(Zeroizing::new([&zeros, bytes.as_slice()].concat()))
     }
 
+    /// Returns the bytes of a member. Base64url is without padding (RFC 7515 §2), but some writers pad it, or write
+    /// standard base64.
     fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
-        let text =
-            self.text(name).ok_or_else(|| ConfigError::unsupported_key("is a JWK that lacks a member of its kind"))?;
+        let text = self.text(name).ok_or_else(lacks_a_member)?.trim_end_matches('=');
+        let text = Zeroizing::new(text.replace('+', "-").replace('/', "_"));
         URL_SAFE_NO_PAD
-            .decode(text)
+            .decode(text.as_bytes())
             .map(Zeroizing::new)
             .map_err(|_| ConfigError::unsupported_key("is a JWK with a member that is not base64url"))
     }
@@ -165,4 +207,8 @@ impl Jwk {
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         Ok(Zeroizing::new(bytes[zeros..].to_vec()))
     }
+}
+
+fn lacks_a_member() -> ConfigError {
+    ConfigError::unsupported_key("is a JWK that lacks a member of its kind")
 }

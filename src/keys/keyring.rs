@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::file::load;
-use super::jwk::Jwk;
+use super::parse::ParsedKeys;
 use super::public_material::refuse_public_material;
 use super::{Key, KeySet, SigningKey};
 use crate::digest::sha256;
@@ -25,19 +25,14 @@ pub enum Form {
     Published,
 }
 
-/// Keys in the order of their texts.
-#[derive(Default)]
-struct ParsedKeys {
-    verifying: Vec<Key>,
-    signing: Option<SigningKey>,
-}
-
 /// The keys of a keyring at one time. It holds at least one key.
 pub struct Keys {
     /// The keys that verify.
     pub verifying: Option<KeySet>,
     /// The key that signs: the first of the texts that can.
     pub signing: Option<SigningKey>,
+    /// A sentence for each key that was skipped, and for what is odd about a secret.
+    pub notes: Vec<String>,
 }
 
 impl Keys {
@@ -66,17 +61,17 @@ impl Keyring {
         for (form, text) in texts {
             all.append(read(*form, text)?);
         }
-        Ok(Keyring::new(None, [0; 32], all.finish()?))
+        Ok(Keyring::new(None, [0; 32], finish(all)?))
     }
 
     /// Returns a keyring that verifies only.
     pub fn from_set(set: KeySet) -> Keyring {
-        Keyring::new(None, [0; 32], Keys { verifying: Some(set), signing: None })
+        Keyring::new(None, [0; 32], Keys { verifying: Some(set), signing: None, notes: Vec::new() })
     }
 
     /// Reads and parses keys from a file with [`super::load`].
     pub fn from_file(path: &Path, form: Form) -> Result<Keyring, ConfigError> {
-        let (digest, keys) = load(path, |text| Ok((sha256(&[text]), read(form, text)?.finish()?)))?;
+        let (digest, keys) = load(path, |text| Ok((sha256(&[text]), finish(read(form, text)?)?)))?;
         Ok(Keyring::new(Some((path.to_owned(), form)), digest, keys))
     }
 
@@ -95,7 +90,7 @@ impl Keyring {
             if *known == found {
                 return Ok(false);
             }
-            let keys = read(*form, text)?.finish()?;
+            let keys = finish(read(*form, text)?)?;
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
             *known = found;
             Ok(true)
@@ -108,72 +103,47 @@ impl Keyring {
     }
 }
 
-impl ParsedKeys {
-    fn append(&mut self, other: ParsedKeys) {
-        self.verifying.extend(other.verifying);
-        self.signing = self.signing.take().or(other.signing);
+fn finish(keys: ParsedKeys) -> Result<Keys, ConfigError> {
+    if keys.verifying.is_empty() && keys.signing.is_none() {
+        return Err(keys.none("holds no key that can verify or sign"));
     }
-
-    fn finish(self) -> Result<Keys, ConfigError> {
-        let verifying = if self.verifying.is_empty() { None } else { Some(KeySet::new(self.verifying)?) };
-        if verifying.is_none() && self.signing.is_none() {
-            return Err(ConfigError::unsupported_key("holds no key that can verify or sign"));
-        }
-        Ok(Keys { verifying, signing: self.signing })
-    }
+    let verifying = if keys.verifying.is_empty() { None } else { Some(KeySet::new(keys.verifying)?) };
+    Ok(Keys { verifying, signing: keys.signing, notes: keys.notes })
 }
 
 fn read(form: Form, text: &[u8]) -> Result<ParsedKeys, ConfigError> {
     match form {
-        Form::Key => read_keys(text),
-        Form::Secret => {
-            Ok(ParsedKeys { verifying: vec![Key::from_secret(text)?], signing: Some(SigningKey::from_secret(text)?) })
-        }
-        Form::ShortSecret => Ok(ParsedKeys {
-            verifying: vec![Key::from_short_secret(text)?],
-            signing: Some(SigningKey::from_short_secret(text)?),
-        }),
-        Form::Published => read_published(text),
-        Form::Secrets => {
-            // Checks the whole text, because a single line of a PEM or JSON text may pass as a secret.
-            refuse_public_material(text)?;
-            let mut all = ParsedKeys::default();
-            let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-            for line in lines.filter(|line| !line.is_empty()) {
-                all.append(read(Form::Secret, line)?);
-            }
-            Ok(all)
-        }
+        Form::Key => ParsedKeys::parse(text),
+        Form::Secret => Ok(secret(Key::from_secret(text)?, SigningKey::from_secret(text)?)),
+        Form::ShortSecret => Ok(secret(Key::from_short_secret(text)?, SigningKey::from_short_secret(text)?)),
+        Form::Published => ParsedKeys::parse_published(text),
+        Form::Secrets => read_secrets(text),
     }
 }
 
-fn read_keys(text: &[u8]) -> Result<ParsedKeys, ConfigError> {
-    if text.trim_ascii_start().first() != Some(&b'{') {
-        return Ok(match SigningKey::from_pem(text)? {
-            Some(signing) => {
-                ParsedKeys { verifying: signing.verifying_key()?.into_iter().collect(), signing: Some(signing) }
-            }
-            None => ParsedKeys { verifying: vec![Key::parse(text)?], signing: None },
-        });
-    }
-    let jwks = Jwk::all(text).ok_or_else(|| ConfigError::unsupported_key("is not a JWK that can be read"))?;
-    let is_set = Jwk::is_set(text);
+fn secret(verifying: Key, signing: SigningKey) -> ParsedKeys {
+    ParsedKeys { verifying: vec![verifying], signing: Some(signing), notes: Vec::new() }
+}
+
+fn read_secrets(text: &[u8]) -> Result<ParsedKeys, ConfigError> {
+    // Checks the whole text, because a single line of a PEM or JSON text may pass as a secret.
+    refuse_public_material(text)?;
     let mut all = ParsedKeys::default();
-    for jwk in jwks {
-        match (jwk.verifying_key(), jwk.signing_key()) {
-            (Ok(key), Ok(signing)) => all.append(ParsedKeys { verifying: vec![key], signing }),
-            // Skips keys of a set that are not supported (RFC 7517 §5).
-            (Err(_), _) | (_, Err(_)) if is_set => {}
-            (Err(error), _) | (_, Err(error)) => return Err(error),
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    for (index, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
+        let number = index + 1;
+        let keys = read(Form::Secret, line).map_err(|error| {
+            let hint = "; a secret is one line, so that binary ones must be encoded";
+            let hint = if error.reason == Reason::KeyTooWeak { hint } else { "" };
+            ConfigError::new(error.reason, format!("{} on line {number}{hint}", error.message))
+        })?;
+        all.append(keys);
+        if line.starts_with(b"\xef\xbb\xbf") {
+            all.notes.push(format!("the secret on line {number} begins with a byte order mark, which is part of it"));
+        }
+        if line.trim_ascii() != line {
+            all.notes.push(format!("the secret on line {number} begins or ends with a blank, which is part of it"));
         }
     }
     Ok(all)
-}
-
-/// Parses a published JWK Set. Its shared secrets are skipped, because a published secret proves nothing.
-fn read_published(text: &[u8]) -> Result<ParsedKeys, ConfigError> {
-    let jwks =
-        Jwk::all(text).filter(|_| Jwk::is_set(text)).ok_or_else(|| ConfigError::unsupported_key("is not a JWK Set"))?;
-    let public = jwks.iter().filter(|jwk| !jwk.is_secret());
-    Ok(ParsedKeys { verifying: public.filter_map(|jwk| jwk.verifying_key().ok()).collect(), signing: None })
 }

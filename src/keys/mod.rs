@@ -1,7 +1,7 @@
 //! Keys: the formats that they are read from, and the algorithms that each allows.
 //!
 //! ```text
-//! text or file ── pem, jwk, secret ──► Key (verifies), SigningKey (signs) ──► KeySet, Keyring
+//! text or file ── parse: pem, jwk; secret ──► Key (verifies), SigningKey (signs) ──► KeySet, Keyring
 //! ```
 //!
 //! The key's type fixes the algorithms; a token never chooses them (RFC 8725 §3.1).
@@ -13,6 +13,7 @@ mod file;
 mod jwk;
 mod key;
 mod keyring;
+mod parse;
 mod pem;
 mod public_material;
 mod secret;

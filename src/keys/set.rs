@@ -1,32 +1,19 @@
 //! Sets of verification keys, selected by `kid`, and the formats that they are read from.
 
-use super::jwk::Jwk;
+use super::Algorithm;
 use super::key::{Key, identity};
-use super::{Algorithm, pem};
+use super::parse::ParsedKeys;
 use crate::error::{ConfigError, Reason};
-
-impl Key {
-    /// Parses a public key or certificate in PEM, or one JWK (RFC 7517).
-    pub fn parse(text: &[u8]) -> Result<Key, ConfigError> {
-        if text.trim_ascii_start().first() != Some(&b'{') {
-            return pem::parse(text);
-        }
-        let jwks = Jwk::all(text).unwrap_or_default();
-        match jwks.as_slice() {
-            [jwk] if !Jwk::is_set(text) => jwk.verifying_key(),
-            _ => Err(ConfigError::unsupported_key("is not a JWK that can be read")),
-        }
-    }
-}
 
 /// The keys that a token may be signed with: one key, or several during a rotation.
 pub struct KeySet {
     keys: Vec<Key>,
+    notes: Vec<String>,
 }
 
 impl From<Key> for KeySet {
     fn from(key: Key) -> Self {
-        KeySet { keys: vec![key] }
+        KeySet { keys: vec![key], notes: Vec::new() }
     }
 }
 
@@ -41,18 +28,23 @@ impl KeySet {
         match keys.len() {
             0 => Err(ConfigError::unsupported_key("holds no key that can verify a signature")),
             length if length > Self::MAX_KEYS => Err(ConfigError::unsupported_key("holds more than 64 keys")),
-            _ => Ok(KeySet { keys }),
+            _ => Ok(KeySet { keys, notes: Vec::new() }),
         }
     }
 
-    /// Parses the text of a key file: a public key or certificate in PEM, a JWK, or a JWK Set. Skips keys of a JWK Set
+    /// Parses the text of a key file: public keys and certificates in PEM, a JWK, or a JWK Set. Skips keys of a JWK Set
     /// that are not supported (RFC 7517 §5).
     pub fn parse(text: &[u8]) -> Result<KeySet, ConfigError> {
-        if !Jwk::is_set(text) {
-            return Key::parse(text).map(KeySet::from);
-        }
-        let jwks = Jwk::all(text).ok_or_else(|| ConfigError::unsupported_key("is a JWK Set whose keys are no list"))?;
-        KeySet::new(jwks.iter().filter_map(|jwk| jwk.verifying_key().ok()).collect())
+        ParsedKeys::parse_public(text)?.into_set()
+    }
+
+    pub(super) fn with_notes(self, notes: Vec<String>) -> KeySet {
+        KeySet { notes, ..self }
+    }
+
+    /// Returns a sentence for each key that was skipped.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Returns the keys, in the order of the text.
@@ -67,8 +59,8 @@ impl KeySet {
         identity(b"set", &all)
     }
 
-    /// Checks a signature with the key that has `kid`. Without a `kid`, or when no key of the set has one, tries every
-    /// key that supports `algorithm`.
+    /// Checks a signature with the keys that have `kid`, and with those that have none. Without a `kid`, or when no key
+    /// of the set has one, tries every key that supports `algorithm`.
     ///
     /// Errors: `KeyNotFound`, `AlgorithmNotAllowed`, `SignatureInvalid`.
     pub(crate) fn verify(
@@ -78,22 +70,17 @@ impl KeySet {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), Reason> {
-        let named = self.keys.iter().any(|key| key.id().is_some());
-        let mut answer = Err(match kid {
-            Some(_) if named => Reason::KeyNotFound,
-            _ => Reason::AlgorithmNotAllowed,
-        });
-        for key in &self.keys {
-            if named && kid.is_some() && key.id() != kid {
-                continue;
-            }
+        let has_ids = self.keys.iter().any(|key| key.id().is_some());
+        // A newer set may have the key, though one without an id was tried in vain.
+        let is_missing = kid.is_some() && has_ids && !self.keys.iter().any(|key| key.id() == kid);
+        let mut result = Err(if is_missing { Reason::KeyNotFound } else { Reason::AlgorithmNotAllowed });
+        for key in self.keys.iter().filter(|key| kid.is_none() || key.id().is_none() || key.id() == kid) {
             match key.verify(algorithm, message, signature) {
                 Some(true) => return Ok(()),
-                Some(false) => answer = Err(Reason::SignatureInvalid),
-                None if answer == Err(Reason::KeyNotFound) => answer = Err(Reason::AlgorithmNotAllowed),
-                None => {}
+                Some(false) if !is_missing => result = Err(Reason::SignatureInvalid),
+                _ => {}
             }
         }
-        answer
+        result
     }
 }

@@ -6,10 +6,10 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaEncoding, RsaKeyPair,
 };
-use zeroize::Zeroizing;
 
 use super::Algorithm;
 use super::key::{Key, RSA_BITS, ec_key, ed25519_key, rsa_key_from_der};
+use super::pem::{PemKey, parse_pem};
 use super::secret::{self, HMAC};
 use crate::error::{ConfigError, Reason};
 
@@ -62,25 +62,20 @@ impl SigningKey {
         SigningKey { id: None, algorithms: keys.iter().map(|(name, _)| *name).collect(), signer: Signer::Secret(keys) }
     }
 
-    /// Parses the first PEM block of `text`: `PRIVATE KEY` (PKCS#8), `RSA PRIVATE KEY` (PKCS#1) or `EC PRIVATE KEY`
-    /// (SEC 1). Returns `Ok(None)` for a public key or a certificate.
-    ///
-    /// Errors: `KeyUnsupported`, `KeyTooWeak`.
+    /// Parses a private key in PEM: the first of the text. Returns `Ok(None)` when the text holds public keys only.
     pub fn from_pem(text: &[u8]) -> Result<Option<SigningKey>, ConfigError> {
-        let block = first_private_block(text)?;
-        let tag = block.tag().to_owned();
-        let der = Zeroizing::new(block.into_contents());
-        match tag.as_str() {
-            "ENCRYPTED PRIVATE KEY" => {
-                Err(ConfigError::unsupported_key("is encrypted with a passphrase; store it without one"))
-            }
-            "RSA PRIVATE KEY" => RsaKeyPair::from_der(&der)
-                .map_err(|_| ConfigError::unsupported_key("is not an RSA private key that can sign"))
-                .and_then(Self::rsa)
-                .map(Some),
-            "PRIVATE KEY" | "EC PRIVATE KEY" => Self::from_der(&der).map(Some),
-            _ => Ok(None),
+        let private = |key| if let PemKey::Private(key) = key { Some(key) } else { None };
+        Ok(parse_pem(text)?.into_iter().find_map(private))
+    }
+
+    /// Parses the contents of a PEM block with a private key.
+    pub(super) fn from_block(tag: &str, der: &[u8]) -> Result<SigningKey, ConfigError> {
+        if tag != "RSA PRIVATE KEY" {
+            return Self::from_der(der);
         }
+        let pair = RsaKeyPair::from_der(der)
+            .map_err(|_| ConfigError::unsupported_key("is not an RSA private key that can sign"))?;
+        Self::rsa(pair)
     }
 
     fn from_der(der: &[u8]) -> Result<SigningKey, ConfigError> {
@@ -185,11 +180,4 @@ impl SigningKey {
             }
         }
     }
-}
-
-/// Returns the first PEM block after any `EC PARAMETERS`, which openssl writes before a SEC 1 key.
-fn first_private_block(text: &[u8]) -> Result<pem::Pem, ConfigError> {
-    let blocks = pem::parse_many(text).map_err(|_| ConfigError::unsupported_key("is neither PEM nor a JWK"))?;
-    let block = blocks.into_iter().find(|block| block.tag() != "EC PARAMETERS");
-    block.ok_or_else(|| ConfigError::unsupported_key("is neither PEM nor a JWK"))
 }

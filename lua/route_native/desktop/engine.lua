@@ -2,6 +2,7 @@
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
+local notes = require "route_native.core.notes"
 local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
@@ -42,6 +43,7 @@ function _M.new(settings)
         end
         return nil, err, status
     end
+    notes.log("route_native: the key file " .. settings.signing_key .. ": ", message, length[0])
     -- The function keeps the library loaded as long as the handle lives: a finalizer must not outlive its code.
     return ffi.gc(handle[0], function(gateway) library.rn_gateway_free(gateway) end)
 end

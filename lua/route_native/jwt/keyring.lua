@@ -4,6 +4,7 @@
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
 local lrucache = require "resty.lrucache"
+local notes = require "route_native.core.notes"
 local statuses = require "route_native.core.status"
 
 local ngx = ngx
@@ -43,6 +44,7 @@ local function from_texts(list)
     if library.rn_keys_new(array, #list, handle, error_text, ERROR_BYTES, length) ~= OK then
         return nil, "the key " .. ffi.string(error_text, length[0])
     end
+    notes.log("route_native.jwt: ", error_text, length[0])
     return setmetatable({ handle = own(handle), list = list }, keys)
 end
 
@@ -112,6 +114,7 @@ local function open(form, path, name)
     if library.rn_keys_open(form, path, #path, handle, error_text, ERROR_BYTES, length) ~= OK then
         error("route_native.jwt: " .. ffi.string(error_text, length[0]), 3)
     end
+    notes.log("route_native.jwt: the key file " .. path .. ": ", error_text, length[0])
     files[id] = setmetatable({ handle = own(handle), is_file = true, checked = time() }, keys)
     return files[id]
 end
@@ -147,6 +150,7 @@ local function refresh(self)
         log("ERR", err .. "; the keys read before stay in use")
     elseif status == OK and changed[0] == 1 then
         log("NOTICE", "changed keys were read")
+        notes.log("route_native.jwt: ", error_text, length[0])
     end
     self.last_error = err
 end

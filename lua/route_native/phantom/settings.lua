@@ -7,6 +7,7 @@ local config = require "route_native.core.config"
 local jwks = require "route_native.jwt.jwks"
 local library = require "route_native.core.ffi"
 local nkeys = require "table.nkeys"
+local notes = require "route_native.core.notes"
 local outbound = require "route_native.http.outbound"
 local scopes = require "route_native.core.scopes"
 local statuses = require "route_native.core.status"
@@ -115,6 +116,7 @@ local function new_introspector(values)
     if status ~= statuses.OK then
         config_error("%s", length[0] > 0 and ffi.string(message, length[0]) or statuses.name(status))
     end
+    notes.log("route_native: phantom_token: the key file of verify_key: ", message, length[0])
     return ffi.gc(handle[0], function(introspector) library.rn_introspector_free(introspector) end)
 end
 

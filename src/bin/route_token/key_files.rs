@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use route_native::desktop::hash_claim::{HashClaimKey, Padding};
 use route_native::error::ConfigError;
-use route_native::keys::{KeySet, load};
+use route_native::keys::{Algorithm, Key, KeySet, load};
 
-use crate::Failure;
+use crate::{Failure, print};
 
 /// The environment variables with the paths of the gateway's keys.
 const SIGNING: &str = "JWT_DESKTOP_SIGNING_PUBLIC_KEY";
@@ -43,7 +43,7 @@ impl KeyFiles {
     }
 }
 
-/// Checks that the gateway can use its keys: exits with 0, or prints an error and exits with 1
+/// Checks that the gateway can use its keys: lists them and exits with 0, or prints an error and exits with 1
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -55,13 +55,22 @@ pub struct CheckKeys {
 }
 
 impl CheckKeys {
-    /// Reads both keys.
+    /// Reads both keys and prints a line for each, and one for each key that was skipped.
     pub fn run(&self) -> Result<(), Failure> {
         let unset = |variable, key| Failure::failed(format!("{variable} is not set: it must be the path of the {key}"));
-        self.files.signing_keys()?.ok_or_else(|| unset(SIGNING, "public key that verifies tokens"))?;
+        let keys = self.files.signing_keys()?.ok_or_else(|| unset(SIGNING, "public key that verifies tokens"))?;
         self.files.hash_claim_key()?.ok_or_else(|| unset(PAYLOAD, "private key that decrypts their hash claim"))?;
-        Ok(())
+        let mut lines: Vec<_> = keys.keys().iter().enumerate().map(|(index, key)| line(index + 1, key)).collect();
+        lines.push("payload key: RSA".to_owned());
+        lines.extend(keys.notes().iter().cloned());
+        print(&(lines.join("\n") + "\n"))
     }
+}
+
+fn line(number: usize, key: &Key) -> String {
+    let id = key.id().map_or_else(String::new, |id| format!(" (kid {id:?})"));
+    let algorithms: Vec<_> = key.algorithms().map(Algorithm::name).collect();
+    format!("signing key {number}{id}: {}", algorithms.join(", "))
 }
 
 /// Reads the key file of an option, or else of an environment variable. The message of a failure begins with its name.
