@@ -1,5 +1,5 @@
-# EXAMPLE=phantom: clients hold opaque tokens, the API receives JWTs. Starts an authorization server (oidc-provider) and an
-# API that describes each request. docs/phantom-token.md explains it.
+# EXAMPLE=phantom: clients hold opaque tokens, the API receives JWTs. Starts an authorization server (oidc-provider) and
+# an API that describes each request. docs/phantom-token.md explains it.
 
 export SITE=examples/phantom/site.conf
 SERVERS=examples/phantom

@@ -1,5 +1,5 @@
-# EXAMPLE=tunnel: websocket tunnels. Starts two servers behind nginx, and a client that exposes the demo desktop under the
-# ID demo: /tunnel/demo/x reaches it.
+# EXAMPLE=tunnel: websocket tunnels. Starts two servers behind nginx, and a client that exposes the demo desktop under
+# the ID demo: /tunnel/demo/x reaches it.
 
 export SITE=conf/tunnel.conf
 CARGO_FEATURES=cli,demo,tunnel
