@@ -1,17 +1,18 @@
 #!/bin/sh
-# Starts the gateway in the foreground from the environment: an image's entrypoint, and the way to run an installed gateway.
+# Starts the gateway in the foreground with settings from the environment: in an image as its entrypoint, or after an
+# installation.
 #
-#   docker-entrypoint.sh             the gateway
-#   docker-entrypoint.sh COMMAND …   that command instead
+#   docker-entrypoint.sh             starts the gateway
+#   docker-entrypoint.sh COMMAND …   runs that command instead
 #
 #   ROUTE_CONF_DIR (conf/ beside this file): nginx.conf and what it includes
-#   ROUTE_RUN_DIR (/run/route_native): the only place that is written to, so that the rest may be read-only
-#   ROUTE_DRAIN_SECONDS (25): how long open connections may go on after SIGTERM or SIGQUIT
+#   ROUTE_RUN_DIR (/run/route_native): the only directory with writes; the rest may be read-only
+#   ROUTE_DRAIN_SECONDS (25): time in which open connections may end after SIGTERM or SIGQUIT
 #
-# This script stays as nginx's parent, because nginx takes SIGTERM, which is what everything but Docker's own stop sends, as
-# "drop all connections". Here SIGTERM and SIGQUIT drain: nginx accepts no more and finishes what is open, until time is
-# up; a second one, or SIGINT, ends at once. SIGHUP (reload) and SIGUSR1 (reopen logs) are passed on. The time does not
-# bind reloads, as nginx's own worker_shutdown_timeout would: they leave open WebSockets alone.
+# This script stays nginx's parent, because nginx drops all connections at SIGTERM, and most programs stop a container
+# with SIGTERM. Here SIGTERM and SIGQUIT drain: nginx accepts no more connections and finishes the open ones, until the
+# time is up. A second signal, or SIGINT, ends nginx at once. The script passes SIGHUP (reload) and SIGUSR1 (reopen
+# logs) on. Reloads have no such time limit, unlike with nginx's own worker_shutdown_timeout: open WebSockets stay open.
 
 set -eu
 unset CDPATH
@@ -29,27 +30,29 @@ fail() {
     exit 1
 }
 
-# SIGINT, and every signal that ends it from the second one on.
+# Handles SIGINT, and the second signal of any kind that ends nginx.
 end_at_once() {
     nginx=${nginx:-${!:-}}
     [ -n "$nginx" ] || exit 130
     kill -TERM "$nginx"
 }
 
-# Passes a signal on. $! is for one between nginx's start and the next line; before that there is nothing to tell.
+# Passes a signal on. $! covers a signal between nginx's start and the next line; before that there is no nginx.
 pass_on() {
     nginx=${nginx:-${!:-}}
     [ -z "$nginx" ] || kill "-$1" "$nginx"
 }
 
-# The first SIGTERM. Without nginx there is nothing to drain; $! is for a signal between its start and the next line.
+# Handles the first SIGTERM or SIGQUIT. $! covers a signal between nginx's start and the next line; before that there is
+# nothing to drain.
 drain() {
     nginx=${nginx:-${!:-}}
     [ -n "$nginx" ] || exit 143
     trap end_at_once TERM QUIT
     (
         trap 'kill "$!"; exit' TERM
-        # Five times: a shell starts nginx with SIGQUIT ignored, and what comes before nginx has its handlers is lost.
+        # Send it five times: a shell starts nginx with SIGQUIT ignored, and nginx loses signals before it sets its
+        # handlers.
         for second in $(seq "$drain_seconds"); do
             [ "$second" -gt 5 ] || kill -QUIT "$nginx" || exit
             sleep 1 &
@@ -60,14 +63,14 @@ drain() {
     timer=$!
 }
 
-# Set before anything else: a process 1 without a handler never hears of a signal.
+# Set the traps first: the kernel delivers no signal to a process 1 without a handler.
 nginx='' timer=''
 trap drain TERM QUIT
 trap end_at_once INT
 trap 'pass_on HUP' HUP
 trap 'pass_on USR1' USR1
 
-# Links to the configuration beside what runtime.sh writes: nginx looks for all of it in one directory.
+# Link the configuration into the directory that runtime.sh writes to: nginx reads all files from one directory.
 lay_out() {
     { rm -rf "$etc" && mkdir -p "$etc"; } 2> /dev/null \
         || fail "ROUTE_RUN_DIR must be a directory that can be written to, and is \"$run_dir\""
@@ -80,12 +83,13 @@ lay_out() {
     ROUTE_RUN_DIR=$run_dir sh "$etc/runtime.sh" "$etc/runtime" || exit 1
 }
 
-# One sentence for what `nginx -t` said: the library's own, or nginx's with the variable that it is about.
+# Reduces the output of `nginx -t` to one sentence: the library's own, or nginx's with the name of the variable at
+# fault.
 explain() {
-    # The first line each time, read by a program that reads to the end: with SIGPIPE ignored, printf would complain.
+    # Take the first line with a program that reads to the end: with SIGPIPE ignored, printf would report an error.
     own=$(printf '%s\n' "$1" | sed -n 's/.*\(route_native: .*\)/\1/p' | sed -n 1p)
     [ -z "$own" ] || fail "${own#route_native: }"
-    # Without the file of runtime/ that it happened in: nobody has written that by hand.
+    # Omit the file name in runtime/, because nobody has written that file by hand.
     message=$(printf '%s\n' "$1" \
         | sed -n '/.*\[emerg\] / { s///; s/^[0-9]*#[0-9]*: //; s| in [^ ]*/runtime/[a-z.]*:[0-9]*$||; p; }' | sed -n 1p)
     name=$(env | grep -E '^(ROUTE|PYOS|NAMESERVER|NODE)_[A-Z_]*=...' | while IFS='=' read -r name value; do
@@ -98,8 +102,8 @@ explain() {
     fail "${name:+$name is wrong: }nginx refuses its configuration: ${message:-$1}"
 }
 
-# A key of the wrong kind, said before nginx says it in several lines. A key that is not there yet is no mistake: the
-# gateway answers 503 until it is reloaded with one.
+# Reports a key of the wrong kind in one sentence; nginx would print several lines. A missing key is no mistake: the
+# gateway answers 503 until a reload finds it.
 check_keys() {
     command -v route-token > /dev/null || return 0
     [ -r "${JWT_DESKTOP_SIGNING_PUBLIC_KEY:-}" ] && [ -r "${JWT_DESKTOP_PAYLOAD_PRIVATE_KEY:-}" ] || return 0
@@ -119,7 +123,7 @@ said=$("$NGINX_BINARY" "$@" -t -q 2>&1) || explain "$said"
 "$NGINX_BINARY" "$@" &
 nginx=$!
 
-# A signal ends `wait` early; the loop ends with nginx and its status.
+# A signal ends `wait` early. The loop ends when nginx ends, with its status.
 while :; do
     status=0
     wait "$nginx" || status=$?

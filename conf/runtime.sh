@@ -1,10 +1,10 @@
 #!/bin/sh
-# Writes what differs between a container, a checkout and a test from the environment: DIR/{main,http,listen,desktop}.conf.
+# Writes the configuration that depends on the environment: DIR/{main,http,listen,desktop}.conf.
 #
 #   runtime.sh DIR
 #
-# This is the one place where the environment becomes nginx configuration. Every value is checked here, so that none can
-# hold a directive of its own; a mistake is one sentence that names the variable, and exit status 1.
+# Only this script turns the environment into nginx configuration. It checks every value, so that none can contain a
+# directive. A mistake is one sentence that names the variable, with exit status 1.
 
 set -euf
 
@@ -17,7 +17,7 @@ fail() {
 
 # check VARIABLE VALUE PATTERN WHAT: the whole value must match the extended regular expression.
 check() {
-    # A newline would let grep look at each line by itself.
+    # With a newline in the value, grep would check each line separately.
     case $2 in
         *"
 "*) fail "$1 must be $4, and holds a line break" ;;
@@ -43,12 +43,12 @@ port() {
     in_port_range "$2" || fail "$1 must be a port number, and is \"$2\""
 }
 
-# The first name server of resolv.conf; IPv6 goes in brackets, a zone (%eth0) is not understood by nginx.
+# Prints the first name server of resolv.conf. IPv6 needs brackets, and nginx does not understand a zone (%eth0).
 system_resolver() {
     awk '$1 == "nameserver" { sub(/%.*/, "", $2); print ($2 ~ /:/ ? "[" $2 "]" : $2); exit }' /etc/resolv.conf 2>/dev/null
 }
 
-# The system's bundle of authorities, where the distributions keep it.
+# Prints the system's bundle of authorities, which has another path in each family of distributions.
 system_authorities() {
     for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
         [ ! -e "$bundle" ] || { echo "$bundle"; break; }
@@ -63,10 +63,10 @@ main_conf() {
     error_log=${ROUTE_ERROR_LOG:-/var/log/nginx/error.log}
     path ROUTE_ERROR_LOG "$error_log"
     log_level=${ROUTE_LOG_LEVEL:-notice}
-    # Below notice nginx writes request lines that it refuses before anything of ours can take the token out.
+    # Below notice, nginx logs the request lines that it refuses before any Lua code can remove the token.
     check ROUTE_LOG_LEVEL "$log_level" 'notice|warn|error|crit|alert|emerg' 'a log level of nginx from notice up'
 
-    # Each worker's threads for new tokens (lua/route_native/desktop/queue.lua); 0: the event loop does their RSA itself.
+    # The threads per worker for new tokens (lua/route_native/desktop/queue.lua). With 0 the event loop does their RSA.
     threads=${ROUTE_RSA_THREADS:-1}
     check ROUTE_RSA_THREADS "$threads" '[0-8]' 'a number up to 8'
 
@@ -79,7 +79,7 @@ main_conf() {
         check ROUTE_USER "$user" '[a-z_][a-z0-9_-]*' 'the name of a user'
         echo "user $user;"
     fi
-    # Debian's nginx has Lua as loadable modules; OpenResty has it built in.
+    # Debian's nginx loads Lua as modules. OpenResty has it built in.
     modules=${ROUTE_MODULES_DIR:-}
     if [ -n "$modules" ]; then
         path ROUTE_MODULES_DIR "$modules"
@@ -89,7 +89,7 @@ main_conf() {
     fi
 }
 
-# variable NAME DEFAULT CHECK VARIABLE: an nginx variable whose value is the environment's.
+# variable NAME DEFAULT CHECK VARIABLE: writes an nginx variable with the value of an environment variable.
 variable() {
     value=
     eval "value=\${$4:-\$2}"
@@ -101,7 +101,7 @@ links() { check "$1" "$2" 'same-site|same-origin|any' '"same-site", "same-origin
 required_or_optional() { check "$1" "$2" 'required|optional' '"required" or "optional"'; }
 on_or_off() { check "$1" "$2" 'on|off' '"on" or "off"'; }
 
-# What desktop_http.conf reads.
+# Writes the variables that desktop_http.conf reads.
 desktop_variables() {
     variable desktop_links same-site links ROUTE_DESKTOP_LINKS
     variable desktop_upgrade required required_or_optional ROUTE_DESKTOP_UPGRADE
@@ -122,7 +122,7 @@ http_conf() {
         echo "resolver $resolver;"
         echo 'resolver_timeout 5s;'
     fi
-    # The authorities that other servers' certificates are checked against.
+    # The trusted authorities for other servers' certificates.
     ca_file=${ROUTE_CA_FILE:-$(system_authorities)}
     if [ -n "$ca_file" ]; then
         path ROUTE_CA_FILE "$ca_file"
@@ -168,17 +168,17 @@ http_conf() {
     desktop_variables
 }
 
-# The response headers that desktop_isolation.conf drops, but for those that no setting brings back.
+# Prints the response headers that desktop_isolation.conf removes, except those that no setting allows.
 dropped_headers() {
     sed -n 's/^proxy_hide_header \(.*\);$/\1/p' "$(dirname "$0")/desktop_isolation.conf" \
         | grep -Eivx 'Set-Cookie2?|X-Content-Type-Options|X-Frame-Options|Referrer-Policy'
 }
 
-# Exceptions from desktop_isolation.conf: proxy_pass_header is stronger than proxy_hide_header.
+# Writes exceptions from desktop_isolation.conf: proxy_pass_header overrides proxy_hide_header.
 desktop_conf() {
     cookies=${ROUTE_DESKTOP_COOKIES:-}
     module='require("route_native.hooks")'
-    # RFC 2965: no browser sends it, and a desktop that takes it for cookies gets none of the origin's.
+    # RFC 2965. No browser sends this header, but a desktop may read it as cookies.
     echo 'proxy_set_header Cookie2 "";'
     if [ -z "$cookies" ]; then
         echo 'proxy_set_header Cookie "";'
@@ -188,7 +188,7 @@ desktop_conf() {
         echo 'proxy_set_header Cookie $desktop_cookies;'
         echo 'proxy_pass_header Set-Cookie;'
     fi
-    # After the check, so that nothing but names stands in the text.
+    # The check has passed, so the text contains only names.
     echo "header_filter_by_lua_block { $module.desktop_answer(\"$cookies\") }"
     headers=${ROUTE_DESKTOP_HEADERS:-}
     [ -n "$headers" ] || return 0
@@ -199,7 +199,7 @@ desktop_conf() {
     done
 }
 
-# readable VARIABLE VALUE: a file that the one who starts nginx may read.
+# readable VARIABLE VALUE: checks that the current user can read the file.
 readable() {
     path "$1" "$2"
     [ -f "$2" ] && [ -r "$2" ] || fail "$1 must be a file that can be read, and is \"$2\""
@@ -212,7 +212,7 @@ listen() {
     in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\""
 }
 
-# HTTP/2 is a directive from nginx 1.25.1 on, and a parameter of `listen` before.
+# HTTP/2 is a directive since nginx 1.25.1, and a parameter of `listen` before that.
 has_http2_directive() {
     "${NGINX_BINARY:-nginx}" -v 2>&1 | sed 's|.*/||' \
         | awk -F '[.]' '{ exit !($1 > 1 || $1 == 1 && ($2 > 25 || $2 == 25 && $3 >= 1)) }'
@@ -235,7 +235,7 @@ tls_conf() {
     echo "ssl_certificate_key $certificate_key;"
 }
 
-# HTTPS is on where a certificate and its key are named; plain HTTP stays, for probes and for challenges of Let's Encrypt.
+# HTTPS is on if a certificate and its key are set. Plain HTTP stays on, for probes and for challenges of Let's Encrypt.
 listen_conf() {
     listen=${ROUTE_LISTEN:-80}
     listen ROUTE_LISTEN "$listen"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make docs`: writes docs/reference/{README.md,lua,luacats} from the LDoc comments of the public Lua modules.
 #
-#   CHECK (empty): 1 writes nothing, and fails when the reference that is checked in is stale
+#   CHECK (empty): 1 writes nothing, and fails if the committed reference is stale
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ command -v ldoc > /dev/null || fail "ldoc is missing, and it reads the comments;
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
 mkdir -p "$new"/reference/{lua,luacats/library/{route_native,resty}}
-# What LDoc complains about, such as a parameter that is not documented, is on stderr; its exit code says little.
+# LDoc reports its warnings, such as an undocumented parameter, only on stderr, not by its exit code.
 REFERENCE_DIR=$new/reference LUA_PATH="$PWD/scripts/docs/?.lua;;" \
     ldoc -c scripts/docs/config.ld --filter reference.write . > "$new/log" 2> "$new/errors" || cat "$new/log" >> "$new/errors"
 if [ -s "$new/errors" ]; then
@@ -24,7 +24,7 @@ if [ -s "$new/errors" ]; then
     fail "the comments of the public Lua modules cannot be read, see above"
 fi
 
-# The rest of docs/reference is written by hand.
+# The other files of docs/reference are written by hand.
 for part in README.md lua luacats; do
     if [ -n "${CHECK:-}" ]; then
         diff -qr "$new/reference/$part" "docs/reference/$part" > "$new/stale" 2>&1 \

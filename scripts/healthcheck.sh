@@ -1,5 +1,5 @@
 #!/bin/sh
-# The images' HEALTHCHECK: /healthz answers where the gateway listens.
+# HEALTHCHECK of the images: requests /healthz from the gateway's own port.
 
 set -eu
 
@@ -17,5 +17,5 @@ esac
 if command -v curl > /dev/null; then
     exec curl --fail --silent --show-error --noproxy '*' --max-time 3 --output /dev/null "http://$host:$port/healthz"
 fi
-# -Y off: no proxy of the environment is asked for an address of this machine.
+# -Y off: ignore the environment's proxies for an address of this machine.
 exec wget -Y off -q -T 3 -O /dev/null "http://$host:$port/healthz"

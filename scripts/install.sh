@@ -7,7 +7,7 @@
 set -eu
 unset CDPATH
 cd "$(dirname "$0")/.."
-# The workers run as another user: they must reach what is installed, also where root's files are private by default.
+# The workers run as another user and must be able to read the files, also if root's umask is private.
 umask 022
 
 PREFIX=${PREFIX:-/usr/local}
@@ -27,7 +27,7 @@ done
     exit 1
 }
 
-# put MODE SOURCE TARGET: a new file each time, because a running nginx may have the old one open.
+# put MODE SOURCE TARGET: installs a file under a new inode, because a running nginx may have the old one open.
 put() {
     mkdir -p "$DESTDIR$(dirname "$3")"
     cp "$2" "$DESTDIR$3.new"
@@ -42,11 +42,11 @@ done
 (cd conf && find . -type f) | while read -r file; do
     put 644 "conf/$file" "$SHAREDIR/conf/${file#./}"
 done
-# The examples' sites and their Lua, by the paths that they have in a checkout.
+# The examples' sites and their Lua, under the paths of the checkout.
 for file in examples/*/site.conf examples/*/*.lua; do
     put 644 "$file" "$SHAREDIR/conf/$file"
 done
-# What release 0.1 called those sites: a site of one's own may include it.
+# The names of these sites in release 0.1: a user's own site may include them.
 for site in examples/*/site.conf; do
     old=$DESTDIR$SHAREDIR/conf/${site%/site.conf}.conf
     echo "include $site;" > "$old.new"

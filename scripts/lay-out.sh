@@ -3,10 +3,10 @@
 #
 #   lay-out.sh RUN_DIR
 #
-# RUN_DIR/etc holds links to conf/ and examples/ and, in runtime/, what runtime.sh writes from the environment. `make run`,
-# the specs and the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
+# RUN_DIR/etc has links to conf/ and examples/, and runtime/ with the files that runtime.sh writes. `make run`, the
+# specs and the benchmarks all start nginx this way:  nginx -p RUN_DIR/etc -c RUN_DIR/etc/nginx.conf
 #
-# SITE=path/to/site.conf serves that file instead of conf/sites-enabled/: for the examples.
+# SITE=path/to/site.conf serves that file instead of conf/sites-enabled/. The examples use it.
 # CONF=path/to/conf lays out another configuration than the checkout's.
 
 set -euo pipefail
@@ -16,7 +16,7 @@ conf=$(realpath "${CONF:-$root/conf}")
 mkdir -p "${1:?usage: lay-out.sh RUN_DIR}"/{etc,logs,acme}
 run_dir=$(cd "$1" && pwd)
 
-# An earlier SITE leaves a directory in the place of the link.
+# An earlier run with SITE may have left a directory in place of the link.
 rm -rf "$run_dir/etc/sites-enabled"
 for entry in "$root/examples" "$conf"/*; do
     ln -sfn "$entry" "$run_dir/etc/$(basename "$entry")"
@@ -33,7 +33,7 @@ export ROUTE_ACCESS_LOG=${ROUTE_ACCESS_LOG:-$run_dir/logs/access.log}
 export ROUTE_ERROR_LOG=${ROUTE_ERROR_LOG:-$run_dir/logs/error.log}
 export ROUTE_LUA_PATH=${ROUTE_LUA_PATH:-$root/lua/?.lua}
 export ROUTE_LUA_CPATH=${ROUTE_LUA_CPATH:-$root/target/release/?.so}
-# The checkout may be readable for its owner alone, so the workers stay who started them.
+# The workers run as the current user, because only that user may be able to read the checkout.
 ROUTE_USER=${ROUTE_USER:-$(id -un)}
 export ROUTE_USER
 

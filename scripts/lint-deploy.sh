@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What ships and cannot be compiled: shell scripts, Dockerfiles, Kubernetes' resources against the API's schema, workflows
-# and dependabot's settings against theirs. The checkers are Python packages, kept in target/lint/.
+# Checks shipped files that no compiler checks: shell scripts, Dockerfiles, Kubernetes' resources against the API's
+# schema, and workflows and dependabot's settings against theirs. The checkers are Python packages in target/lint/.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."

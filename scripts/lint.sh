@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make lint`: formatting, clippy, luacheck, a fresh reference, one version everywhere and what lint-deploy.sh checks, with
-# warnings as errors.
+# `make lint`: checks formatting, clippy, luacheck, the reference, the version and, in lint-deploy.sh, the shipped
+# files. Warnings are errors.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# To be sourced: finds the nginx that runs the gateway, OpenResty first, and says how its environment differs.
+# Source this file. It finds the nginx for the gateway, OpenResty first.
 #
-# Sets NGINX_BINARY (nginx itself gives a meaning to a variable NGINX), and ROUTE_MODULES_DIR where Lua is a loadable module.
+# It sets NGINX_BINARY (nginx itself reads a variable NGINX), and ROUTE_MODULES_DIR if Lua is a loadable module.
 
 if [ -z "${NGINX_BINARY:-}" ]; then
     for candidate in openresty /usr/local/openresty/nginx/sbin/nginx nginx /usr/sbin/nginx; do

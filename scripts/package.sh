@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# `make package`: a binary rock and a tarball of this machine's architecture, and the rockspec of the release.
+# `make package`: builds a binary rock and a tarball for this machine's architecture, and the release's rockspec.
 #
-#   DIST (dist): where they go
-#   SOURCE_URL: where a rockspec that is published fetches its sources (default: the checkout's own remote)
+#   DIST (dist): the directory for the results
+#   SOURCE_URL: the source in the published rockspec (default: the checkout's own remote)
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# What is packed never depends on who packs it.
+# The packed modes must not depend on the user's umask.
 umask 022
 
 fail() {
@@ -31,7 +31,7 @@ sed -e "s|^version = .*|version = \"$version-1\"|" \
     -e "s|^source = .*|source = { url = \"git+${source_url#git+}\", tag = \"v$version\" }|" \
     route_native-dev-1.rockspec > "$rockspec"
 
-# rocks ARGUMENT…: LuaRocks on the staged tree; its words only when it fails.
+# rocks ARGUMENT…: runs LuaRocks on the staged tree, and prints its output only if it fails.
 rocks() {
     luarocks --lua-version 5.1 --tree "$stage/rock" "$@" > "$stage/log" 2>&1 || {
         cat "$stage/log" >&2
@@ -45,8 +45,8 @@ rocks make "$rockspec"
 
 name=route_native-$version-$platform
 DESTDIR=$stage/$name PREFIX=/usr/local scripts/install.sh
-# The same bytes from the same files: order, owner, mode and time of the entries are fixed. Directories that others use
-# too, such as /usr, have no entry: unpacked by root, an entry would change the mode of the one that is there.
+# Order, owner, mode and time of the entries are fixed, so that the same files give the same bytes. Shared directories,
+# such as /usr, have no entry: if root unpacks an entry, it changes the mode of the existing directory.
 ours=(-type f -o -type d '(' -name route_native -o -path '*/route_native/*' ')')
 (cd "$stage/$name" && find . '(' "${ours[@]}" ')' -printf '%P\0') | LC_ALL=C sort -z \
     | tar -C "$stage/$name" --null --no-recursion --files-from=- --owner=0 --group=0 --numeric-owner \

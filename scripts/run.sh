@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# `make run`: builds what is needed, starts a gateway in the foreground with something to reach behind it, and shows how
-# to use it. SIGTERM and Ctrl-C stop all that it started.
+# `make run`: builds the library and the programs, starts the gateway and an example's backends in the foreground, and
+# prints commands that use it. SIGTERM and Ctrl-C stop all processes.
 #
 #   PORT (8080)  RUN_DIR (.run)  WORKERS (auto)  EXAMPLE (desktop): a directory of examples/
 #
-# An example's start.sh holds functions: `example_start` starts what belongs behind the gateway (with `background`) and exports
-# what the gateway's configuration needs, `example_show` prints how to use it once the gateway is ready. `example_ready`, if
-# there is one, starts what needs the gateway, before the ready line. It may set SITE, the nginx configuration that it serves,
-# and CARGO_FEATURES.
+# An example's start.sh defines functions. `example_start` starts the backends (with `background`) and exports the
+# variables of the gateway's configuration. `example_show` prints commands when the gateway is ready. The optional
+# `example_ready` starts programs that need the gateway, before the ready line. The file may set SITE, the example's
+# nginx configuration, and CARGO_FEATURES.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,12 +32,12 @@ stop() {
     wait || true
 }
 
-# Whether something accepts connections on a port of 127.0.0.1.
+# Returns whether a program accepts connections on a port of 127.0.0.1.
 open_port() {
     (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null
 }
 
-# background LOG COMMAND…: starts a program that ends with this one; its process id is in $!.
+# background LOG COMMAND…: starts a program that stop() ends; its process id is in $!.
 background() {
     local log=$1
     shift
@@ -45,7 +45,7 @@ background() {
     children+=($!)
 }
 
-# wait_for PID WHAT CONDITION…: waits until the condition holds, and fails when the process ends before.
+# wait_for PID WHAT CONDITION…: waits until the condition is true, and fails if the process ends first.
 wait_for() {
     local pid=$1 what=$2
     shift 2
@@ -81,7 +81,7 @@ trap 'stop; exit 130' INT
 scripts/setup.sh run
 # shellcheck source=scripts/nginx.sh
 . scripts/nginx.sh
-# CARGO_TARGETS: what the tests build besides, so that one build serves both.
+# CARGO_TARGETS: further targets, which the tests need. One build then serves both.
 # shellcheck disable=SC2086
 cargo build --release --features "$CARGO_FEATURES" ${CARGO_TARGETS:-}
 mkdir -p "$RUN_DIR/logs"
@@ -90,6 +90,6 @@ gateway
 ! declare -F example_ready > /dev/null || example_ready
 echo "ready: http://127.0.0.1:$PORT"
 example_show
-# Ends when the first of them does; then the others are stopped.
+# Returns when the first process ends. The trap then stops the others.
 wait -n
 fail "a part of the gateway ended by itself; see $RUN_DIR/logs"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing: setup.sh run | phantom | test | bench | image
+# Installs missing programs: setup.sh run | phantom | test | bench | image
 #
-# Programs come from Debian's or Ubuntu's packages, and only as root; otherwise one sentence says what to install.
-# Rust is never installed: a distribution's is often too old, so cargo is asked for.
+# As root it installs Debian's or Ubuntu's packages. Otherwise it names the missing packages in one sentence.
+# It never installs Rust, because a distribution's Rust is often too old, and fails if cargo is missing.
 
 set -euo pipefail
 
@@ -11,7 +11,7 @@ fail() {
     exit 1
 }
 
-# Pairs of "what is looked for" and the package that brings it. A path or a command.
+# Pairs of a path or command, and the package that has it.
 RUN=(
     nginx=nginx-light
     /usr/lib/nginx/modules/ngx_http_lua_module.so=libnginx-mod-http-lua
@@ -21,7 +21,7 @@ RUN=(
     /usr/share/lua/5.1/nginx/memcached.lua=lua-nginx-memcached
     /usr/share/lua/5.1/nginx/redis.lua=lua-nginx-redis
 )
-# python3: the services of the border example.
+# python3 runs the services of the border example.
 BUILD=(cc=gcc /usr/include/stdio.h=libc6-dev make=make cmake=cmake python3=python3)
 TEST=(
     luajit=luajit2
@@ -58,7 +58,7 @@ IMAGE=(buildah=buildah debootstrap=debootstrap)
 
 present() {
     case $1 in
-        # A pattern is looked up; the first match is enough.
+        # The path may be a pattern, and one match is enough.
         /*) compgen -G "$1" > /dev/null ;;
         *) command -v "$1" > /dev/null ;;
     esac
@@ -89,7 +89,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || fail "please run: sudo apt-get install --no-install-recommends ${missing[*]}"
     echo "installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    # nginx would start on port 80 as a service; here it is only a program.
+    # Keep apt from starting nginx as a service on port 80.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e $policy ]; then
         printf '#!/bin/sh\nexit 101\n' > $policy
@@ -106,7 +106,7 @@ fi
 
 command -v cargo > /dev/null || fail "cargo is missing; install Rust 1.88 or newer (rustup does it), and try again"
 
-# The exact packages of the lock file, checked against its digests; again when it changes.
+# Install the exact packages of the lock file, verified by its digests, and install them again if the file changes.
 if [[ $1 =~ ^(phantom|test)$ ]] && [ "$PHANTOM_SERVERS/package-lock.json" -nt "$PHANTOM_SERVERS/node_modules/.package-lock.json" ]; then
     log=$(mktemp)
     (cd "$PHANTOM_SERVERS" && npm ci --ignore-scripts) > "$log" 2>&1 || {

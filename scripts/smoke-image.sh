@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sends a token through an image that an engine has: smoke-image.sh IMAGE
+# Sends a token through a local image: smoke-image.sh IMAGE
 #
 #   ENGINE (docker)
 #
-# The engine's host network is used: the image listens on a port of 127.0.0.1, and the desktop is a file server beside it.
+# The container uses the host's network: it listens on a port of 127.0.0.1, and a file server there is the desktop.
 
 set -euo pipefail
 
@@ -11,7 +11,7 @@ image=${1:?usage: smoke-image.sh IMAGE}
 engine=${ENGINE:-docker}
 directory=$(mktemp -d)
 port=18080
-# /filer goes to this one.
+# The port of /filer.
 python3 -m http.server --bind 127.0.0.1 --directory "$directory" 29783 > /dev/null 2>&1 &
 desktop=$!
 container=

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the specs under LuaJIT, two files at a time, and closes with one line that counts them all.
+# Runs the specs under LuaJIT, two files at a time, and ends with one line of totals.
 #
 #   specs.sh [FILE…]     default: every spec/*_spec.lua
 
@@ -15,7 +15,7 @@ run_one() {
     local out
     out=$results/$(basename "$1")
     busted --lua="$(command -v luajit)" "$1" > "$out" 2>&1
-    # A file that cannot even be loaded has no closing line; it must not pass unseen.
+    # A file that does not load prints no totals. Report it as an error.
     grep -Eq '^[0-9]+ success' "$out" || echo '0 successes / 0 failures / 1 error / 0 pending : 0 seconds' >> "$out"
     echo "== $1"
     cat "$out"
@@ -24,7 +24,7 @@ export -f run_one
 
 printf '%s\n' "$@" | xargs -P 2 -I {} bash -c 'run_one {}'
 
-# What failed once more, so that the end of a long log tells it.
+# Repeat the failures at the end of a long log.
 awk 'FNR == 1 { failed = 0 }
      failed
      /^[0-9]+ success/ { failed = $4 + $7; if (failed) print "\nfailed in " FILENAME }' "$results"/* \

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# `make test-image`: builds Dockerfile.jammy without pulling an image, and runs what comes out.
+# `make test-image`: builds Dockerfile.jammy without pulling an image, and tests the result.
 #
-# OpenResty's image is stood in for by a root that debootstrap makes from this machine's own package sources: nginx and
-# its Lua modules at OpenResty's paths, with the compilers that OpenResty's Jammy image keeps. The Rust image is stood in for
-# by this machine's toolchain. buildah builds in a chroot, so it needs root and no daemon. All of it is in target/image/.
+# In place of OpenResty's image it uses a root that debootstrap makes from this machine's own package sources: nginx and
+# its Lua modules at OpenResty's paths, with the compilers that OpenResty's Jammy image keeps. In place of the Rust
+# image it uses this machine's toolchain. buildah builds in a chroot, so it needs root and no daemon. All files are in
+# target/image/.
 #
-#   BASE_SUITE: the release that the stand-in is made of (default: this machine's)
+#   BASE_SUITE: the distribution's release for the base (default: this machine's)
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,14 +28,14 @@ cleanup() {
     buildah umount --all > /dev/null 2>&1 || true
     buildah rm --all > /dev/null 2>&1 || true
     buildah rmi --all --force > /dev/null 2>&1 || true
-    # Never through something that is still mounted in there.
+    # Delete nothing while a file system is still mounted below the directory.
     grep -q " $work/" /proc/self/mountinfo || rm -rf "$work"
 }
 trap cleanup EXIT
 
 step() { echo "== $1 (after $SECONDS s)"; }
 
-# The mirror and proxy that apt uses here, whatever they are.
+# Prints the mirror that apt uses here for a release.
 mirror_of() {
     apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' \
         | awk -v suite="$1" '$2 == suite { print $1; exit }'
@@ -45,7 +46,7 @@ mirror=$(mirror_of "$suite")
 [ -n "$mirror" ] || fail "apt knows no mirror of $suite"
 eval "$(apt-config shell proxy Acquire::http::Proxy)"
 
-# OpenResty's layout, over Debian's nginx: the binary, and site/lualib on Lua's default paths.
+# Lays out Debian's nginx as OpenResty: the binary, and site/lualib on Lua's default paths.
 stand_in_layout() {
     local root=$1
     mkdir -p "$root"/usr/local/openresty/{nginx/sbin,bin,site/lualib} "$root/usr/local/share/lua" "$root/usr/local/lib/lua"
@@ -72,7 +73,7 @@ nginx-light,libnginx-mod-http-lua,libnginx-mod-http-headers-more-filter,lua-rest
     buildah commit --quiet --rm "$container" route-native-base:test > /dev/null
 }
 
-# The compiler, its own libraries and the standard library: no documentation, no other targets.
+# Makes an image with the compiler, its libraries and the standard library, without documentation and other targets.
 rust_image() {
     local container root sysroot host
     sysroot=$(rustc --print sysroot)
@@ -84,14 +85,14 @@ rust_image() {
     cp -a "$sysroot"/lib/lib* "$root/usr/local/rustup/lib/"
     cp -a "$sysroot/lib/rustlib/$host" "$root/usr/local/rustup/lib/rustlib/"
     ln -s /usr/local/rustup/bin/cargo /usr/local/rustup/bin/rustc "$root/usr/local/cargo/bin/"
-    # How this machine reaches the registry, if it is told so in a file.
+    # The settings for the registry, if this machine has any.
     for file in config config.toml; do
         [ ! -e "${CARGO_HOME:-$HOME/.cargo}/$file" ] || cp "${CARGO_HOME:-$HOME/.cargo}/$file" "$root/usr/local/cargo/"
     done
     buildah commit --quiet --rm "$container" route-native-rust:test > /dev/null
 }
 
-# What is already downloaded for the checkout's own build is not downloaded again.
+# Builds the image. It shares cargo's registry with the checkout, so nothing is downloaded twice.
 image() {
     cargo fetch --quiet --locked --target "$(rustc -vV | sed -n "s/^host: //p")"
     mkdir -p "${CARGO_HOME:-$HOME/.cargo}/registry"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The version is typed in Cargo.toml. It is repeated where nothing can derive it: the lock file, route_native._VERSION, names
-# of files and images in docs and deploy/, and the newest release's heading in CHANGELOG.md.
+# Cargo.toml defines the version. Files that cannot derive it repeat it: the lock file, route_native._VERSION, names of
+# files and images in docs and deploy/, and the newest release's heading in CHANGELOG.md.
 #
-#   version.sh                 prints it
-#   version.sh --check [TAG]   fails where another version is typed; with TAG, also unless TAG releases this version
-#   version.sh X.Y.Z           makes X.Y.Z the version everywhere, and the changelog's "Unreleased" its section
+#   version.sh                 prints the version
+#   version.sh --check [TAG]   fails if a file has another version, or if TAG is not the tag of this version
+#   version.sh X.Y.Z           sets the version in all files, and dates the changelog's section "Unreleased"
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What names a version of this project in any file: route_native-0.1.1-1.linux-x86_64.rock, route_native:0.1.1.
+# Matches names with a version of this project: route_native-0.1.1-1.linux-x86_64.rock, route_native:0.1.1.
 NAMED='(route_native[-:]|_VERSION = ")[0-9]+\.[0-9]+\.[0-9]+'
 
 fail() {
@@ -19,12 +19,12 @@ fail() {
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 
-# named OPTION…: grep for NAMED in the sources; the changelog's past and the specs' examples are none.
+# named OPTION…: greps for NAMED in the sources, except in the changelog and in the specs' examples.
 named() {
     grep -rIE "$@" --exclude-dir={.git,target,node_modules,.run,dist,spec} --exclude=CHANGELOG.md -e "$NAMED" . | sed 's|^\./||'
 }
 
-# FILE:LINE:VERSION of every place.
+# Prints FILE:LINE:VERSION for every place.
 places() {
     named -no | sed -E 's/^([^:]*:[0-9]+):.*[^0-9.]([0-9.]+)$/\1:\2/'
     awk -F '"' '/^name = "route_native"$/ { getline; print "Cargo.lock:" NR ":" $2 }' Cargo.lock
@@ -51,7 +51,7 @@ set_version() {
     local new=$1 file
     [[ $new =~ ^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$ ]] || fail "a version is X.Y.Z, and \"$new\" is not"
     [ "$(printf '%s\n' "$version" "$new" | sort -V | tail -n 1)" = "$new" ] || fail "$new is older than $version"
-    # Again for a version whose section is there: the other places may have been forgotten.
+    # Also accept a version that has its section already: the other files may lack it.
     grep -q "^## ${new//./\\.}\( \|$\)" CHANGELOG.md || grep -q '^## Unreleased$' CHANGELOG.md \
         || fail 'CHANGELOG.md has no section "Unreleased" to release'
     sed -i "0,/^version = .*/s//version = \"$new\"/" Cargo.toml

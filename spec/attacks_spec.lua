@@ -1,5 +1,5 @@
--- The attack corpus: each forged, malformed or doubtful token is the same 401, for the reason that was meant, and
--- nothing of it or of the RSA error shows in the answer or in a log.
+-- The attack corpus: each forged, malformed or ambiguous token gets the same 401, for the expected reason. Neither the
+-- answer nor a log shows the token or the RSA error.
 
 local gateway = require "support.gateway"
 local http = require "support.http"
@@ -17,7 +17,7 @@ local function payload(members)
     return ('{"exp":%d,"hash":"HASH"%s}'):format(EXP, members or "")
 end
 
--- name = { the reason in the log, what is minted }. A request without `raw_header` goes through PyJWT.
+-- name = { the reason in the log, the arguments of the token }. A request without `raw_header` goes through PyJWT.
 local MINTED = {
     ["alg none"] = { "algorithm_not_allowed", { raw_header = '{"alg":"none"}', alg = "none" } },
     ["alg None"] = { "algorithm_not_allowed", { raw_header = '{"alg":"None"}', alg = "none" } },
@@ -76,7 +76,7 @@ for name, target in pairs {
     MINTED["hash decrypts to " .. name] = { "payload_invalid", { target = target } }
 end
 
-describe("the attack corpus", function()
+describe("the gateway, under attack,", function()
     local running, genuine, attacker_jwk, shown
     local minted = {}
 
@@ -99,7 +99,7 @@ describe("the attack corpus", function()
                 copy.target = nil
             end
             if copy.target then
-                -- The claims of one request must not get another's hash.
+                -- The claims of one request must not get the hash of another.
                 copy.claims = copy.claims and { exp = copy.claims.exp, nbf = copy.claims.nbf }
             end
             if copy.raw_header or copy.raw_payload then
@@ -129,7 +129,7 @@ describe("the attack corpus", function()
 
     before_each(function() shown = "" end)
 
-    -- Checks an answer, and that neither it nor a log holds one of `secrets`.
+    -- Checks an answer, and that neither the answer nor a log contains one of `secrets`.
     local function refused(response, challenge, secrets)
         assert.equal(401, response.status)
         assert.equal(BODY, response.body)
@@ -152,12 +152,12 @@ describe("the attack corpus", function()
         return "/filer/attack-" .. number
     end
 
-    -- The long parts of a token; short ones are found in anything.
+    -- Returns the long parts of a token. Short ones also occur by chance.
     local function parts(text)
         local long = {}
         for part in text:gmatch("[^.]+") do
             if #part > 40 then
-                -- The first 40 characters alone would already be too much.
+                -- Even the first 40 characters must not appear.
                 long[#long + 1] = part:sub(-40)
             end
         end
@@ -173,7 +173,7 @@ describe("the attack corpus", function()
         assert.equal("", entry.upstream)
     end
 
-    it("lets the genuine tokens pass, by PyJWT and by hand", function()
+    it("accepts genuine tokens, made by PyJWT and by hand", function()
         assert.equal(200, running:get("/filer/x", genuine).status)
         assert.equal(200, running:get("/filer/x", minted["genuine by hand"]).status)
     end)
@@ -187,26 +187,26 @@ describe("the attack corpus", function()
     end)
 
     for _, name in ipairs { "jwk", "jku", "x5u", "x5c" } do
-        it("takes no key from the token's " .. name .. " header", function()
+        it("accepts no key from the token's " .. name .. " header", function()
             attack(minted["embedded " .. name], "signature_invalid")
         end)
     end
 
-    it("refuses other than three parts", function()
+    it("refuses a token without exactly three parts", function()
         local header, claims, signature = genuine:match("^(.-)%.(.-)%.(.-)$")
         for _, text in ipairs { header, header .. "." .. claims, genuine .. "." .. signature, genuine .. ".",
             genuine .. "." .. signature .. "." .. signature, "." .. genuine,
             "." .. claims .. "." .. signature, ".." } do
             attack(text, "token_malformed")
         end
-        -- Claims are looked at once the signature holds.
+        -- The claims are checked only after the signature.
         attack(header .. ".." .. signature, "signature_invalid")
         attack(header .. "." .. claims .. ".", "signature_invalid")
     end)
 
-    it("refuses padding, trailing bits and foreign characters", function()
+    it("refuses base64 with padding, trailing bits or foreign characters", function()
         local head, last = genuine:match("^(.*)(.)$")
-        -- 256 bytes leave two characters at the end, of whose last four bits are zero.
+        -- A signature of 256 bytes ends with two characters, whose last four bits are zero.
         local after = { A = "B", Q = "R", g = "h", w = "x" }
         attack(genuine .. "=", "token_malformed")
         attack(genuine .. "==", "token_malformed")
@@ -225,18 +225,18 @@ describe("the attack corpus", function()
         attack(head .. (character == "A" and "B" or "A") .. rest, "signature_invalid")
     end)
 
-    it("refuses no token and an empty one, and asks for one", function()
+    it("answers a missing or empty token with a challenge", function()
         for _, headers in ipairs { {}, { { "Authorization", "" } }, { { "Authorization", "Bearer" } } } do
             local response = running:request { path = path(), headers = headers }
             refused(response, #headers == 0 and MISSING or INVALID, {})
         end
     end)
 
-    it("answers NUL bytes in a header without a word about them", function()
+    it("answers NUL bytes in a header and logs none of them", function()
         for _, text in ipairs { genuine .. "\0", "\0" .. genuine, (genuine:gsub("%.", ".\0")) } do
             local response = http.raw(running.port, ("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n")
                 :format(path(), "%s"):gsub("%%s", function() return text end))
-            -- nginx itself refuses a NUL byte in a header.
+            -- nginx itself refuses NUL bytes in a header.
             assert.equal(400, response.status)
             local logs = running:access_log() .. running:error_log()
             for _, part in ipairs(parts(genuine)) do
@@ -256,7 +256,7 @@ describe("the attack corpus", function()
     } do
         it("refuses a token of 1 MB in the " .. where, function()
             local megabyte = ("eyJhbGciOiJSUzI1NiJ9secret"):rep(40330)
-            -- nginx answers when the 32 KB are full and may close before it has read the rest.
+            -- nginx answers when its 32 KB are full, and may close the connection before it has read the rest.
             local connection = http.connect(running.port)
             connection:send((bytes:gsub("%%s", megabyte:sub(1, 40000))))
             local response = http.read_response(connection)
@@ -267,7 +267,7 @@ describe("the attack corpus", function()
             connection:send((bytes:gsub("%%s", megabyte)))
             response = http.read_response(connection)
             connection:close()
-            -- A reset may overtake the answer; it must not be another one.
+            -- A reset may overtake the answer, but no other answer may arrive.
             if response then
                 assert.equal(401, response.status)
             end
@@ -275,7 +275,7 @@ describe("the attack corpus", function()
         end)
     end
 
-    it("gives bad padding and a bad host the same answer", function()
+    it("answers bad padding and a bad host alike", function()
         local answers = {}
         for i, name in ipairs { "hash of zeros", "hash decrypts to a port", "hash under another padding" } do
             answers[i] = running:get("/filer/oracle", minted[name])
@@ -285,7 +285,7 @@ describe("the attack corpus", function()
         assert.same(answers[1], answers[3])
     end)
 
-    it("has logged no error, and no word of RSA", function()
+    it("logs no error and no detail of RSA", function()
         local log = running:error_log()
         for _, word in ipairs { "%[error", "%[crit", "%[alert", "%[emerg", "RSA", "rsa", "decrypt", "padding" } do
             assert.is_nil(log:find(word), log)

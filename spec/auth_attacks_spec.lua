@@ -1,5 +1,5 @@
--- What an outsider tries at a login and at a check: names that a backend takes for one, bodies that are read in two
--- ways, cookies and headers of every shape. None of it may be a 500, and none may pass.
+-- Attacks on logins and checks: names that a backend treats as equal, ambiguous bodies, cookies and headers of every
+-- shape. No attack may cause a 500 or pass.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -83,7 +83,7 @@ server {
 }
 ]]
 
-describe("an outsider", function()
+describe("an attacker without a token", function()
     local running
 
     local function minted(claims, secret)
@@ -111,7 +111,7 @@ describe("an outsider", function()
         assert.is_nil(log:find("stack traceback", 1, true))
     end)
 
-    it("has one allowance for all spellings of a name", function()
+    it("has one limit for all spellings of a name", function()
         local function attempt(user)
             return status_of("/login/names", cjson.encode { username = user, password = "x" })
         end
@@ -124,7 +124,7 @@ describe("an outsider", function()
             { "νίκος", "ΝΙΚΟΣ", "νίκοσ", "νικος" }, { "søren", "SØREN", "Soren", "soren" },
         } do
             for i, spelling in ipairs(spellings) do
-                -- The demo backend wants a string, and answers 400 to a number.
+                -- The demo backend requires a string, and answers 400 to a number.
                 local status = attempt(spelling)
                 assert.equal(i > 3 and 429 or spelling == 7 and 400 or 401, status, spelling)
             end
@@ -132,7 +132,7 @@ describe("an outsider", function()
         assert.is_true(attempt("someone else") ~= 429)
     end)
 
-    it("cannot let one name be counted and another one be tried", function()
+    it("cannot try another name than the limit counts", function()
         local two = {
             '{"username":"a","USERNAME":"demo","password":"x"}', '{"username":"a","u\\u017fername":"demo"}',
             '{"username":"a","username":"demo"}', '{"username":"a","\\u0075sername":"demo"}',
@@ -145,7 +145,7 @@ describe("an outsider", function()
         for _, body in ipairs(two) do
             assert.equal(400, status_of("/login/names", body), body:sub(1, 80))
         end
-        -- This backend lets everybody in.
+        -- This backend accepts every password.
         for _, value in ipairs { '["demo"]', '{"x":"demo"}', "true", "1.5", "9007199254740993", "1e300" } do
             assert.equal(400, status_of("/login/headers", '{"username":' .. value .. "}"), value)
         end
@@ -154,13 +154,13 @@ describe("an outsider", function()
         end
     end)
 
-    it("cannot have a body counted as of one type and read as of another", function()
+    it("cannot send a body that the limit and the backend read as different types", function()
         local function post(body, ...)
             local types = {}
             for _, value in ipairs { ... } do types[#types + 1] = { "Content-Type", value } end
             local options = { method = "POST", path = "/login/forms", body = body, headers = types }
             local status = http.request(running.port, options).status
-            -- The demo backend answers 400 too, but what it was asked has been counted.
+            -- The demo backend answers 400 too, but the limit has counted these attempts.
             local counted = http.request(running.port, { path = "/under?name=demo" }).body
             return status == 400 and counted == "free" and "refused"
         end
@@ -191,7 +191,7 @@ describe("an outsider", function()
             assert.equal("refused", post(body, "application/problem+json"), body)
         end
         assert.equal("refused", post('<a b="&username=demo&"/>', FORM))
-        -- Rack reads a form where no type is named, Ruby's JSON passes over comments, URLSearchParams over a `?`.
+        -- Rack reads a body without a type as a form, Ruby's JSON skips comments, and URLSearchParams skips a `?`.
         for _, body in ipairs { " username=demo", "\r\nusername=demo", '"&username=demo', "<&username=demo",
             ";username=demo", "--b\r\n\r\n&username=demo&\r\n--b--\r\n" } do
             assert.equal("refused", post(body), body)
@@ -209,7 +209,7 @@ describe("an outsider", function()
         assert.equal("refused", post("username=%E9demo", FORM .. "; charset=iso-8859-1"))
     end)
 
-    it("is counted by the name where there is one reading, and with the nameless where there is none", function()
+    it("is limited by the name of an unambiguous body, and as nameless for a body without a name", function()
         local function counted_as(body, content_type)
             http.request(running.port, { method = "POST", path = "/login/forms", body = body,
                 headers = { content_type and { "Content-Type", content_type } } })
@@ -237,13 +237,13 @@ describe("an outsider", function()
         end
     end)
 
-    it("who names nobody is counted by address", function()
+    it("is limited by address when the body names no user", function()
         local last
         for i = 1, 8 do
             last = status_of("/login/addresses", i % 2 == 0 and '{"x":' .. i .. "}" or '{"user":"' .. i .. '"}')
         end
         assert.equal(429, last)
-        -- An address that is refused counts nothing more, and so cannot push others out of the dictionary.
+        -- A refused address adds no counters, so it cannot displace others in the dictionary.
         local before = http.request(running.port, { path = "/counted" }).body
         for i = 1, 20 do
             assert.equal(429, status_of("/login/addresses", '{"username":"n' .. i .. '"}'))
@@ -251,7 +251,7 @@ describe("an outsider", function()
         assert.equal(before, http.request(running.port, { path = "/counted" }).body)
     end)
 
-    it("gets an answer for every body and method", function()
+    it("gets a documented answer for every body and method", function()
         for _, body in ipairs { "", "{", "{}", "[]", "null", "\255", "%", "=", "&", "username", "username=",
             '{"username":null}', '{"username":["demo"]}', '{"username":"\\ud800"}',
             ('{"a":'):rep(200) .. "1" .. ("}"):rep(200),
@@ -268,7 +268,7 @@ describe("an outsider", function()
             headers = { { "Content-Type", "multipart/form-data; boundary=b" } } }).status)
     end)
 
-    it("logs in with headers that would change the backend's answer, and they change nothing", function()
+    it("cannot change the backend's answer by request headers", function()
         local headers = { { "Expect", "100-continue" }, { "Accept-Encoding", "gzip" }, { "Range", "bytes=0-1" },
             { "If-None-Match", "*" }, { "X-Forwarded-For", "1.2.3.4" } }
         local response = auth.post(running, "/login/free", '{"username":"demo","password":"demo"}', headers)
@@ -284,7 +284,7 @@ describe("an outsider", function()
         end
     end)
 
-    it("gets no token out of a backend that says something else", function()
+    it("gets no token for an answer of the backend that is no JSON object", function()
         local answers = { deep = 502, array = 502, twice = 502, nothing = 204, created = 201, moved = 302, denied = 403,
             down = 502 }
         for backend, status in pairs(answers) do
@@ -294,7 +294,7 @@ describe("an outsider", function()
         end
     end)
 
-    it("finds no cookie or header that passes", function()
+    it("passes no check by a malformed cookie or header", function()
         local token, forged = minted(), minted({}, ("f"):rep(32))
         local function cookie(text) return get("/guard/plain", { "Cookie", text }) end
         for _, text in ipairs {
@@ -318,14 +318,14 @@ describe("an outsider", function()
             "\255", ("a"):rep(30000), "Bearer " .. ("a."):rep(14000), "{", ("eyJhbGciOiJIUzI1NiJ9."):rep(1000) } do
             assert.equal(401, get("/guard/plain", { "Authorization", value }).status, value:sub(1, 40))
         end
-        -- 64 KB: nginx itself refuses what does not fit into its buffers.
+        -- 64 KB: nginx itself refuses a header that exceeds its buffers.
         local large = get("/guard/plain", { "Authorization", "Bearer " .. ("a"):rep(65536) }).status
         assert.is_true(large == 400 or large == 401 or large == 431, large)
         assert.equal(401, get("/guard/plain?token=" .. forged .. "&a=b").status)
         assert.equal(401, get("/guard/plain?token=" .. token .. "&to%6ben=" .. token).status)
     end)
 
-    it("leaves no second token to the upstream, wherever it put one", function()
+    it("passes no second token to the upstream, wherever it is", function()
         local token, second = minted(), minted { sub = "eve" }
         local function seen(...)
             local response = get("/guard/several", ...)
@@ -347,7 +347,7 @@ describe("an outsider", function()
         assert.is_nil(preflight.body:find(token, 1, true) or preflight.body:find(second, 1, true))
     end)
 
-    it("cannot speak as somebody else to the upstream, whatever the header is called", function()
+    it("cannot forge a claim header, whatever its spelling", function()
         local response = get("/guard/plain", { "Authorization", minted { sub = "a\r\nX-User: root\0\226\128\168é" } },
             { "X-User", "root" }, { "x_user", "root" }, { "X-USER", "root" }, { "X_User", "root" })
         assert.equal(200, response.status)
@@ -356,7 +356,7 @@ describe("an outsider", function()
         assert.is_nil(headers.x_user)
     end)
 
-    it("is refused where a rule raises", function()
+    it("gets a 403 when a rule raises an error", function()
         assert.equal(403, get("/guard/raising", { "Authorization", minted { age = "42" } }).status)
         assert.equal(403, get("/guard/raising", { "Authorization", minted() }).status)
         assert.equal(200, get("/guard/raising", { "Authorization", minted { age = 42 } }).status)

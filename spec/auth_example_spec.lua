@@ -1,4 +1,4 @@
--- examples/auth/site.conf as `make run EXAMPLE=auth` serves it: the reference's two locations, and the better form.
+-- examples/auth/site.conf as `make run EXAMPLE=auth` serves it: the reference's two locations, and route_native.auth.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -37,7 +37,7 @@ describe("the auth example", function()
     end)
     teardown(function() running:stop() end)
 
-    it("signs what the backend says of a user, with iat, exp, iss and jti, so that PyJWT accepts it", function()
+    it("signs the backend's claims with iat, exp, iss and jti, and PyJWT accepts the token", function()
         local token = login()
         local output, status = process.run("/usr/bin/python3 -c " .. process.quoted(([[
 import json, jwt
@@ -50,18 +50,18 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         assert.is_not.equal(token, login())
     end)
 
-    it("answers a login with JSON that nobody may store", function()
+    it("answers a login with JSON that no cache may store", function()
         local headers = auth.post(running, "/login", LOGIN).headers
         assert.same({ "application/json", "no-store" }, { headers["content-type"], headers["cache-control"] })
     end)
 
-    it("passes the backend's refusal on", function()
+    it("passes a refusal of the backend on", function()
         local response = auth.post(running, "/login", '{"username":"demo","password":"wrong"}')
         assert.equal(401, response.status)
         assert.equal('{"error":"wrong_username_or_password"}', response.body)
     end)
 
-    it("lets the reference's check decide: 200 with a token, raw or Bearer, and 403 otherwise", function()
+    it("answers the reference's check with 200 for a token, raw or as Bearer, and 403 otherwise", function()
         local token = login()
         for _, value in ipairs { token, "Bearer " .. token, "bearer " .. token, "BEARER  " .. token } do
             local response = get("/check", { "Authorization", value })
@@ -76,18 +76,18 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         assert.equal(403, get("/check", { "Authorization", minted(claims { exp = os.time() - 60 }) }).status)
     end)
 
-    it("runs the reference's login, whose tokens its check accepts and the better one refuses", function()
+    it("runs the reference's login, whose tokens its check accepts and auth.check() refuses", function()
         local token = cjson.decode(auth.post(running, "/reference/login", LOGIN).body).token
         assert.equal(200, get("/check", { "Authorization", token }).status)
         assert.equal(401, get("/secure", { "Authorization", token }).status)
         assert.equal(401, auth.post(running, "/reference/login", '{"username":"demo","password":"x"}').status)
     end)
 
-    it("keeps the backend's location to itself", function()
+    it("answers 404 for the backend's internal location", function()
         assert.equal(404, auth.post(running, "/authenticate", LOGIN).status)
     end)
 
-    it("hands claims to the upstream, and neither the token nor what the client put in their place", function()
+    it("sends claims to the upstream, but neither the token nor the client's own claim headers", function()
         local response = get("/secure", { "Authorization", "Bearer " .. login() }, { "X-Claim-Sub", "root" },
             { "x-claim-name", "root" })
         assert.equal(200, response.status)
@@ -97,7 +97,7 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         assert.is_nil(headers.authorization)
     end)
 
-    it("removes the client's claim headers also where the token has no such claim", function()
+    it("removes the client's claim headers also if the token lacks the claim", function()
         local token = minted(claims { name = cjson.null })
         local headers = cjson.decode(get("/secure", { "Authorization", token }, { "X-Claim-Name",
             "root" }).body).headers
@@ -111,7 +111,7 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         assert.is_nil(headers["x-admin"])
     end)
 
-    it("tells a missing token from a bad one, and both from one that is not allowed (RFC 6750)", function()
+    it("distinguishes missing, invalid and insufficient tokens (RFC 6750)", function()
         local missing = get("/secure")
         assert.same({ 401, "Bearer" }, { missing.status, missing.headers["www-authenticate"] })
         local bad = get("/secure", { "Authorization", "Bearer x" })
@@ -123,7 +123,7 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         assert.equal("forbidden", cjson.decode(refused.body).code)
     end)
 
-    it("refuses what no valid token says", function()
+    it("refuses invalid tokens", function()
         local now = os.time()
         local corpus = {
             minted(claims { exp = now - 60 }), minted(claims { nbf = now + 60 }), minted(claims { iss = "other" }),
@@ -143,7 +143,7 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         assert.is_true(status == 400 or status == 401)
     end)
 
-    it("writes no token and no password to any log, only a fingerprint and a reason", function()
+    it("logs a fingerprint and a reason, but no token and no password", function()
         local token, bad = minted(claims()), minted(claims { exp = 1 })
         get("/secure", { "Authorization", token })
         get("/secure", { "Authorization", bad })
@@ -158,7 +158,7 @@ print(json.dumps(jwt.decode(%q, %q, algorithms=["HS256"], issuer="auth-example")
         end
     end)
 
-    it("signs with the first of two secrets and accepts either, without a reload", function()
+    it("signs with the first of two secrets and accepts both, without a reload", function()
         local path = running.directory .. "/keys/jwt_secret"
         local old = login()
         local new_secret = ("fedcba9876543210"):rep(2)

@@ -1,5 +1,5 @@
--- The example over HTTPS, with HTTP/1.1 and with HTTP/2. Before lua-nginx-module 0.10.28 (OpenResty 1.27.1.2) there
--- are no subrequests over HTTP/2, so that a login cannot be answered there: it is a 505 at once. All else works.
+-- The example over HTTPS, with HTTP/1.1 and with HTTP/2. lua-nginx-module before 0.10.28 (OpenResty 1.27.1.2)
+-- has no subrequests over HTTP/2: a login is a 505 at once there, and everything else works.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -11,7 +11,7 @@ local LOGIN = '{"username":"demo","password":"demo"}'
 describe("the auth example over HTTPS", function()
     local running, directory
 
-    -- Runs curl on the server's socket, for paths that share one connection. Returns an answer for each:
+    -- Runs curl on the server's socket, for paths that share one connection. Returns an answer for each path:
     -- { status, body, connects }.
     local function curl(version, arguments, ...)
         local urls = {}
@@ -35,7 +35,7 @@ describe("the auth example over HTTPS", function()
         return "-H 'Authorization: Bearer " .. token .. "'"
     end
 
-    -- The login's token, or nil where it says that it needs HTTP/1.1.
+    -- Returns the login's token, or nil if the answer requires HTTP/1.1.
     local function login(version, path, arguments)
         local answer = curl(version, arguments or ("-d '" .. LOGIN .. "'"), path)
         if version == "http2" and answer.status == 505 then
@@ -52,7 +52,7 @@ describe("the auth example over HTTPS", function()
             .. "-keyout %s/key.pem -out %s/cert.pem")
             :format(directory, directory))
         assert(status == 0, output)
-        -- A name of a file, and no port that somebody else may take.
+        -- A socket file: another process might take a port.
         local site = process.read(gateway.ROOT .. "/examples/auth/site.conf"):gsub("include runtime/listen.conf;",
             ("%%0 listen unix:%s/tls ssl http2; ssl_certificate %s/cert.pem; ssl_certificate_key %s/key.pem;")
                 :format(directory, directory, directory))
@@ -96,7 +96,7 @@ describe("the auth example over HTTPS", function()
         end
     end)
 
-    it("logs in over HTTP/2, or says at once that it cannot, and the connection goes on", function()
+    it("logs in over HTTP/2 or answers 505 at once, and the connection stays open", function()
         for _, path in ipairs { "/login", "/reference/login" } do
             local token, answer = login("http2", path)
             if token then
@@ -104,7 +104,7 @@ describe("the auth example over HTTPS", function()
             else
                 assert.is_truthy(answer.body:find("Log in over HTTP/1.1", 1, true))
             end
-            -- One connection, three logins in a row on it.
+            -- Three logins in a row on one connection.
             local first, second, third = curl("http2", "-d '" .. LOGIN .. "'", path, path, path)
             assert.same({ answer.status, answer.status, 0, answer.status, 0 },
                 { first.status, second.status, second.connects, third.status, third.connects })
@@ -112,7 +112,7 @@ describe("the auth example over HTTPS", function()
         assert.is_nil(running:error_log():find("http2 requests are not supported", 1, true))
     end)
 
-    it("answers every login over HTTP/2, whatever its body is", function()
+    it("answers every login over HTTP/2, whatever its body", function()
         process.write(directory .. "/large", ("x"):rep(60000))
         process.write(directory .. "/too_large", ("x"):rep(70000))
         local _, able = login("http2", "/login")
@@ -125,7 +125,7 @@ describe("the auth example over HTTPS", function()
             ["-X POST"] = statuses(400), ["-d '{'"] = statuses(400), ["-d '[]'"] = statuses(400),
             ["--data-binary @" .. directory .. "/large"] = statuses(400),
             ["--data-binary @" .. directory .. "/too_large"] = statuses(413),
-            -- No length in front: the module cannot read such a body over HTTP/2 before 0.10.28 either.
+            -- The body has no length. The module before 0.10.28 cannot read such a body over HTTP/2.
             ["-X POST -T - < " .. directory .. "/large"] = statuses(400, 411),
             ["-X POST -T - < /dev/null"] = statuses(400, 411),
         } do

@@ -1,5 +1,4 @@
--- route_native.auth beyond the example: where tokens are, rules, preflights, cookies, rate limits, HTTP/2, bad
--- backends.
+-- route_native.auth beyond the example: token sources, rules, preflights, cookies, rate limits, HTTP/2, bad backends.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -110,7 +109,7 @@ describe("route_native.auth", function()
     end)
     teardown(function() running:stop() end)
 
-    it("finds the token in a header, a cookie and the query, and passes on what is left", function()
+    it("finds the token in a header, a cookie and the query, and passes the rest on", function()
         local token = minted()
         for _, headers in ipairs {
             { { "Authorization", "Bearer " .. token } }, { { "X-Token", token } },
@@ -141,7 +140,7 @@ describe("route_native.auth", function()
         assert.equal('Bearer realm="demo"', get("/guard/everywhere").headers["www-authenticate"])
     end)
 
-    it("encodes every kind of claim, and removes the client's headers under all their names", function()
+    it("encodes every kind of claim, and removes the client's headers in all spellings", function()
         local token = minted { roles = { "a,b", "c d" }, age = 42, admin = false, address = { city = "Ys" } }
         local headers = seen(get("/guard/everywhere", { "X-Token", token }, { "X_User", "root" }, { "x-User", "root" },
             { "X_Roles", "root" })).headers
@@ -151,7 +150,7 @@ describe("route_native.auth", function()
         assert.equal(403, get("/guard/everywhere", { "X-Token", minted { sub = ("x"):rep(8193) } }).status)
     end)
 
-    it("allows what the rules allow, and answers 403 otherwise", function()
+    it("passes a request that the rules allow, and answers 403 otherwise", function()
         local function status(claims)
             return get("/guard/ruled", { "Authorization", minted(claims) }).status
         end
@@ -166,7 +165,7 @@ describe("route_native.auth", function()
         end
     end)
 
-    it("asks for every scope, in scope or in scp", function()
+    it("requires every scope, in scope or in scp", function()
         local function status(claims)
             return get("/guard/scoped", { "Authorization", minted(claims) }).status
         end
@@ -180,7 +179,7 @@ describe("route_native.auth", function()
         end
     end)
 
-    it("lets a CORS preflight pass only where the switch is on, without the claim headers of the client", function()
+    it("passes a CORS preflight only with cors_preflight, without the client's claim headers", function()
         local preflight = { { "Origin", "https://o" }, { "Access-Control-Request-Method", "PUT" }, { "X-User",
             "root" } }
         local passed = running:request { method = "OPTIONS", path = "/guard/ruled", headers = preflight }
@@ -190,14 +189,14 @@ describe("route_native.auth", function()
         assert.equal(401, running:request { path = "/guard/ruled", headers = preflight }.status)
     end)
 
-    it("answers 503 while the keys cannot be read, and says why in the log alone", function()
+    it("answers 503 while the keys cannot be read, and gives the reason only in the log", function()
         local response = get("/guard/keyless", { "Authorization", minted() })
         assert.same({ 503, "5" }, { response.status, response.headers["retry-after"] })
         assert.is_nil(response.body:find("absent", 1, true))
         assert.is_truthy(running:error_log():find("keys/absent cannot be read", 1, true))
     end)
 
-    it("sets the token as a cookie that scripts and other sites do not get", function()
+    it("sets the token as an HttpOnly, SameSite cookie", function()
         local response = auth.post(running, "/login/cookie", LOGIN)
         local token = cjson.decode(response.body).token
         assert.equal("session=" .. token .. "; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=60",
@@ -205,7 +204,7 @@ describe("route_native.auth", function()
         assert.equal("demo", seen(get("/guard/everywhere", { "Cookie", "session=" .. token })).headers["x-user"])
     end)
 
-    it("counts failed attempts for each user name, known or not, and lets others in", function()
+    it("limits failed attempts per user name, known or not, and lets other users in", function()
         local function attempt(user, password)
             return auth.post(running, "/login/limited", cjson.encode { username = user, password = password })
         end
@@ -223,7 +222,7 @@ describe("route_native.auth", function()
         end
     end)
 
-    it("counts failed attempts for each address, whatever the names are", function()
+    it("limits failed attempts per address, whatever the names", function()
         local statuses = {}
         for i = 1, 10 do
             statuses[i] = auth.post(running, "/login/limited", '{"username":"u' .. i .. '","password":"x"}').status
@@ -232,7 +231,7 @@ describe("route_native.auth", function()
         assert.equal(429, auth.post(running, "/login/limited", LOGIN).status)
     end)
 
-    it("bounds and checks the request's body", function()
+    it("bounds and checks the body of the request", function()
         local function status(body, path)
             return auth.post(running, path or "/login/small", body).status
         end
@@ -252,19 +251,19 @@ describe("route_native.auth", function()
         assert.same({ 405, "POST" }, { refused.status, refused.headers.allow })
     end)
 
-    it("answers 502 when the backend's 200 is nothing that can be signed", function()
+    it("answers 502 when the backend's 200 cannot be signed", function()
         for _, backend in ipairs { "list", "text", "twice", "empty", "large", "down" } do
             assert.equal(502, auth.post(running, "/login/" .. backend, LOGIN).status, backend)
         end
     end)
 
-    it("passes any other answer on", function()
+    it("passes any other answer of the backend on", function()
         local response = auth.post(running, "/login/teapot", LOGIN)
         assert.same({ 418, "short and stout", "Basic" },
             { response.status, response.body, response.headers["www-authenticate"] })
     end)
 
-    it("checks over HTTP/2 as over HTTP/1.1, and logs in there or says that it cannot", function()
+    it("checks over HTTP/2 as over HTTP/1.1, and logs in there or answers 505", function()
         local token = minted()
         local url = " http://127.0.0.1:" .. http2_port
         local code = " -o /dev/null -w '%{http_version} %{http_code}' --http2-prior-knowledge "
@@ -282,7 +281,7 @@ describe("route_native.auth", function()
         end
     end)
 
-    it("is not started by a configuration with a mistake, and says which", function()
+    it("refuses a configuration with a mistake, in a sentence that names it", function()
         local mistakes = {
             ['prepare_check { secret_file = "x", polcy = {} }'] = 'there is no field "polcy"',
             ['prepare_check {}'] = 'exactly one of "key", "key_file" and "secret_file" is needed',

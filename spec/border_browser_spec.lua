@@ -1,23 +1,23 @@
--- The border as a person sees it, in Chromium: from the first visit to the logout and the back button.
+-- The border in Chromium, from the first visit to the logout and the back button.
 --
--- BORDER_SCREENSHOT=path keeps the picture of the login page (docs/border-login.png was made so).
+-- BORDER_SCREENSHOT=path writes a screenshot of the login page, such as docs/border-login.png.
 
 local border = require "support.border"
 local browser = require "support.browser"
 local process = require "support.process"
 
-describe("in a browser,", function()
+describe("the border in a browser", function()
     local chromium
 
     setup(function() chromium = browser.start() end)
     teardown(function() chromium:stop() end)
 
     for _, store in ipairs { "memory", "memcached", "redis" } do
-        it("all of a session's life, stored in " .. store, function()
+        it("carries a session from login to logout, stored in " .. store, function()
             local running = assert(border.start { store = store })
             local origin = "http://127.0.0.1:" .. running.port
 
-            -- A first visit leads to the login.
+            -- A first visit redirects to the login.
             chromium:go(origin .. "/b/page?first=1")
             assert.equal("/account/login", chromium:path())
             assert.is_nil(chromium:cookies().border_session)
@@ -25,43 +25,43 @@ describe("in a browser,", function()
                 chromium:screenshot(os.getenv("BORDER_SCREENSHOT"))
             end
 
-            -- A wrong password leads back to the form.
+            -- A wrong password shows the form again.
             chromium:type("#username", "user@example.com")
             chromium:type("#password", "guess")
             chromium:click("#submit")
             assert.equal("The user name or the password is wrong.", chromium:text("#error"))
             assert.is_nil(chromium:cookies().border_session)
 
-            -- The right one to where the visit was going. The name is still there.
+            -- The right password leads to the requested page. The form has kept the name.
             chromium:type("#password", "password")
             chromium:click("#submit")
             chromium:wait_for("/b/page?first=1")
             assert.equal("You are logged in.", chromium:text("#greeting"))
 
-            -- The cookie is what it should be, and the page's scripts do not see it.
+            -- The cookie has its attributes, and the page's scripts do not see it.
             local cookie = chromium:cookies().border_session
             assert.same({ true, true, "Lax", "/", 76 },
                 { cookie.httpOnly, cookie.secure, cookie.sameSite, cookie.path, #cookie.value })
             assert.is_nil(chromium:cookies().border_session_login)
             assert.equal("", chromium:await("return document.cookie"))
 
-            -- A script of the page uses the session, another service gets its own token, and tokens reach no script.
+            -- A script of the page uses the session, another service gets its own token, and no script sees a token.
             local seen = chromium:await("const r = await fetch('/c/data'); return [r.status, await r.text()].join(' ')")
             assert.truthy(seen:find('^200 .*"path":"/c/data"'))
             assert.same({ 1, 2 }, { running:counter("login.success"), running:counter("service_token.fetched") })
 
-            -- Another page, then the service forgets its token: the person notices nothing.
+            -- The service revokes its token before another page loads: the user notices nothing.
             chromium:go(origin .. "/c/page")
             running:control("/revoke?what=service")
             chromium:go(origin .. "/b/page")
             assert.equal("Service b", chromium:text("h1"))
 
-            -- Forbidden is a page, and the session lives on.
+            -- A 403 is a page, and the session continues.
             chromium:go(origin .. "/b/forbidden")
             assert.equal("Forbidden", chromium:text("h1"))
             chromium:go(origin .. "/b/page")
 
-            -- Logging out; the back button shows the login and not the page of before, and the old id is worthless.
+            -- After the logout the back button shows the login, not the earlier page, and the old id is invalid.
             local id = chromium:cookies().border_session.value
             chromium:click("#logout")
             chromium:wait_for("/account/login")
@@ -72,14 +72,14 @@ describe("in a browser,", function()
             script.cookies.border_session = id
             assert.equal(401, script:get("/b/x").status)
 
-            -- A script of a page that is still open is told so.
+            -- A script of a page that is still open gets 401.
             local told = chromium:await("const r = await fetch('/b/x'); return r.status + ' ' + await r.text()")
             assert.equal('401 {"code":"SESSION_EXPIRED"}', told)
             running:stop()
         end)
     end
 
-    it("a form or link of another site neither logs in nor out", function()
+    it("ignores logins and logouts of another site", function()
         local running, evil = assert(border.start()), assert(border.start())
         local origin = "http://127.0.0.1:" .. running.port
         chromium:go(origin .. "/b/page")
@@ -87,7 +87,7 @@ describe("in a browser,", function()
         chromium:type("#password", "password")
         chromium:click("#submit")
         assert.equal("You are logged in.", chromium:text("#greeting"))
-        -- localhost is another site than 127.0.0.1.
+        -- localhost and 127.0.0.1 are different sites.
         chromium:go("http://localhost:" .. evil.port .. "/account/login")
         chromium:await(([[
             const form = document.querySelector('form');

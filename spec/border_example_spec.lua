@@ -1,4 +1,4 @@
--- `make run EXAMPLE=border`, as docs/border.md says it.
+-- `make run EXAMPLE=border`, as in docs/border.md.
 
 local gateway = require "support.gateway"
 local http = require "support.http"
@@ -16,7 +16,7 @@ describe("make run EXAMPLE=border", function()
         return process.environment(environment) .. " make -s -C " .. gateway.ROOT .. " run"
     end
 
-    it("runs all of it on a store of one's own, and ends with all that it started", function()
+    it("runs on an external store, and ends with all of its processes", function()
         local server = stores.start("redis")
         local port, log = process.free_port(), directory .. "/out"
         local pid = process.start(command { PORT = port, STORE = "redis", STORE_ADDR = server.address }, log)
@@ -26,7 +26,7 @@ describe("make run EXAMPLE=border", function()
         assert(process.alive(pid), process.read(log))
         assert.truthy(process.read(log):find("ready: http://127.0.0.1:" .. port, 1, true))
         assert.equal(401, http.request(port, { path = "/b/x" }).status)
-        -- The line that it prints.
+        -- The printed line.
         local output = process.run((process.read(log):match("\n(curl [^\n]+)\n"):gsub("\ncurl", "curl")))
         local cookie = assert(output:match("Set%-Cookie: (border_session=[^;]+)"), output)
         for _, path in ipairs { "/b/x?y", "/c/z" } do
@@ -41,7 +41,7 @@ describe("make run EXAMPLE=border", function()
         server:stop()
     end)
 
-    it("says in one sentence what is wrong with the store", function()
+    it("reports a wrong store in one sentence", function()
         for expected, environment in pairs {
             ["STORE must be memory, memcached or redis, and is \"disk\""] = { STORE = "disk" },
             ["STORE_ADDR must be host:port or unix:/path, and is \"here\""] = { STORE = "redis", STORE_ADDR = "here" },

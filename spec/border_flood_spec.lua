@@ -1,4 +1,4 @@
--- What anybody can send in any number evicts nothing: not the limits on failed logins, not the counters, not the keys.
+-- Requests that anybody can send in any number evict neither limits on failed logins, nor counters, nor keys.
 
 local border = require "support.border"
 local gateway = require "support.gateway"
@@ -18,19 +18,19 @@ local SHOW = [[
         }
     }
 ]]
--- border_http.conf with the dictionaries that 0.1 had: none for login attempts alone.
+-- border_http.conf with the dictionaries of 0.1, which had none of its own for login attempts.
 local OF_0_1 = process.read(gateway.ROOT .. "/conf/border_http.conf")
     :gsub("lua_shared_dict border_logins[^\n]*\n", ""):gsub("%%", "%%%%")
     :gsub("lua_shared_dict border_state[^\n]*\n", "lua_shared_dict border_state %%s;\n")
 
--- The example's site with a location that looks into the dictionaries; `http` takes the place of border_http.conf.
+-- The example's site with a location that reads the dictionaries; `http` replaces border_http.conf.
 local function site(http_part)
     local text = process.read(gateway.ROOT .. "/examples/border/site.conf")
         :gsub("include border.conf;", function() return SHOW end)
     return http_part and text:gsub("include border_http.conf;", function() return http_part end) or text
 end
 
--- Keys in the store.
+-- Counts the keys in the store.
 local function keys_of(running, store)
     if store == "redis" then
         return tonumber((running.store:redis("--raw dbsize")))
@@ -51,7 +51,7 @@ local function guess(running, name, address)
         .status
 end
 
--- First visits, with the longest paths that are kept, on one connection.
+-- Makes first visits on one connection, with the longest paths that the border keeps.
 local function visit(running)
     local connection, filling = http.connect(running.port), ("x"):rep(1980)
     for i = 1, VISITS do
@@ -75,8 +75,8 @@ for name, options in pairs {
     redis = { store = "redis", site = site() },
     ["memory, as 0.1 configured it,"] = { store = "memory", site = site(OF_0_1:format("4m")) },
 } do
-    describe("first visits in any number, with the sessions in " .. name, function()
-        it("leave limits, counters, sessions and the store as they were", function()
+    describe("any number of first visits, with the sessions in " .. name, function()
+        it("changes no limit, counter or session, and writes nothing to the store", function()
             local running = assert(border.start { store = options.store, site = options.site, settings = settings })
             local script = running:logged_in()
             assert.equal(200, script:get("/b/x").status)
@@ -98,12 +98,12 @@ for name, options in pairs {
     end)
 end
 
-describe("failed logins in any number", function()
+describe("any number of failed logins", function()
     for name, dictionaries in pairs {
         ["in a dictionary of their own"] = OF_0_1:format("256k") .. "lua_shared_dict border_logins 32k;\n",
         ["beside the counters, as 0.1 configured it"] = OF_0_1:format("32k"),
     } do
-        it("evict no counter and no key, and are refused when there is no room: " .. name, function()
+        it("evicts no counter and no key, and gets 503 when the dictionary is full: " .. name, function()
             local running = assert(border.start { site = site(dictionaries), settings = settings })
             local script = running:logged_in()
             assert.equal(200, script:get("/b/x").status)

@@ -1,4 +1,4 @@
--- Logging in and out: who may, how often, from where, and where to; services that fail; configuration mistakes.
+-- Logins and logouts: their limits, origins and redirects; failing services; configuration mistakes.
 
 local border = require "support.border"
 local cjson = require "cjson"
@@ -18,7 +18,7 @@ describe("a login", function()
     end)
     teardown(function() running:stop() end)
 
-    it("from another site is refused, whatever the browser says it with", function()
+    it("from another site is refused, whichever header the browser sends", function()
         for _, headers in ipairs {
             { { "Sec-Fetch-Site", "cross-site" } }, { { "Sec-Fetch-Site", "same-site" } },
             { { "Sec-Fetch-Site", "x" } }, { { "Origin", "https://evil.example" } }, { { "Origin", "null" } },
@@ -37,7 +37,7 @@ describe("a login", function()
         end
     end)
 
-    it("counts the spellings of a name as one", function()
+    it("has one limit for all spellings of a name", function()
         local statuses = {}
         for i, name in ipairs { "admin", "ADMIN", "+admin%09", "%C3%A0dmin", "ad%C2%ADmin", "admin%00",
             "admin%E2%80%8B", "%EF%BD%81dmin" } do
@@ -46,7 +46,7 @@ describe("a login", function()
         assert.same({ 401, 401, 401, 401, 401, 401, 429, 429 }, statuses)
     end)
 
-    it("cannot name one account to the limit and another one to the account service", function()
+    it("cannot name another account to the limit than to the account service", function()
         running:control("/reset")
         for _, field in ipairs { "username", "+username", "%20%20username", "username%20", "username%00",
             "username%00x", "username[]", "username%5B%5D", "[username]", "Username", "user%6eame", "%u0075sername",
@@ -63,7 +63,7 @@ describe("a login", function()
         assert.equal(0, running:count("account"))
     end)
 
-    it("passes other fields on, and says itself which service was asked for", function()
+    it("passes other fields on, and sets the requested service itself", function()
         local browser = running:client()
         browser:visit("/c/page")
         local body = GOOD .. "&otp=1%262&user.id=7&tag=a&tag=b&service=never&Service=never&+service=never&service[]=x"
@@ -88,7 +88,7 @@ describe("a login", function()
         assert.equal(303, running:client():login(GOOD, { { "Content-Encoding", "identity" } }).status)
     end)
 
-    it("that is no form with one name and one password is a 400 or 415", function()
+    it("without exactly one name and one password is a 400 or 415", function()
         for _, body in ipairs { "", "username=a", "password=a", "username=&password=a",
             "username=a&username=b&password=c", "username=a&password=b&password=c",
             "username&password=a", "%", ("x=1&"):rep(100) .. GOOD,
@@ -104,7 +104,7 @@ describe("a login", function()
         assert.equal(413, one:login(("x"):rep(70000)).status)
     end)
 
-    it("with a wrong password shows what the account service says, as page or JSON", function()
+    it("with a wrong password gets the account service's answer, as a page or JSON", function()
         local script = running:client()
         local json = script:login("username=somebody&password=x")
         assert.same({ 401, '{"code":"LOGIN_FAILED"}' }, { json.status, json.body })
@@ -116,7 +116,7 @@ describe("a login", function()
         assert.is_nil(script:session())
     end)
 
-    it("is limited by account, from any address, and a good one does not count", function()
+    it("is limited per account, from any address, and a successful one is not counted", function()
         for _ = 1, 20 do
             assert.equal(303, running:client():login().status)
         end
@@ -132,13 +132,13 @@ describe("a login", function()
         assert.is_true(running:counter("login.limited") >= 3)
     end)
 
-    it("is limited by address, for all accounts", function()
+    it("is limited per address, for all accounts", function()
         local strict = assert(border.start { settings = { login_failures_per_address = 3 } })
         for i = 1, 3 do
             assert.equal(401, strict:client():login("username=u" .. i .. "&password=x").status)
         end
         assert.equal(429, strict:client():login().status)
-        -- It is refused before its body is read.
+        -- The border refuses it before it reads the body.
         local connection = http.connect(strict.port)
         connection:send("POST /account/login HTTP/1.1\r\nHost: border.test\r\nContent-Length: 60000\r\n"
             .. "Content-Type: application/x-www-form-urlencoded\r\n\r\n")
@@ -147,7 +147,7 @@ describe("a login", function()
         strict:stop()
     end)
 
-    it("counts as failed once, however many are tried at the same time", function()
+    it("is counted once per failure, however many run at the same time", function()
         local connections, passed = {}, 0
         for i = 1, 30 do
             connections[i] = http.connect(running.port)
@@ -161,7 +161,7 @@ describe("a login", function()
         assert.equal(6, passed)
     end)
 
-    it("goes to the default path when what was asked for cannot be repeated", function()
+    it("redirects to the default path when the request cannot be repeated", function()
         for _, visit in ipairs {
             { path = "/b/x", method = "POST", body = "a=1" }, { path = "//b/x" }, { path = "/b/%09/evil" },
             { path = "/b/x%0d%0aSet-Cookie:a" }, { path = "/b/" .. ("x"):rep(3000) }, { path = "/b/%5c%5cevil" },
@@ -174,7 +174,7 @@ describe("a login", function()
         end
     end)
 
-    it("keeps the path in a cookie that the border alone can write", function()
+    it("keeps the path in a cookie that only the border can write", function()
         local browser = running:client()
         assert.is_nil(browser:visit("/c/secret-place").headers.location:find("secret", 1, true))
         local page = browser.cookies.border_session_login
@@ -189,13 +189,13 @@ describe("a login", function()
             other.cookies.border_session_login = wrong
             assert.equal("/b/", other:login().headers.location, wrong)
         end
-        -- Nor is it a session.
+        -- It is no session either.
         local script = running:client()
         script.cookies.border_session = page
         assert.equal(401, script:get("/c/x").status)
     end)
 
-    it("leads to the last page that was asked for, in whatever tab", function()
+    it("redirects to the last requested page, of any tab", function()
         local browser = running:client()
         browser:visit("/c/first")
         browser:visit("/c/last?x=1")
@@ -206,7 +206,7 @@ describe("a login", function()
         assert.equal("/b/", browser:login().headers.location)
     end)
 
-    it("keeps paths of 2,000 bytes, and leads to the default path after longer ones", function()
+    it("keeps paths of 2,000 bytes, and redirects to the default path for longer ones", function()
         for length, place in pairs { [1999] = true, [2000] = true, [2001] = false, [2048] = false } do
             local path = "/c/" .. ("x"):rep(length - 3)
             local browser = running:client()
@@ -228,12 +228,12 @@ describe("a login", function()
         hasty:stop()
     end)
 
-    it("gives a cookie that scripts, other sites and plain connections do not get", function()
+    it("sets an HttpOnly, SameSite, Secure cookie", function()
         local cookie = running:client():login().headers["set-cookie"]:match("border_session=[^,]+")
         assert.equal("; Path=/; HttpOnly; SameSite=Lax; Secure", cookie:match("^border_session=[%w_-]+(; .*)$"))
     end)
 
-    it("and what it leads to are 404 where no service is mapped, never a 500", function()
+    it("is a 404 where no service is mapped, as is its target", function()
         local script = running:logged_in()
         for _, path in ipairs {
             "/", "/x", "/bb/x", "/B/x", "/b%2", "/.b", "/x/../b%00", "/%2e%2e/", "/-/border/call",
@@ -255,7 +255,7 @@ describe("a logout", function()
     setup(function() running = assert(border.start()) end)
     teardown(function() running:stop() end)
 
-    it("leads to a path of this origin and nowhere else", function()
+    it("redirects to a path of this origin only", function()
         for _, path in ipairs { "//evil", "/%5Cevil", "/\\evil", "/%0a/evil", "/%0d%0aX:y", "/%09/evil",
             "http://evil", "evil", "/%2fevil", "/%252fevil", "%2f%2fevil", "/x&destination=/y", "" } do
             local script = running:logged_in()
@@ -268,7 +268,7 @@ describe("a logout", function()
         end
     end)
 
-    it("is not made by another site", function()
+    it("from another site is refused", function()
         local script = running:logged_in()
         for _, headers in ipairs { { { "Sec-Fetch-Site", "cross-site" } }, { { "Origin", "http://evil" } },
             { { "Referer", "http://evil/" } } } do
@@ -282,7 +282,7 @@ describe("a logout", function()
         assert.same({ 302, nil }, { same_site.status, script:session() })
     end)
 
-    it("works without a session, and with one that is not valid", function()
+    it("works without a session, and with an invalid one", function()
         assert.equal(302, running:client():get("/logout").status)
         local script = running:client()
         script.cookies.border_session = ("A"):rep(76)
@@ -298,7 +298,7 @@ describe("a service around the border", function()
     teardown(function() running:stop() end)
 
     for _, mode in ipairs { "error", "drop", "garbage", "hang" } do
-        it("that fails is a 503 and ends no session: " .. mode, function()
+        it("that fails gives a 503 and ends no session: " .. mode, function()
             local script = running:logged_in()
             running:fault("auth", mode)
             local response = script:get("/b/x")
@@ -317,7 +317,7 @@ describe("a service around the border", function()
         end)
     end
 
-    it("that drops the connection is a 503 with the border's own page", function()
+    it("that drops the connection gives a 503 with the border's own page", function()
         local script = running:logged_in()
         assert.equal(200, script:get("/b/x").status)
         running:fault("b", "drop")
@@ -327,7 +327,7 @@ describe("a service around the border", function()
         assert.equal(200, script:get("/b/x").status)
     end)
 
-    it("that is StatsD receives what is counted", function()
+    it("that speaks StatsD receives the counters", function()
         local statsd = assert(socket.udp())
         statsd:setsockname("127.0.0.1", 0)
         statsd:settimeout(30)
@@ -345,7 +345,7 @@ describe("a service around the border", function()
     end)
 end)
 
-describe("over TLS", function()
+describe("a border over TLS", function()
     local running, directory
 
     setup(function()
@@ -367,7 +367,7 @@ describe("over TLS", function()
         return process.run(("curl -sk -i --unix-socket %s/tls %s"):format(directory, arguments))
     end
 
-    it("the cookie has the __Host- prefix", function()
+    it("sets a cookie with the prefix __Host-", function()
         local answer = curl("--http1.1 -d '" .. GOOD .. "' https://border.test/account/login")
         assert.truthy(answer:find("HTTP/1.1 303", 1, true))
         local cookie = answer:match("Set%-Cookie: (__Host%-border_session=[^\r\n]+)")
@@ -375,13 +375,13 @@ describe("over TLS", function()
         local seen = curl("--http1.1 -H 'Cookie: " .. cookie:match("^[^;]+") .. "' https://border.test/b/x")
         assert.truthy(seen:find("HTTP/1.1 200", 1, true))
         assert.is_nil(seen:find("__Host", 1, true))
-        -- A cookie that any subdomain could have set is none.
+        -- The border ignores a cookie that any subdomain could have set.
         local unprefixed = cookie:match("^__Host%-([^;]+)")
         local refused = curl("--http1.1 -H 'Cookie: " .. unprefixed .. "' https://border.test/b/x")
         assert.truthy(refused:find("HTTP/1.1 401", 1, true))
     end)
 
-    it("HTTP/2 works where subrequests are not needed or work, and elsewhere says what is missing", function()
+    it("serves HTTP/2, and answers 505 where subrequests are needed and missing", function()
         local cookie = curl("--http1.1 -d '" .. GOOD .. "' https://border.test/account/login")
             :match("(__Host%-border_session=[^;]+)")
         local get = "--http2 -H 'Cookie: " .. cookie .. "' https://border.test/b/x"
@@ -398,7 +398,7 @@ describe("over TLS", function()
 end)
 
 describe("a mistake in the configuration", function()
-    -- What setup() says to settings; the modules need no request for that.
+    -- Returns the error of setup() for settings. The modules need no request for that.
     local function sentence(settings)
         local program = ([[
             package.path = %q .. "/lua/?.lua;" .. package.path
@@ -411,7 +411,7 @@ describe("a mistake in the configuration", function()
         return (process.run("luajit -e " .. process.quoted(program)):gsub("%s+$", ""))
     end
 
-    it("is one sentence that names the setting", function()
+    it("raises one sentence that names the setting", function()
         for settings, expected in pairs {
             ["{}"] = "true\t",
             ["{ idle_timeout = 0 }"] = '"idle_timeout" must be a whole number of seconds from 1 to 86400',

@@ -1,4 +1,4 @@
--- The border's three use cases over sockets, the same against every store.
+-- The border's three use cases over sockets, with every store.
 
 local border = require "support.border"
 local cjson = require "cjson"
@@ -13,7 +13,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
         teardown(function() running:stop() end)
         before_each(function() running:control("/reset") end)
 
-        it("tells a script without a session so, and nothing else", function()
+        it("answers a script without a session with 401", function()
             for _, headers in ipairs {
                 {}, { { "Accept", "application/json" } }, { { "Accept", "text/html" }, { "Sec-Fetch-Mode", "cors" } },
                 { { "Accept", "text/html" }, { "X-Requested-With", "XMLHttpRequest" } },
@@ -27,7 +27,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.same({ 0, 0 }, { running:count("b"), running:count("auth") })
         end)
 
-        it("sends a page without a session to the login, and from there to where it was going", function()
+        it("redirects a page without a session to the login, and from there to the requested page", function()
             local browser = running:client()
             local first = browser:visit("/c/page?x=%2F1&y=")
             assert.same({ 302, "/account/login" }, { first.status, first.headers.location })
@@ -41,7 +41,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.equal(200, browser:visit(response.headers.location).status)
         end)
 
-        it("exchanges the master token once, then sends the service token along", function()
+        it("exchanges the master token once, then sends the service token", function()
             local script = running:logged_in()
             for _ = 1, 3 do
                 local response = script:get("/b/x")
@@ -53,7 +53,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.equal(2, running:count("auth"))
         end)
 
-        it("passes method, path, query and body on as they came, and never its own cookies", function()
+        it("passes method, path, query and body on unchanged, without its own cookies", function()
             local script = running:logged_in()
             script.cookies.theirs = "kept"
             local body = ("x"):rep(300000)
@@ -65,7 +65,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.truthy(seen.headers["auth-token"]:find("^b%-"))
         end)
 
-        it("lets a hundred concurrent first requests share one exchange", function()
+        it("makes one exchange for a hundred concurrent first requests", function()
             local script = running:logged_in()
             running:fault("auth", "slow")
             local connections, cookie = {}, { { "Cookie", "border_session=" .. script:session() } }
@@ -86,7 +86,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.same({ 1, 1 }, { running:count("auth"), different })
         end)
 
-        it("keeps the tokens of two services that are fetched at once", function()
+        it("keeps both tokens of two concurrent exchanges", function()
             local script = running:logged_in()
             running:fault("auth", "slow")
             local cookie = { { "Cookie", "border_session=" .. script:session() } }
@@ -101,7 +101,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.equal(2, running:count("auth"))
         end)
 
-        it("replaces a token that its service refuses, and repeats the request with its body", function()
+        it("replaces a token that its service refuses, and repeats the request with the body", function()
             local script = running:logged_in()
             local before = cjson.decode(script:get("/b/x").body).headers["auth-token"]
             running:control("/revoke?what=service")
@@ -115,7 +115,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.same({ 200, 0, 1 }, { script:get("/b/x").status, running:count("auth"), running:count("b") })
         end)
 
-        it("ends a token that its service refuses, also when there is no other now", function()
+        it("deletes a token that its service refuses, also if the exchange fails", function()
             local script = running:logged_in()
             assert.equal(200, script:get("/b/x").status)
             running:control("/revoke?what=service")
@@ -126,26 +126,26 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.same({ 200, 1, 1 }, { script:get("/b/x").status, running:count("b"), running:count("auth") })
         end)
 
-        it("asks a service that refuses every token twice and no more", function()
+        it("sends a request twice at most to a service that refuses every token", function()
             local script = running:logged_in()
-            -- The service business is served by b, which takes the tokens of b alone.
+            -- Service b also serves the service business, but accepts only tokens of b.
             local response = script:request { path = "/x", host = "business.example" }
             assert.same({ 401, '{"code":"UNAUTHORIZED"}', 2, 2 },
                 { response.status, response.body, running:count("b"), running:count("auth") })
         end)
 
-        it("ends the session when the auth service does not know its master token any more", function()
+        it("ends the session when the auth service refuses its master token", function()
             local script = running:logged_in()
             assert.equal(200, script:get("/b/x").status)
             running:control("/revoke?what=master")
             local refused = script:get("/b/x")
             assert.same({ 401, '{"code":"SESSION_EXPIRED"}' }, { refused.status, refused.body })
-            -- Its cookie stays: the answer to a login may come before this one.
+            -- The cookie stays: the answer to a login may overtake this one.
             assert.is_nil(refused.headers["set-cookie"])
             assert.equal(401, script:get("/c/x").status)
         end)
 
-        it("shows the forbidden page for a 403, and not what the service said", function()
+        it("shows its own page for a service's 403", function()
             local script = running:logged_in()
             local json, page = script:get("/b/forbidden"), script:visit("/b/forbidden")
             assert.same({ 403, "FORBIDDEN" }, { json.status, cjson.decode(json.body).code })
@@ -153,11 +153,11 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.is_nil((json.body .. page.body):find("SECRET_DETAIL", 1, true))
             running:control("/revoke?what=service")
             assert.equal(403, script:get("/b/forbidden").status)
-            -- The auth service may forbid as well.
+            -- The auth service may answer 403 too.
             assert.equal(403, script:get("/never").status)
         end)
 
-        it("makes an id worthless by logging out, also for a request that was under way", function()
+        it("invalidates an id at the logout, also for a running request", function()
             local script = running:logged_in()
             local stolen = { { "Cookie", "border_session=" .. script:session() } }
             running:fault("auth", "slow")
@@ -174,7 +174,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.equal(401, http.request(running.port, { path = "/c/x", headers = stolen }).status)
         end)
 
-        it("gives every login a new id, and the old one dies", function()
+        it("gives every login a new id, and invalidates the old one", function()
             local script = running:logged_in()
             local old = script:session()
             script:login()
@@ -184,7 +184,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.same({ 401, 200 }, { replay:get("/b/x").status, script:get("/b/x").status })
         end)
 
-        it("takes no id that it has not signed", function()
+        it("accepts no id that it has not signed", function()
             local script = running:logged_in()
             local id = script:session()
             local changed = id:sub(1, 19) .. (id:sub(20, 20) == "x" and "y" or "x") .. id:sub(21)
@@ -197,7 +197,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.equal(200, script:get("/b/x").status)
         end)
 
-        it("says that the store is well, as page and as JSON", function()
+        it("reports a healthy store, as a page and as JSON", function()
             local json = running:client():get("/borderpatrol/health")
             local checks = '"checks":{"add":"ok","get":"ok","set":"ok","delete":"ok"}'
             assert.equal(200, json.status)
@@ -206,7 +206,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             assert.same({ 200, "text/html; charset=utf-8" }, { page.status, page.headers["content-type"] })
         end)
 
-        it("keeps tokens, ids and passwords out of its logs", function()
+        it("logs no tokens, ids or passwords", function()
             local script = running:logged_in()
             local token = cjson.decode(script:get("/b/x").body).headers["auth-token"]
             script:login("username=user%40example.com&password=wr0ng-pa55")
@@ -217,7 +217,7 @@ for _, store in ipairs { "memory", "memcached", "redis" } do
             for _, secret in ipairs { token, script:session(), "wr0ng%-pa55", "master%-" } do
                 assert.is_nil(logs:find((secret:gsub("%-", "%%-")), 1))
             end
-            -- A Lua error would be a 500; the only error here was that of an auth service that had been told to fail.
+            -- A Lua error would be a 500. The only logged error is that of the auth service, which a test made fail.
             for line in running.gateway:error_log():gmatch("[^\n]*%[error%][^\n]*") do
                 assert.truthy(line:find("the auth service: status 500", 1, true), line)
             end

@@ -1,4 +1,4 @@
--- What the border does when its store hangs, dies, comes back or is full, and with the keys in it.
+-- The border with a store that hangs, dies, comes back or is full, and the keys in the store.
 
 local border = require "support.border"
 local cjson = require "cjson"
@@ -7,7 +7,7 @@ local http = require "support.http"
 local process = require "support.process"
 local stores = require "support.stores"
 
--- A store that does not answer: everybody is told to come back, nobody is sent to the login or let in.
+-- A store does not answer: all requests get 503, and none is redirected to the login or passes.
 local function assert_unavailable(script)
     local before = script:session()
     local json, page, login = script:get("/b/x"), script:visit("/b/page"), script:login()
@@ -35,7 +35,7 @@ for store, options in pairs { memcached = "", redis = "--appendonly yes --append
         setup(function() running = assert(border.start { store = store, store_options = options }) end)
         teardown(function() running:stop() end)
 
-        it("hangs is a 503, and the session is there when it goes on", function()
+        it("hangs gives a 503, and the session is there when it continues", function()
             local script = running:logged_in()
             assert.equal(200, script:get("/b/x").status)
             running.store:hang()
@@ -46,7 +46,7 @@ for store, options in pairs { memcached = "", redis = "--appendonly yes --append
             assert.is_true(running:counter("store.error") > 0)
         end)
 
-        it("hangs lets nobody believe to be logged out", function()
+        it("hangs fails a logout with a 503", function()
             local script = running:logged_in()
             local id = script:session()
             running.store:hang()
@@ -57,7 +57,7 @@ for store, options in pairs { memcached = "", redis = "--appendonly yes --append
             assert.is_nil(script:session())
         end)
 
-        it("dies is a 503, and works again by itself when it is started again", function()
+        it("dies gives a 503 until it is started again", function()
             local script = running:logged_in()
             assert.equal(200, script:get("/b/x").status)
             running.store:kill()
@@ -69,7 +69,7 @@ for store, options in pairs { memcached = "", redis = "--appendonly yes --append
                 end)
                 assert.equal(200, script:get("/b/x").status)
             else
-                -- What memcached has lost is lost, and each client is told once.
+                -- memcached has lost the sessions. Each client gets one 401.
                 assert.same({ 401, 401 }, { script:get("/b/x").status, script:get("/b/x").status })
             end
             assert.equal(303, script:login().status)
@@ -79,11 +79,11 @@ for store, options in pairs { memcached = "", redis = "--appendonly yes --append
 end
 
 describe("a store that is full", function()
-    -- What has to hold with any full store; `free` makes room again.
+    -- Checks that hold for every full store; `free` makes room again.
     local function check(running, script, free)
         local refused = running:client():login()
         assert.same({ 503, "5" }, { refused.status, refused.headers["retry-after"] })
-        -- The session is kept, and a token that cannot be stored still serves its request.
+        -- The session stays, and a token that cannot be stored still serves its request.
         for _ = 1, 2 do
             assert.same({ 200, 200 }, { script:get("/b/x").status, script:get("/c/x").status })
         end
@@ -96,7 +96,7 @@ describe("a store that is full", function()
         running:stop()
     end
 
-    it("takes no login and loses no session: Redis", function()
+    it("refuses logins and loses no session: Redis", function()
         local running = assert(border.start { store = "redis", store_options = "--maxmemory-policy noeviction" })
         local script = running:logged_in()
         assert.equal(200, script:get("/b/x").status)
@@ -104,11 +104,11 @@ describe("a store that is full", function()
         check(running, script, function() running.store:redis("config set maxmemory 0") end)
     end)
 
-    it("takes no login and loses no session: memcached -M", function()
+    it("refuses logins and loses no session: memcached -M", function()
         local running = assert(border.start { store = "memcached", store_options = "-M -m 2" })
         local script = running:logged_in()
         assert.equal(200, script:get("/b/x").status)
-        -- Items of every size that sessions may have, until there is no room for any of them.
+        -- Adds items of every size of a session until none fits.
         local keys, commands = {}, {}
         for _, size in ipairs { 0, 30, 60, 90, 130, 180, 260, 340, 460, 600 } do
             for _ = 1, 12000 do
@@ -117,7 +117,7 @@ describe("a store that is full", function()
                 commands[#keys] = ("set %s 0 0 %d noreply\r\n%s\r\n"):format(key, size, ("x"):rep(size))
             end
         end
-        -- The refused ones are said in lines of their own.
+        -- memcached reports refused items in lines of their own.
         running.store:memcached(table.concat(commands) .. "version\r\n", "^VERSION")
         check(running, script, function()
             for i, key in ipairs(keys) do
@@ -127,7 +127,7 @@ describe("a store that is full", function()
         end)
     end)
 
-    it("takes no login and loses no session: memory", function()
+    it("refuses logins and loses no session: memory", function()
         local filling = [[
             include border.conf;
             location = /fill {
@@ -156,7 +156,7 @@ describe("a store that is full", function()
 end)
 
 describe("the memory store", function()
-    it("keeps its sessions through a reload and the death of a worker", function()
+    it("keeps sessions over a reload and the death of a worker", function()
         local running = assert(border.start())
         local script = running:logged_in()
         assert.equal(200, script:get("/b/x").status)
@@ -194,7 +194,7 @@ describe("two borders with one Redis", function()
         return other
     end
 
-    -- The ring in the store, once it is there.
+    -- Returns the ring in the store, once it exists.
     local function ring_of_store()
         return process.wait_until("the keys were in the store", function()
             one:client():visit("/b/x")
@@ -203,7 +203,7 @@ describe("two borders with one Redis", function()
         end)
     end
 
-    -- Makes the keys of the ring older in the store.
+    -- Ages the keys of the ring in the store.
     local function age(by_seconds)
         local ring = ring_of_store():gsub("(%d+):", function(since)
             return ("%d:"):format(tonumber(since) - by_seconds)
@@ -239,7 +239,7 @@ describe("two borders with one Redis", function()
         assert.equal(401, one:client():request({ path = "/b/x", headers = cookie }).status)
     end)
 
-    it("keep in the store exactly the documented JSON, under digests, for as long as a session lives", function()
+    it("store exactly the documented JSON, under digests, until the session ends", function()
         one.store:redis("flushall")
         local script = one:logged_in()
         script:get("/b/x")
@@ -252,7 +252,7 @@ describe("two borders with one Redis", function()
         assert.truthy(record.service_tokens.b:find("^b%-"))
         record.master_token, record.service_tokens.b = nil, nil
         assert.same({ service_tokens = {} }, record)
-        -- Rolling: a request extends it.
+        -- A request extends the session.
         one.store:redis("expire " .. keys[1] .. " 5")
         assert.equal(200, script:get("/b/x").status)
         assert.is_true(tonumber(one.store:redis("--raw ttl " .. keys[1])) > 3500)
@@ -261,7 +261,7 @@ describe("two borders with one Redis", function()
         end
     end)
 
-    it("put the keys back when the store has lost them alone", function()
+    it("restore the keys when the store has lost only them", function()
         local script = one:logged_in()
         assert.equal(200, at(two, script):get("/b/x").status)
         local ring = ring_of_store()
@@ -273,7 +273,7 @@ describe("two borders with one Redis", function()
         assert.equal(200, at(two, script):get("/b/x").status)
     end)
 
-    it("rotate the keys once for both, and live sessions go on", function()
+    it("rotate the keys once for both, and sessions continue", function()
         local first = one:logged_in()
         assert.equal(200, at(two, first):get("/b/x").status)
 
@@ -282,7 +282,7 @@ describe("two borders with one Redis", function()
         assert.equal(1, one:counter("keys.rotated") + two:counter("keys.rotated"))
         assert.same({ 200, 200 }, { first:get("/b/x").status, at(two, first):get("/b/x").status })
 
-        -- The new key comes into force.
+        -- The new key starts to sign.
         ring = age(100)
         local second = process.wait_until("a session was signed with the new key", function()
             local script = one:logged_in()
@@ -294,7 +294,7 @@ describe("two borders with one Redis", function()
         assert.same({ 200, 200 }, { first:get("/b/x").status, at(two, second):get("/b/x").status })
     end)
 
-    it("forget the key before the previous one", function()
+    it("reject the key before the previous one", function()
         local script = one:logged_in()
         assert.equal(200, at(two, script):get("/b/x").status)
         ring_after(age(90000), one)
@@ -305,7 +305,7 @@ describe("two borders with one Redis", function()
         end)
     end)
 
-    it("go on with the keys they know when those in the store are damaged", function()
+    it("keep their keys when those in the store are damaged", function()
         local script = one:logged_in()
         assert.equal(200, script:get("/b/x").status)
         one.store:redis("set border:keys rubbish")
@@ -319,7 +319,7 @@ describe("two borders with one Redis", function()
 end)
 
 describe("a connection to the store", function()
-    it("that ends as it is used again is replaced by a new one, and the request does not notice", function()
+    it("that closes when it is reused is replaced, and the request succeeds", function()
         local running = assert(border.start { store = "redis", env = { ROUTE_WORKERS = 1 } })
         local script = running:logged_in()
         assert.equal(200, script:get("/b/x").status)
@@ -327,7 +327,7 @@ describe("a connection to the store", function()
         local request = { path = "/b/x", headers = { { "Cookie", "border_session=" .. script:session() } } }
         http.send(connection, request)
         assert.equal(200, http.read_response(connection).status)
-        -- The worker wakes up to a request first, and to the end of its pooled connections after it.
+        -- The worker wakes up for the request first, and for the end of its pooled connections after it.
         local worker = running.gateway:workers()[1]
         process.signal(worker, "STOP")
         http.send(connection, request)
@@ -341,7 +341,7 @@ describe("a connection to the store", function()
 end)
 
 describe("a managed Redis", function()
-    it("is used over TLS with a password, and not with another's certificate or a wrong password", function()
+    it("works over TLS with a password, and is refused with a wrong certificate or password", function()
         local directory = process.temporary_directory()
         local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=redis.test "
             .. "-keyout %s/key.pem -out %s/cert.pem 2>&1"):format(directory, directory))
@@ -372,7 +372,7 @@ describe("a managed Redis", function()
 end)
 
 describe("a Redis cluster", function()
-    it("has its redirections followed, for keys on every node", function()
+    it("serves keys on every node by its redirections", function()
         local nodes, addresses = {}, {}
         for i = 1, 3 do
             nodes[i] = stores.start_cluster_node()

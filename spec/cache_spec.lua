@@ -1,4 +1,4 @@
--- The two caches: a worker's own and the dictionary that all workers share.
+-- The two caches: the worker's own, and the dictionary that all workers share.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -7,7 +7,7 @@ local process = require "support.process"
 local socket = require "socket"
 local token = require "support.token"
 
--- Lists the dictionary's keys in hexadecimal, on a port of its own.
+-- Lists the dictionary's keys in hexadecimal, on its own port.
 local SITE = [[
 include %s/conf/sites-enabled/routehttp.conf;
 server {
@@ -24,7 +24,7 @@ server {
 }
 ]]
 
--- Seconds that an expired token is forgiven here.
+-- The leeway in these tests, in seconds.
 local LEEWAY = 4
 
 describe("the caches", function()
@@ -47,7 +47,7 @@ describe("the caches", function()
     end)
 
     local number = 0
-    -- One request on a fresh connection; returns the status, the log's cache state, and the log's entry.
+    -- Sends one request on a new connection. Returns the status, the cache state in the log, and the log's entry.
     local function ask(gate, text)
         number = number + 1
         local path = "/filer/cache-" .. number
@@ -56,7 +56,7 @@ describe("the caches", function()
         return status, entry.cache, entry
     end
 
-    -- Runs `work` while one worker alone can accept: the others are stopped meanwhile.
+    -- Runs `work` while only one worker can accept connections: the others are stopped.
     local function by_worker(gate, number_of_worker, work)
         local others = gate:workers()
         table.sort(others)
@@ -83,14 +83,14 @@ describe("the caches", function()
         return by_worker(gate, worker, function() return ask(gate, text) end)
     end
 
-    it("do the RSA work once: a miss, then hits, and the other worker finds the answer in the dictionary", function()
+    it("decrypt once: a miss, then hits, and another worker's hit in the dictionary", function()
         answers(200, "miss", asked_by(running, 1, minted[1]))
         answers(200, "hit", asked_by(running, 1, minted[1]))
         answers(200, "hit", asked_by(running, 1, minted[1]))
         answers(200, "shared", asked_by(running, 2, minted[1]))
         local status, state, entry = asked_by(running, 2, minted[1])
         assert.same({ 200, "hit" }, { status, state })
-        -- Every state leads to the same desktop and shows the same fingerprint.
+        -- Every state has the same desktop and the same fingerprint.
         assert.equal("127.0.0.2", entry.upstream:match("^[%d.]+"))
         local expected = process.run("printf %s " .. minted[1] .. " | sha256sum"):sub(1, 12)
         assert.equal(expected, entry.token)
@@ -121,8 +121,8 @@ describe("the caches", function()
         end
     end)
 
-    it("let an entry end with its token, and never keep a token that only the leeway saves", function()
-        -- Minting takes a while on a busy machine: of several tokens, the first with three seconds left is taken.
+    it("drop an entry when its token ends, and never keep a token within the leeway", function()
+        -- Minting is slow on a busy machine: use the first of several tokens that has three seconds left.
         local requests, now = {}, os.time()
         for i = 1, 20 do
             requests[i] = { target = "127.0.0.1", claims = { exp = now + 2 + i } }
@@ -134,7 +134,7 @@ describe("the caches", function()
             answers(200, "miss", ask(running, short))
             answers(200, "hit", ask(running, short))
             process.wait_until("the entry ended", function() return select(2, ask(running, short)) == "miss" end)
-            -- os.time() lags behind the clock that nginx reads by some milliseconds.
+            -- os.time() is some milliseconds behind nginx's clock.
             assert.is_true(socket.gettime() >= exp)
             answers(200, "miss", ask(running, short))
             process.wait_until("the token was refused", function() return ask(running, short) == 401 end)
@@ -158,8 +158,8 @@ describe("the caches", function()
         without:stop()
     end)
 
-    -- Last: it takes the others' key away.
-    it("make old entries unreachable when a reload brings another key", function()
+    -- The last test, because it replaces the key of the others.
+    it("ignore old entries after a reload with another key", function()
         assert.equal(200, (ask(running, minted[8])))
         process.run(("cp %s %s"):format(running.keys.other_public, running.keys.signing_public))
         running:reload()

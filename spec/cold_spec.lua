@@ -1,5 +1,5 @@
--- New tokens: their RSA runs once, away from the event loop, in a bounded queue; and nothing is lost when nginx reloads
--- or a worker dies.
+-- New tokens: their RSA runs once, outside the event loop, in a bounded queue. No request is lost when nginx reloads or
+-- a worker dies.
 
 local gateway = require "support.gateway"
 local http = require "support.http"
@@ -10,8 +10,8 @@ local function count(text, piece)
     return select(2, text:gsub(piece, ""))
 end
 
--- Sends one GET on each of many connections, then reads all the answers; returns how many had each status. The worker
--- is stopped meanwhile, so that all of them wait for it together.
+-- Sends one GET on each of many connections, then reads all answers. Returns the number of answers with each status.
+-- The worker is stopped meanwhile, so that all requests wait for it.
 local function all_at_once(running, path, tokens)
     local connections, statuses = {}, {}
     local worker = running:workers()[1]
@@ -42,26 +42,26 @@ local function distinct_tokens(running, number)
     return token.mint_all(running.keys, requests)
 end
 
-describe("without a thread pool", function()
+describe("a worker without a thread pool", function()
     local running
 
     setup(function() running = assert(gateway.start { workers = 1, env = { ROUTE_RSA_THREADS = 0 } }) end)
     teardown(function() running:stop() end)
 
-    -- The first of them finds out that there is none, while the others wait for their turn.
-    it("the first new tokens of a worker are all resolved when they come together", function()
+    -- The first one detects that there is no pool, while the others wait.
+    it("resolves its first new tokens, which arrive together", function()
         assert.same({ [200] = 20 }, all_at_once(running, "/spawner/x", distinct_tokens(running, 20)))
     end)
 end)
 
 for _, threads in ipairs { 1, 0 } do
-    describe("with ROUTE_RSA_THREADS=" .. threads, function()
+    describe("a gateway with ROUTE_RSA_THREADS=" .. threads, function()
         local running
 
         setup(function() running = assert(gateway.start { workers = 1, env = { ROUTE_RSA_THREADS = threads } }) end)
         teardown(function() running:stop() end)
 
-        it("one miss serves all requests that bring the same new token", function()
+        it("serves all requests with the same new token by one miss", function()
             local bearer, copies = running:mint("127.0.0.1"), {}
             for i = 1, 50 do
                 copies[i] = bearer
@@ -73,7 +73,7 @@ for _, threads in ipairs { 1, 0 } do
             assert.equal(1, count(running:access_log(), '"cache":"miss"'))
         end)
 
-        it("a refusal reaches all who wait for it, and is not remembered", function()
+        it("refuses all requests that wait for a bad token, and caches no refusal", function()
             local bearer, copies = token.mint(running.keys, "127.0.0.1:22"), {}
             for i = 1, 20 do
                 copies[i] = bearer
@@ -82,20 +82,20 @@ for _, threads in ipairs { 1, 0 } do
             assert.equal(401, running:get("/spawner/x", bearer).status)
         end)
 
-        it("many new tokens at once all get their answer, or a 503 with Retry-After past the bound", function()
+        it("answers many new tokens at once, with 503 and Retry-After beyond the bound", function()
             local tokens = distinct_tokens(running, 400)
             local statuses = all_at_once(running, "/spawner/x", tokens)
             assert.equal(400, (statuses[200] or 0) + (statuses[503] or 0))
             assert.is_true(statuses[200] >= 256)
             assert.equal(threads > 0, statuses[503] ~= nil)
-            -- What was told to come back finds its place.
+            -- The refused requests succeed later.
             assert.equal(200, running:get("/spawner/x", tokens[400]).status)
         end)
     end)
 end
 
--- A clock that is put forward and a thread pool that waits for leave: both stand in for nginx's own before the module
--- takes hold of them. A request whose client goes away ends.
+-- Replaces nginx's clock by one that tests set, and its thread pool by one that waits for a signal, before the module
+-- reads them. The request of a client that disconnects ends.
 local LATE_SITE = [[
 lua_shared_dict targetmap 8m;
 init_by_lua_block {
@@ -153,7 +153,7 @@ describe("a request that joins the work for its token late", function()
         process.wait_until("the state was " .. state, function() return running:get("/state").body == state end)
     end
 
-    -- The first request waits in the pool. The second comes so many seconds later, and the first client goes away.
+    -- The first request waits in the pool. The second one arrives some seconds later, and the first client disconnects.
     local function join_late(seconds)
         local first = ask()
         wait_for "1 0 1"
@@ -175,7 +175,7 @@ describe("a request that joins the work for its token late", function()
         assert.equal(401, running:get("/access", bearer).status)
     end)
 
-    it("is refused when the token has ended before it came", function()
+    it("is refused if the token had expired before it arrived", function()
         assert.equal(401, join_late(600).status)
     end)
 end)

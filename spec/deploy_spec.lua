@@ -1,11 +1,11 @@
--- What ships besides code, where no checker of its kind knows: the Dockerfiles against the checkout and each other, and
--- the Kubernetes resources against what the gateway reads.
+-- Checks of shipped files that no linter makes: the Dockerfiles against the checkout and each other, and the Kubernetes
+-- resources against the gateway's variables.
 
 local process = require "support.process"
 
 local DOCKERFILES = { "Dockerfile.jammy", "Dockerfile.alpine" }
 
--- The instructions of a Dockerfile, continuation lines joined and comments left out.
+-- Returns the instructions of a Dockerfile, with continuation lines joined and without comments.
 local function instructions(name)
     local text = process.read(name):gsub("\n#[^\n]*", ""):gsub("\\\n%s*", "")
     local found = {}
@@ -17,7 +17,7 @@ local function instructions(name)
     return found
 end
 
--- Whether .dockerignore, which excludes all and then names what is let in, lets a path in.
+-- Returns whether .dockerignore lets a path in. It excludes all paths, then names exceptions.
 local function in_build_context(path)
     for allowed in process.read(".dockerignore"):gmatch("\n!([^\n]+)") do
         if path == allowed or path:sub(1, #allowed + 1) == allowed .. "/" then
@@ -29,7 +29,7 @@ end
 
 describe("the Dockerfiles", function()
     for _, name in ipairs(DOCKERFILES) do
-        it(name .. " copies what is in the checkout and in the build's context", function()
+        it("copy only files of the checkout that .dockerignore lets in: " .. name, function()
             local sources = 0
             for _, line in ipairs(instructions(name)) do
                 local list = not line:find("--from=", 1, true) and line:match("^COPY (.*) %S+$")
@@ -43,13 +43,13 @@ describe("the Dockerfiles", function()
         end)
     end
 
-    it("are one recipe but for the packages, so that a build of one says something about the other", function()
+    it("differ only in their packages, so that a build of one also tests the other", function()
         local recipes = {}
         for i, name in ipairs(DOCKERFILES) do
             local kept = {}
             for _, line in ipairs(instructions(name)) do
                 if not line:find("^ARG %w+_IMAGE_RELEASE=") then
-                    -- Packages and users are managed in each distribution's way.
+                    -- Each distribution manages packages and users in its own way.
                     kept[#kept + 1] = line:find("apt%-get ") and "RUN packages" or line:find("apk ") and "RUN packages"
                         or line
                 end
@@ -73,11 +73,11 @@ describe("the Dockerfiles", function()
 end)
 
 describe("dependabot's settings", function()
-    -- What an ecosystem's folder holds.
+    -- The manifest in an ecosystem's folder.
     local MANIFESTS = { cargo = "Cargo.toml", npm = "package-lock.json", docker = "Dockerfile.jammy",
         ["github-actions"] = ".github/workflows/test.yml" }
 
-    it("name every ecosystem's manifests where they are", function()
+    it("name the folder of every ecosystem's manifests", function()
         local text, seen = process.read(".github/dependabot.yml"), {}
         for ecosystem, rest in text:gmatch("package%-ecosystem: ([%w-]+)\n    director[iesy]+: ([^\n]+)") do
             for folder in rest:gmatch('/[^",%] ]*') do
@@ -101,7 +101,7 @@ end)
 describe("deploy/kubernetes.yaml", function()
     local yaml = process.read("deploy/kubernetes.yaml")
 
-    it("sets only variables that something reads", function()
+    it("sets only variables that the gateway reads", function()
         local readers = process.read("conf/runtime.sh") .. process.read("conf/nginx.conf")
             .. process.read("docker-entrypoint.sh")
         local count = 0

@@ -1,5 +1,5 @@
--- Desktops in Chromium: one that is hostile gets nothing of the origin, and what people do with theirs works: the
--- screen, downloads, uploads, the terminal and the printer.
+-- Desktops in Chromium: a hostile desktop has no access to the origin, and the normal uses work: the screen, downloads,
+-- uploads, the terminal and the printer.
 
 local browser = require "support.browser"
 local cjson = require "cjson"
@@ -19,7 +19,7 @@ local function page(body, headers)
     return obedient.answer { headers = all, body = "<!doctype html><title>x</title>" .. body }
 end
 
-describe("in a browser,", function()
+describe("desktops in a browser:", function()
     local chromium, service, running, origin, token
 
     setup(function()
@@ -39,7 +39,7 @@ describe("in a browser,", function()
         chromium:go(origin .. "/?" .. page(body or "the website"))
     end
 
-    -- The cookies that came along with a request.
+    -- Returns the cookies of a request.
     local function cookies_at(path)
         local found = {}
         for _, request in ipairs(service:requests(path)) do
@@ -66,13 +66,13 @@ describe("in a browser,", function()
             assert.equal("evil", chromium:text("body"))
         end)
 
-        -- Runs a script in the page; returns what it throws, or "done: " and what it returns.
+        -- Runs a script in the page. Returns the thrown error, or "done: " and the result.
         local function try(script)
             return chromium:await(("try { return 'done: ' + await (async () => { %s })() } catch (e) { return e.name }")
                 :format(script))
         end
 
-        it("has an origin of its own", function()
+        it("has the origin null", function()
             assert.equal("done: null", try "return self.origin")
         end)
 
@@ -93,7 +93,7 @@ describe("in a browser,", function()
             assert.equal("yes", chromium:await "return localStorage.secret")
         end)
 
-        it("reads nothing of pyos and the website, and sends no cookie there", function()
+        it("reads no answer of pyos and the website, and sends no cookie to them", function()
             for i, path in ipairs { "/API/secret", "/secret" } do
                 assert.equal("TypeError", try(("return (await fetch('%s?evil%d')).status"):format(path, i)))
                 assert.equal("done: 0", try(
@@ -110,7 +110,7 @@ describe("in a browser,", function()
             assert.same({}, service:requests("/filer/sw.js"))
         end)
 
-        it("does not reach the page of the website that opened it", function()
+        it("cannot access the page of the website that opened it", function()
             site()
             chromium:await(([[
                 window.framed = document.body.appendChild(document.createElement('iframe'));
@@ -121,7 +121,7 @@ describe("in a browser,", function()
         end)
     end)
 
-    it("a desktop gets no cookie of the origin, and a link to it leaves none", function()
+    it("a desktop gets no cookie of the origin, and its answer to a link sets none", function()
         site()
         chromium:await("document.cookie = 'session=secret; path=/'")
         chromium:go(origin .. "/filer/seen?jwt_token=" .. token .. "&"
@@ -132,7 +132,7 @@ describe("in a browser,", function()
         assert.equal("session=secret", chromium:await "return document.cookie")
     end)
 
-    it("a page of the website cannot make a desktop's script its service worker", function()
+    it("a page of the website cannot register a desktop's script as its service worker", function()
         site()
         local script = obedient.answer { headers = { { "Content-Type", "text/javascript" },
             { "Service-Worker-Allowed", "/" } }, body = "onfetch = () => {}" }
@@ -145,8 +145,8 @@ describe("in a browser,", function()
         assert.same({}, service:requests("/filer/sw.js"))
     end)
 
-    it("a link or frame of another site does not lead to a desktop", function()
-        -- localhost is another site than 127.0.0.1.
+    it("a link or frame of another site does not open a desktop", function()
+        -- localhost and 127.0.0.1 are different sites.
         local elsewhere = "http://localhost:" .. running.port .. "/?"
         local target = ("%s/filer/%%s?jwt_token=%s"):format(origin, token)
         chromium:go(elsewhere .. page(('<a id="go" href="%s">go</a>'):format(target:format("link"))))
@@ -179,7 +179,7 @@ describe("in a browser,", function()
         teardown(function() good:stop() end)
         before_each(function() chromium:go(here .. "/?" .. page("the website")) end)
 
-        -- A script's view of a file in the download directory, once it is whole.
+        -- Returns a complete file in the download directory.
         local function downloaded(name)
             return process.wait_until(name .. " was downloaded", function()
                 local text = process.read(chromium.downloads .. "/" .. name)
@@ -205,7 +205,7 @@ describe("in a browser,", function()
             end)
         end
 
-        it("makes a terminal, opens it and sets its size", function()
+        it("creates a terminal, opens it and sets its size", function()
             local said = chromium:await(([[
                 const headers = { AbcAuthorization: 'Bearer %s' };
                 const made = await fetch('/terminals?cols=80&rows=24', { method: 'POST', headers });
@@ -250,7 +250,7 @@ describe("in a browser,", function()
             assert.equal("/filer?file=b", cjson.decode(downloaded("blob.json")).path)
         end)
 
-        it("shows what is to be printed in a frame of its own", function()
+        it("shows a document for the printer in a frame", function()
             local said = chromium:await(([[
                 const url = '/printerfiler?file=a.pdf&%s';
                 const got = await fetch(url, { headers: { AbcAuthorization: 'Bearer %s' } });

@@ -1,5 +1,5 @@
--- What a desktop that is not trusted can do to the origin that it shares with the website, pyos and other desktops:
--- what reaches it, and which headers of its answers come back, at each of the twelve endpoints, with and without
+-- The isolation of an untrusted desktop from the origin that it shares with the website, pyos and other desktops: the
+-- requests that it gets, and the headers of its answers that pass, at each of the twelve endpoints, with and without
 -- settings.
 
 local cjson = require "cjson"
@@ -17,7 +17,7 @@ local HANDSHAKE = {
     { "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==" },
 }
 
--- What a desktop may not say for the origin, with a value of the kind that does harm.
+-- Headers with an effect on the origin, each with a harmful value.
 local DROPPED = {
     ["Set-Cookie"] = "session=planted; Path=/", ["Set-Cookie2"] = "a=b; Version=1", ["Clear-Site-Data"] = '"*"',
     ["Service-Worker-Allowed"] = "/", ["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains",
@@ -38,14 +38,14 @@ local DROPPED = {
     ["Access-Control-Expose-Headers"] = "*", ["Access-Control-Max-Age"] = "9", ["Timing-Allow-Origin"] = "*",
 }
 
--- What the gateway says itself, and what the desktop would rather have.
+-- The gateway's own headers, and the values that a desktop sends.
 local OURS = {
     ["X-Content-Type-Options"] = { "nosniff", "none" },
     ["X-Frame-Options"] = { "SAMEORIGIN", "ALLOWALL" },
     ["Referrer-Policy"] = { "strict-origin", "unsafe-url" },
 }
 
--- What is the desktop's own affair: it passes as it is.
+-- Headers that affect only the desktop's answer. They pass unchanged.
 local KEPT = {
     ["Content-Type"] = "text/html; charset=utf-8", ["Content-Disposition"] = 'attachment; filename="a b.txt"',
     ["Cache-Control"] = "private, max-age=9", ["ETag"] = '"1"', ["Location"] = "/elsewhere",
@@ -81,7 +81,7 @@ describe("a desktop", function()
         return gate:request(request)
     end
 
-    -- Has the desktop answer at a path with headers (name to value) and a status.
+    -- Makes the desktop answer at a path with headers (name to value) and a status.
     local function said(gate, path, headers, status, is_websocket)
         local list = {}
         for name, value in pairs(headers) do
@@ -91,7 +91,8 @@ describe("a desktop", function()
         return with(gate, path .. "?" .. answer, is_websocket and HANDSHAKE or nil)
     end
 
-    -- Calls for every endpoint, and for WebSocket endpoints when they open and when they answer otherwise.
+    -- Calls a function for every endpoint and several statuses. A WebSocket endpoint answers a handshake with 101 or
+    -- 200.
     local function each_answer(call)
         for _, path in ipairs(HTTP) do
             for _, status in ipairs { 200, 302, 401, 500 } do
@@ -104,7 +105,7 @@ describe("a desktop", function()
         end
     end
 
-    -- The headers of the request that a desktop saw, by name in lower case.
+    -- Returns the headers of the request that a desktop received, by name in lower case.
     local function seen(path)
         local found = service:requests(path)
         local headers = {}
@@ -114,11 +115,11 @@ describe("a desktop", function()
         return headers
     end
 
-    it("costs nginx no warning at the start", function()
+    it("causes no warning when nginx starts", function()
         assert.is_nil((running:error_log() .. process.read(running.output)):find("[warn]", 1, true))
     end)
 
-    it("hides no second answer behind an interim one, nor behind none", function()
+    it("cannot hide a second answer behind an interim answer or behind no status line", function()
         local real = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: sess=evil; Path=/\r\n"
             .. "Content-Length: 5\r\n\r\nhello"
         local interim = "HTTP/1.1 %d Said\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" .. real
@@ -148,7 +149,7 @@ describe("a desktop", function()
         end
     end)
 
-    it("never sees the cookies of the origin", function()
+    it("never receives cookies of the origin", function()
         for i, path in ipairs(HTTP) do
             assert.equal(200, with(running, path .. "?cookies" .. i, { { "Cookie", "session=1; other=2" },
                 { "Cookie2", "session=1" } }).status)
@@ -163,7 +164,7 @@ describe("a desktop", function()
         end
     end)
 
-    it("says nothing for the origin in its answers", function()
+    it("sets no header with an effect on the origin", function()
         each_answer(function(path, status, is_websocket)
             local response = said(running, path, DROPPED, status, is_websocket)
             assert.equal(status, response.status, path)
@@ -173,7 +174,7 @@ describe("a desktop", function()
         end)
     end)
 
-    it("does not change what the gateway says itself", function()
+    it("does not change the gateway's own headers", function()
         local other = {}
         for name, values in pairs(OURS) do
             other[name] = values[2]
@@ -186,7 +187,7 @@ describe("a desktop", function()
         end)
     end)
 
-    it("says all that concerns its answer alone", function()
+    it("keeps the headers that affect only its answer", function()
         for _, path in ipairs(HTTP) do
             local headers = said(running, path, KEPT, 201).headers
             for name, value in pairs(KEPT) do
@@ -197,7 +198,7 @@ describe("a desktop", function()
         end
     end)
 
-    it("has its documents in a sandbox, whatever their status and type", function()
+    it("gets a sandbox for its documents, whatever their status and type", function()
         for _, kind in ipairs { "text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "text/plain",
             "application/octet-stream", "application/pdf, text/html", "application/pdf; a=b,text/html", "x" } do
             each_answer(function(path, status, is_websocket)
@@ -209,12 +210,12 @@ describe("a desktop", function()
         assert.same({ SANDBOX }, { none["content-security-policy"], none["content-type"] })
     end)
 
-    it("adds its own policy to the sandbox, and cannot take the sandbox away", function()
+    it("adds its own policy to the sandbox, and cannot remove the sandbox", function()
         local headers = said(running, "/filer/x", { ["Content-Security-Policy"] = "default-src 'self'" }, 200).headers
         assert.equal("default-src 'self', " .. SANDBOX, headers["content-security-policy"])
     end)
 
-    it("shows a PDF, which browsers do not in a sandbox", function()
+    it("shows a PDF without a sandbox", function()
         local headers = said(running, "/printerfiler/x", { ["Content-Type"] = "application/pdf" }, 200).headers
         assert.same({ "application/pdf", "nosniff" }, { headers["content-type"], headers["x-content-type-options"] })
         assert.is_nil(headers["content-security-policy"])
@@ -240,9 +241,9 @@ describe("a desktop", function()
     }
 
     for what, headers in pairs(REFUSED) do
-        it("is not asked by " .. what, function()
+        it("does not get " .. what, function()
             for _, path in ipairs(HTTP) do
-                -- A path of this test's own, which the log then names once.
+                -- A path of this test only, so that the log names it once.
                 local own = path:gsub("/x", "/" .. what:gsub("%W", ""))
                 local response = running:request { path = own .. "?jwt_token=" .. token, headers = headers }
                 assert.equal(403, response.status, path)
@@ -255,7 +256,7 @@ describe("a desktop", function()
     end
 
     for what, headers in pairs(TAKEN) do
-        it("is asked by " .. what, function()
+        it("gets " .. what, function()
             for _, path in ipairs(HTTP) do
                 local response = running:request { path = path .. "?jwt_token=" .. token, headers = headers }
                 assert.equal(200, response.status, path)
@@ -263,7 +264,7 @@ describe("a desktop", function()
         end)
     end
 
-    it("is not asked without an upgrade where only WebSockets are served", function()
+    it("gets no plain request on a WebSocket endpoint", function()
         for _, path in ipairs(WEBSOCKET) do
             for _, method in ipairs { "GET", "HEAD", "POST", "PUT" } do
                 for i, query in ipairs { "?jwt_token=" .. token, "?" .. token } do
@@ -283,7 +284,7 @@ describe("a desktop", function()
         assert.is_nil(running:access_log():find(token, 1, true))
     end)
 
-    it("is asked to upgrade by HTTP/1.1 alone: HTTP/2 has no such headers", function()
+    it("gets an upgrade over HTTP/1.1 only", function()
         local directory, port = process.temporary_directory(), process.free_port()
         local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x "
             .. "-keyout %s/key -out %s/crt"):format(directory, directory))
@@ -299,7 +300,7 @@ describe("a desktop", function()
         assert.is_nil(answer:lower():find("\nconnection:"))
     end)
 
-    it("makes terminals by a plain POST, and opens no tunnel for it", function()
+    it("creates terminals by a plain POST, which opens no tunnel", function()
         for _, path in ipairs { "/terminals?cols=80&rows=24", "/terminals/?cols=80" } do
             local response = with(running, path, nil, { method = "POST" })
             assert.equal(200, response.status)
@@ -315,7 +316,7 @@ describe("a desktop", function()
         assert.equal("", service:switched("/terminals?switch=any&n=terminal"))
     end)
 
-    it("changes nothing for the other upstreams", function()
+    it("does not affect the other upstreams", function()
         for _, path in ipairs { "/API/x", "/console", "/speedtest", "/" } do
             local answer = obedient.answer {
                 headers = { { "Set-Cookie", "a=1" }, { "Access-Control-Allow-Origin", "*" } } }
@@ -371,7 +372,7 @@ describe("a desktop", function()
             assert.is_nil(said(open, "/filer/x", { ["Set-Cookie"] = "session=1" }, 200).headers["set-cookie"])
         end)
 
-        it("says the headers that ROUTE_DESKTOP_HEADERS names, and no others", function()
+        it("sends the headers that ROUTE_DESKTOP_HEADERS names, and no others", function()
             local open = gate { ROUTE_DESKTOP_HEADERS = "access-control-*,Refresh" }
             each_answer(function(path, status, is_websocket)
                 local headers = said(open, path, DROPPED, status, is_websocket).headers
@@ -382,7 +383,7 @@ describe("a desktop", function()
             end)
         end)
 
-        it("has its documents in the sandbox that ROUTE_DESKTOP_SANDBOX describes, or in none", function()
+        it("gets the sandbox that ROUTE_DESKTOP_SANDBOX describes, or none", function()
             for _, value in ipairs { "allow-scripts allow-same-origin", "off" } do
                 local headers = said(gate { ROUTE_DESKTOP_SANDBOX = value }, "/filer/x", {}, 200).headers
                 assert.equal(value ~= "off" and "sandbox " .. value or nil, headers["content-security-policy"])
@@ -390,7 +391,7 @@ describe("a desktop", function()
             end
         end)
 
-        it("is asked by what the settings allow", function()
+        it("gets the requests that the settings allow", function()
             local site, mode = "Sec-Fetch-Site", { "Sec-Fetch-Mode", "navigate" }
             local expected = {
                 any = { ["cross-site"] = 200, ["same-site"] = 200, ["same-origin"] = 200, none = 200 },
@@ -415,7 +416,7 @@ describe("a desktop", function()
             end
         end)
 
-        it("keeps nginx from starting when a setting is wrong", function()
+        it("refuses a wrong setting when nginx starts", function()
             for setting, sentence in pairs {
                 ["ROUTE_DESKTOP_COOKIES=a;b"] = "must be names of cookies with commas between",
                 ['ROUTE_DESKTOP_COOKIES=a")os.exit()--'] = "must be names of cookies with commas between",
@@ -442,7 +443,7 @@ describe("a desktop", function()
     end)
 end)
 
--- The module by itself: how its time grows is not to be read off a network.
+-- The module alone: a network would hide the growth of its time.
 describe("the cookies of desktops", function()
     local cookies, before
 
@@ -457,7 +458,7 @@ describe("the cookies of desktops", function()
         _G.ngx = before
     end)
 
-    -- The least processor time of a call that reads a header of `bytes` bytes.
+    -- Returns the least processor time of a call that reads a header of `bytes` bytes.
     local function cost(read, piece, bytes)
         local header, least = piece:rep(math.floor(bytes / #piece)), math.huge
         for _ = 1, 10 do
@@ -480,12 +481,12 @@ describe("the cookies of desktops", function()
     }
 
     for name, read in pairs(READERS) do
-        it("are " .. name .. " in time that grows with the header and not with its square", function()
+        it("are " .. name .. " in linear time", function()
             for _, piece in ipairs { "a", " ", ";", "=", "; ", " ;", "a=;", " =", "\t", "desktop_sid", "desktop_sid=1;"
             } do
                 local before_it = cost(read, piece, 256)
                 for _, bytes in ipairs { 1024, 4096, 16384 } do
-                    -- Four times the length; its square would be 16 times the time.
+                    -- For four times the length, quadratic cost would be 16 times the time.
                     local now = cost(read, piece, bytes)
                     local most = 10 * math.max(before_it, 5e-5)
                     assert.is_true(now < most, ("%q: %d bytes took %g s"):format(piece, bytes, now))

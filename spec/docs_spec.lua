@@ -1,12 +1,12 @@
--- The reference in docs/reference/ against the modules: every public function and configuration field is there, and
--- every one that is there exists.
+-- Compares the reference in docs/reference/ with the modules: it has every public function and configuration field, and
+-- no others.
 
 local process = require "support.process"
 local toolkit = require "support.toolkit"
 
 local LIBRARY = "docs/reference/luacats/library/"
 
--- The public modules, as scripts/docs/config.ld lists them.
+-- Returns the public modules, which scripts/docs/config.ld lists.
 local function public_modules()
     local environment = {}
     setfenv(assert(loadfile("scripts/docs/config.ld")), environment)()
@@ -17,7 +17,7 @@ local function public_modules()
     return names
 end
 
--- The functions that the headings of a module's page name.
+-- Returns the functions that the headings of a module's page name.
 local function functions_of_page(module)
     local text = process.read("docs/reference/lua/" .. module .. ".md"):match("\n## Functions\n(.*)")
     local names = {}
@@ -43,7 +43,7 @@ local function functions_of_annotations(module)
     return names
 end
 
--- The fields of every documented table with fields, by the table's full name.
+-- Returns the fields of every documented table with fields, by the table's full name.
 local function documented_fields()
     local types = {}
     for _, module in ipairs(public_modules()) do
@@ -61,7 +61,7 @@ local function documented_fields()
     return types
 end
 
--- Lua that reads each documented configuration; `F` is a table with one field, whose value no field may have.
+-- Lua that reads each documented configuration. `F` is a table with one field, whose value is wrong for every field.
 local READERS = {
     ["route_native.SetupOptions"] = "require('route_native').setup(F)",
     ["route_native.jwt.JwksConfig"] = "jwt.jwks(with { url = 'http://127.0.0.1/' })",
@@ -79,9 +79,9 @@ local READERS = {
     ["route_native.border.Store"] = "border.store = F require('route_native.border').setup(border)",
 }
 
--- What no configuration reader knows.
+-- Tables that no configuration reader reads.
 local NO_CONFIGURATION = {
-    -- Read by resty_jwt_claims, which takes a table with another field for claim specs.
+    -- resty_jwt/claims.lua reads it, and takes a table with any other field for claim specs.
     ["route_native.resty_jwt.ValidationOptions"] = true,
     -- Returned, never read.
     ["route_native.resty_jwt.Token"] = true,
@@ -96,8 +96,8 @@ local ok, message = pcall(function() %s end)
 return ok, tostring(message)
 ]]
 
--- Reads a configuration with an unknown field, and returns the rows of that table: { name, its default as the page
--- writes it, or the variable that holds it }.
+-- Reads a configuration with an unknown field. Returns the rows of its table: { name, the default in the page's
+-- notation, or the variable that has it }.
 local ROWS = [[
 local config = require "route_native.core.config"
 local read, rows = config.read, {}
@@ -159,28 +159,28 @@ describe("the reference", function()
         assert.same(tagged, public)
     end)
 
-    it("is read for each configuration table that it documents", function()
+    it("has a test for each configuration table", function()
         for name in pairs(documented_fields()) do
             assert.is_true(READERS[name] ~= nil or NO_CONFIGURATION[name] ~= nil, name)
         end
     end)
 
     for name, reader in pairs(READERS) do
-        it("documents no field of " .. name .. " that is unknown", function()
+        it("documents no unknown field of " .. name, function()
             local fields = assert(documented_fields()[name], name)
-            local function trouble(field)
+            local function error_of(field)
                 local ok, message = nginx:eval(PRELUDE:format(reader), field)
                 return not ok and (message:find("there is no ", 1, true) or message:find("knows no ", 1, true))
                     and message or nil
             end
-            assert.is_truthy(trouble("no_such_field"))
+            assert.is_truthy(error_of("no_such_field"))
             for _, field in ipairs(fields) do
-                assert.is_nil(trouble(field))
+                assert.is_nil(error_of(field))
             end
         end)
     end
 
-    it("documents every row of a configuration with its default", function()
+    it("documents every configuration field with its default", function()
         local tables, wrong = 0, {}
         for name, reader in pairs(READERS) do
             local rows, fields = nginx:eval(PRELUDE:gsub("local ok.*", "") .. ROWS:format(reader), "no_such_field"),

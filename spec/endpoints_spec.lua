@@ -1,4 +1,4 @@
--- Every row of the reference's three endpoint tables: right port, right path, right headers, over HTTP and WebSocket.
+-- Every row of the reference's three endpoint tables: port, path and headers, over HTTP and WebSocket.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -48,7 +48,7 @@ describe("the endpoint table", function()
     teardown(function() running:stop() end)
 
     for _, row in ipairs(HTTP_ROWS) do
-        it("sends " .. row[1] .. " to " .. row[2] .. " over HTTP, path and query as received", function()
+        it("sends " .. row[1] .. " to " .. row[2] .. " over HTTP with path and query unchanged", function()
             local path = row[1] .. "?q=a%2Fb&r="
             local response = running:request {
                 method = "POST", path = path, body = "12345",
@@ -90,7 +90,7 @@ describe("the endpoint table", function()
         end)
     end
 
-    it("reaches the desktop that the token names and no other", function()
+    it("reaches only the desktop that the token names", function()
         local mine = running:get("/filer/x", token)
         local theirs = running:get("/filer/x", other_token)
         assert.same({ 200, 200 }, { mine.status, theirs.status })
@@ -102,7 +102,7 @@ describe("the endpoint table", function()
         end
     end)
 
-    it("decides on the normalised path", function()
+    it("selects the endpoint by the normalised path", function()
         local response = running:get("/filer/../console/x")
         assert.equal(port_of("ROUTE_CONSOLE_UPSTREAM"), cjson.decode(response.body).port)
         assert.equal(401, running:get("/console/%2e%2e/filer/x").status)
@@ -118,7 +118,7 @@ describe("the endpoint table", function()
         assert.equal(404, running:get("/.well-known/acme-challenge/none").status)
     end)
 
-    it("hides the server and sends the security headers with every answer", function()
+    it("hides the server's name and sends the security headers with every answer", function()
         for _, path in ipairs { "/healthz", "/filer/x", "/console", "/.well-known/none" } do
             local headers = running:get(path).headers
             assert.is_nil(headers.server, path)
@@ -127,7 +127,7 @@ describe("the endpoint table", function()
         end
     end)
 
-    it("compresses text, and never the speed test", function()
+    it("compresses text, but never the speed test", function()
         local long = ("x"):rep(4000)
         local function encoding(path)
             return running:request {
@@ -141,7 +141,7 @@ describe("the endpoint table", function()
     end)
 
     for path, limit in pairs { ["/spawner"] = 8, ["/API/manager/image"] = 16, ["/API/x"] = 1, ["/speedtest"] = 256 } do
-        it("bounds the body of " .. path .. " at " .. limit .. " MB", function()
+        it("limits the body of " .. path .. " to " .. limit .. " MB", function()
             local size = limit * 1024 * 1024 + 1
             local response = running:request {
                 method = "POST", path = path, headers = { { "Authorization", token }, { "Content-Length", size } },
@@ -159,7 +159,7 @@ describe("the endpoint table", function()
         assert.is_nil(running:error_log():find("buffered to a temporary file", 1, true))
     end)
 
-    it("answers 502 for an upstream whose name does not resolve, and for no other path", function()
+    it("answers 502 for an upstream whose name does not resolve, and serves the other paths", function()
         local lonely = assert(gateway.start { demo = false, keys = running.keys,
             env = { NAMESERVER_RESOLVER = "127.0.0.1:" .. process.free_port(), PYOS_FQDN = "127.0.0.1" } })
         assert.equal(502, lonely:get("/console").status)

@@ -1,4 +1,4 @@
--- docker-entrypoint.sh, run from a tree that `make install` made: what an image does, without an image.
+-- docker-entrypoint.sh in a tree of `make install`: it does the work of an image, without an image.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -36,7 +36,7 @@ describe("the entrypoint", function()
     local running, token, tree, files
     local share, lua = "/usr/local/share/route_native", "/usr/local/share/lua/5.1/?.lua"
 
-    -- The environment of the demo's gateway, with what differs.
+    -- Returns the environment of the demo's gateway, with some changes.
     local function command(overrides)
         local environment = {}
         for name, value in pairs(running.environment) do
@@ -50,13 +50,13 @@ describe("the entrypoint", function()
         for name, value in pairs(overrides) do
             environment[name] = value:gsub("%$([%a_]+)", files)
         end
-        -- The environment of whoever runs the specs must not decide; and a shell starts what runs in the background
-        -- with SIGINT and SIGQUIT ignored, nohup with SIGHUP: a shell cannot trap what was ignored when it started.
+        -- The environment of the specs must have no effect. A shell starts background programs with SIGINT and SIGQUIT
+        -- ignored, and nohup with SIGHUP; a shell cannot trap a signal that was ignored at its start.
         return ("env -i --default-signal PATH=\"$PATH\" %s %s%s/docker-entrypoint.sh")
             :format(process.environment(environment), tree, share)
     end
 
-    -- Starts it on a free port; its exit status is written to a file when it ends.
+    -- Starts it on a free port. A file gets its exit status.
     local function start(overrides)
         local port, tls_port = process.free_port(), process.free_port()
         overrides.ROUTE_LISTEN = "127.0.0.1:" .. port
@@ -64,7 +64,7 @@ describe("the entrypoint", function()
         local script = command(overrides) .. " & echo $! > " .. tree .. "/pid; wait $!; echo $? > " .. tree .. "/status"
         process.run(("rm -f %s/pid %s/status"):format(tree, tree))
         local session = process.start("sh -c " .. process.quoted(script), tree .. "/output")
-        -- `nginx -t` listens for a moment too, and answers nothing.
+        -- `nginx -t` also listens for a moment, and answers no request.
         process.wait_until("the gateway answered", function()
             local connected, response = pcall(http.request, port, { path = "/healthz" })
             return connected and response or not process.alive(session)
@@ -105,8 +105,8 @@ describe("the entrypoint", function()
         running = assert(gateway.start())
         token = running:mint("127.0.0.1")
         tree = process.temporary_directory()
-        -- The workers are www-data, who must be able to read what is installed.
-        -- Built where rock_spec.lua builds it too.
+        -- The workers run as www-data, which must be able to read the installed files.
+        -- rock_spec.lua builds in the same directory.
         local output, status = process.run("chmod 755 " .. tree
             .. " && env CARGO_TARGET_DIR=target/library make -s install DESTDIR=" .. tree)
         assert(status == 0, output)
@@ -123,7 +123,7 @@ describe("the entrypoint", function()
     end)
 
     for _, mistake in ipairs(MISTAKES) do
-        it("says in one sentence: " .. mistake[1], function()
+        it("reports in one sentence: " .. mistake[1], function()
             local output, status = process.run("timeout 60 " .. command(mistake[2]))
             assert.equal(1, status)
             local sentence = output:match("^route_native: ([^\n]+)\n?$")
@@ -136,7 +136,7 @@ describe("the entrypoint", function()
         assert.same({ "here\n", 7 }, { output, status })
     end)
 
-    it("listens with TLS 1.2 and newer and HTTP/2 when a certificate and key are there, and with HTTP", function()
+    it("serves TLS 1.2 and newer and HTTP/2 when a certificate and key are set, and plain HTTP", function()
         local self = start { ROUTE_TLS_CERTIFICATE = "$certificate", ROUTE_TLS_CERTIFICATE_KEY = "$key" }
         local function curl(options)
             return (process.run(("curl -sS -o /dev/null -w '%%{http_version} %%{http_code}' --cacert %s --resolve "
@@ -171,7 +171,7 @@ describe("the entrypoint", function()
         end)
     end
 
-    it("serves a site that includes an example by the path that release 0.1 installed it under", function()
+    it("serves a site that includes an example by its path in release 0.1", function()
         local conf = tree .. "/own-conf"
         local modules = { auth = "auth-config check-token authenticator jwt-secret", border = "", phantom = "" }
         for name, needed in pairs(modules) do
@@ -196,7 +196,7 @@ describe("the entrypoint", function()
         assert.equal(0, ended(self))
     end)
 
-    it("ends with the last connection, and leaves no process behind", function()
+    it("ends after the last connection, and leaves no process behind", function()
         local self = start { ROUTE_DRAIN_SECONDS = "9999" }
         local opened = open_websocket(self)
         process.signal(self.pid, "TERM")
@@ -209,13 +209,13 @@ describe("the entrypoint", function()
         end)
     end)
 
-    it("loses no SIGTERM, however early it comes, as process 1 of a container", function()
+    it("loses no early SIGTERM as process 1 of a container", function()
         for tenth = 0, 5 do
             local script = ("unshare --pid --fork --kill-child %s & echo $! > %s/pid; wait"):format(
                 command({ ROUTE_LISTEN = "127.0.0.1:" .. process.free_port(), ROUTE_DRAIN_SECONDS = "9999" }), tree)
             process.run("rm -f " .. tree .. "/pid")
             local session = process.start("sh -c " .. process.quoted(script), tree .. "/output")
-            -- Before it has a handler, the kernel drops what is sent to a process 1.
+            -- The kernel drops a signal to a process 1 without a handler.
             local first = process.wait_until("process 1 had a handler", function()
                 local pid = process.run("pgrep -P $(cat " .. tree .. "/pid) 2> /dev/null"):match("%d+")
                 local status = pid and process.run("cat /proc/" .. pid .. "/status 2> /dev/null")
@@ -230,7 +230,7 @@ describe("the entrypoint", function()
         end
     end)
 
-    it("asks no proxy of the environment how the gateway is, with wget alone", function()
+    it("checks its health without the environment's proxy, with wget only", function()
         local self = start {}
         local only_wget = tree .. "/only-wget"
         process.run(("mkdir -p %s && ln -sf $(command -v wget) $(command -v sh) %s/"):format(only_wget, only_wget))
@@ -251,7 +251,7 @@ describe("the entrypoint", function()
         assert.equal(0, ended(self))
     end)
 
-    it("reloads at SIGHUP, and open WebSockets outlive it", function()
+    it("reloads at SIGHUP, and keeps open WebSockets", function()
         local self = start { ROUTE_DRAIN_SECONDS = "0" }
         local opened = open_websocket(self)
         process.signal(self.pid, "HUP")
@@ -266,7 +266,7 @@ describe("the entrypoint", function()
 end)
 
 describe("runtime.sh", function()
-    -- The versions are what `nginx -v` prints; nginx itself runs above.
+    -- The versions are outputs of `nginx -v`; the tests above run nginx itself.
     local VERSIONS = {
         ["nginx/1.22.1"] = "listen 8443 ssl http2;\n",
         ["nginx/1.25.0"] = "listen 8443 ssl http2;\n",
@@ -281,7 +281,7 @@ describe("runtime.sh", function()
     teardown(function() process.run("rm -rf " .. directory) end)
 
     for version, expected in pairs(VERSIONS) do
-        it("enables HTTP/2 in the words of " .. version, function()
+        it("enables HTTP/2 in the syntax of " .. version, function()
             local binary, pem = directory .. "/nginx", directory .. "/x.pem"
             process.write(binary, "#!/bin/sh\necho 'nginx version: " .. version .. "' >&2\n")
             process.write(pem, "")

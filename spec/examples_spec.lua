@@ -1,5 +1,5 @@
--- examples/: every directory holds what `make run EXAMPLE=NAME` starts, and a README.md whose commands work as written.
--- The desktop's are tried in run_spec.lua, where its fixed ports are in use anyway.
+-- examples/: `make run EXAMPLE=NAME` starts every directory, and the commands of its README.md work. run_spec.lua tests
+-- the desktop's, because it uses the same fixed ports.
 
 local gateway = require "support.gateway"
 local process = require "support.process"
@@ -11,7 +11,7 @@ describe("the examples", function()
     setup(function() directory = process.temporary_directory() end)
     teardown(function() process.run("rm -rf " .. directory) end)
 
-    it("each have a start file and a short README.md, which the README.md of the project names", function()
+    it("have a start file each, and a short README.md that the project's README.md links", function()
         local project, count = process.read(gateway.ROOT .. "/README.md"), 0
         for name in process.run("ls " .. gateway.ROOT .. "/examples"):gmatch("[^\n]+") do
             local place = gateway.ROOT .. "/examples/" .. name
@@ -25,7 +25,7 @@ describe("the examples", function()
     end)
 
     for _, name in ipairs { "auth", "border", "phantom", "tunnel" } do
-        it("answer as their README.md says: " .. name, function()
+        it("give the answers of their README.md: " .. name, function()
             local log, port, run_dir = directory .. "/" .. name .. ".log", process.free_port(), directory .. "/" .. name
             local environment = { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1 }
             local pid = process.start(process.environment(environment) .. " make -s -C " .. gateway.ROOT .. " run", log)

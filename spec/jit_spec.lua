@@ -1,10 +1,10 @@
--- A hit is compiled by LuaJIT, and makes no garbage: what the JIT compiler itself says, in a worker of a real nginx.
+-- LuaJIT compiles a hit, and the hit allocates nothing, as the JIT compiler itself reports in a worker of a real nginx.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
 local process = require "support.process"
 
--- Records what the JIT compiler does, and measures the garbage of 10,000 calls.
+-- Records the JIT compiler's events, and measures the garbage of 10,000 calls.
 local SITE = [[
 lua_shared_dict targetmap 8m;
 init_by_lua_block {
@@ -46,7 +46,7 @@ server {
 }
 ]]
 
-describe("a hit, compiled by LuaJIT", function()
+describe("a hit in the worker's cache", function()
     local running, directory, token
 
     setup(function()
@@ -65,7 +65,7 @@ describe("a hit, compiled by LuaJIT", function()
         process.run("rm -rf " .. process.quoted(directory))
     end)
 
-    -- Where a piece of code stands, as traces name it.
+    -- Returns the place of a function in the notation of traces.
     local function place_of(file, code)
         local path, number = gateway.ROOT .. "/lua/route_native/" .. file, 0
         for line in io.lines(path) do
@@ -90,19 +90,19 @@ describe("a hit, compiled by LuaJIT", function()
         return true
     end
 
-    it("runs in one trace from the request's headers to nginx's variables, FFI calls included", function()
+    it("runs in one LuaJIT trace, from the request's headers to nginx's variables", function()
         local path = {
             place_of("core/request.lua", "C.ngx_http_lua_ffi_req_get_headers(r"),
             place_of("desktop/gateway.lua", "library.rn_gateway_lookup(gateway, headers"),
             place_of("core/request.lua", "C.ngx_http_lua_ffi_var_set(r"),
             place_of("desktop/gateway.lua", 'set(r, "route_token", answer.fingerprint'),
         }
-        -- LuaJIT compiles what some 56 requests have made hot.
+        -- LuaJIT compiles code that some 56 requests have made hot.
         for _ = 1, 200 do
             assert.equal(200, running:get("/access", token).status)
         end
         local seen = cjson.decode(running:get("/traces").body)
-        -- LuaJIT counts by a hash of the code's address, so what is cold may look hot and be given up, in any module.
+        -- LuaJIT counts calls by a hash of the code's address, so cold code of any module may look hot and be aborted.
         for _, abort in ipairs(seen.aborts) do
             for _, place in ipairs(path) do
                 assert.is_not.equal(place, abort.at, abort.why)
@@ -115,10 +115,10 @@ describe("a hit, compiled by LuaJIT", function()
         assert.is_true(whole > 0, "no trace goes all the way: " .. cjson.encode(seen))
     end)
 
-    it("makes no garbage", function()
+    it("allocates no Lua memory", function()
         local empty = tonumber(running:get("/garbage/empty", token).body)
         local resolving = tonumber(running:get("/garbage/resolve", token).body)
-        -- In KB over 10,000 calls: less than one byte a call more than a loop over an empty function.
+        -- In KB over 10,000 calls: less than one byte per call more than a loop over an empty function.
         assert.is_true(resolving - empty < 10, ("%s KB against %s KB"):format(resolving, empty))
     end)
 end)

@@ -1,5 +1,5 @@
--- Keys that another server publishes: fetched once for all workers, fetched anew when they change, kept while the
--- server is down, and whatever the server does wrong is a 503 and never the client's 401.
+-- Keys that another server publishes: fetched once for all workers, fetched again when they change, kept while the
+-- server is down. Every fault of the server is a 503, never a 401.
 
 local cjson = require "cjson.safe"
 local gateway = require "support.gateway"
@@ -80,7 +80,7 @@ local function raw(status, content_type, body, headers)
     return { kind = "raw", status = status, body = body, headers = headers }
 end
 
--- What may be wrong with a server, and the reason that it is.
+-- The faults of a server, and the reason for each.
 local FAULTS = {
     fails = { raw(500, JSON, "{}"), "server_failed" },
     forbids = { raw(403, JSON, "{}"), "server_failed" },
@@ -103,13 +103,13 @@ local FAULTS = {
     sends_headers_slowly = { { kind = "slow_headers" }, "server_unreachable" },
 }
 
--- The same where no phantom_token.conf is included, as far as it is another one.
+-- The reasons that differ without phantom_token.conf.
 local DIRECT_FAULTS = {
     drips_directly = { { kind = "slow_body" }, "server_unreachable" },
     stalls_directly = { { kind = "stalled_body", of = "direct" }, "server_unreachable" },
 }
 
--- The JWKs of public keys in PEM: { [kid] = path }, by cryptography.
+-- Converts public keys in PEM, { [kid] = path }, to JWKs, with Python's cryptography.
 local function jwks_of(paths)
     local python = [[
 import json, sys
@@ -137,7 +137,7 @@ describe("a JWK Set by URL", function()
         os.rename(file .. ".new", file)
     end
 
-    -- Where the server does what a token says.
+    -- The URL at which the server follows a token's directives.
     local function at(directive, name)
         return ("http://127.0.0.1:%d/set?token=%s"):format(server.port, phantom.token(directive, name))
     end
@@ -211,7 +211,7 @@ describe("a JWK Set by URL", function()
         process.run("rm -rf " .. directory)
     end)
 
-    -- How often the server was asked for the set of a configuration that says `of`.
+    -- Counts the server's requests for the set of a configuration that contains `of`.
     local function asked(of)
         local count = 0
         for line in process.read(directory .. "/server.log"):gmatch("[^\n]+") do
@@ -238,7 +238,7 @@ describe("a JWK Set by URL", function()
         assert.equal("unavailable", cjson.decode(response.body).code)
     end
 
-    it("is fetched once for all workers, on first need, however many requests need it", function()
+    it("is fetched once for all workers by the first request, however many requests need it", function()
         assert.equal(0, asked("held"))
         local connections = {}
         for i = 1, TOGETHER do
@@ -257,14 +257,14 @@ describe("a JWK Set by URL", function()
         assert.equal(1, asked("held"))
     end)
 
-    it("tells a good token from a forged one", function()
+    it("accepts a genuine token and refuses a forged one", function()
         assert.equal(200, get("usual", tokens.one).status)
         local response = get("usual", tokens.forged)
         assert.same({ 401, 'Bearer error="invalid_token"' }, { response.status, response.headers["www-authenticate"] })
         assert.same({ cjson.null, "signature_invalid", false }, why("usual", tokens.forged))
     end)
 
-    it("is asked about an unknown kid once in a cooldown, which starts with the last answer", function()
+    it("is fetched once per cooldown for an unknown kid, from the last answer on", function()
         for _ = 1, 12 do
             assert.equal(401, get("patient", tokens.unknown).status)
         end
@@ -279,17 +279,17 @@ describe("a JWK Set by URL", function()
         for _ = 1, 12 do
             assert.equal(401, get("usual", tokens.unknown).status)
         end
-        -- One more at most: the cooldown of a second may just have passed.
+        -- At most one more: the cooldown of one second may have ended.
         assert.truthy(asked("usual") <= after + 1)
     end)
 
-    it("changes in all workers when the server's keys do", function()
+    it("changes in all workers when the server's keys change", function()
         publish(jwks.one, jwks.two)
         process.wait_until("the new key was known", function() return get("usual", tokens.two).status == 200 end)
         assert.equal(200, get("usual", tokens.one).status)
         publish(jwks.two)
         process.wait_until("the old key was gone", function()
-            -- Somebody has to ask: a kid that nobody knows.
+            -- An unknown kid causes a request.
             get("usual", tokens.unknown)
             for _ = 1, 12 do
                 if get("usual", tokens.one).status ~= 401 then return false end
@@ -300,7 +300,7 @@ describe("a JWK Set by URL", function()
         publish(jwks.one)
     end)
 
-    it("stays in use while the server fails, and no longer than it may", function()
+    it("stays in use while the server fails, until `stale` ends", function()
         assert.equal(200, get("bounded", tokens.one).status)
         assert.equal(200, get("lasting", tokens.one).status)
         process.write(directory .. "/down", "")
@@ -312,7 +312,7 @@ describe("a JWK Set by URL", function()
             return asked("lasting") > 1
         end)
         assert.equal(200, get("lasting", tokens.one).status)
-        -- Nobody knows whose this is now.
+        -- No key of any set verifies this token.
         process.wait_until("the failure was seen", function() return get("lasting", tokens.unknown).status == 503 end)
         local before = asked("bounded")
         for _ = 1, 12 do
@@ -323,7 +323,7 @@ describe("a JWK Set by URL", function()
         process.wait_until("it was fetched again", function() return get("bounded", tokens.one).status == 200 end)
     end)
 
-    it("is gone for a request that waited beyond its time for a newer one", function()
+    it("is not used by a request that waited beyond its end for a newer one", function()
         assert.equal(200, get("late", tokens.one).status)
         local fetched, connections = gettime(), {}
         local function start()
@@ -354,7 +354,7 @@ describe("a JWK Set by URL", function()
         assert.is_nil(running:error_log():find("attempt to", 1, true))
     end)
 
-    it("is a 503 within seconds, whatever the server does instead, and no token is in a log", function()
+    it("gives a 503 within seconds, however the server fails, and no token in a log", function()
         local connections = {}
         local function start(port, name)
             connections[name] = http.connect(port)
@@ -392,7 +392,7 @@ describe("a JWK Set by URL", function()
         end
     end)
 
-    it("lets a request's body through, large or chunked", function()
+    it("passes a request's body on, large or chunked", function()
         local size = 4 * 1024 * 1024
         local upload = "head -c %d /dev/zero | curl -sS -T - -X POST -H 'Authorization: Bearer %s' "
             .. "http://127.0.0.1:%d/guarded/uploaded"
@@ -400,7 +400,7 @@ describe("a JWK Set by URL", function()
         assert.equal(size, (cjson.decode(output) or {}).body_bytes, output)
     end)
 
-    it("signs nothing, and is an error where nobody can wait for a server", function()
+    it("signs nothing, and is an error in a phase that cannot wait for a server", function()
         assert.truthy(running:get("/sign").body:find("these keys verify and cannot sign", 1, true))
         process.wait_until("the timer ran", function()
             return running:error_log():find("in a timer: setting_invalid", 1, true)
@@ -408,7 +408,7 @@ describe("a JWK Set by URL", function()
         assert.truthy(running:error_log():find("can only be asked in the rewrite, access and content phases", 1, true))
     end)
 
-    it("keeps nginx from starting when a setting is wrong", function()
+    it("refuses a wrong setting when nginx starts", function()
         for fields, sentence in pairs {
             ["{}"] = 'the field "url" is missing',
             ["{ url = 'ftp://x/' }"] = 'the field "url" must be a URL that starts with http:// or https://',
@@ -433,7 +433,7 @@ describe("a JWK Set by URL", function()
             return assert(cjson.decode(output), output).access_token
         end
 
-        it("is followed through a rotation, and outlives its server", function()
+        it("is followed through a rotation, and stays in use after its server's end", function()
             local before = new_token()
             assert.truthy(before:find("^eyJ"))
             assert.equal(200, get("provider", before).status)
@@ -443,7 +443,7 @@ describe("a JWK Set by URL", function()
             end)
             local after = new_token()
             process.wait_until("the new key was known", function() return get("provider", after).status == 200 end)
-            -- The other worker looks for itself within a second.
+            -- The other worker checks for itself within a second.
             process.wait_until("the old key was gone", function() return get("provider", before).status == 401 end)
             process.stop(provider.pid)
             assert.equal(200, get("provider", after).status)

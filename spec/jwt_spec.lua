@@ -1,5 +1,5 @@
--- route_native.jwt and route_native.resty_jwt inside a real nginx: every algorithm with every forgery, key files that
--- change under load, and what programs written for lua-resty-jwt find.
+-- route_native.jwt and route_native.resty_jwt in a real nginx: every algorithm with every forgery, key files that
+-- change under load, and the API for programs of lua-resty-jwt.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -23,7 +23,7 @@ local LOCATIONS = [[
     }
 ]]
 
-describe("tokens in nginx", function()
+describe("the JWT modules in nginx", function()
     local running, directory
 
     local function eval(...)
@@ -51,7 +51,7 @@ describe("tokens in nginx", function()
     end)
     teardown(function() running:stop() end)
 
-    it("accepts what PyJWT signs with each algorithm, and refuses every forgery of it, with both faces", function()
+    it("verify PyJWT's signature with each algorithm, and refuse every forgery, in both modules", function()
         local now = os.time()
         local good = { sub = "ada", aud = "api", iss = "issuer", iat = now, exp = now + 300 }
         local function with(changes)
@@ -60,8 +60,8 @@ describe("tokens in nginx", function()
             for name, value in pairs(changes) do claims[name] = value end
             return claims
         end
-        -- For each token what route_native.jwt says; whether the older face takes it, without claim specs, which looks
-        -- at the times, and with one, which looks at what the spec names.
+        -- For each token: the result of route_native.jwt, and whether route_native.resty_jwt accepts it, without claim
+        -- specs, where it checks the times, and with one, where it checks the claims of the spec.
         local CORPUS = {
             { { claims = good }, "ada", true, true },
             { { claims = good, name = "other" }, "signature_invalid", false, false },
@@ -92,7 +92,7 @@ describe("tokens in nginx", function()
                 these[n] = tokens[(i - 1) * #CORPUS + n]
                 expected[n], plain[n], specified[n] = case[2], case[3], case[4]
             end
-            -- And the payload of another token under the first one's signature, and no signature at all.
+            -- Also another token's payload under the first token's signature, and no signature.
             local last = #CORPUS
             these[last + 1] = these[5]:match("^[^.]+%.[^.]+") .. these[1]:match("%.[^.]+$")
             these[last + 2] = these[1]:match("^[^.]+%.[^.]+%.")
@@ -121,7 +121,7 @@ describe("tokens in nginx", function()
         end
     end)
 
-    it("signs with each algorithm what PyJWT accepts", function()
+    it("sign with each algorithm for PyJWT", function()
         local lines = {}
         for i, algorithm in ipairs(ALGORITHMS) do
             local private = path_of(algorithm[2])
@@ -146,7 +146,7 @@ for line in open(%q):
         assert.equal(table.concat(accepted), output)
     end)
 
-    it("refuses alg none and a public key as an HMAC secret, with both faces", function()
+    it("refuse alg none and a public key as an HMAC secret, in both modules", function()
         local public = key_of("RSA")
         local path = directory .. "/confused"
         process.write(path, public)
@@ -171,7 +171,7 @@ print((t("none") + b".").decode())]]):format(path)))
             true))
     end)
 
-    it("explains a wrong key, policy or option in one sentence", function()
+    it("report a wrong key, policy or option in one sentence", function()
         local calls = {
             ['jwt.verify("a.b.c", ("k"):rep(31))'] = "is an HMAC secret of fewer than 32 bytes",
             ['jwt.policy { issuers = "x" }'] = 'there is no policy field "issuers"',
@@ -195,7 +195,7 @@ print((t("none") + b".").decode())]]):format(path)))
         end
     end)
 
-    it("looks at a clock, required claims, lifetimes, ages and types when the policy does", function()
+    it("check clock, required claims, lifetimes, ages and types by the policy", function()
         local verdicts = eval([[
             local secret = jwt.secret(("k"):rep(32))
             local signed = jwt.sign({ sub = "x", n = 1 }, secret, { lifetime = 100, typ = "at+jwt", clock = function()
@@ -218,14 +218,14 @@ print((t("none") + b".").decode())]]):format(path)))
             "token_too_old", "token_not_yet_valid", "ok", "type_not_allowed", "claim_missing" }, verdicts)
     end)
 
-    it("shows what a token says without believing it", function()
+    it("decode a token without verification", function()
         local claims, header = eval("return jwt.decode_unverified(a[1])", mint {
             { claims = { sub = "ada" }, alg = "HS256", kind = "hmac", header = { kid = "k" } } }[1])
         assert.same({ "ada", "k" }, { claims.sub, header.kid })
         assert.same({ nil, "token_malformed" }, { eval("return jwt.decode_unverified('a.b')") })
     end)
 
-    it("takes keys of a changed JWK Set while requests run, none of which fails", function()
+    it("follow a changed JWK Set without a failed request", function()
         local path = directory .. "/keys/rotating.jwks"
         local function set(...)
             local jwks = {}
@@ -251,7 +251,7 @@ print((t("none") + b".").decode())]]):format(path)))
             statuses[response.status] = (statuses[response.status] or 0) + 1
             return response.status, response.headers["x-why"]
         end
-        -- As long as a set holds the old key, tokens that it signed pass, whatever else happens to the file.
+        -- While the set holds the old key, its tokens pass, whatever else changes in the file.
         local function until_new_is(status)
             process.wait_until("the new key was answered with " .. status, function()
                 for _ = 1, 50 do
@@ -279,7 +279,7 @@ print((t("none") + b".").decode())]]):format(path)))
         connection:close()
     end)
 
-    it("answers as lua-resty-jwt's documentation says, but for valid", function()
+    it("answer as lua-resty-jwt's documentation says, except for valid", function()
         local synopsis = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJmb28iOiJiYXIifQ"
         local obj = eval("return resty:verify(a[1], a[2])", "lua-resty-jwt",
             synopsis .. ".VAoRL1IU0nOguxURF2ZcKR0SGKE1gCbqwyh8u2MLAyY")
@@ -296,7 +296,7 @@ print((t("none") + b".").decode())]]):format(path)))
             eval("return resty:load_jwt('a.b')"))
     end)
 
-    it("gives the reasons that programs match on", function()
+    it("give the reasons that programs match on", function()
         local reasons = eval([[
             local secret = ("s"):rep(32)
             local function sign(payload, header)
@@ -356,7 +356,7 @@ print((t("none") + b".").decode())]]):format(path)))
         }, reasons)
     end)
 
-    it("raises from sign() what lua-resty-jwt raises", function()
+    it("raise lua-resty-jwt's errors from sign()", function()
         local reasons = eval([[
             local function why(...)
                 local ok, problem = pcall(resty.sign, resty, ...)
@@ -374,7 +374,7 @@ print((t("none") + b".").decode())]]):format(path)))
             "unsupported payload encryption algorithm :A128GCM with PBES2-HS256+A128KW" }, reasons)
     end)
 
-    it("has every validator of the documentation, each with its opt_ twin", function()
+    it("have every documented validator, each with its opt_ variant", function()
         local names = { "check", "equals", "matches", "any_of", "equals_any_of", "matches_any_of", "contains_any_of",
             "greater_than", "greater_than_or_equal", "less_than", "less_than_or_equal", "is_not_before",
                 "is_not_expired",
@@ -413,7 +413,7 @@ print((t("none") + b".").decode())]]):format(path)))
             false, true, false, true, true }, verdicts)
     end)
 
-    it("keeps a grace period to the call that it was given to", function()
+    it("apply a grace period to its own call only", function()
         local late, later = eval([[
             local secret = ("s"):rep(32)
             local late = resty:sign(secret, { header = { alg = "HS256" }, payload = { exp = ngx.time() - 30 } })
@@ -422,7 +422,7 @@ print((t("none") + b".").decode())]]):format(path)))
         assert.same({ true, false }, { late, later })
     end)
 
-    it("trusts an x5c that a trusted certificate vouches for, and no other", function()
+    it("trust only an x5c that a trusted certificate has issued", function()
         local commands = ([[set -e
 cd %s/keys
 for ca in trusted rogue; do
@@ -463,7 +463,7 @@ done]]):format(directory)
             "Unsupported RS256 key model" }, verdicts)
     end)
 
-    it("encrypts and decrypts with dir and RSA-OAEP-256, with every content encryption", function()
+    it("encrypt and decrypt with dir and RSA-OAEP-256, and every content encryption", function()
         for enc, size in pairs { A128GCM = 16, A256GCM = 32, ["A128CBC-HS256"] = 32, ["A256CBC-HS512"] = 64 } do
             local good, touched, other = eval([[
                 local secret, wrong = ("k"):rep(a[2]), ("w"):rep(a[2])
@@ -482,7 +482,7 @@ done]]):format(directory)
                 return sealed, resty:verify(a[3], sealed).valid, resty:verify(a[4], sealed).valid
             ]], enc, key_of("RSA"), process.read(path_of("RSA")), process.read(path_of("RSA", "other")))
             assert.same({ true, false }, { valid, stranger }, enc)
-            -- Opened by python's cryptography, an implementation of its own.
+            -- Decrypted by Python's cryptography, an independent implementation.
             local output = process.run("/usr/bin/python3 " .. gateway.ROOT .. "/spec/support/open_jwe.py "
                 .. path_of("RSA") .. " " .. sealed)
             assert.equal('{"foo":"bar"}\n', output, enc)
@@ -496,7 +496,7 @@ done]]):format(directory)
         assert.is_truthy(why:find("^invalid algorithm: "))
     end)
 
-    it("logs once which keys of a set were skipped, and why", function()
+    it("log skipped keys of a set once, with the reason", function()
         local set = cjson.encode { keys = {
             { kty = "oct", kid = "good", k = ("A"):rep(64) }, { kty = "oct", kid = "short", k = "AQAB" },
         } }

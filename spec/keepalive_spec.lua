@@ -1,4 +1,4 @@
--- Connections to desktops: kept alive for addresses, resolved anew for names.
+-- Connections to desktops: kept alive for addresses, resolved for each request for names.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -10,12 +10,12 @@ describe("connections to desktops", function()
     setup(function() running = assert(gateway.start { workers = 1 }) end)
     teardown(function() running:stop() end)
 
-    -- Connections that the kernel knows of from the gateway to a port, in any state.
+    -- Returns the kernel's connections from the gateway to a port, in any state.
     local function connections(port)
         return select(2, process.run(("ss -Htn state established 'dport = :%d'"):format(port)):gsub("\n", ""))
     end
 
-    it("are kept and used again for the next request", function()
+    it("stay open and serve the next request", function()
         local token = running:mint("127.0.0.1")
         for _ = 1, 20 do
             assert.equal(200, running:get("/spawner/x", token).status)
@@ -23,7 +23,7 @@ describe("connections to desktops", function()
         assert.equal(1, connections(running.environment.SPAWNER_SERVICE_TCP_PORT))
     end)
 
-    it("never mix two desktops or two services", function()
+    it("are never shared by two desktops or two services", function()
         local one, two = running:mint("127.0.0.1"), running:mint("127.0.0.2")
         local ports = { spawner = "SPAWNER_SERVICE_TCP_PORT", filer = "FILE_SERVICE_TCP_PORT" }
         for _ = 1, 5 do
@@ -42,7 +42,7 @@ describe("connections to desktops", function()
         assert.equal(502, running:get("/spawner/x", running:mint("127.0.0.3")).status)
     end)
 
-    it("go to a name by nginx's resolver, which answers 502 when it does not know it", function()
+    it("use nginx's resolver for a name, and answer 502 for an unknown one", function()
         assert.equal(502, running:get("/spawner/x", running:mint("no-such-desktop.invalid")).status)
         process.wait_until("nginx said so", function()
             return running:error_log():find("no-such-desktop.invalid could not be resolved", 1, true)

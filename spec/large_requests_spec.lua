@@ -1,5 +1,5 @@
--- Requests as large as nginx lets in, made to be expensive for whoever reads them: each is answered with its documented
--- status, for a fraction of a second of the one worker's time, and the worker has time for others.
+-- The largest requests that nginx accepts, made to be expensive for their readers: each gets its documented status
+-- within a fraction of a second of the worker's time, and the worker serves other requests.
 
 local border = require "support.border"
 local gateway = require "support.gateway"
@@ -7,10 +7,10 @@ local http = require "support.http"
 local phantom = require "support.phantom"
 local process = require "support.process"
 
--- One header of a request may have 32 KB, name and line end included; a request may have seven such and some more.
+-- A header may have 32 KB, including name and line end. A request may have seven such headers and some smaller ones.
 local HEADER_BYTES, HEADERS = 32700, 7
--- Processor time of one worker for one request, in seconds. Patterns that backtrack took 2.6 to 46, and what is right
--- takes some milliseconds: the machine's speed decides nothing here.
+-- The limit of a worker's processor time for one request, in seconds. Backtracking patterns took 2.6 to 46 s, and
+-- linear readers take some milliseconds, so the machine's speed does not matter.
 local MOST_SECONDS = 0.5
 
 local function filled(before, piece, after)
@@ -25,20 +25,20 @@ local function times(header, count)
     return headers
 end
 
--- What proc(5) says of a process's own time, in seconds.
+-- Returns a process's own processor time by proc(5), in seconds.
 local function processor_time(pid)
     local fields = process.read("/proc/" .. pid .. "/stat"):match("^.*%) (.*)$")
     local user, system = fields:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
     return (user + system) / 100
 end
 
--- The one worker, which nginx starts after it listens.
+-- Returns the only worker, which nginx starts after it listens.
 local function worker_of(running)
     return process.wait_until("nginx had its worker", function() return running:workers()[1] end)
 end
 
--- Sends a request, and another one on a connection of its own as long as it is not answered. Both have their statuses:
--- the first one `status`, or one of several.
+-- Sends a large request, and another one while the first is pending. Checks both statuses and the worker's processor
+-- time. The status of the large request must be `status`, or one of a set.
 local function answers(running, worker, options, status)
     local before = processor_time(worker)
     local large = http.connect(running.port)
@@ -53,7 +53,7 @@ local function answers(running, worker, options, status)
     assert.is_true(processor_time(worker) - before < MOST_SECONDS, name)
 end
 
--- Texts for one header's value that make patterns backtrack.
+-- Values of a header that make patterns backtrack.
 local function hostile(prefix)
     return {
         filled(prefix, "a", ""), filled(prefix .. "a", " ", "b"), filled(prefix .. "a", "\t", "b"),
@@ -64,9 +64,9 @@ local function hostile(prefix)
     }
 end
 
--- The account service's own word on a page that it lacks, or on headers that are too large for it.
+-- The account service's own statuses for a missing page, and for too large headers.
 local ACCOUNT = { [404] = true, [431] = true }
--- What the API says to a preflight with 900 headers is its own.
+-- The API's own status for a preflight with 900 headers.
 local API = { [200] = true, [431] = true }
 
 describe("a large request", function()
@@ -78,7 +78,7 @@ describe("a large request", function()
         end
     end)
 
-    it("is answered by border, whatever its cookies are", function()
+    it("is answered by the border, whatever its cookies", function()
         local running = assert(border.start { env = { ROUTE_WORKERS = 1 } })
         gates[#gates + 1] = running
         local worker = worker_of(running.gateway)
@@ -151,7 +151,7 @@ server {
         return running, message
     end
 
-    it("is answered by a check and a login, wherever its tokens are", function()
+    it("is answered by checks and logins, wherever its tokens are", function()
         local running = assert(start_auth "")
         local worker = worker_of(running)
         local function refused(path, headers, status, method)
@@ -177,7 +177,7 @@ server {
         refused("/guard?token=" .. token .. "b&" .. token .. token .. token, { { "Accept", "*/*" } }, 401)
     end)
 
-    -- Headers of one name, behind others: nginx looks through all of them for each that it takes out.
+    -- Headers of one name, after others: nginx scans all headers for each one that it removes.
     local function many(count, name)
         local headers = {}
         for i = 1, count do
@@ -186,8 +186,8 @@ server {
         return headers
     end
 
-    it("with thousands of headers is a 400 of nginx itself, or of a check, a login and phantom_token", function()
-        -- Where nginx has its own bound it is told to let them in.
+    it("with thousands of headers is a 400 of nginx, a check, a login or phantom_token", function()
+        -- Newer nginx has a limit of its own, which the configuration raises.
         local running = start_auth "max_headers 100000;" or assert(start_auth "")
         local worker = worker_of(running)
         for path, method in pairs { ["/guard"] = "GET", ["/login"] = "POST", ["/exchange"] = "GET" } do
@@ -197,7 +197,7 @@ server {
         answers(running, worker, { path = "/guard", headers = many(900, "X-User"), other = "/other" }, 401)
     end)
 
-    it("is answered by phantom_token, whatever its Authorization header is", function()
+    it("is answered by phantom_token, whatever its Authorization header", function()
         local exchange = phantom.start { workers = 1, locations = { api = {
             claim_headers = { ["X-User"] = "sub" }, preflight = "pass",
         } }, listen = "" }
@@ -216,7 +216,7 @@ server {
         end
     end)
 
-    it("is answered by the desktop gateway, whatever its query and its headers are", function()
+    it("is answered by the desktop gateway, whatever its query and headers", function()
         local running = assert(gateway.start { workers = 1 })
         gates[#gates + 1] = running
         local worker = worker_of(running)

@@ -1,5 +1,5 @@
--- What reads the bytes of others takes time in proportion to them, whatever they are: every reader is given hostile
--- texts of a length and of four times that length, in a worker of a real nginx.
+-- The readers of bytes from clients and servers take linear time: every reader gets hostile texts of a length and of
+-- four times that length, in a worker of a real nginx.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -42,7 +42,7 @@ describe("the cost of a reader", function()
         process.run("rm -rf " .. process.quoted(directory))
     end)
 
-    it("grows with the length of the text and no faster", function()
+    it("grows linearly with the length of the text", function()
         local grown, texts, number = {}, 0, 0
         while true do
             number = number + 1

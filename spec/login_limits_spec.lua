@@ -1,5 +1,5 @@
--- What limits failed logins when somebody wants them gone: floods, bodies that cost much or say two things, addresses
--- and names that are many, pages of other sites.
+-- Attacks on the limits of failed logins: floods, expensive or ambiguous bodies, many addresses and names, pages of
+-- other sites.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -52,7 +52,7 @@ server {
 local GOOD = '{"username":"demo","password":"demo"}'
 local FORM = { "Content-Type", "application/x-www-form-urlencoded" }
 
--- The stored blocks of a zlib stream are the text itself: who does not inflate reads a form in it too.
+-- The stored blocks of a zlib stream are the text itself: a parser that does not inflate reads a form in it too.
 local function deflated(text)
     text = text .. ("z"):rep(0x141 - #text)
     return "x\1\1\65\1\190\254" .. text .. "&sum"
@@ -77,7 +77,7 @@ describe("a login's limits", function()
             { "X-Client", address or "192.0.2.1" }).status
     end
 
-    it("refuse an address before its body is read, and the body is no request", function()
+    it("refuse an address before the body is read, and read no request from that body", function()
         for i = 1, 2 do
             assert.equal(401, attempt("/login/addresses", "u" .. i, "127.0.0.1"))
         end
@@ -94,7 +94,7 @@ describe("a login's limits", function()
         connection:close()
     end)
 
-    it("count attempts that name nobody for each address, and lock nobody else out", function()
+    it("count nameless attempts per address, and lock out no other address", function()
         local function nameless(address)
             return post("/login/nameless", "--b\r\n\r\nx\r\n--b--\r\n", { "X-Client", address },
                 { "Content-Type", "multipart/form-data; boundary=b" }).status
@@ -107,7 +107,7 @@ describe("a login's limits", function()
         assert.equal(401, attempt("/login/nameless", "somebody", "192.0.2.2"))
     end)
 
-    it("tell IPv4 addresses apart on a socket of both kinds, and not the addresses of one IPv6 network", function()
+    it("distinguish IPv4 addresses on a dual-stack socket, but no addresses of one IPv6 network", function()
         for _, same in ipairs { { "::ffff:192.0.2.1", "192.0.2.1" }, { "2001:db8::1", "2001:db8::ffff:1" } } do
             assert.equal(401, attempt("/login/mapped", "a", same[1]))
             assert.equal(401, attempt("/login/mapped", "b", same[2]))
@@ -118,7 +118,7 @@ describe("a login's limits", function()
         assert.equal(401, attempt("/login/mapped", "a", "2001:db8:0:1::1"))
     end)
 
-    it("survive a flood of names and addresses, which is refused", function()
+    it("survive a flood of names and addresses, which gets 503", function()
         for _ = 1, 3 do
             assert.equal(401, attempt("/login/flooded", "victim"))
         end
@@ -131,11 +131,11 @@ describe("a login's limits", function()
         end
         assert.is_truthy(refused)
         assert.equal(429, attempt("/login/flooded", "victim"))
-        -- An address that is known already, and a name that is new.
+        -- A known address with a new name.
         local full = post("/login/flooded", '{"username":"new"}', { "X-Client", "192.0.2.1" })
         assert.same({ 503, "5" }, { full.status, full.headers["retry-after"] })
         assert.is_truthy(running:error_log():find("lua_shared_dict small is full of login attempts", 1, true))
-        -- What has expired makes room.
+        -- Expired counters make room.
         http.request(running.port, { path = "/free" })
         process.wait_until("there was room", function() return attempt("/login/flooded", "new") == 401 end)
     end)
@@ -161,15 +161,15 @@ describe("a login's body", function()
         end
         assert.equal(415, status(GOOD, { "CONTENT-encoding", "gzip" }))
         assert.equal(415, status(GOOD, { "Content-Encoding", "identity" }, { "Content-Encoding", "gzip" }))
-        -- What speaks CGI takes these for the same header.
+        -- CGI programs take these for the same header.
         assert.equal(415, status(GOOD, { "Content_Encoding", "gzip" }))
         assert.equal(400, status(GOOD, { "Content-Type", "application/json" }, { "Content_Type", "text/plain" }))
-        -- RFC 9110 §8.4: that is no encoding.
+        -- RFC 9110 §8.4: this is no encoding.
         assert.equal(200, status(GOOD, { "Content-Encoding", "Identity" }))
         assert.equal(200, status(GOOD, { "Content-Encoding", "" }))
     end)
 
-    it("names nobody who is longer than names are", function()
+    it("is refused when its name is too long", function()
         local function named(name)
             return status(cjson.encode { username = name, password = "x" })
         end
@@ -185,7 +185,7 @@ describe("a login's body", function()
         assert.equal(401, named(("\239\183\186"):rep(28)))
     end)
 
-    it("has a bounded number of values", function()
+    it("is refused when it has too many values", function()
         local function with(count)
             return '{"username":"demo","password":"demo","more":[' .. ("1,"):rep(count) .. "1]}"
         end
@@ -211,7 +211,7 @@ describe("a login that sets a cookie", function()
         return response.status, response.headers["set-cookie"], response.body
     end
 
-    it("is not made by a page of another site", function()
+    it("is refused from a page of another site", function()
         for _, headers in ipairs(FOREIGN) do
             local status, cookie, body = login("/login/cookie", headers)
             assert.same({ 403, nil }, { status, cookie }, headers[1][2])
@@ -225,7 +225,7 @@ describe("a login that sets a cookie", function()
         end
     end)
 
-    it("may be made by a page of an origin that is listed", function()
+    it("is accepted from a page of a listed origin", function()
         local headers = { { "Origin", "https://app.example.com" }, { "Sec-Fetch-Site", "same-site" } }
         assert.equal(200, (login("/login/shared", headers)))
         for _, foreign in ipairs(FOREIGN) do
@@ -235,7 +235,7 @@ describe("a login that sets a cookie", function()
         assert.equal(403, (login("/login/shared", { { "Sec-Fetch-Site", "cross-site" } })))
     end)
 
-    it("is looked at for that alone: without a cookie nobody is logged in by another site", function()
+    it("alone checks the origin: a login without a cookie is accepted from every site", function()
         for _, headers in ipairs(FOREIGN) do
             assert.equal(200, (login("/login/free", headers)))
         end

@@ -1,4 +1,4 @@
--- A site that upgrades the library and its Lua alone: 0.1's own conf/ (spec/data/conf-0.1) starts, and still works.
+-- A site that upgrades only the library and its Lua: 0.1's own conf/ (spec/data/conf-0.1) starts and works.
 
 local auth = require "support.auth"
 local border = require "support.border"
@@ -20,7 +20,7 @@ describe("the configuration of 0.1", function()
         end
     end)
 
-    it("routes tokens from headers and queries, cold and kept, and refuses the rest", function()
+    it("routes tokens from headers and queries, new and cached, and refuses others", function()
         running = assert(gateway.start { env = { CONF = CONF } })
         local token = running:mint("127.0.0.2")
         for _ = 1, 2 do
@@ -52,7 +52,7 @@ describe("the configuration of 0.1", function()
         assert.equal(401, running:get("/secure", token .. "x").status)
     end)
 
-    it("keeps sessions at the border", function()
+    it("keeps border sessions", function()
         running = assert(border.start { env = { CONF = CONF, SITE = CONF .. "/examples/border.conf" } })
         local client = running:client()
         assert.equal(302, client:request({ path = "/b/", headers = { border.PAGE } }).status)
@@ -60,7 +60,7 @@ describe("the configuration of 0.1", function()
         assert.equal(200, client:request({ path = "/b/" }).status)
     end)
 
-    it("starts with phantom tokens and with tunnels", function()
+    it("starts sites with phantom tokens and tunnels", function()
         local directory = process.temporary_directory()
         process.run("mkdir -p " .. directory .. "/etc/runtime")
         process.write(directory .. "/etc/phantom.lua", "return { api = { introspection_endpoint = "

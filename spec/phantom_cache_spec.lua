@@ -1,4 +1,4 @@
--- Phantom tokens: how long an answer counts, and that one question is enough for all who need it.
+-- Phantom tokens: the lifetime of an answer, and one introspection for all requests that need it.
 
 local http = require "support.http"
 local phantom = require "support.phantom"
@@ -66,7 +66,7 @@ describe("the cache of phantom tokens", function()
             headers = cache_control and { ["Cache-Control"] = cache_control } }, name)
     end
 
-    -- How many questions `count` requests with a token make.
+    -- Returns the number of introspections for `count` requests with a token.
     local function questions(path, token, count)
         local before = #running:asked()
         for _ = 1, count do
@@ -79,21 +79,21 @@ describe("the cache of phantom tokens", function()
         process.wait_until("the server was asked again", function() return questions(path, token, 1) == 1 end)
     end
 
-    it("asks once, whichever worker is asked next", function()
+    it("asks the server once for all workers", function()
         assert.equal(1, questions("/api", jwt("once"), 12))
     end)
 
-    it("makes no garbage for a token that the worker knows", function()
+    it("allocates no Lua memory for a token that the worker has cached", function()
         local token = jwt("garbage")
         local garbage
-        -- Until the worker that is asked knows the token by its first cache, and the code is compiled.
+        -- Repeat until the worker has the token in its own cache, and the code is compiled.
         process.wait_until("there was none", function()
             garbage = tonumber(running:get("/garbage", token).body)
             return garbage and garbage < 8
         end)
     end)
 
-    it("keeps nothing that the server does not allow to be kept", function()
+    it("keeps nothing that the server forbids to cache", function()
         for _, header in ipairs { "no-store", "max-age=0", "private, no-cache", 'max-age="0"', "max-age=soon",
             "No-Store, max-age=60", "max-age=60, s-maxage=0" } do
             assert.equal(3, questions("/api", jwt("forbidden " .. header, header), 3), header)
@@ -101,7 +101,7 @@ describe("the cache of phantom tokens", function()
         assert.equal(2, questions("/never", jwt("never"), 2))
     end)
 
-    it("keeps an answer for the shortest of its three times", function()
+    it("keeps an answer for the shortest of its three lifetimes", function()
         local exp = os.time() + 2
         local by_header, by_setting, by_exp = jwt("header", "private, max-age=2"), jwt("setting", "max-age=60"),
             jwt("exp", "max-age=60", exp)
@@ -111,13 +111,13 @@ describe("the cache of phantom tokens", function()
         assert.equal(200, running:get("/api", by_exp).status)
         asked_again("/api", by_header)
         asked_again("/brief", by_setting)
-        -- Never longer than the JWT itself; within the leeway its server still vouches for it.
+        -- Never after the JWT's end; within the leeway, the server still accepts it.
         asked_again("/api", by_exp)
-        -- time() may lag some milliseconds behind the clock that nginx reads.
+        -- time() may be some milliseconds behind nginx's clock.
         assert.truthy(socket.gettime() >= exp and #running:asked() > before)
     end)
 
-    it("checks the scope of what it keeps", function()
+    it("checks the scope of a cached token", function()
         local token = jwt("scope of hits")
         assert.equal(200, running:get("/api", token).status)
         local before = #running:asked()
@@ -126,7 +126,7 @@ describe("the cache of phantom tokens", function()
         assert.equal(before, #running:asked())
     end)
 
-    it("remembers for a moment that a token is not active", function()
+    it("keeps an inactive token for inactive_cache_seconds", function()
         local function inactive(name)
             return phantom.token({ kind = "inactive", headers = { ["Cache-Control"] = "no-store" } }, name)
         end
@@ -137,12 +137,12 @@ describe("the cache of phantom tokens", function()
         asked_again("/soon", token)
     end)
 
-    it("does not remember the server's trouble", function()
+    it("keeps no failure of the server", function()
         local token = phantom.token { kind = "raw", status = 500, body = "" }
         assert.equal(2, questions("/api", token, 2))
     end)
 
-    it("holds digests and never a token", function()
+    it("holds digests, never tokens", function()
         local token = jwt("digest")
         running:get("/api", token)
         local keys = running:get("/keys").body
@@ -150,8 +150,8 @@ describe("the cache of phantom tokens", function()
         assert.is_nil(keys:find(token, 1, true))
     end)
 
-    -- Sends many requests with one new token, lets the server answer once all of them are under way, and returns their
-    -- statuses with the number of questions.
+    -- Sends many requests with one new token, and lets the server answer when all of them are waiting. Returns their
+    -- statuses and the number of introspections.
     local function together(directive)
         directive.hold = running.directory .. "/" .. directive.name
         local token = phantom.token(directive, directive.name)
@@ -180,7 +180,7 @@ describe("the cache of phantom tokens", function()
         ["that is not active"] = { { kind = "inactive" }, 401 },
         ["whose server fails"] = { { kind = "raw", status = 500 }, 503 },
     } do
-        it("makes one question of 200 at once with a new token " .. name, function()
+        it("makes one introspection for 200 concurrent requests with a new token " .. name, function()
             case[1].name = name:gsub(" ", "-")
             local statuses, count = together(case[1])
             assert.same({ [case[2]] = TOGETHER }, statuses)
@@ -188,7 +188,7 @@ describe("the cache of phantom tokens", function()
         end)
     end
 
-    it("waits for a question that takes longer than a lock lives, and asks none of its own", function()
+    it("waits for an introspection that outlives its lock, without a second one", function()
         local connections = {}
         for i = 1, 4 do
             connections[i] = http.connect(running.gate.port)
@@ -200,7 +200,7 @@ describe("the cache of phantom tokens", function()
         end
     end)
 
-    it("waits a bounded time for a worker that died while it asked", function()
+    it("waits a bounded time for a worker that died during its introspection", function()
         local hold = running.directory .. "/dead"
         local token = phantom.token({ kind = "jwt", claims = { sub = "dead" }, hold = hold }, "dead")
         local before = #running:asked()

@@ -1,4 +1,4 @@
--- Phantom tokens: whatever is wrong with the authorization server is a 503, soon, and never the client's 401.
+-- Phantom tokens: every fault of the authorization server is a fast 503, never a 401.
 
 local cjson = require "cjson.safe"
 local http = require "support.http"
@@ -10,7 +10,7 @@ local TEN_MEGABYTES = 10 * 1024 * 1024
 describe("an authorization server that", function()
     local running, certificate
 
-    -- A certificate for localhost that no authority has signed but itself.
+    -- Makes a self-signed certificate for localhost.
     local function make_certificate(directory)
         local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
             .. "-addext subjectAltName=DNS:localhost -keyout %s/tls.key -out %s/tls.crt"):format(directory, directory))
@@ -77,7 +77,7 @@ describe("an authorization server that", function()
         ["sends 10 MB"] = { kind = "large", bytes = TEN_MEGABYTES },
         ["sends 10 MB in chunks"] = { kind = "large", bytes = TEN_MEGABYTES, chunked = true },
     } do
-        it(name .. " is a 503", function()
+        it(name .. " gives a 503", function()
             local response = running:get("/api", directive, { Origin = "https://app.example.com" })
             is_server_error(response)
             assert.equal("https://app.example.com", response.headers["access-control-allow-origin"])
@@ -85,14 +85,14 @@ describe("an authorization server that", function()
         end)
     end
 
-    it("answers in any of the ways of HTTP/1.1 is understood without phantom_token.conf", function()
+    it("uses any form of HTTP/1.1 is understood without phantom_token.conf", function()
         for name, more in pairs {
             length = {}, chunks = { chunked = true }, close = { until_close = true }, interim = { interim = true },
         } do
             more.kind, more.claims = "jwt", { sub = name }
             assert.equal(200, running:get_bare("/bare", more).status, name)
         end
-        -- Two lengths, or a length and chunks, are two opinions: this says "not active" to whoever believes one.
+        -- Two lengths, or a length and chunks, are ambiguous: one reading of this answer says "not active".
         local plain, chunks = '{"active":false}', '10\r\n{"active":false}\r\n0\r\n\r\n'
         for head, body in pairs {
             ["Content-Length: 16\r\nTransfer-Encoding: chunked"] = chunks,
@@ -107,12 +107,12 @@ describe("an authorization server that", function()
         end
     end)
 
-    it("is stopped is a 503", function()
+    it("is stopped gives a 503", function()
         is_server_error(running:get("/stopped", "opaque"))
         is_server_error(running:get_bare("/bare_stopped", "opaque"))
     end)
 
-    it("hangs, sends its headers or its body slowly, or has no address is a 503 within seconds", function()
+    it("hangs, answers slowly or has no address gives a 503 within seconds", function()
         local connections = {}
         for path, directive in pairs { ["/api"] = { kind = "hang" }, ["/api?"] = { kind = "slow_headers" },
             ["/unresolved"] = { kind = "inactive" }, ["/bare"] = { kind = "hang" },
@@ -131,9 +131,9 @@ describe("an authorization server that", function()
         assert.truthy(os.time() - began <= 8)
     end)
 
-    it("fails later on is bridged by the last good answer, where that is allowed", function()
+    it("fails later is bridged by the last good answer, if stale_if_error_seconds is set", function()
         local path = running.directory .. "/failing"
-        -- Good until the file exists: two directives cannot share a token, so the server itself changes its mind.
+        -- The answer is good until the file exists: one token has one directive, so the server itself must change.
         local token = phantom.token { kind = "jwt", claims = { sub = "stale" }, fails_if = path,
             headers = { ["cache-control"] = "max-age=1" } }
         assert.equal(200, running:get("/stale", token).status)
@@ -146,10 +146,10 @@ describe("an authorization server that", function()
         is_server_error(running:get("/api", token))
     end)
 
-    describe("is asked by a client that goes away", function()
+    describe("is asked for a client that disconnects", function()
         local path, before
 
-        -- Asks with a new token, goes away while the server thinks, and lets it answer once that was noticed.
+        -- Sends a new token, disconnects before the server answers, and lets it answer when nginx has noticed.
         local function go_away(location, noticed)
             path = running.directory .. "/" .. location
             local token = phantom.token({ kind = "jwt", claims = { sub = "gone" }, hold = path }, location)
@@ -163,13 +163,13 @@ describe("an authorization server that", function()
             return token
         end
 
-        it("and answers all others all the same", function()
+        it("still answers all other requests", function()
             local token = go_away("api", function() return true end)
             assert.equal(200, running:get("/api", token).status)
             assert.equal(before + 1, #running:asked())
         end)
 
-        it("and the others wait a bounded time where that ends its request", function()
+        it("gets another request within a bounded time if the disconnect ends the first", function()
             local token = go_away("abortable", function()
                 return running:get("/status").body:find("Writing: 1 ", 1, true)
             end)
@@ -180,7 +180,7 @@ describe("an authorization server that", function()
         end)
     end)
 
-    -- What none of these may leave in a log: tokens and JWTs, which begin alike, and the gateway's own credentials.
+    -- Texts that no log may contain: beginnings of tokens and JWTs, and the gateway's own credentials.
     local function logs_hold_no_secret(gate)
         local logs = gate:error_log() .. gate:access_log()
         assert.truthy(#logs > 1000)
@@ -189,7 +189,7 @@ describe("an authorization server that", function()
         end
     end
 
-    it("fails in any of these ways leaves no token and no secret in a log", function()
+    it("fails in any way leaves no token and no secret in a log", function()
         logs_hold_no_secret(running.gate)
     end)
 
@@ -246,7 +246,7 @@ describe("an authorization server that", function()
             process.run("rm -rf " .. certificate.directory)
         end)
 
-        it("is asked when its certificate is right, and sent nothing when it is not", function()
+        it("is asked if its certificate is valid, and gets no request otherwise", function()
             assert.equal(200, secure:get("/verified", { kind = "jwt", claims = { sub = "tls" } }).status)
             local before = #secure:asked()
             is_server_error(secure:get("/misnamed", { kind = "jwt", claims = { sub = "tls" } }))
@@ -262,7 +262,7 @@ describe("an authorization server that", function()
             logs_hold_no_secret(secure.gate)
         end)
 
-        it("shares its upstream block with no other use, whose connections nobody may have checked", function()
+        it("needs an upstream block of its own, because kept connections may be unverified", function()
             assert.equal(200, secure:get("/kept", { kind = "jwt", claims = { sub = "own" } }).status)
             local before = #secure:asked()
             for _, path in ipairs { "/kept_unverified", "/kept_other", "/kept_plain" } do
@@ -274,7 +274,7 @@ describe("an authorization server that", function()
             assert.equal(before, #secure:asked())
         end)
 
-        it("is asked over kept connections through an upstream block, under its own name", function()
+        it("is asked over kept connections of an upstream block, with its own host name", function()
             local before = #secure:asked()
             for i = 1, 12 do
                 assert.equal(200, secure:get("/kept", { kind = "jwt", claims = { sub = "kept " .. i } }).status)
@@ -287,7 +287,7 @@ describe("an authorization server that", function()
                     assert.equal("localhost:" .. secure.server.port, question.headers.host)
                 end
             end
-            -- One for each of the two workers.
+            -- One connection for each of the two workers.
             assert.truthy(count <= 2, count)
         end)
     end)

@@ -1,4 +1,4 @@
--- lua-resty-phantom-token's configuration as its tutorial prints it: nothing of ours in it but the addresses.
+-- lua-resty-phantom-token's configuration as its tutorial prints it, with changed addresses only.
 
 local cjson = require "cjson.safe"
 local gateway = require "support.gateway"
@@ -66,7 +66,7 @@ describe("the reference's configuration", function()
         return http.request(port, { path = "/api", headers = token and { { "Authorization", "Bearer " .. token } } })
     end
 
-    it("exchanges a token, asked about by a name and over TLS, and refuses others", function()
+    it("exchanges a token by host name and over TLS, and refuses others", function()
         local token = phantom.token { kind = "jwt", claims = { sub = "reference" } }
         for _ = 1, 3 do
             local response = get(token)

@@ -5,7 +5,7 @@ local gateway = require "support.gateway"
 local phantom = require "support.phantom"
 local process = require "support.process"
 
--- A client's own request for a token.
+-- Requests a token, as a client.
 local function token_of(endpoint, scope)
     local output = process.run(("curl -sS -u test-client:Password1 -d grant_type=client_credentials -d scope=%s %s")
         :format(process.quoted(scope), endpoint))
@@ -37,7 +37,7 @@ describe("make run EXAMPLE=phantom", function()
         process.run("rm -rf " .. directory)
     end)
 
-    it("is the reference's walk-through: an opaque token outside, a JWT with its claims inside", function()
+    it("follows the reference's walk-through: an opaque token outside, a JWT with its claims inside", function()
         local said = process.read(log)
         assert.truthy(said:find("ready: http://127.0.0.1:" .. port, 1, true), said)
         local api = "http://127.0.0.1:" .. port .. "/api"
@@ -59,7 +59,7 @@ describe("make run EXAMPLE=phantom", function()
     end)
 end)
 
--- Ends the cooldown of a JWK Set by URL, which lasts longer than a spec should.
+-- Ends the cooldown of a JWK Set by URL, which is too long for a spec.
 local FORGET = [[
     location = /forget {
         content_by_lua_block {
@@ -71,7 +71,7 @@ local FORGET = [[
     }
 ]]
 
-describe("with oidc-provider", function()
+describe("phantom tokens with oidc-provider", function()
     local directory, plain, signed, key, running
 
     local function serve(name, arguments)
@@ -86,7 +86,7 @@ describe("with oidc-provider", function()
         directory = process.temporary_directory()
         plain = serve("plain", "--token-ttl 2")
         signed = serve("signed", "--jwt-introspection --max-age 60")
-        -- The server's own keys, as it publishes them.
+        -- The keys that the server publishes.
         key = directory .. "/keys.json"
         process.write(key, (process.run("curl -sS http://127.0.0.1:" .. signed.port .. "/jwks")))
         local issuer = "http://127.0.0.1:" .. signed.port
@@ -116,7 +116,7 @@ describe("with oidc-provider", function()
         return select(2, process.read(server.log):gsub("introspection %d", ""))
     end
 
-    it("asks each time, because its answers say no-store, and until the token ends", function()
+    it("are introspected for each request, because the answers say no-store", function()
         local token = token_of(endpoint(plain), "read")
         for _ = 1, 2 do
             local response = running:get("/plain", token)
@@ -127,7 +127,7 @@ describe("with oidc-provider", function()
         process.wait_until("the token had expired", function() return running:get("/plain", token).status == 401 end)
     end)
 
-    it("verifies a signed introspection answer with the server's JWK Set, and keeps it", function()
+    it("use a signed introspection answer, verified with the server's JWK Set, and cache it", function()
         local token = token_of(endpoint(signed), "read")
         for _ = 1, 3 do
             local response = running:get("/signed", token)
@@ -138,7 +138,7 @@ describe("with oidc-provider", function()
         assert.equal(401, running:get("/signed", "not-a-token-of-this-server").status)
     end)
 
-    it("verifies it with the set that the server publishes, also when that has changed", function()
+    it("use a signed answer, verified with the published set, also after a change of the set", function()
         local function questions()
             return select(2, process.read(signed.log):gsub("jwks 200", ""))
         end
@@ -152,7 +152,7 @@ describe("with oidc-provider", function()
             return process.read(signed.log):find("keys changed", 1, true)
         end)
         token = token_of(endpoint(signed), "read")
-        -- Not asked again within the cooldown, and the server's trouble meanwhile.
+        -- Within the cooldown the set is not fetched again, and the server is at fault.
         assert.equal(503, running:get("/published", token).status)
         assert.equal(before + 1, questions())
         running:get("/forget")
@@ -160,19 +160,19 @@ describe("with oidc-provider", function()
         assert.equal(before + 2, questions())
     end)
 
-    it("takes no signed answer that is for somebody else", function()
+    it("refuse a signed answer for another audience", function()
         assert.equal(503, running:get("/foreign", token_of(endpoint(signed), "read")).status)
         assert.truthy(running.gate:error_log():find("does not say whom it is from and for", 1, true))
     end)
 
-    it("refuses a token that was revoked", function()
+    it("refuse a revoked token", function()
         local token = token_of(endpoint(signed), "read")
         assert.equal(200, running:get("/brief", token).status)
         process.run(("curl -sS -u test-client:Password1 -d token=%s %s"):format(token, endpoint(signed, "/revocation")))
         assert.equal(401, running:get("/brief", token).status)
     end)
 
-    it("says 503 and not 401 when the gateway's own credentials are wrong", function()
+    it("give 503, not 401, when the gateway's own credentials are wrong", function()
         assert.equal(503, running:get("/stranger", token_of(endpoint(plain), "read")).status)
     end)
 end)

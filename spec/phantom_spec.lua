@@ -1,4 +1,4 @@
--- Phantom tokens: what reaches the API and the authorization server, and what the client is told.
+-- Phantom tokens: the requests to the API and the authorization server, and the answers to the client.
 
 local cjson = require "cjson.safe"
 local phantom = require "support.phantom"
@@ -7,7 +7,7 @@ local process = require "support.process"
 local UNAUTHORIZED = '{"code":"unauthorized","message":"Missing, invalid or expired access token"}'
 local ORIGIN = "https://app.example.com"
 
--- What the API receives is then written by proxy_set_header.
+-- With it, proxy_set_header writes the API's token.
 local PROXY = "include phantom_proxy.conf;"
 
 local function in_an_hour()
@@ -88,7 +88,7 @@ describe("phantom tokens", function()
         return cjson.decode(response.body).headers
     end
 
-    -- nginx writes its line after the answer.
+    -- nginx writes the log line after the answer.
     local function is_logged(path, cache, reason)
         process.wait_until(("the log's last line of %s said %q and %q"):format(path, cache, reason), function()
             local entry = running.gate:logged(path)
@@ -97,21 +97,21 @@ describe("phantom tokens", function()
     end
 
     describe("the exchange", function()
-        it("puts the server's JWT in the place of the opaque token, by run and by execute", function()
+        it("replaces the opaque token by the server's JWT, by run and by execute", function()
             for _, path in ipairs { "/api", "/execute" } do
                 local seen = api_saw(running:get(path, { kind = "jwt", claims = { sub = "s-" .. path } }))
                 assert.equal("s-" .. path, payload_of(seen.authorization).sub)
             end
         end)
 
-        it("asks as the standards write it, and tells the server nothing of the client's request", function()
+        it("sends a standard request, with nothing of the client's request in it", function()
             local token = phantom.token({ kind = "jwt", claims = { sub = "wire" } }) .. "=="
             local before = #running:asked()
             api_saw(running:get("/api?secret=1", token, { Cookie = "c=1", ["X-Private"] = "p", Accept = "text/html" }))
             local question = running:asked()[before + 1]
             assert.same({ "POST", "/introspect" }, { question.method, question.url })
             assert.equal("token=" .. token:gsub("=", "%%3D") .. "&token_type_hint=access_token", question.body)
-            -- RFC 6749 §2.3.1: each half form-encoded, then joined.
+            -- RFC 6749 §2.3.1: each half is form-encoded, then they are joined.
             local basic = question.headers.authorization:match("^Basic (.+)$")
             assert.equal("introspection-client:s%20p%3A%25%26%C3%A9", (require("mime").unb64(basic)))
             assert.equal("application/x-www-form-urlencoded", question.headers["content-type"])
@@ -122,21 +122,21 @@ describe("phantom tokens", function()
             assert.same({ "accept", "authorization", "content-length", "content-type", "host" }, names)
         end)
 
-        it("takes JWTs of 32 KB and no larger ones", function()
+        it("accepts JWTs of up to 32 KB", function()
             local seen = api_saw(running:get("/api", { kind = "jwt", fill = 24100, claims = { sub = "large" } }))
             assert.truthy(#seen.authorization > 31 * 1024 and #seen.authorization < 32 * 1024)
             assert.equal("large", payload_of(seen.authorization).sub)
             is_server_error(running:get("/api", { kind = "jwt", fill = 25000, claims = { sub = "too large" } }))
         end)
 
-        it("hands the JWT on through a variable where phantom_proxy.conf is included, and nothing else", function()
+        it("passes the JWT on by a variable with phantom_proxy.conf, and nothing else", function()
             local directive = { kind = "jwt", fill = 24000, claims = { sub = "by variable", scope = "read" } }
             for _ = 1, 6 do
                 local seen = api_saw(running:get("/variable", directive))
                 assert.equal("by variable", payload_of(seen.authorization).sub)
             end
             is_logged("/variable", "hit", "")
-            -- The client's own header is untouched, and does not go on.
+            -- The client's own header is unchanged, and is not passed on.
             local seen = api_saw(running:get("/variable_headers", directive, { ["X-Subject"] = "me" }))
             assert.same({ "by%20variable", nil }, { seen["x-subject"], seen.authorization })
             assert.equal(403, running:get("/variable_write", directive).status)
@@ -147,11 +147,11 @@ describe("phantom tokens", function()
             is_unauthorized(running:get("/variable"))
             is_logged("/variable", "", "token_missing")
             is_unauthorized(running:get("/variable", { kind = "inactive" }))
-            -- Other locations go on as before.
+            -- Other locations work as before.
             assert.equal("by variable", payload_of(api_saw(running:get("/api", directive)).authorization).sub)
         end)
 
-        it("streams a large body on, untouched and never on disk, while the token is new", function()
+        it("streams a large body unchanged, without a file, while the token is new", function()
             local token = phantom.token { kind = "jwt", claims = { sub = "upload" } }
             local output = process.run(("head -c 40M /dev/zero | curl -sS -T - -H 'Authorization: Bearer %s' %s:%d/api")
                 :format(token, "http://127.0.0.1", running.gate.port))
@@ -160,13 +160,13 @@ describe("phantom tokens", function()
             assert.is_nil(running.gate:error_log():find("buffered to a temporary file", 1, true))
         end)
 
-        it("signs plain JSON with the configured key, with an end", function()
+        it("signs plain JSON with the configured key, and sets exp", function()
             local claims = { active = true, sub = "signed", scope = "read" }
             local seen = api_saw(running:get("/sign", { kind = "unsigned_answer", claims = claims }))
             local payload = payload_of(seen.authorization)
             assert.same({ "signed", "read", nil }, { payload.sub, payload.scope, payload.active })
             assert.truthy(payload.exp - payload.iat == 7)
-            -- PyJWT holds the signature against the key.
+            -- PyJWT verifies the signature.
             local check = "import jwt, sys; t, k = sys.argv[1], open(sys.argv[2]).read(); "
                 .. "print(jwt.decode(t, k, ['RS256'])['sub'], jwt.get_unverified_header(t)['kid'])"
             local said = process.run(("/usr/bin/python3 -c %s %s %s.pub"):format(process.quoted(check),
@@ -174,7 +174,7 @@ describe("phantom tokens", function()
             assert.equal("signed gateway-1\n", said)
         end)
 
-        it("hands claims on as headers, encoded, and takes the client's own copies away", function()
+        it("sends claims as encoded headers, and removes the client's own", function()
             local claims = { active = true, sub = "a\r\nX-Roles: admin", scope = "read" }
             local seen = api_saw(running:get("/headers", { kind = "unsigned_answer", claims = claims },
                 { ["X-Roles"] = "root", ["x-subject"] = "me" }))
@@ -182,7 +182,7 @@ describe("phantom tokens", function()
             assert.same({}, { seen["x-roles"], seen.authorization })
         end)
 
-        it("hands claims on as auth does: lists with commas, numbers with all their digits, no look-alikes", function()
+        it("sends claims as auth does: lists with commas, exact numbers, no headers spelt with _", function()
             local roles = { "read", "a, b" }
             local directive = { kind = "unsigned_answer", claims = { active = true, sub = "s", roles = roles } }
             for _ = 1, 2 do -- asked, then known
@@ -196,7 +196,7 @@ describe("phantom tokens", function()
                 { response.status, response.headers["www-authenticate"] })
         end)
 
-        it("understands a signed answer, and no other JWT in its place", function()
+        it("accepts a signed answer, and no other JWT in its place", function()
             local claims = { active = true, sub = "s" }
             local seen = api_saw(running:get("/api", { kind = "signed_answer", claims = claims }))
             assert.equal("s", payload_of(seen.authorization).token_introspection.sub)
@@ -214,7 +214,7 @@ describe("phantom tokens", function()
                 headers = { ["content-type"] = "application/jwt" } }))
         end)
 
-        it("checks whom the JWT is from and for: another one is no token for this API", function()
+        it("refuses a JWT with another issuer or audience", function()
             local claims = { iss = "https://as.example", aud = "api" }
             api_saw(running:get("/audience", { kind = "jwt", claims = claims }))
             is_unauthorized(running:get("/audience", { kind = "jwt", claims = { iss = claims.iss, aud = "x" } }))
@@ -223,14 +223,14 @@ describe("phantom tokens", function()
             is_server_error(running:get("/audience", { kind = "jwt", claims = { aud = "api" } }))
         end)
 
-        it("says what is missing when the server answers JSON and nothing says what the API receives", function()
+        it("logs the missing setting when the server answers JSON without signing_key and headers", function()
             is_server_error(running:get("/api", { kind = "unsigned_answer", claims = { active = true } }))
             assert.truthy(running.gate:error_log():find("set signing_key or headers", 1, true))
         end)
     end)
 
-    describe("a token that is not accepted", function()
-        it("is a 401 with one body, whatever is wrong with it", function()
+    describe("a refused token", function()
+        it("is a 401 with a constant body, whatever the fault", function()
             local missing = running:get("/api")
             is_unauthorized(missing)
             assert.equal("Bearer", missing.headers["www-authenticate"])
@@ -243,7 +243,7 @@ describe("phantom tokens", function()
                 claims = { active = true, exp = os.time() - 60 } }))
         end)
 
-        it("is a 401 without a question when it is malformed", function()
+        it("is a 401 without introspection when it is malformed", function()
             local before = #running:asked()
             for _, value in ipairs { "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer a,b",
                 "Bearer \"a\"", "Bearer " .. ("x"):rep(16385), "bearer:x" } do
@@ -252,7 +252,7 @@ describe("phantom tokens", function()
             assert.equal(before, #running:asked())
         end)
 
-        it("is a 403 when it lacks a scope that the location needs", function()
+        it("is a 403 when it lacks a required scope", function()
             local directive = { kind = "jwt", claims = { scope = "read readwrite" } }
             api_saw(running:get("/read", directive))
             for _, path in ipairs { "/write", "/both" } do
@@ -261,7 +261,7 @@ describe("phantom tokens", function()
                 assert.equal("forbidden", cjson.decode(response.body).code)
                 assert.truthy(response.headers["www-authenticate"]:find('error="insufficient_scope", scope="', 1, true))
             end
-            -- As auth reads them.
+            -- By the same rule as auth.
             for _, claims in ipairs { { scope = { "write", "read" } }, { scp = { "read", "write" } },
                 { scope = "read", scp = "write" } } do
                 api_saw(running:get("/both", { kind = "jwt", claims = claims }))
@@ -272,7 +272,7 @@ describe("phantom tokens", function()
     end)
 
     describe("CORS", function()
-        it("lets trusted origins alone read errors", function()
+        it("lets only trusted origins read errors", function()
             local trusted = running:get("/api", nil, { Origin = ORIGIN })
             is_unauthorized(trusted)
             assert.same({ ORIGIN, "true", "Origin" }, { trusted.headers["access-control-allow-origin"],
@@ -283,7 +283,7 @@ describe("phantom tokens", function()
             assert.is_nil(running:get("/execute", nil, { Origin = ORIGIN }).headers["access-control-allow-origin"])
         end)
 
-        it("answers a preflight, passes it on, or asks for a token, as the switch says", function()
+        it("answers a preflight, passes it on, or requires a token, by `preflight`", function()
             local function preflight(path, origin)
                 return running.gate:request { method = "OPTIONS", path = path, headers = { { "Origin", origin },
                     { "Access-Control-Request-Method", "PUT" }, { "Access-Control-Request-Headers", "authorization" },
@@ -302,7 +302,7 @@ describe("phantom tokens", function()
     end)
 
     describe("a configuration", function()
-        it("that is wrong is an error that names the field, and no secret", function()
+        it("with a mistake raises an error that names the field, and no secret", function()
             for path, sentence in pairs {
                 missing = 'the field "client_secret" is missing',
                 unknown = 'there is no field "client_secrets"',
@@ -328,7 +328,7 @@ describe("phantom tokens", function()
             assert.equal(before + 3, #running:asked())
         end)
 
-        it("without its dictionary answers 503 and says why", function()
+        it("without its dictionary answers 503 and logs the reason", function()
             for _, path in ipairs { "/nameless", "/nameless_keys" } do
                 local before = #running.gate:error_log()
                 is_server_error(running:get(path, "x"))
@@ -338,7 +338,7 @@ describe("phantom tokens", function()
             end
         end)
 
-        it("works as it stands, without phantom_token.conf, and asks the same", function()
+        it("works without phantom_token.conf, and sends the same request", function()
             local directive = { kind = "jwt", fill = 24000, claims = { sub = "direct", scope = "read" } }
             local before = #running:asked()
             for _ = 1, 3 do
@@ -365,7 +365,7 @@ describe("phantom tokens", function()
         end)
     end)
 
-    it("over HTTP/2 goes out where the nginx allows it, and is a clear error where not", function()
+    it("are exchanged over HTTP/2 where nginx allows it, and get a clear error elsewhere", function()
         local token = phantom.token { kind = "jwt", claims = { sub = "h2" } }
         local function get(path, port)
             local text, status = process.run(("curl -sS --http2-prior-knowledge -m 20 -w '\\n%%{http_code}' -H "
@@ -379,14 +379,14 @@ describe("phantom tokens", function()
             assert.truthy(text:find('"code":"server_error"', 1, true))
             assert.truthy(running.gate:error_log():find("within an HTTP/2 request", 1, true))
         end
-        -- Without phantom_token.conf every nginx can.
+        -- Without phantom_token.conf, every nginx works.
         assert.equal(200, (get("/bare", running.bare_http2_port)))
-        -- A token that the cache knows needs no way out.
+        -- A cached token needs no introspection.
         api_saw(running:get("/api", token))
         assert.equal(200, (get("/api")))
     end)
 
-    it("leaves no token, secret or JWT in any log", function()
+    it("leave no token, secret or JWT in any log", function()
         local logs = running.gate:error_log() .. running.gate:access_log()
         for _, secret in ipairs { "s p:%&", "s%20p", "c%20p", "eyJ", "introspection-client" } do
             assert.is_nil(logs:find(secret, 1, true), secret)

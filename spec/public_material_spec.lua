@@ -1,5 +1,5 @@
--- Public key material as an HMAC secret: an attacker signs HS256 with the very text, and no face may take it. Texts
--- that merely look odd are secrets on every face.
+-- Public key material as an HMAC secret: an attacker signs HS256 with the text of a key, and no module may accept it.
+-- Unusual texts are secrets for every module.
 
 local cjson = require "cjson"
 local http = require "support.http"
@@ -8,7 +8,7 @@ local toolkit = require "support.toolkit"
 
 local SENTENCE = "is a public key, a private key or a certificate used as an HMAC secret"
 
--- Writes each text into a file of keys/public/, and prints it with a token that is signed with it.
+-- Writes each text into a file of keys/public/, and prints it with a token that it signs.
 local FORGER = [=[
 import base64, hashlib, hmac, html, json, os, shutil, subprocess, sys, time
 from cryptography.hazmat.primitives.serialization import load_pem_public_key, Encoding, PublicFormat
@@ -80,7 +80,7 @@ for kind in "RSA", "P-256", "P-384", "P-521", "secp256k1", "ED25519":
         print(json.dumps({"name": kind + ": " + name, "file": file, "token": token(text)}))
 ]=]
 
--- Certificates of their own keys, and what the forger makes of all.
+-- Certificates of the keys, and the forger's tokens for all texts.
 local PREPARE = [[set -e
 cd %s/keys
 for kind in RSA P-256 P-384 P-521 secp256k1 ED25519; do
@@ -88,7 +88,7 @@ for kind in RSA P-256 P-384 P-521 secp256k1 ED25519; do
 done
 /usr/bin/python3 ../forger.py .]]
 
--- What each face says of a text and of the token that is signed with it. A claim that gets through is told as such.
+-- Returns the answer of each module to a text and to the token that it signs. An accepted claim is reported as such.
 local FACES = [[
     local text, token, path = read(a[1]), a[2], ngx.config.prefix() .. "../keys/" .. a[1]
     local function verdict(make)
@@ -118,7 +118,7 @@ local FACES = [[
         ["an oct JWK"] = verdict(function()
             return jwt.key('{"kty":"oct","k":"' .. resty:jwt_encode(text) .. '"}')
         end),
-        -- A string that is a key by its looks is read as one: as a public key, for which HS256 is not allowed.
+        -- A string that looks like a key is read as a public key, which does not allow HS256.
         ["? jwt.verify"] = verdict(function() return text end),
         ["? jwt.keys"] = verdict(function() return jwt.keys { text } end),
     }
@@ -153,7 +153,7 @@ local LOCATIONS = [[
     }
 ]]
 
--- Secrets as people and programs make them, of 32 bytes and more.
+-- Secrets of people and programs, of 32 bytes or more.
 local ODD = {
     "correct horse battery staple, and a cart that it draws uphill",
     "ssh-rsa is my password and nobody will ever know it",
@@ -192,7 +192,7 @@ describe("public key material", function()
         assert.is_nil(log:find("stack traceback", 1, true))
     end)
 
-    it("is refused as an HMAC secret by every face, with a sentence that does not show it", function()
+    it("is refused as an HMAC secret by every module, in a sentence without it", function()
         for _, forgery in ipairs(forgeries) do
             local verdicts = running:eval(FACES, forgery.file, forgery.token)
             local text = process.read(running.directory .. "/keys/" .. forgery.file)
@@ -210,7 +210,7 @@ describe("public key material", function()
         end
     end)
 
-    it("gets the reason that programs for lua-resty-jwt find for a key as a secret", function()
+    it("gives programs for lua-resty-jwt their reason for a key as a secret", function()
         local obj = running:eval("return resty:verify(read(a[1]), a[2])", forgeries[3].file, forgeries[3].token)
         assert.same({ false, false, "invalid secret for HS256: the key " .. SENTENCE },
             { obj.valid, obj.verified, obj.reason })
@@ -218,7 +218,7 @@ describe("public key material", function()
         assert.equal("invalid secret for HS256: the key is an empty HMAC secret", empty)
     end)
 
-    it("opens neither a check nor a login whose secret file holds it", function()
+    it("is refused in the secret file of a check or login", function()
         for _, forgery in ipairs(forgeries) do
             local headers = { { "Authorization", "Bearer " .. forgery.token } }
             local path = "?file=" .. forgery.file
@@ -235,7 +235,7 @@ describe("public key material", function()
         assert.is_nil(log:find("MII", 1, true))
     end)
 
-    it("is what an odd text is not: it verifies and signs on every face", function()
+    it("is not assumed for unusual texts, which sign and verify in every module", function()
         local file = running.directory .. "/keys/odd"
         for i, secret in ipairs(ODD) do
             process.write(file .. i, secret)

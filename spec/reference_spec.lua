@@ -1,5 +1,5 @@
--- The reference's two programs and their locations, as they are printed there, typeset quotes and dashes included: they
--- run with no change but the `require`.
+-- The reference's two programs and their locations as printed, with typeset quotes and dashes. They run with only the
+-- `require` changed.
 
 local auth = require "support.auth"
 local cjson = require "cjson"
@@ -77,19 +77,19 @@ server {
 local SECRET = "not-so-secret" -- short, as such programs have them
 local LOGIN = '{"username":"demo","password":"demo"}'
 
--- What a typesetter has changed, changed back.
+-- Replaces typeset quotes and dashes by those of Lua.
 local function plain(text)
     return (text:gsub("“", '"'):gsub("‘", "'"):gsub("’", "'"):gsub("—", "--"))
 end
 
--- The one change.
+-- Changes the `require`.
 local function ported(program)
     local changed, count = plain(program):gsub('"resty%.jwt"', '"route_native.resty_jwt"')
     assert(count == 1)
     return changed
 end
 
--- A program without comments, blanks and line breaks, its quotes all of one kind.
+-- Returns a program without comments, blanks and line breaks, with quotes of one kind.
 local function tokens(program)
     return (program:gsub("%-%-[^\n]*", ""):gsub(",(%s*})", "%1"):gsub("%s+", ""):gsub("'", '"'))
 end
@@ -120,7 +120,7 @@ describe("the reference's programs", function()
     end)
     teardown(function() running:stop() end)
 
-    it("log in, and let the token pass, raw or as Bearer", function()
+    it("log in, and accept the token, raw or as Bearer", function()
         local response = login(LOGIN)
         assert.equal(200, response.status)
         local token = cjson.decode(response.body).token
@@ -131,7 +131,7 @@ describe("the reference's programs", function()
         assert.equal("demo\n", (process.run("/usr/bin/python3 -W ignore -c " .. process.quoted(python))))
     end)
 
-    it("refuse with 403 whatever is no valid token", function()
+    it("refuse every invalid token with 403", function()
         local token = cjson.decode(login(LOGIN).body).token
         local header, payload, signature = token:match("^(.-)%.(.-)%.(.-)$")
         local root = payload:gsub("^.", function(first) return first == "e" and "f" or "e" end)
@@ -151,13 +151,13 @@ describe("the reference's programs", function()
         assert.equal(403, (check("")))
     end)
 
-    it("pass on what the application refuses", function()
+    it("pass a refusal of the application on", function()
         local refused = login('{"username":"demo","password":"wrong"}')
         assert.same({ 401, '{"error":"wrong_username_or_password"}\n' }, { refused.status, refused.body })
         assert.equal(400, login("").status)
     end)
 
-    it("are those of the example", function()
+    it("are the same as in the example", function()
         for name, program in pairs { ["check-token.lua"] = CHECK_TOKEN, ["authenticator.lua"] = AUTHENTICATOR } do
             local shipped = process.read(gateway.ROOT .. "/examples/auth/" .. name)
             assert.equal(tokens(ported(program)), tokens(shipped))

@@ -1,10 +1,10 @@
--- What programs for lua-resty-jwt bring along besides a secret: certificates in tokens (x5u), Authorization headers,
--- and names of algorithms old and new.
+-- Programs for lua-resty-jwt beyond plain secrets: certificates in tokens (x5u), Authorization headers, and old and new
+-- names of algorithms.
 
 local process = require "support.process"
 local toolkit = require "support.toolkit"
 
--- Two authorities, each with a leaf that signs with P-256.
+-- Makes two authorities, each with a leaf certificate that signs with P-256.
 local AUTHORITIES = [[set -e
 cd %s/keys
 for ca in trusted rogue; do
@@ -31,7 +31,7 @@ describe("programs for lua-resty-jwt", function()
     end)
     teardown(function() running:stop() end)
 
-    it("say themselves what is behind an x5u, and only a trusted certificate counts", function()
+    it("provide the content of an x5u themselves, and only a trusted certificate is accepted", function()
         local asked, verdicts = eval([[
             local url, asked = "https://issuer.example/cert.pem", {}
             local own = resty.new()
@@ -60,7 +60,7 @@ describe("programs for lua-resty-jwt", function()
                 verdict("trusted.leaf.key", function() return "garbage" end),
                 verdict("trusted.leaf.key", function() return ("x"):rep(300 * 1024) end),
                 verdict("trusted.leaf.key", function() ngx.sleep(0.001) return read "trusted.leaf.crt" end),
-                -- x5c comes first, as there.
+                -- x5c comes first, as in lua-resty-jwt.
                 verdict("trusted.leaf.key", certificate "trusted.leaf.crt", { x5c = { "AAAA" } }),
             }
             for i, text in ipairs(verdicts) do
@@ -84,7 +84,7 @@ describe("programs for lua-resty-jwt", function()
         assert.equal("https://issuer.example/cert.pem issuer k", asked[1])
     end)
 
-    it("are told when the retriever is no function, and nothing is asked without trusted certificates", function()
+    it("get an error for a retriever that is no function, which runs only with trusted certificates", function()
         local ok, message, asked = eval([[
             local ok, message = pcall(resty.set_x5u_content_retriever, resty.new(), "https://issuer.example")
             local own, asked = resty.new(), 0
@@ -98,7 +98,7 @@ describe("programs for lua-resty-jwt", function()
         assert.same({ false, "'retriever_function' is expected to be a function", 0 }, { ok, message, asked })
     end)
 
-    it("may pass an Authorization header on, and nothing else before a token", function()
+    it("may pass an Authorization header with Bearer, but no other prefix of a token", function()
         local verdicts, raw = eval([[
             local secret = ("s"):rep(32)
             local token = resty:sign(secret, { header = { alg = "HS256" }, payload = { sub = "ada" } })
@@ -115,7 +115,7 @@ describe("programs for lua-resty-jwt", function()
         assert.is_true(raw)
     end)
 
-    it("are told why, and not stopped, when their secret function raises", function()
+    it("get a reason, and no error, when their secret function raises", function()
         local reasons, signed = eval([[
             local secret = ("s"):rep(32)
             local function raising(kid)
@@ -137,7 +137,7 @@ describe("programs for lua-resty-jwt", function()
         assert.equal("internal error", signed)
     end)
 
-    it("find an encrypted token no better than its claims, and a signed one nowhere in it", function()
+    it("accept an encrypted token only with valid claims, which route_native.jwt never accepts", function()
         local verdicts = eval([[
             local rsa = { read "RSA_own.pub", read "RSA_own.pem", read "RSA_other.pem" }
             local now = ngx.time()
@@ -194,7 +194,7 @@ describe("programs for lua-resty-jwt", function()
         assert.equal(8, count)
     end)
 
-    it("and those of route_native.jwt know EdDSA under its newer name too", function()
+    it("may use the newer name of EdDSA, as may those for route_native.jwt", function()
         local verdicts = eval([[
             local private, public = read "ED25519_own.pem", read "ED25519_own.pub"
             local verdicts = {}

@@ -1,10 +1,10 @@
--- The rock: built from the checkout, installed into an empty tree, and served from by nginx; and `make package`.
+-- The rock: built from the checkout, installed into an empty tree, and used by nginx. Also `make package`.
 
 local gateway = require "support.gateway"
 local process = require "support.process"
 
 local LUAROCKS = "luarocks --lua-version 5.1 "
--- Builds where no other spec does: what they run has more features, and each build would undo the other's.
+-- Builds in a directory of its own: other specs build with more features, and each build would undo the other.
 local OWN_BUILD = "env CARGO_TARGET_DIR=target/library "
 
 describe("the rock", function()
@@ -16,7 +16,7 @@ describe("the rock", function()
         return output
     end
 
-    -- Starts the gateway with nothing of the checkout's Lua or library on its paths, and resolves a token.
+    -- Starts the gateway without the checkout's Lua and library on its paths, and resolves a token.
     local function serves_from(prefix)
         local running = assert(gateway.start { env = {
             ROUTE_LUA_PATH = prefix .. "/share/lua/5.1/?.lua",
@@ -37,11 +37,11 @@ describe("the rock", function()
     end)
     teardown(function() process.run("rm -rf " .. directory) end)
 
-    it("serves from an empty tree that it was installed into", function()
+    it("serves requests from an empty tree after its installation", function()
         serves_from(tree)
     end)
 
-    it("can be packed, and installs without cargo and without a network", function()
+    it("installs from its packed form without cargo and without a network", function()
         run(("cd %s && %s --tree %s pack route_native"):format(directory, LUAROCKS, tree))
         local rock = run("ls " .. directory .. "/*.rock"):match("^(%S+)\n$")
         run(("env PATH=/usr/bin:/bin CARGO=/none %s --tree %s/second install --only-server file:///none %s")
@@ -58,7 +58,7 @@ describe("the rock", function()
         assert.equal("", run("diff -r --exclude=examples conf " .. rock .. "/share/route_native/conf"))
     end)
 
-    it("is built without what the tunnel and the tools depend on", function()
+    it("is built without the dependencies of the tunnel and the tools", function()
         local needed = run("cargo tree --locked --edges normal,build --prefix none --format '{lib}'")
         assert.truthy(needed:find("jsonwebtoken", 1, true))
         for _, name in ipairs { "tokio", "hyper", "clap", "tokio_tungstenite" } do
@@ -66,9 +66,9 @@ describe("the rock", function()
         end
     end)
 
-    it("is built from where cargo says that it wrote, and nothing stale is ever installed", function()
+    it("takes the library from the path that cargo reports, and never installs a stale one", function()
         local root = process.temporary_directory()
-        -- A cargo that runs the line of a test in place of a build.
+        -- A cargo that runs a test's command in place of a build.
         local function build(cargo)
             process.run(("cd %s && mkdir -p scripts bin target/release target/install elsewhere"):format(root))
             process.run(("cp scripts/build-library.sh %s/scripts/ && touch %s/target/release/libroute_native.so "
@@ -90,7 +90,7 @@ describe("the rock", function()
         process.run("rm -rf " .. root)
     end)
 
-    it("is installed whatever CDPATH is, by make with a shell that is no bash", function()
+    it("installs with any CDPATH and without bash", function()
         local root = process.temporary_directory()
         assert.is_nil(process.read("Makefile"):find("SHELL", 1, true))
         local output, status = process.run(("mkdir -p %s/scripts %s/lua %s/conf && env CDPATH=%s:/usr "
@@ -100,11 +100,11 @@ describe("the rock", function()
         process.run("rm -rf " .. root)
     end)
 
-    it("says in one sentence that cargo is missing", function()
+    it("reports a missing cargo in one sentence", function()
         local tools = directory .. "/tools"
         run(("mkdir %s && cp -s /usr/bin/* /bin/* %s 2>/dev/null; rm -f %s/cargo %s/rustup")
             :format(tools, tools, tools, tools))
-        -- Lua's headers are looked for beside Lua, which is no longer where it was.
+        -- LuaRocks looks for Lua's headers beside Lua, which has another path here.
         local output, status = process.run(("env PATH=%s %s make --tree %s/third route_native-dev-1.rockspec "
             .. "LUA_INCDIR=/usr/include/lua5.1"):format(tools, LUAROCKS, directory))
         assert.is_not.equal(0, status)
@@ -112,7 +112,7 @@ describe("the rock", function()
             or output:find("^route_native: cargo is missing, and it builds the library; install Rust"), output)
     end)
 
-    it("is packed by `make package` with its release's rockspec and a tarball to unpack at the root", function()
+    it("is packed by `make package`, with its release's rockspec and a tarball for the root", function()
         local made = run(OWN_BUILD .. "make -s package DIST=" .. directory
             .. "/dist SOURCE_URL=https://git.test/route_native.git")
         local version = process.read("Cargo.toml"):match('\nversion = "([^"]+)"')
@@ -132,7 +132,7 @@ describe("the rock", function()
         serves_from(directory .. "/root/usr/local")
     end)
 
-    it("is a tarball that is the same under every umask and leaves the directories of others as they are", function()
+    it("is packed as the same tarball under every umask, without entries for shared directories", function()
         local package = OWN_BUILD .. "make -s package SOURCE_URL=file:///none DIST=" .. directory .. "/"
         local sums = {}
         for _, umask in ipairs { "022", "027", "077" } do
@@ -156,14 +156,14 @@ describe("the rock", function()
             end
         end
 
-        -- A directory that somebody made private, or wider, keeps its mode, and is still where the files go.
+        -- An existing private or public directory keeps its mode, and gets the files.
         local root = directory .. "/kept"
         run(("mkdir -p %s/usr/local && chmod 711 %s/usr && chmod 2775 %s/usr/local"):format(root, root, root))
         run(("tar -C %s -xzf %s/027/*.tar.gz"):format(root, directory))
         assert.equal("711 2775\n", run(("stat -c %%a %s/usr %s/usr/local | paste -sd ' '"):format(root, root)))
     end)
 
-    it("is installed by `make install` for the workers too when root's umask is 077", function()
+    it("is readable for the workers after `make install` with umask 077", function()
         run(OWN_BUILD .. "scripts/build-library.sh")
         local root = directory .. "/private"
         run(("mkdir %s && (umask 077 && DESTDIR=%s PREFIX=/usr/local scripts/install.sh)"):format(root, root))

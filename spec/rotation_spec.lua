@@ -1,5 +1,5 @@
--- Keys of every algorithm are replaced while requests run over several connections, and none of them fails: in the JWK
--- Set that route_native.jwt watches, and as programs for lua-resty-jwt do it.
+-- Replaces keys of every algorithm while requests run over several connections, and none fails: in the JWK Set that
+-- route_native.jwt watches, and in the way of programs for lua-resty-jwt.
 
 local http = require "support.http"
 local process = require "support.process"
@@ -7,8 +7,8 @@ local toolkit = require "support.toolkit"
 
 local INIT = [[keys = jwt.key_file(ngx.config.prefix() .. "../keys/all.jwks")]]
 
--- /resty reads what the program is given anew for each request, as a program that asks a store does: a secret by its
--- `kid`, or the text of the keys.
+-- /resty reads its keys for each request, as a program with a store does: a secret by its `kid`, or the text of the
+-- keys.
 local LOCATIONS = [[
     location = /native {
         content_by_lua_block {
@@ -34,7 +34,7 @@ local LOCATIONS = [[
     }
 ]]
 
--- Writes each key as a JWK with a kid: KIND_NAME. Reads a list of paths.
+-- Writes each key of a list of paths as a JWK with the kid KIND_NAME.
 local JWKS = [[
 import json, sys
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
@@ -52,7 +52,7 @@ for path in sys.argv[1:]:
 describe("keys in rotation", function()
     local running, jwks, tokens
 
-    -- The sets of keys of which the file holds some: "own" and "other".
+    -- The sets of keys that the file holds: "own", "other" or both.
     local function hold(...)
         local all = {}
         for _, name in ipairs { ... } do
@@ -96,13 +96,13 @@ describe("keys in rotation", function()
     teardown(function() running:stop() end)
 
     for _, path in ipairs { "/native", "/resty" } do
-        it("change under load, and no request fails: " .. path, function()
+        it("change under load without a failed request: " .. path, function()
             hold("own")
             local connections, answered = {}, 0
             for i = 1, 4 do
                 connections[i] = http.connect(running.port)
             end
-            -- Sends the tokens of one set, each over another connection, all at once; returns how many passed.
+            -- Sends the tokens of one set at once, each over its own connection. Returns the number of accepted ones.
             local function ask(name)
                 local passed = 0
                 for first = 1, #tokens[name], #connections do
@@ -128,7 +128,7 @@ describe("keys in rotation", function()
                 return passed
             end
             local all = #toolkit.ALGORITHMS
-            -- Both workers, which look at the file each for itself: so many turns in a row.
+            -- Each worker checks the file for itself, so several turns in a row must succeed.
             local function until_passed(name, wanted, meanwhile)
                 local in_a_row = 0
                 process.wait_until(wanted .. " tokens of " .. name .. " passed", function()
@@ -140,7 +140,7 @@ describe("keys in rotation", function()
             until_passed("other", 0, "own")
             hold("own", "other")
             until_passed("other", all, "own")
-            -- Each algorithm has its own keys in both sets, and now only the newer ones are left.
+            -- Each algorithm has its own keys in both sets. Now only the newer keys are left.
             hold("other")
             until_passed("own", 0, "other")
             assert.is_true(answered >= 20 * all)
@@ -151,7 +151,7 @@ describe("keys in rotation", function()
     end
 
     it("change in the file of trusted certificates too", function()
-        -- Each worker looks at the file for itself, and nobody can say which of two answers.
+        -- Each worker checks the file for itself, and either may answer.
         local single = toolkit.start { workers = 1 }
         finally(function() single:stop() end)
         local output, status = process.run(([[set -e

@@ -1,4 +1,4 @@
--- `make run`, as a person uses it: what it prints works, it ends with all that it started, and a mistake is one
+-- `make run`, as a user runs it: the printed commands work, it ends all of its processes, and a mistake is one
 -- sentence.
 
 local cjson = require "cjson"
@@ -32,11 +32,11 @@ describe("make run", function()
         return process.environment(variables) .. " env --default-signal=INT make -s -C " .. gateway.ROOT .. " run"
     end
 
-    -- Starts it and waits until it is ready; returns its process id and what it printed.
+    -- Starts it and waits until it is ready. Returns its process id and its output.
     local function start(changes)
         local log = directory .. "/out"
         local pid = process.start(make(changes), log)
-        -- The last line that it prints; without a token that is `ready`.
+        -- The last printed line: without a token, that is `ready`.
         process.wait_until("make run was ready", function()
             return process.read(log):find("\nready: ") or process.read(log):find("^ready: ") or not process.alive(pid)
         end)
@@ -44,7 +44,7 @@ describe("make run", function()
         return pid, log
     end
 
-    -- The processes of its session: process.start makes one for each program.
+    -- Returns the processes of its session: process.start makes a session for each program.
     local function session(pid)
         return process.run("pgrep -s " .. pid)
     end
@@ -54,13 +54,13 @@ describe("make run", function()
         assert.is_nil(process.accepts(port))
     end
 
-    -- Runs it to its end: it must fail with one sentence of its own.
+    -- Runs it until it ends. It must fail with one sentence of its own.
     local function fails(changes, pattern)
         local output, status = process.run(make(changes))
         assert.not_equal(0, status)
         local sentences = {}
         for line in output:gmatch("[^\n]+") do
-            -- What cargo and make say about themselves.
+            -- The messages of cargo and make.
             if not line:find("^make[%[%d%]]*:") and not line:find("^%s+%u%l+ ") then
                 sentences[#sentences + 1] = line
             end
@@ -85,20 +85,20 @@ describe("make run", function()
             end
         end)
 
-        it("prints where it listens, a token and a curl line that works as printed", function()
+        it("prints its address, a token, and a curl command that works", function()
             local printed = process.read(log)
             assert.truthy(printed:find("ready: http://127.0.0.1:" .. port .. "\n", 1, true), printed)
             local seen = cjson.decode((process.run(printed:match("\n(curl [^\n]*)\n") .. " -sS")))
             assert.same({ 29783, "GET", "/filer/hello" }, { seen.port, seen.method, seen.path })
         end)
 
-        it("answers as examples/desktop/README.md says", function()
+        it("gives the answers of examples/desktop/README.md", function()
             local expected, received, output = readme.try("desktop", port, directory .. "/run")
             assert.same({ "200", "401" }, expected)
             assert.same(expected, received, output)
         end)
 
-        it("keeps keys where the contract says, that an independent library can use", function()
+        it("writes the documented key files, which an independent library can use", function()
             local keys = directory .. "/run/keys/"
             local other = token.mint({ signing_private = keys .. "signing_private.pem",
                 payload_public = keys .. "payload_public.pem" }, "127.0.0.9")
@@ -118,27 +118,27 @@ describe("make run", function()
             client:close()
         end)
 
-        it("stands in for pyos, console, website and speed test", function()
+        it("answers for pyos, console, website and speed test", function()
             for _, path in ipairs { "/API/x", "/console", "/", "/speedtest/x" } do
                 assert.equal(200, http.request(port, { path = path }).status, path)
             end
             assert.equal(401, http.request(port, { path = "/filer/x" }).status)
         end)
 
-        it("is refused a second time on the same port, in one sentence", function()
+        it("refuses to start twice on the same port, in one sentence", function()
             fails({}, "^route_native: port " .. port .. " on 127.0.0.1 is in use")
         end)
 
-        it("ends with all that it started on SIGTERM", function()
+        it("ends with all of its processes on SIGTERM", function()
             assert.truthy(session(pid):find("\n.*\n.*\n"))
             process.signal(pid, "TERM")
             ends_with_all(pid)
-            -- The demo desktop is gone as well.
+            -- The demo desktop has ended too.
             assert.is_nil(process.accepts(29783))
         end)
     end)
 
-    it("keeps its keys, leaves the demo out with DEMO=0, and ends on Ctrl-C", function()
+    it("keeps its keys, starts no demo with DEMO=0, and ends on Ctrl-C", function()
         local keys = directory .. "/run/keys/"
         local before = process.read(keys .. "signing_private.pem")
         local pid = start { DEMO = 0, FILE_SERVICE_TCP_PORT = process.free_port() }
@@ -152,7 +152,7 @@ describe("make run", function()
         ends_with_all(pid)
     end)
 
-    it("takes keys from the environment, and prints no token that they would refuse", function()
+    it("uses keys of the environment, and prints no token then", function()
         local keys = token.keys(directory)
         local pid, log = start { DEMO = 0, FILE_SERVICE_TCP_PORT = process.free_port(),
             JWT_DESKTOP_SIGNING_PUBLIC_KEY = keys.signing_public,
@@ -165,7 +165,7 @@ describe("make run", function()
         ends_with_all(pid)
     end)
 
-    it("says in one sentence what is wrong with a port", function()
+    it("reports a wrong port in one sentence", function()
         for _, bad in ipairs { "abc", "0", "65536", "99999", "-1", "80 81", "1e3" } do
             fails({ PORT = bad }, "^route_native: PORT must be a port number, and is \"")
         end
@@ -175,7 +175,7 @@ describe("make run", function()
         busy:close()
     end)
 
-    it("says in one sentence what is wrong with a key", function()
+    it("reports a wrong key in one sentence", function()
         local missing = directory .. "/missing.pem"
         fails({ DEMO = 0, JWT_DESKTOP_SIGNING_PUBLIC_KEY = missing }, "missing%.pem cannot be read")
         fails({ DEMO = 0, JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = missing }, "missing%.pem cannot be read")
@@ -185,7 +185,7 @@ describe("make run", function()
         fails({ DEMO = 0, JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = public }, "signing_public%.pem does not hold a private key")
     end)
 
-    it("says which examples there are", function()
+    it("lists the examples", function()
         for _, bad in ipairs { "nope", "../run", "desktop;id" } do
             fails({ EXAMPLE = bad }, "^route_native: EXAMPLE must be one of .*desktop.*, and is \"")
         end

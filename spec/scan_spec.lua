@@ -1,5 +1,5 @@
--- What reads the bytes of others, by itself: an answer is the same in pieces of every size and within its bounds, and a
--- scan says what the simple form of it says.
+-- The readers of bytes from clients and servers, alone: an answer is the same in pieces of every size, within its
+-- bounds, and a scanner agrees with its simple form.
 
 local gateway = require "support.gateway"
 
@@ -10,7 +10,8 @@ local scan = require "route_native.core.scan"
 
 local MAX_BYTES, HEAD_BYTES = 1000, 16384
 
--- Feeds an answer in pieces of one size. Returns the reader and its last word; `is_ended`: the server closes behind it.
+-- Feeds an answer in pieces of one size. Returns the reader and its last result. `is_ended`: the server closes after
+-- it.
 local function read(text, size, is_ended)
     local reader, state = answers.reader(MAX_BYTES), "more"
     for at = 1, #text, size do
@@ -24,8 +25,8 @@ end
 
 local OK = "HTTP/1.1 200 OK\r\n"
 
-describe("an answer", function()
-    it("is the same in pieces of every size", function()
+describe("an HTTP answer", function()
+    it("is read alike in pieces of every size", function()
         local sum = ("0123456789"):rep(10)
         for text, expected in pairs {
             [OK .. "Content-Length: 5\r\nA: b\r\na:  c \t\r\nX:\r\n\r\nhello"] =
@@ -48,7 +49,7 @@ describe("an answer", function()
         end
     end)
 
-    it("without a length is what comes until the end", function()
+    it("without a length extends to the connection's end", function()
         for _, size in ipairs { 1, 2, 7, 100 } do
             local answer, state = read(OK .. "\r\nhello\r\n\r\n", size, true)
             assert.same({ "whole", "hello\r\n\r\n" }, { state, answer.body })
@@ -56,7 +57,7 @@ describe("an answer", function()
         end
     end)
 
-    it("that is none, or is not whole, is never one, in pieces of every size", function()
+    it("that is malformed or incomplete is never accepted, in pieces of every size", function()
         local chunked = OK .. "Transfer-Encoding: chunked\r\n\r\n"
         for text, expected in pairs {
             ["HTTP/2 200 OK\r\n\r\n"] = "malformed", ["\r\n\r\n"] = "malformed",
@@ -85,7 +86,7 @@ describe("an answer", function()
     end)
 end)
 
-describe("a scan", function()
+describe("a scanner", function()
     -- Every text of up to six of these.
     local function each(alphabet, call)
         local function extend(text, left)
@@ -97,14 +98,14 @@ describe("a scan", function()
         extend("", 6)
     end
 
-    it("takes the blanks off the ends of a text", function()
+    it("removes the blanks around a text", function()
         each({ " ", "\t", "a", "\0" }, function(text)
             assert.equal(text:match("^%s*(.-)%s*$"), scan.trim(text))
             assert.equal(text:match("^(.-)%s*$"), scan.trim_end(text))
         end)
     end)
 
-    it("takes a piece out of a text, wherever it stands", function()
+    it("removes a part of a text at any position", function()
         each({ "a", "b", "." }, function(text)
             for _, piece in ipairs { "a", "ab", "aa", "aba", ".", "abab" } do
                 local plain = text:gsub((piece:gsub("%.", "%%.")), "")
@@ -113,7 +114,7 @@ describe("a scan", function()
         end)
     end)
 
-    it("finds the cookies and the arguments of a name, one after another", function()
+    it("finds the cookies and arguments of a name, one after another", function()
         local function all(find, text, name)
             local found, from = {}, 1
             while true do
@@ -131,7 +132,7 @@ describe("a scan", function()
         assert.same({}, all(scan.argument, "s", "s"))
     end)
 
-    it("leaves the other cookies, however large the header is", function()
+    it("keeps the other cookies, however large the header", function()
         assert.equal("a=1; c=3", scan.without_cookies("a=1;s=2; __Host-s=2;c=3", "s;t", true))
         assert.equal("__Host-s=2", scan.without_cookies("s=1; t=2; __Host-s=2", "s;t", false))
         assert.equal("", scan.without_cookies("s=1", "s", false))

@@ -1,4 +1,5 @@
--- Starting: what is missing is a 503 and a line in the log, what is wrong keeps nginx from starting with one sentence.
+-- The start: a missing key or dictionary is a 503 and a line in the log. With a wrong one nginx does not start, and
+-- says so in one sentence.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -45,7 +46,7 @@ describe("starting", function()
         gate:stop()
     end
 
-    -- nginx must not start, and say why in one sentence of ours.
+    -- nginx must not start, and must print one sentence of this project.
     local function refuses(env, pattern)
         local gate, said = start(env)
         if gate then
@@ -56,7 +57,7 @@ describe("starting", function()
         assert.truthy(sentence and sentence:find(pattern), said)
     end
 
-    it("answers 503 while a key is not named", function()
+    it("answers 503 while a key is not configured", function()
         is_unavailable({ JWT_DESKTOP_SIGNING_PUBLIC_KEY = false },
             "route_native: JWT_DESKTOP_SIGNING_PUBLIC_KEY is not set")
         is_unavailable({ JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = false },
@@ -83,7 +84,7 @@ describe("starting", function()
             "route_native: lua_shared_dict targetmap is missing")
     end)
 
-    it("refuses keys of the wrong kind, naming the file", function()
+    it("refuses keys of the wrong kind, and names the file", function()
         local function key_file(name)
             return "^the key file " .. (directory .. "/" .. name):gsub("%p", "%%%0") .. " "
         end
@@ -102,12 +103,12 @@ describe("starting", function()
         end
     end)
 
-    it("keeps the old keys when a reload brings one of the wrong kind", function()
+    it("keeps the old keys when a reload finds one of the wrong kind", function()
         local own = directory .. "/own.pem"
         process.run(("cp %s %s"):format(keys.signing_public, own))
         local gate = assert(start { JWT_DESKTOP_SIGNING_PUBLIC_KEY = own, FILE_SERVICE_TCP_PORT = process.free_port() })
         local good = gate:mint("127.0.0.1")
-        -- The desktop is not there: the token was accepted.
+        -- 502, because there is no desktop: the token was accepted.
         assert.equal(502, gate:get("/filer/x", good).status)
         process.write(own, "garbage")
         process.signal(gate.pid, "HUP")
@@ -136,7 +137,7 @@ describe("starting", function()
     end
 
     describe("from the environment", function()
-        -- Runs conf/runtime.sh alone; returns what it said and its status.
+        -- Runs conf/runtime.sh alone. Returns its output and status.
         local function runtime(variables)
             local out = process.temporary_directory()
             variables.ROUTE_RUN_DIR = variables.ROUTE_RUN_DIR or out
@@ -146,7 +147,7 @@ describe("starting", function()
             return said, status
         end
 
-        it("takes what is well-formed", function()
+        it("accepts well-formed values", function()
             assert.same({ "", 0 }, { runtime { NODE_NAME = "a.b-c_d:1", PYOS_FQDN = "[::1]", ROUTE_LISTEN = "*:80",
                 ROUTE_CONSOLE_UPSTREAM = "console.svc:8080", NAMESERVER_RESOLVER = "[::1]:53" } })
         end)
@@ -175,7 +176,7 @@ describe("starting", function()
             end)
         end
 
-        it("refuses ports and log levels that are none", function()
+        it("refuses wrong ports and log levels", function()
             for _, port in ipairs { "0", "65536", "99999", "-1", "8e3", "0x50", "http" } do
                 local said, status = runtime { FILE_SERVICE_TCP_PORT = port }
                 local expected = 'route_native: FILE_SERVICE_TCP_PORT must be a port number, and is "%s"\n'
@@ -197,19 +198,19 @@ describe("starting", function()
             return place .. "/?.so"
         end
 
-        it("says where it was looked for", function()
+        it("says where it looked for the library", function()
             refuses({ ROUTE_LUA_CPATH = directory .. "/nowhere/?.so" },
                 "^libroute_native.so is neither next to route_native.lua, nor on lua_package_cpath, nor known")
         end)
 
-        it("says that another version or another library is there", function()
+        it("reports a library of another version, or another library", function()
             refuses({ ROUTE_LUA_CPATH = fake("old", "unsigned rn_abi_version(void) { return 0; }") },
                 "/old/libroute_native.so has ABI version 0, and these Lua modules need %d+; install both from one")
             refuses({ ROUTE_LUA_CPATH = fake("stranger", "int stranger(void) { return 0; }") },
                 "/stranger/libroute_native.so has ABI version unknown, and these Lua modules need %d+")
         end)
 
-        it("says that a file is no library", function()
+        it("reports a file that is no library", function()
             process.run("mkdir -p " .. directory .. "/text")
             process.write(directory .. "/text/libroute_native.so", "this is text")
             refuses({ ROUTE_LUA_CPATH = directory .. "/text/?.so" }, "/text/libroute_native.so cannot be loaded")
@@ -228,14 +229,14 @@ describe("starting", function()
         end)
     end)
 
-    it("holds targets to ROUTE_TARGET_SUFFIX", function()
+    it("refuses targets outside of ROUTE_TARGET_SUFFIX", function()
         local gate = assert(start { ROUTE_TARGET_SUFFIX = "desktop.test",
             NAMESERVER_RESOLVER = "127.0.0.1:" .. process.free_port() })
         local minted = token.mint_all(keys, {
             { target = "pod.desktop.test" }, { target = "desktop.test" }, { target = "evildesktop.test" },
             { target = "127.0.0.1" }, { target = "pod.desktop.test.evil" },
         })
-        -- The name does not resolve here: the token was accepted.
+        -- The name does not resolve here, but the token was accepted.
         assert.equal(502, gate:get("/filer/x", minted[1]).status)
         for i = 2, #minted do
             assert.equal(401, gate:get("/filer/x", minted[i]).status)
@@ -243,7 +244,7 @@ describe("starting", function()
         gate:stop()
     end)
 
-    it("opens what ROUTE_PAYLOAD_PADDING says and nothing else", function()
+    it("decrypts only with the padding of ROUTE_PAYLOAD_PADDING", function()
         local paddings = { "pkcs1v15", "oaep-sha1", "oaep-sha256" }
         local minted = token.mint_all(keys, {
             { target = "127.0.0.1", padding = paddings[1] }, { target = "127.0.0.1", padding = paddings[2] },
@@ -259,8 +260,8 @@ describe("starting", function()
     end)
 end)
 
--- The library without the shipped conf/: a configuration of the user's own that knows nothing but the one require.
-describe("a configuration of one's own", function()
+-- The library without the shipped conf/: a user's own configuration with nothing but the `require`.
+describe("a configuration without the shipped conf/", function()
     local CONF = [[
 %s
 daemon off; worker_processes 1; pid nginx.pid; error_log error.log notice;
@@ -308,7 +309,7 @@ http {
         local load = modules == "" and ""
             or ("load_module %s/ndk_http_module.so; load_module %s/ngx_http_lua_module.so;"):format(modules, modules)
         if process.run("id -u") == "0\n" then
-            -- The checkout may be readable for its owner alone.
+            -- The checkout may be readable for its owner only.
             load = load .. " user root;"
         end
         local desktop = running.environment.FILE_SERVICE_TCP_PORT
@@ -369,7 +370,7 @@ http {
         end
     end)
 
-    it("calls it misuse when the argument is no string", function()
+    it("raises an error for an argument that is no string", function()
         for _, name in ipairs { "verify", "decrypt" } do
             local answer = call(name, 7)
             assert.is_false(answer.ok)

@@ -1,4 +1,4 @@
--- Where a token may come from, in which order, and that a token from the query goes nowhere else.
+-- The sources of a token and their order. A token in the query appears nowhere else.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -9,7 +9,7 @@ local websocket = require "support.websocket"
 
 describe("token sources", function()
     local running, down
-    -- One token for each of two desktops: the log's upstream says which of two tokens was taken.
+    -- Tokens for two desktops: the upstream in the log shows which token was used.
     local one, two
 
     setup(function()
@@ -33,7 +33,7 @@ describe("token sources", function()
         return ("%s/source-%d"):format(endpoint or "/filer", number)
     end
 
-    -- The address of the desktop that a request reached; nil and the response when it reached none.
+    -- Returns the address of the desktop that a request reached, or nil and the response.
     local function reached(headers, query, endpoint)
         local path = unique(endpoint)
         local response = running:request { path = path .. (query and "?" .. query or ""), headers = headers }
@@ -57,7 +57,7 @@ describe("token sources", function()
         return cjson.decode(response.body).path
     end
 
-    -- No 30 bytes of the token's parts are in a log: neither whole nor cut short.
+    -- Checks that no log contains 30 bytes of the token's parts, complete or truncated.
     local function absent_from_logs(gate, text)
         local logs = gate:access_log() .. gate:error_log()
         for part in text:gmatch("[^.]+") do
@@ -67,7 +67,7 @@ describe("token sources", function()
         end
     end
 
-    it("are asked in the order AbcAuthorization, Authorization, jwt_token", function()
+    it("are read in the order AbcAuthorization, Authorization, jwt_token", function()
         local abc, standard = { "AbcAuthorization", one }, { "Authorization", one }
         local other = { "Authorization", two }
         assert.equal("127.0.0.1", (reached { abc, other }))
@@ -77,7 +77,7 @@ describe("token sources", function()
         assert.equal("127.0.0.2", (reached({}, "jwt_token=" .. two)))
     end)
 
-    it("are not passed over: a bad token in an earlier place is a 401", function()
+    it("are not skipped: a bad token in an earlier source is a 401", function()
         is_401 { { "AbcAuthorization", "nonsense" }, { "Authorization", one } }
         is_401 { { "AbcAuthorization", "" }, { "Authorization", one } }
         is_401({ { "Authorization", "nonsense" } }, "jwt_token=" .. one)
@@ -93,7 +93,7 @@ describe("token sources", function()
         end
     end
 
-    it("refuse two headers of one name, the same or different", function()
+    it("refuse two headers of one name, equal or different", function()
         for _, name in ipairs { "Authorization", "AbcAuthorization" } do
             is_401 { { name, one }, { name, one } }
             is_401 { { name, one }, { name:lower(), two } }
@@ -101,7 +101,7 @@ describe("token sources", function()
         end
     end)
 
-    it("refuse an empty header, Bearer alone, and tell a missing token from a bad one", function()
+    it("refuse an empty header and Bearer alone, and distinguish missing from bad tokens", function()
         for _, value in ipairs { "", " ", "Bearer", "Bearer ", "bearer \t " } do
             local response = is_401 { { "Authorization", value } }
             assert.equal('Bearer error="invalid_token"', response.headers["www-authenticate"])
@@ -112,7 +112,7 @@ describe("token sources", function()
         assert.equal("Bearer", is_401({}, "jwt_token").headers["www-authenticate"])
     end)
 
-    it("refuse what is oversized, in a header or in the request line", function()
+    it("refuse an oversized header or request line", function()
         is_401 { { "Authorization", one .. ("A"):rep(17 * 1024) } }
         is_401({}, "jwt_token=" .. one .. ("A"):rep(17 * 1024))
         for _, options in ipairs {
@@ -126,7 +126,7 @@ describe("token sources", function()
         end
     end)
 
-    it("refuse two jwt_token arguments, the same or different", function()
+    it("refuse two jwt_token arguments, equal or different", function()
         is_401({}, "jwt_token=" .. one .. "&jwt_token=" .. one)
         is_401({}, "jwt_token=" .. one .. "&a=1&jwt_token=" .. two)
         is_401({}, "jwt_token=" .. one .. "&jwt_token=")
@@ -134,33 +134,33 @@ describe("token sources", function()
     end)
 
     describe("from the query", function()
-        it("leave the path and the other arguments byte for byte in order", function()
+        it("leave the path and the other arguments unchanged", function()
             local jwt = "jwt_token=" .. one
             for _, path in ipairs { "/filer/a%2Fb%20c//d/../e", "/filer/%E2%82%AC;v=1", "/spawner" } do
                 assert.equal(path, seen_at(path .. "?" .. jwt))
                 assert.equal(path .. "?a=%2F+b&&c=&d", seen_at(path .. "?a=%2F+b&" .. jwt .. "&&c=&d"))
                 assert.equal(path .. "?a=1&b=?/&my_jwt_token=x", seen_at(path .. "?a=1&b=?/&my_jwt_token=x&" .. jwt))
                 assert.equal(path .. "?z", seen_at(path .. "?" .. jwt .. "&z"))
-                -- What is too short to be a token takes nothing out of the others.
+                -- A value that is too short for a token removes nothing from the other arguments.
                 assert.equal(path .. "?page=10", seen_at(path .. "?jwt_token=1&page=10",
                     { { "Authorization", one } }))
-                -- The same token under other names goes no further either.
+                -- The same token under other names is removed too.
                 assert.equal(path .. "?x=&y=z", seen_at(("%s?x=%s&%s&y=%sz"):format(path, one, jwt, one)))
             end
         end)
 
-        it("are removed as well when a header's token is taken", function()
+        it("are also removed when a header's token is used", function()
             local path = unique()
             assert.equal(path .. "?a=1", seen_at(path .. "?jwt_token=" .. two .. "&a=1", { { "Authorization", one } }))
             absent_from_logs(running, two)
         end)
 
-        it("are removed before they reach upstreams that need none", function()
+        it("are removed before upstreams that need none", function()
             assert.equal("/API/x?a=1", seen_at("/API/x?jwt_token=" .. one .. "&a=1"))
             assert.equal("/console?a=1", seen_at("/console?a=1&jwt_token=" .. one))
         end)
 
-        it("may be spelt as nginx's own $arg_jwt_token allows, or with percent signs in the name", function()
+        it("may be spelt as for nginx's $arg_jwt_token, or with percent-encoding in the name", function()
             for _, name in ipairs { "JWT_TOKEN", "jwt%5Ftoken", "%6Awt_token" } do
                 local path = unique()
                 assert.equal(path .. "?a=1", seen_at(path .. "?" .. name .. "=" .. one .. "&a=1"))
@@ -169,7 +169,7 @@ describe("token sources", function()
             absent_from_logs(running, one)
         end)
 
-        it("never change which endpoint is chosen, whatever they hold", function()
+        it("never change the selected endpoint, whatever they contain", function()
             for _, text in ipairs { "filer", "f", "/", "?", "filer/x?jwt_token=", "GET", "HTTP" } do
                 is_401({}, "jwt_token=" .. text)
                 local path = unique()
@@ -177,7 +177,7 @@ describe("token sources", function()
             end
         end)
 
-        it("show as *** in the access log, and nothing of them does", function()
+        it("appear only as *** in the access log", function()
             local path = unique()
             running:request { path = path .. "?a=1&jwt_token=" .. one .. "&b=2" }
             assert.equal("a=1&jwt_token=***&b=2", running:logged(path).args)
@@ -190,7 +190,7 @@ describe("token sources", function()
             "/terminals/t", "/websockify", "/signalling", "/broadcast", "/sound", "/microphone", "/gamepad",
         }
 
-        it("may be the bare query, which the desktop does not see", function()
+        it("may be the bare query, which the desktop does not receive", function()
             for _, path in ipairs(ENDPOINTS) do
                 local client = assert(websocket.open(running.port, { path = path .. "?" .. two }))
                 assert.equal(path, cjson.decode((client:receive())).path)
@@ -198,7 +198,7 @@ describe("token sources", function()
             end
         end)
 
-        it("may be every other source too, and a header comes before the bare query", function()
+        it("may be every other source too, and a header precedes the bare query", function()
             for _, options in ipairs {
                 { path = "/websockify/a?jwt_token=" .. one .. "&b=1" },
                 { path = "/websockify/a?b=1", headers = { { "Authorization", "Bearer " .. one } } },
@@ -223,7 +223,7 @@ describe("token sources", function()
             end
         end)
 
-        it("only: a bare query is no token on HTTP endpoints", function()
+        it("exclude a bare query on HTTP endpoints", function()
             for _, endpoint in ipairs { "/filer", "/spawner", "/printerfiler", "/snapshot" } do
                 is_401({}, one, endpoint)
             end
@@ -265,7 +265,7 @@ describe("token sources", function()
             check(2, down, 502, { endpoint = "/websockify", query = fresh[2], headers = headers })
         end)
 
-        it("when the same token stands elsewhere in the query too", function()
+        it("when the same token is also elsewhere in the query", function()
             check(3, down, 502, { query = ("x=%s&jwt_token=%s&y=%s"):format(fresh[3], fresh[3], fresh[3]) })
             check(3, down, 502, { query = "jwt_token=" .. fresh[3], headers = { { "Authorization", fresh[3] } } })
             check(3, down, 502, { query = ("jwt_token=%s&jwt_token=%s&x=%s"):format(fresh[3], fresh[3], fresh[3]),
@@ -286,7 +286,7 @@ describe("token sources", function()
             check(5, running, 401, { query = "token=" .. fresh[5] })
         end)
 
-        it("when it stands behind a fragment, which hides the query from nginx", function()
+        it("when it is after a fragment, which hides the query from nginx", function()
             for _, endpoint in ipairs { "/filer", "/console" } do
                 local path = unique(endpoint)
                 local response = down:request { path = path .. "#?jwt_token=" .. fresh[7] }
@@ -296,7 +296,7 @@ describe("token sources", function()
             absent_from_logs(down, fresh[7])
         end)
 
-        it("when the request is refused before anything of ours runs", function()
+        it("when nginx refuses the request before any Lua code runs", function()
             local path = unique()
             local response = http.raw(running.port, ("GET %s?jwt_token=%s HTTP/1.1\r\nHost: a b\r\n\r\n")
                 :format(path, fresh[6]))

@@ -1,13 +1,13 @@
--- A network that freezes: server and client in network namespaces of their own, and every packet between them lost
--- without a word. Needs root and a kernel that allows namespaces; elsewhere it is pending and says so.
+-- A network that freezes: server and client run in separate network namespaces, and every packet between them is lost
+-- silently. It needs root and a kernel with namespaces; elsewhere it is pending and says so.
 
 local gateway = require "support.gateway"
 local process = require "support.process"
 local tunnel = require "support.tunnel"
 
--- Nothing beyond the two namespaces sees these (RFC 5737).
+-- Only the two namespaces see these addresses (RFC 5737).
 local SERVER, CLIENT = "192.0.2.1", "192.0.2.2"
--- Every namespace has all ports to itself.
+-- Every namespace has all ports for itself.
 local PORT, METRICS, SERVICE = 8000, 8001, 8002
 
 describe("a network that freezes between server and client", function()
@@ -38,7 +38,7 @@ describe("a network that freezes between server and client", function()
         end
     end
 
-    -- Sends the packets of both sides to a hardware address that nobody has, or to each other again.
+    -- Sends the packets of both sides to an unused hardware address, or to each other again.
     local function freeze(frozen)
         for i, other in ipairs { CLIENT, SERVER } do
             local neighbour = other .. " dev link0"
@@ -60,14 +60,14 @@ describe("a network that freezes between server and client", function()
         return process.read(directory .. "/" .. log):find(text, 1, true)
     end
 
-    -- A viewer's request from the server's side, to its end: the status, and curl's own (18: broke off).
+    -- Sends a viewer's request from the server's side. Returns the status, and curl's exit status (18: truncated).
     local function curl(port, path)
         local command = "ip netns exec %s curl -s -o /dev/null -m 60 -w '%%{http_code}' http://127.0.0.1:%d%s"
         local output, status = process.run(command:format(names[1], port, path))
         return tonumber(output), status
     end
 
-    -- The same in the background; returns a function that waits for its end.
+    -- Does the same in the background. Returns a function that waits for the end.
     local function curling(path)
         local log = "curl-" .. #pids
         local command = ("curl -sN -o %s/%s.body -m 60 -w '%%{http_code} %%{exitcode} done' http://127.0.0.1:%d%s")
@@ -112,7 +112,7 @@ describe("a network that freezes between server and client", function()
         process.run("rm -rf " .. process.quoted(directory))
     end)
 
-    it("costs the viewers what ran, and nothing once it is back", function()
+    it("breaks the running requests of viewers, and none after it is back", function()
         if refusal then
             pending(refusal)
         end
@@ -125,16 +125,16 @@ describe("a network that freezes between server and client", function()
         end)
 
         freeze(true)
-        -- What was running: 502 where no answer had begun, a visible break where one had.
+        -- Running requests: 502 if no answer had begun, a visible truncation otherwise.
         assert.same({ "502", "0" }, { waited() })
         local status, code = dripped()
         assert.equal("200", status)
         assert.not_equal("0", code)
         assert.truthy(said("server.log", 'reason="protocol violation: keepalive timeout"'))
-        -- From then on there is nobody with that ID.
+        -- After that no client has the ID.
         assert.equal(404, (curl(PORT, "/c1/status/200")))
         process.wait_until("the client noticed", function() return said("client.log", "keepalive timeout") end)
-        -- These are counted every second.
+        -- The server updates these counters every second.
         process.wait_until("nothing was held", function()
             return metric("clients") == 0 and metric("streams") == 0 and metric("buffered_bytes") == 0
         end)

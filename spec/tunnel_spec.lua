@@ -1,5 +1,5 @@
--- Websocket tunnels behind nginx, as conf/tunnel.conf ships them: two servers, real clients, and what happens when one
--- of them stops or dies, or nginx is reloaded.
+-- Websocket tunnels behind nginx with conf/tunnel.conf: two servers and real clients. Servers stop or die, and nginx is
+-- reloaded.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -10,8 +10,8 @@ local websocket = require "support.websocket"
 
 local IDS = { "c1", "c2", "c3", "c4", "c5", "c6" }
 
--- Viewers of every ID, until they are ended; returns a function that waits until the load has gone on, and one that
--- ends it and returns how often each status came.
+-- Runs viewers of every ID. Returns a function that waits for more of their requests, and one that ends them and
+-- returns the count of each status.
 local function load_on(running)
     local paths = {}
     for i, id in ipairs(IDS) do
@@ -32,7 +32,7 @@ local function load_on(running)
     end
 end
 
--- The service's end of a drip, as it comes through a connection.
+-- The service's end of a slow answer, as a connection delivers it.
 local function drip(running, id)
     local file = running.directory .. "/release-" .. id
     local connection = http.connect(running.port)
@@ -46,7 +46,7 @@ describe("tunnels behind nginx", function()
     setup(function() running = assert(tunnel.start { ids = IDS }) end)
     teardown(function() running:stop() end)
 
-    -- A client whose service echoes WebSocket messages.
+    -- Starts a client whose service echoes WebSocket messages.
     local function start_echo()
         local port = process.free_port()
         local log = running.directory .. "/demo.log"
@@ -60,7 +60,7 @@ describe("tunnels behind nginx", function()
         end
     end
 
-    it("lead each ID's viewers to the server where its client is", function()
+    it("send each ID's viewers to the server of its client", function()
         for _, id in ipairs(IDS) do
             local answer = running:get("/" .. id .. "/status/200")
             assert.same({ 200, "the service says 200" }, { answer.status, answer.body }, id)
@@ -69,7 +69,7 @@ describe("tunnels behind nginx", function()
         assert.equal(404, http.request(running.port, { path = "/other" }).status)
     end)
 
-    it("leave a service's own answers alone, whatever their status", function()
+    it("pass a service's answers unchanged, whatever their status", function()
         for _ = 1, 3 do
             for _, status in ipairs { 403, 404, 421, 429, 500, 502, 503, 504 } do
                 for _, id in ipairs(IDS) do
@@ -80,7 +80,7 @@ describe("tunnels behind nginx", function()
         end
     end)
 
-    it("ask a service once, whatever it answers", function()
+    it("send a request to a service once, whatever it answers", function()
         local handshake = {
             { "Connection", "Upgrade" }, { "Upgrade", "websocket" }, { "Sec-WebSocket-Version", "13" },
             { "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==" },
@@ -93,7 +93,7 @@ describe("tunnels behind nginx", function()
                 local path = ("/once/%s/status/%d"):format(what, status)
                 request.path = "/tunnel/c1" .. path
                 local answer = http.request(running.port, request)
-                -- 599 is between the servers and nginx.
+                -- 599 is reserved for servers and nginx.
                 local expected = { status, "the service says " .. status }
                 if status == 599 then
                     expected = { 502, "The client could not answer\n" }
@@ -104,12 +104,12 @@ describe("tunnels behind nginx", function()
         end
     end)
 
-    it("take no byte of a viewer's request for the body that another viewer's handshake announced", function()
+    it("take no byte of a viewer's request for the body of another viewer's handshake", function()
         local smuggled = ("DELETE /account/%d HTTP/1.1")
         local function victim(path)
             return running:get("/c1" .. path, { { "Accept", smuggled:format(200) }, { "Cookie", "of=b" } })
         end
-        -- What is eaten of a request has to end where the other method begins: the service tells where that is.
+        -- A swallowed part of a request would end where the other method begins. The service reports where that is.
         local head = victim("/head").body
         local offset = assert(head:find("DELETE", 1, true)) - 1
         for _, method in ipairs { "GET", "POST" } do
@@ -127,7 +127,7 @@ describe("tunnels behind nginx", function()
         end
     end)
 
-    it("end an answer of HTTP/1.0 as whole when it is, and cut it visibly when its client is killed", function()
+    it("end a complete HTTP/1.0 answer regularly, and truncate it visibly when the client is killed", function()
         local id = "old"
         for _, killed in ipairs { false, true } do
             running.clients[id] = tunnel.start_client(running.directory, running:url(), id, running.service_port)
@@ -158,7 +158,7 @@ describe("tunnels behind nginx", function()
         end
     end)
 
-    it("refuse a registration whose token is no good, at nginx and at the server", function()
+    it("refuse a registration with an invalid token, at nginx and at the server", function()
         local function register(port, path, id, bearer)
             return http.request(port, { path = path, headers = {
                 { "X-Websocktunnel-Id", id }, { "Authorization", "Bearer " .. bearer }, { "Connection", "Upgrade" },
@@ -175,7 +175,7 @@ describe("tunnels behind nginx", function()
         assert.equal(401, register(running.servers[1].port, "/", "another", good))
     end)
 
-    it("take the ID of a viewer from the path, whatever its headers say", function()
+    it("read a viewer's ID from the path, whatever its headers", function()
         for _, id in ipairs(IDS) do
             for _, other in ipairs { "c1", "c2", "nobody" } do
                 local answer = running:get("/" .. id .. "/status/200", { { "X-Websocktunnel-Id", other } })
@@ -184,7 +184,7 @@ describe("tunnels behind nginx", function()
         end
     end)
 
-    it("lose nothing when nginx is reloaded: what runs goes on, WebSockets too", function()
+    it("lose no request and no WebSocket when nginx is reloaded", function()
         local stop_echo = start_echo()
         local socket = assert(websocket.open(running.port, { path = "/tunnel/echo/x" }))
         socket:receive()
@@ -207,7 +207,7 @@ describe("tunnels behind nginx", function()
         stop_echo()
     end)
 
-    it("lose nothing when a server is stopped: its clients move, and what runs comes to its end", function()
+    it("lose no request when a server is stopped, and move its clients", function()
         local stopping, other = running:busier_and_other()
         local moving = tunnel.metric(stopping, "clients")
         local goes_on, ended = load_on(running)
@@ -226,7 +226,8 @@ describe("tunnels behind nginx", function()
             return not process.accepts(stopping.port)
         end)
         goes_on()
-        -- It still carries what ran, which has time to end; bodies, which cannot be sent twice, go to the other.
+        -- The server still serves running requests, which get time to end. Requests with bodies, which cannot be sent
+        -- twice, go to the other server.
         assert.is_true(process.alive(stopping.pid))
         for _, id in ipairs(IDS) do
             local path = ("/tunnel/%s/status/201"):format(id)
@@ -243,7 +244,7 @@ describe("tunnels behind nginx", function()
         assert.same({ "200" }, { next(seen), next(seen, "200") }, cjson.encode(seen))
     end)
 
-    it("bring the clients of a server that dies to the next one", function()
+    it("move the clients of a dead server to the next one", function()
         running:stop()
         running = assert(tunnel.start { ids = IDS })
         local dying, other = running:busier_and_other()
@@ -256,7 +257,7 @@ describe("tunnels behind nginx", function()
         end
     end)
 
-    it("take a request without a body from a server that stops to the next, a POST too, and do it once", function()
+    it("send a request without a body from a stopping server to the next, and process it once", function()
         running:stop()
         running = assert(tunnel.start { ids = IDS })
         local stopping, other = running:busier_and_other()
@@ -266,7 +267,8 @@ describe("tunnels behind nginx", function()
                 moving[#moving + 1], staying = staying, id
             end
         end
-        -- The server goes on accepting for this one, which does not move: so it is still asked for the others.
+        -- The server still accepts requests for this client, which does not move. So nginx still asks it for the
+        -- others.
         process.signal(running.clients[staying].pid, "STOP")
         process.signal(stopping.pid, "TERM")
         process.wait_until("the others had moved", function()
@@ -284,7 +286,7 @@ describe("tunnels behind nginx", function()
 end)
 
 describe("make run EXAMPLE=tunnel", function()
-    it("prints a curl line that goes through the tunnel, and ends with all that it started", function()
+    it("prints a curl command that works through the tunnel, and ends with all of its processes", function()
         local directory = process.temporary_directory()
         local log, port = directory .. "/run.log", process.free_port()
         local pid = process.start(process.environment { PORT = port, RUN_DIR = directory .. "/run", EXAMPLE = "tunnel",

@@ -9,7 +9,7 @@ local websocket = require "support.websocket"
 
 local EXAMPLE = gateway.ROOT .. "/examples/tunnel/viewers.lua"
 
-describe("viewers of a tunnel who have to show a token", function()
+describe("viewers of a tunnel that requires a token", function()
     local running, service
 
     setup(function()
@@ -40,14 +40,14 @@ describe("viewers of a tunnel who have to show a token", function()
         return running:get("/" .. id .. "/x", { value and { "X-Tunnel-Authorization", value } or nil, ... })
     end
 
-    it("are turned away without one, at every path below the tunnels", function()
+    it("are refused without a token, at every path below the tunnels", function()
         for _, path in ipairs { "/c1/x", "/c1", "/c1?x", "/nobody/x", "/%631/x", "/__version__" } do
             local answer = running:get(path)
             assert.same({ 401, "Bearer" }, { answer.status, answer.headers["www-authenticate"] }, path)
         end
     end)
 
-    it("see the tunnel that theirs names, and no other", function()
+    it("reach the tunnel that their token names, and no other", function()
         local mine, all = token(), token { tunnel = "*" }
         assert.equal(200, view("c1", mine).status)
         assert.equal(200, view("c1", "Bearer " .. mine).status)
@@ -56,18 +56,18 @@ describe("viewers of a tunnel who have to show a token", function()
         assert.same({ 200, 200, 404 }, { view("c1", all).status, view("c2", all).status, view("nobody", all).status })
     end)
 
-    it("keep their token to themselves, and the service keeps its Authorization header", function()
+    it("send the service no token, and their Authorization header unchanged", function()
         local seen = cjson.decode(view("c1", token(), { "Authorization", "Basic eDp5" }).body)
         assert.equal("Basic eDp5", seen.headers.authorization)
         assert.is_nil(seen.headers["x-tunnel-authorization"])
         local answer = running:get("/c1/x", { { "Cookie", "a=1; tunnel_viewer=" .. token() .. "; b=2" } })
         assert.same({ 200, "a=1; b=2" }, { answer.status, cjson.decode(answer.body).headers.cookie })
-        -- A token in the header leaves none in the cookie.
+        -- With a token in the header, the one in the cookie is removed too.
         local both = view("c1", token(), { "Cookie", "a=1; tunnel_viewer=" .. token { tunnel = "*" } })
         assert.same({ 200, "a=1" }, { both.status, cjson.decode(both.body).headers.cookie })
     end)
 
-    it("are refused with one that is no good", function()
+    it("are refused with an invalid token", function()
         for _, bad in ipairs {
             token { exp = os.time() - 60 }, token { aud = "other" }, token { tunnel = cjson.null },
             token { exp = os.time() + 200000 }, token(nil, ("f"):rep(32)), token(nil, tunnel.SECRETS.A),
@@ -79,7 +79,7 @@ describe("viewers of a tunnel who have to show a token", function()
         assert.equal(401, running:get("/c1/x?token=" .. token()).status)
     end)
 
-    it("need it for WebSockets too, where a browser sends a cookie", function()
+    it("need a token for WebSockets too, as a cookie from browsers", function()
         local path = "/tunnel/c1/ws"
         local _, refused = websocket.open(running.port, { path = path })
         assert.equal(401, refused.status)
@@ -91,7 +91,7 @@ describe("viewers of a tunnel who have to show a token", function()
         client:close()
     end)
 
-    it("do not become clients by a header: a registration's token opens no tunnel", function()
+    it("are refused with a registration's token, whatever their headers", function()
         local registration = { { "X-Websocktunnel-Id", "c2" }, { "Authorization", "Bearer " .. tunnel.mint("c2") } }
         assert.equal(401, running:get("/c2/x", registration).status)
         assert.equal(401, running:get("/c1/x", registration).status)
@@ -120,7 +120,7 @@ describe("TUNNEL_VIEWERS", function()
         return message
     end
 
-    it("keeps nginx from starting with a mistake, in one sentence", function()
+    it("refuses a file with a mistake when nginx starts, in one sentence", function()
         for text, sentence in pairs {
             ["return {"] = "TUNNEL_VIEWERS: .*unexpected symbol",
             ["return 1"] = "TUNNEL_VIEWERS: .*returns no table",

@@ -1,5 +1,5 @@
--- What the Upgrade header may do: open a WebSocket where one is served, and nothing else anywhere. The services here
--- would switch to any protocol.
+-- The Upgrade header may only open a WebSocket, at locations with WebSockets. The services here would switch to any
+-- protocol.
 
 local auth = require "support.auth"
 local border = require "support.border"
@@ -14,7 +14,7 @@ local websocket = require "support.websocket"
 
 local HTTP2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\nAuth-Token: forged\r\n\r\n"
 
--- Upgrades that are none of ours: what is asked for, and how.
+-- Upgrades that are not supported: the protocol, and the request.
 local ATTEMPTS = {
     ["h2c"] = { { "h2c" } },
     ["TLS/1.2"] = { { "TLS/1.2" } },
@@ -33,7 +33,7 @@ local ATTEMPTS = {
 
 local WEBSOCKET = { { "websocket" } }
 
--- What a 101 says that opens no WebSocket.
+-- The Upgrade headers of a 101 that opens no WebSocket.
 local OTHER_PROTOCOLS = {
     ["h2c"] = "Upgrade: h2c\r\n", ["TLS"] = "Upgrade: TLS/1.2\r\n", ["none"] = "", ["an empty one"] = "Upgrade:\r\n",
     ["a list"] = "Upgrade: websocket, h2c\r\n", ["two"] = "Upgrade: websocket\r\nUpgrade: h2c\r\n",
@@ -42,14 +42,14 @@ local OTHER_PROTOCOLS = {
 
 describe("an Upgrade header", function()
     local service, running = nil, {}
-    -- Those of the desktops' WebSockets take no other request.
+    -- The desktops' WebSocket endpoints accept no other request.
     local places, desktops = {}, {}
 
     local function place(name, port, path, headers, is_websocket)
         places[name] = { port = port, path = path, headers = headers, is_websocket = is_websocket }
     end
 
-    -- The phantom example's site, before the authorization server of the specs.
+    -- The phantom example's site, with the specs' authorization server.
     local function start_phantom()
         local directory = process.temporary_directory()
         local output, status = process.run("openssl genrsa -out " .. directory .. "/key 2048")
@@ -130,7 +130,7 @@ describe("an Upgrade header", function()
         service:stop()
     end)
 
-    -- Sends an attempt; returns the connection, still open.
+    -- Sends an attempt. Returns the open connection.
     local function attempt(where, how, query)
         local connection = http.connect(where.port)
         local lines = {
@@ -162,8 +162,8 @@ describe("an Upgrade header", function()
         return table.concat(values, ", ")
     end
 
-    -- The request passes as the plain one that it also is, also where the service would rather switch to HTTP/2.
-    -- Returns what is wrong.
+    -- Checks that the request passes as a plain one, even if the service would switch to HTTP/2. Returns the
+    -- mistake.
     local function passes_as_plain(where, how)
         local connection = attempt(where, how, "?switch=h2c")
         local response = http.read_response(connection, how.method)
@@ -183,8 +183,8 @@ describe("an Upgrade header", function()
         return header(seen, "connection"):lower():find("upgrade", 1, true) and "passed Connection: upgrade" or nil
     end
 
-    -- Nothing follows a 101 that was not asked for: what the client sends then never reaches the service. Returns
-    -- what is wrong.
+    -- Checks that the service receives no byte after a 101 that the client did not request. Returns the
+    -- mistake.
     local count = 0
     local function opens_no_tunnel(where, how)
         count = count + 1
@@ -197,7 +197,7 @@ describe("an Upgrade header", function()
         return service:switched(at_service) ~= "" and "carried what came after the 101" or nil
     end
 
-    -- Checks every place, so that a failure names all that fail.
+    -- Checks every place, so that a failure names all failing places.
     local function everywhere(check, how, wanted)
         local wrong = {}
         for name, where in pairs(places) do
@@ -209,29 +209,29 @@ describe("an Upgrade header", function()
     end
 
     for kind, how in pairs(ATTEMPTS) do
-        it("passes on nothing of " .. kind, function() everywhere(passes_as_plain, how) end)
+        it("is not passed on for " .. kind, function() everywhere(passes_as_plain, how) end)
         it("opens no tunnel for " .. kind, function() everywhere(opens_no_tunnel, how) end)
     end
 
-    it("opens no WebSocket where none is served", function()
+    it("opens no WebSocket at a location without WebSockets", function()
         local function plain(where) return not where.is_websocket end
         everywhere(passes_as_plain, WEBSOCKET, plain)
         everywhere(opens_no_tunnel, WEBSOCKET, plain)
     end)
 
-    -- Has the service send these bytes, which tell themselves by "evil". Returns what is wrong with what arrives.
+    -- Makes the service send these bytes, which contain "evil". Returns the mistake in the received answer.
     local function refuses(name, where, upgrades, bytes, may_be_nothing)
         local connection = attempt(where, { upgrades, close = true }, "?" .. obedient.raw(bytes))
         local all, _, rest = connection:receive("*a")
         connection:close()
         all = all or rest
         local status = all:match("^HTTP/1.1 (%d+)")
-        -- The border has a page of its own for a service that fails.
+        -- The border has its own page for a failing service.
         local is_refused = status == (name:find("^border") and "503" or "502") or (may_be_nothing and all == "")
         return not (is_refused and not all:find("evil", 1, true)) and "passed " .. (status or all) or nil
     end
 
-    it("of an answer opens nothing but a WebSocket", function()
+    it("in an answer opens only a WebSocket", function()
         local wrong, tried = {}, 0
         for _, all in ipairs { places, desktops } do
             for name, where in pairs(all) do
@@ -246,7 +246,7 @@ describe("an Upgrade header", function()
         assert.equal(70, tried)
     end)
 
-    it("hides no second answer behind an interim one, nor behind none", function()
+    it("hides no second answer behind an interim answer or behind no status line", function()
         local real = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nevil"
         local answers = { ["another protocol"] = real:gsub("HTTP", "http", 1), ["no status line"] = "<p>evil</p>" }
         for _, status in ipairs { 100, 102, 103, 199 } do
@@ -269,7 +269,7 @@ describe("an Upgrade header", function()
         assert.equal(180, tried)
     end)
 
-    it("is nothing over HTTP/2", function()
+    it("has no effect over HTTP/2", function()
         local directory, port = process.temporary_directory(), process.free_port()
         local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x "
             .. "-keyout %s/key -out %s/crt"):format(directory, directory))
@@ -293,13 +293,13 @@ describe("an Upgrade header", function()
             assert.same({ "", nil }, { header(request, "upgrade"),
                 header(request, "connection"):lower():find("upgrade", 1, true) })
         end
-        -- What nginx 1.22 says when it makes a tunnel of an HTTP/2 stream.
+        -- The log of nginx 1.22 when it turns an HTTP/2 stream into a tunnel.
         assert.is_nil(gate:error_log():find("upgraded connection", 1, true))
         gate:stop()
         process.run("rm -rf " .. process.quoted(directory))
     end)
 
-    it("opens a WebSocket where one is served, written in any case", function()
+    it("opens a WebSocket at a location with WebSockets, in any case", function()
         for name, where in pairs(places) do
             if where.is_websocket then
                 local socket = assert(websocket.open(where.port, { path = where.path, headers = where.headers }), name)

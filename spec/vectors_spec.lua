@@ -1,4 +1,4 @@
--- The examples that the RFCs publish, from Lua in nginx and with both faces. tests/vectors.rs has them without Lua.
+-- The examples of the RFCs, from Lua in nginx and with both JWT modules. tests/vectors.rs has them without Lua.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -7,7 +7,7 @@ local toolkit = require "support.toolkit"
 
 local EXAMPLES = cjson.decode(process.read(gateway.ROOT .. "/tests/data/rfc_examples.json"))
 
--- What verifies and signs, for lua-resty-jwt's face: a secret is its bytes there, any other key may be a JWK.
+-- Returns the key for route_native.resty_jwt: the bytes of a secret, or the JWK of any other key.
 local KEYS = [[
 local function key_of(example)
     local key = example.key
@@ -25,14 +25,14 @@ describe("the examples of the RFCs", function()
     setup(function() running = toolkit.start() end)
     teardown(function() running:stop() end)
 
-    it("have signatures that hold, and claims that are read, with both faces", function()
+    it("verify, and give their claims, in both modules", function()
         assert.equal(13, #EXAMPLES.signed)
         for _, example in ipairs(EXAMPLES.signed) do
             local native, valid, payload, touched = eval([[
                 local example = a[1]
                 local claims, why = jwt.verify(example.token, require("cjson").encode(example.key),
                     { algorithms = example.algorithm, clock = function() return 1300819379 end })
-                -- With an empty claim spec the older face looks at the signature alone.
+                -- With an empty claim spec route_native.resty_jwt checks only the signature.
                 local obj = resty:verify(key_of(example), example.token, { none = function() end })
                 local middle = #example.token - 20
                 local touched = example.token:sub(1, middle - 1)
@@ -40,14 +40,14 @@ describe("the examples of the RFCs", function()
                 return claims and claims.iss or why, obj.valid and obj.verified, obj.payload,
                     resty:verify(key_of(example), touched, { none = function() end }).valid
             ]], example)
-            -- RFC 7520 and 8037 sign prose, which is no JWT: the signature holds, and the claims are malformed.
+            -- RFC 7520 and 8037 sign prose, which is no JWT: the signature is valid, and the claims are malformed.
             local prose = type(payload) == "string"
             assert.equal(prose and "token_malformed" or payload.iss, native, example.source)
             assert.same({ true, false }, { valid, touched }, example.source)
         end
     end)
 
-    it("are made again where a signature has one value", function()
+    it("are reproduced where a signature is deterministic", function()
         local again = 0
         for _, example in ipairs(EXAMPLES.signed) do
             if example.key.d or example.key.k then
@@ -67,7 +67,7 @@ describe("the examples of the RFCs", function()
         assert.equal(7, again)
     end)
 
-    it("are refused where they are no signed tokens", function()
+    it("are refused where they are not signed", function()
         local key
         for _, example in ipairs(EXAMPLES.signed) do
             key = example.source:find("7520 4.4", 1, true) and example.key or key
@@ -84,7 +84,7 @@ describe("the examples of the RFCs", function()
         end
     end)
 
-    it("are decrypted as far as their keys travel in a way that is offered", function()
+    it("are decrypted where their key management is supported", function()
         local example = EXAMPLES.encrypted[1]
         local obj = eval([[
             return resty:verify(resty:jwt_decode(a[1].secret), a[1].token, { none = function() end })

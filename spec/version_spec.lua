@@ -31,13 +31,13 @@ describe("scripts/version.sh", function()
         directory = process.temporary_directory()
         local output, status = process.run(("cp -r %s %s"):format(FILES, directory))
         assert(status == 0, output)
-        -- A release is being made: what the changelog says today is no part of these tests.
+        -- The tests use their own changelog, so that today's has no effect on them.
         process.write(path_of "CHANGELOG.md", "# Changelog\n\n## Unreleased\n\n- News.\n")
         local output_of_set, status_of_set = version "1.2.3"
         assert(status_of_set == 0, output_of_set)
     end)
 
-    it("sets one version everywhere", function()
+    it("sets one version in all files", function()
         assert.same("1.2.3\n", (version()))
         assert.same("", (version "--check v1.2.3"))
         assert.truthy(process.read(path_of "Cargo.toml"):find('\nversion = "1.2.3"\n', 1, true))
@@ -48,7 +48,7 @@ describe("scripts/version.sh", function()
         assert.truthy(process.read(path_of "CHANGELOG.md"):find("^# Changelog\n\n## 1%.2%.3 %(%d+%-%d+%-%d+%)\n"))
     end)
 
-    it("leaves the versions of dependencies alone", function()
+    it("does not change the versions of dependencies", function()
         local function others(name)
             return (process.read(name):gsub('name = "route_native"\nversion = "[^"]*"', ""))
         end
@@ -74,7 +74,7 @@ describe("scripts/version.sh", function()
         end)
     end
 
-    it("--check names a file that no longer says the version", function()
+    it("--check names a file that lacks the version", function()
         replace("lua/route_native.lua", "_VERSION = ", "_RELEASE = ")
         refuses("--check", "lua/route_native.lua does not say the version")
     end)
@@ -88,7 +88,7 @@ describe("scripts/version.sh", function()
             "CHANGELOG.md does not begin with the section of 1.2.3; run: scripts/version.sh 1.2.3")
     end)
 
-    it("refuses what is no version, and an older one, and changes nothing", function()
+    it("refuses a malformed or older version, and changes nothing", function()
         refuses("1.3", 'a version is X.Y.Z, and "1.3" is not')
         refuses("v1.3.0", 'a version is X.Y.Z, and "v1.3.0" is not')
         refuses("1.2.2", "1.2.2 is older than 1.2.3")
@@ -99,7 +99,7 @@ describe("scripts/version.sh", function()
 end)
 
 describe("the checkout", function()
-    it("says one version everywhere", function()
+    it("has the same version in all files", function()
         assert.same({ "", 0 }, { process.run("scripts/version.sh --check 2>&1") })
     end)
 end)

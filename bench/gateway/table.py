@@ -99,7 +99,7 @@ def targets_table(targets):
             low, high = quartiles(target["samples"])
             reached += f" ({number(low)} … {number(high)})"
         rows.append([target["name"], reached, f"{signs[target['comparison']]} {target['target']:,}", met])
-    table = markdown(["target", "reached", "asked for", "met"], rows)
+    table = markdown(["target", "reached", "required", "met"], rows)
     notes = []
     for target in targets:
         if "by_processor_time" in target:

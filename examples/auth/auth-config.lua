@@ -1,4 +1,4 @@
--- Configures the better form: what /login signs and what /secure requires, in one place.
+-- Configures route_native.auth: the tokens that /login signs, and the requirements of /secure.
 
 local auth = require "route_native.auth"
 

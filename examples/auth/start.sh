@@ -1,6 +1,6 @@
-# EXAMPLE=auth: a login that signs tokens, and two ways to check them, with a demo backend that knows demo/demo.
+# EXAMPLE=auth: a login that signs tokens, and two checks, with a demo backend that knows demo/demo.
 #
-# The secret is in RUN_DIR/keys/jwt_secret: one a line, the first signs; it is made when it is not there.
+# RUN_DIR/keys/jwt_secret holds one secret per line; the first signs. The script generates a missing file.
 
 SITE=examples/auth/site.conf
 
@@ -15,7 +15,7 @@ free_port() {
 secret() {
     local file=$RUN_DIR/keys/jwt_secret
     mkdir -p "$RUN_DIR/keys"
-    # No line break at the end: some programs take every byte of the file as the secret.
+    # Write no line break at the end: some programs take every byte of the file as the secret.
     [ -s "$file" ] || (umask 077 && printf %s "$(head -c 32 /dev/urandom | base64 | tr -d '\n')" > "$file")
 }
 

@@ -1,4 +1,4 @@
-# EXAMPLE=border: border sessions before two services, /b/ and /c/, with an account and an auth service.
+# EXAMPLE=border: border sessions in front of two services, /b/ and /c/, with an account service and an auth service.
 #
 #   STORE (memory): memory, memcached or redis; the latter two at STORE_ADDR (127.0.0.1:11211, 127.0.0.1:6379)
 
@@ -21,7 +21,7 @@ store_settings() {
     fi
 }
 
-# The settings, beside nginx.conf; site.conf reads them.
+# Writes the settings beside nginx.conf, where site.conf reads them.
 write_settings() {
     local store=$1 account=$2 auth=$3 b=$4 c=$5
     mkdir -p "$RUN_DIR/etc"
@@ -43,7 +43,7 @@ example_start() {
     local store log=$RUN_DIR/logs/services.log
     store=$(store_settings)
     rm -f "$log"
-    # Port 0: the system chooses, and the services say what it chose.
+    # With port 0 the system chooses the ports, and the services print them.
     background "$log" python3 examples/border/services.py --account 0 --auth 0 --service b=0 --service c=0
     wait_for $! 'the demo services' grep -qs '^ready' "$log"
     # shellcheck disable=SC2046

@@ -1,9 +1,10 @@
 # EXAMPLE=desktop, the default: the desktop gateway, with a demo desktop on 127.0.0.1 to 127.0.0.9.
 #
-#   DEMO=0 leaves the demo desktop out
+#   DEMO=0 starts no demo desktop
 #   JWT_DESKTOP_SIGNING_PUBLIC_KEY, JWT_DESKTOP_PAYLOAD_PRIVATE_KEY: your own keys instead of the demo's
 
-# The ports of route.conf, on every address; and on the first one pyos (below), the console, the website and the speed test.
+# The ports of route.conf, on every address. The first address also has pyos (below), the console, the website and the
+# speed test.
 SERVICE_PORTS=6081,29781,29782,29783,29784,29785,29786,29787,29788,29789,29790
 CONSOLE_PORT=29791 WEBSITE_PORT=29792 SPEEDTEST_PORT=29793
 
@@ -34,7 +35,7 @@ example_start() {
 }
 
 example_show() {
-    # Only with the demo's own keys can a token be made here.
+    # The script can sign a token only with the demo's own keys.
     cmp -s "$JWT_DESKTOP_SIGNING_PUBLIC_KEY" "$RUN_DIR/keys/signing_public.pem" || return 0
     cmp -s "$JWT_DESKTOP_PAYLOAD_PRIVATE_KEY" "$RUN_DIR/keys/payload_private.pem" || return 0
     local token

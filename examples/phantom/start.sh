@@ -1,10 +1,10 @@
-# EXAMPLE=phantom: clients hold opaque tokens, the API receives JWTs. Starts an authorization server (oidc-provider) and an
-# API that shows what it received. docs/phantom-token.md walks through it.
+# EXAMPLE=phantom: clients hold opaque tokens, the API receives JWTs. Starts an authorization server (oidc-provider) and
+# an API that describes each request. docs/phantom-token.md explains it.
 
 export SITE=examples/phantom/site.conf
 SERVERS=examples/phantom
 
-# start_server NAME LOG [ARGUMENT…]: starts one of the servers; its port is in $port.
+# start_server NAME LOG [ARGUMENT…]: starts one of the servers and sets $port to its port.
 start_server() {
     local name=$1 log=$RUN_DIR/logs/$1.log
     shift
@@ -14,7 +14,7 @@ start_server() {
     port=$(sed -n 's/^ready //p' "$log")
 }
 
-# The key that signs what the API receives: this authorization server answers in plain JSON.
+# The key that signs the API's JWTs: this authorization server answers in plain JSON.
 signing_key() {
     local key=$RUN_DIR/keys/phantom_private.pem
     mkdir -p "$RUN_DIR/keys"
@@ -24,7 +24,7 @@ signing_key() {
     realpath "$key"
 }
 
-# The settings, beside nginx.conf; site.conf reads them.
+# Writes the settings beside nginx.conf, where site.conf reads them.
 write_settings() {
     local key=$1 authorization_server=$2 api=$3
     mkdir -p "$RUN_DIR/etc"

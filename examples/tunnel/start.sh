@@ -1,10 +1,10 @@
-# EXAMPLE=tunnel: websocket tunnels. Two servers behind nginx, and a client that exposes the demo desktop under the ID demo,
-# so that /tunnel/demo/x reaches it.
+# EXAMPLE=tunnel: websocket tunnels. Starts two servers behind nginx, and a client that exposes the demo desktop under
+# the ID demo: /tunnel/demo/x reaches it.
 
 export SITE=conf/tunnel.conf
 CARGO_FEATURES=cli,demo,tunnel
 
-# A port that nobody listens on, from PORT upwards.
+# Prints a free port, from PORT upwards.
 free_port() {
     local port=$1
     while open_port "$port"; do port=$((port + 1)); done
@@ -13,7 +13,7 @@ free_port() {
 
 base64url() { base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
-# Secrets A and B, and the same as a JWK Set for nginx.
+# Generates the secrets A and B, and writes both as a JWK Set for nginx.
 tunnel_keys() {
     local keys=$RUN_DIR/keys
     [ -e "$keys/payload_private.pem" ] || target/release/route-token keygen --force "$keys" > /dev/null
@@ -54,7 +54,7 @@ example_start() {
     done
 }
 
-# The client comes through nginx, so it comes last.
+# The client connects through nginx, so it starts last.
 example_ready() {
     local log=$RUN_DIR/logs/tunnel_client.log
     WST_TOKEN=$(target/release/websocktunnel --mint demo --ttl 2592000) \

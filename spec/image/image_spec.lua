@@ -1,5 +1,5 @@
--- The image that scripts/test-image.sh builds: its root, started by its own entrypoint as a container would be,
--- read-only but for /run. `make test-image` runs it and says where root (IMAGE_ROOT) and settings (IMAGE_CONFIG) are.
+-- The image of scripts/test-image.sh: its root, started by its own entrypoint as in a container, read-only except /run.
+-- `make test-image` runs it, and sets the paths of the root (IMAGE_ROOT) and of the image's settings (IMAGE_CONFIG).
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -10,13 +10,14 @@ local websocket = require "support.websocket"
 local ROOT = assert(os.getenv("IMAGE_ROOT"), "IMAGE_ROOT is not set; run: make test-image")
 local CONFIG = cjson.decode(process.read(os.getenv("IMAGE_CONFIG"))).Docker.config
 
--- What deploy/kubernetes.yaml leaves of root's capabilities, as setpriv takes them.
+-- The capabilities that deploy/kubernetes.yaml grants, in the syntax of setpriv.
 local CAPABILITIES = "-all"
 for name in process.read("deploy/kubernetes.yaml"):match("\n%s+add: %[([^]]*)%]"):gmatch("[%u_]+") do
     CAPABILITIES = CAPABILITIES .. ",+" .. name:lower()
 end
 
--- Mounts as a container's runtime would, in a namespace of its own: ROOT, DIRECTORY (keys and resolv.conf), command.
+-- Mounts as a container runtime does, in a separate namespace. Arguments: ROOT, DIRECTORY (keys and resolv.conf),
+-- command.
 local CONTAINER = [[unshare --mount --propagation private sh -ec '
     root=$1 given=$2; shift 2
     mount --bind "$root" "$root"
@@ -53,7 +54,7 @@ describe("the image", function()
         return table.concat(all, " ")
     end
 
-    -- The command that starts the image with its entrypoint.
+    -- Returns the command that starts the image with its entrypoint.
     local function container(signing_key)
         local command = { environment(signing_key) }
         for _, word in ipairs(CONFIG.Entrypoint) do
@@ -90,21 +91,21 @@ describe("the image", function()
         return (process.run("pgrep -P " .. pid .. " nginx"):gsub("%s+$", ""))
     end
 
-    it("says what it is and how it is run", function()
+    it("declares its ports, signal, title and health check", function()
         assert.same({ ["80/tcp"] = {}, ["443/tcp"] = {} }, CONFIG.ExposedPorts)
         assert.equal("SIGTERM", CONFIG.StopSignal)
         assert.equal("route_native", CONFIG.Labels["org.opencontainers.image.title"])
         assert.same({ "CMD", "/usr/local/share/route_native/scripts/healthcheck.sh" }, CONFIG.Healthcheck.Test)
     end)
 
-    it("has no compiler in it", function()
+    it("contains no compiler", function()
         for _, program in ipairs { "cc", "c++", "gcc", "g++", "cpp", "cargo", "rustc", "cmake" } do
             local found, status = process.run(("chroot %s sh -c 'command -v %s'"):format(ROOT, program))
             assert.same({ "", 127 }, { found, status }, program)
         end
     end)
 
-    it("sends a token's requests to its desktop, over HTTP and WebSocket", function()
+    it("routes a token's requests to its desktop, over HTTP and WebSocket", function()
         local bearer = { { "Authorization", "Bearer " .. token } }
         local response = http.request(port, { path = "/filer/x", headers = bearer })
         assert.same({ 200, "/filer/x" }, { response.status, cjson.decode(response.body).path })
@@ -115,7 +116,7 @@ describe("the image", function()
         assert.equal("node-7\n", http.request(port, { path = "/node" }).body)
     end)
 
-    it("speaks HTTP/2 over TLS, in words that its nginx does not call deprecated", function()
+    it("serves HTTP/2 over TLS without a deprecation warning of nginx", function()
         local answer = process.run(("curl -sS --http2 -o /dev/null -w '%%{http_version} %%{http_code}' --cacert %s "
             .. "--resolve gateway.test:%d:127.0.0.1 -H 'Authorization: Bearer %s' https://gateway.test:%d/filer/x")
             :format(directory .. "/certificate.pem", tls_port, token, tls_port))
@@ -146,7 +147,7 @@ describe("the image", function()
         assert.equal(2, workers)
     end)
 
-    it("asks the first name server of resolv.conf, IPv6 in brackets", function()
+    it("uses the first name server of resolv.conf, with IPv6 in brackets", function()
         local written = process.read(("/proc/%s/root/run/route_native/etc/runtime/http.conf"):format(nginx()))
         assert.equal("resolver [fd00::53];", written:match("resolver[^\n]*"))
     end)
@@ -160,13 +161,13 @@ describe("the image", function()
         assert.is_not.equal(0, status)
     end)
 
-    it("says in one sentence which key is of the wrong kind", function()
+    it("reports a key of the wrong kind in one sentence", function()
         local said, status = process.run(container("payload_private.pem"))
         assert.equal(1, status)
         assert.truthy(said:find("^route_native: JWT_DESKTOP_SIGNING_PUBLIC_KEY: the key file [^\n]+\n$"), said)
     end)
 
-    it("brings route-token", function()
+    it("contains route-token", function()
         local made, status = process.run(("chroot %s route-token --help"):format(ROOT))
         assert.equal(0, status)
         assert.truthy(made:find("explain", 1, true))

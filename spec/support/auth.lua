@@ -1,5 +1,4 @@
--- What the specs of tokens and logins share: a gateway that serves a site of the spec's own, with a demo backend
--- behind it.
+-- The common part of the specs of tokens and logins: a gateway with a spec's own site and a demo backend.
 
 local gateway = require "support.gateway"
 local http = require "support.http"
@@ -24,8 +23,8 @@ function _M.backend(directory)
     return { ROUTE_AUTH_BACKEND = "127.0.0.1:" .. login, ROUTE_AUTH_UPSTREAM = "127.0.0.1:" .. upstream }, pid
 end
 
--- Starts a gateway with a site: the path of a file, the text of one, or a function that returns either and may change
--- the environment that it is given. `directory` may hold keys already.
+-- Starts a gateway with a site: the path of a file, its text, or a function that returns either and may change the
+-- given environment. `directory` may already contain keys.
 function _M.start(directory, site)
     local environment, pid = _M.backend(directory)
     if type(site) == "function" then
@@ -49,7 +48,7 @@ function _M.start(directory, site)
     return running
 end
 
--- A directory with the secret where the example looks for it.
+-- Makes a directory with the secret at the example's path.
 function _M.directory()
     local directory = process.temporary_directory()
     process.run("mkdir " .. directory .. "/keys")
@@ -57,7 +56,7 @@ function _M.directory()
     return directory
 end
 
--- Signs claims with PyJWT and a secret: an implementation that shares no code with the library.
+-- Signs claims with PyJWT and a secret. PyJWT shares no code with the library.
 function _M.token(directory, claims, secret, alg)
     local path = directory .. "/minting_secret"
     process.write(path, secret or _M.SECRET)

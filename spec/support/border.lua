@@ -1,4 +1,4 @@
--- A border with everything around it: account and auth services, two services, and a session store.
+-- A border with its environment: account and auth services, two services, and a session store.
 
 local cjson = require "cjson.safe"
 local gateway = require "support.gateway"
@@ -15,7 +15,7 @@ _M.FORM = { "Content-Type", "application/x-www-form-urlencoded" }
 _M.PAGE = { "Accept", "text/html,application/xhtml+xml" }
 _M.GOOD = "username=user%40example.com&password=password"
 
--- Lua source for a value of the settings.
+-- Returns Lua source for a value of the settings.
 local function literal(value)
     if type(value) ~= "table" then
         return type(value) == "string" and ("%q"):format(value) or tostring(value)
@@ -69,9 +69,9 @@ local function settings_of(self, options)
     return settings
 end
 
--- Starts everything. options: store (memory, memcached, redis), store_options (command line), settings (more of them),
--- site (nginx configuration), env, server (a store that runs already, and is not stopped with the border); beside:
--- another border, whose store and services this one uses as well.
+-- Starts everything. options: store (memory, memcached, redis), store_options (command line), settings (further ones),
+-- site (nginx configuration), env, server (a running store, which stop() does not stop), beside (another border, whose
+-- store and services this one uses too).
 function _M.start(options)
     options = options or {}
     local self = setmetatable({}, border)
@@ -122,29 +122,29 @@ function border:stop()
     end
 end
 
--- Tells the services something (services.py, control); returns how often each was called.
+-- Sends the services a control request (services.py). Returns the number of calls of each.
 function border:control(path)
     return cjson.decode(http.request(self.ports.control, { method = "POST", path = path }).body)
 end
 
--- How often a service has been called since the last reset.
+-- Returns the number of a service's calls since the last reset.
 function border:count(service)
     return self:control("/counts")[service] or 0
 end
 
--- Makes a service fail; "ok" ends that.
+-- Makes a service fail, until it is called with "ok".
 function border:fault(service, mode)
     self:control(("/fault?service=%s&mode=%s"):format(service, mode))
 end
 
--- A counter of the metrics page.
+-- Returns a counter of the metrics page.
 function border:counter(name)
     local metric = "border_" .. name:gsub("%.", "_") .. "_total"
     local page = http.request(self.port, { path = "/borderpatrol/metrics" }).body
     return tonumber(page:match("\n" .. metric .. " (%d+)"))
 end
 
--- A client of the border that keeps its cookies.
+-- Returns a client of the border that keeps its cookies.
 local client = {}
 client.__index = client
 
@@ -153,7 +153,7 @@ function border:client()
 end
 
 local function keep_cookies(self, header)
-    -- Several Set-Cookie headers come joined by ", ", which the border's own never hold.
+    -- Several Set-Cookie headers are joined by ", ", which the border's own never contain.
     for cookie in (header or ""):gmatch("[^,]+") do
         local name, value = cookie:match("^%s*([^=]+)=([^;]*)")
         self.cookies[name] = not cookie:find("Max-Age=0", 1, true) and value or nil
@@ -182,12 +182,12 @@ function client:request(options)
     return response
 end
 
--- A script's GET.
+-- Sends a script's GET.
 function client:get(path)
     return self:request { path = path }
 end
 
--- A browser's navigation.
+-- Sends a browser's navigation.
 function client:visit(path)
     return self:request { path = path, headers = { _M.PAGE } }
 end
@@ -201,7 +201,7 @@ function client:login(body, headers)
     return self:request { method = "POST", path = "/account/login", body = body or _M.GOOD, headers = all }
 end
 
--- A client that is logged in.
+-- Returns a client that is logged in.
 function border:logged_in()
     local one = self:client()
     local response = one:login()
@@ -209,7 +209,7 @@ function border:logged_in()
     return one
 end
 
--- The session's id.
+-- Returns the session's id.
 function client:session()
     return self.cookies.border_session
 end

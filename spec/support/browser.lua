@@ -1,5 +1,5 @@
--- Headless Chromium, driven over WebDriver (W3C) by chromedriver: the steps of a person, one call each. An element that
--- is not there yet is waited for.
+-- Headless Chromium, driven over WebDriver (W3C) by chromedriver. Each function is one step of a user. It waits for an
+-- element that does not exist yet.
 
 local cjson = require "cjson.safe"
 local http = require "support.http"
@@ -10,10 +10,10 @@ local _M = {}
 local browser = {}
 browser.__index = browser
 
--- The key under which WebDriver names an element.
+-- The key of an element's id in WebDriver.
 local ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
--- For Chromium as root, without a screen, and without what it would otherwise look for in the network.
+-- Options for Chromium as root, without a screen and without its own network requests.
 local ARGUMENTS = {
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=800,600",
@@ -63,7 +63,7 @@ function browser:stop()
     process.run("rm -rf " .. process.quoted(self.directory))
 end
 
--- Goes to a URL, as if it were typed.
+-- Opens a URL, as if a user had typed it.
 function browser:go(url)
     command(self, "POST", "/url", { url = url })
 end
@@ -72,12 +72,12 @@ function browser:url()
     return command(self, "GET", "/url")
 end
 
--- The page's path and query.
+-- Returns the page's path and query.
 function browser:path()
     return self:url():match("^%a+://[^/]+(.*)$")
 end
 
--- Waits until the page is that of a path and query.
+-- Waits for the page of a path and query.
 function browser:wait_for(path)
     process.wait_until("the browser was at " .. path, function() return self:path() == path end)
 end
@@ -111,7 +111,7 @@ function browser:await(script)
     })
 end
 
--- The cookies that the browser has for this page, by name.
+-- Returns the browser's cookies for this page, by name.
 function browser:cookies()
     local cookies = {}
     for _, cookie in ipairs(command(self, "GET", "/cookie")) do
@@ -120,7 +120,7 @@ function browser:cookies()
     return cookies
 end
 
--- Writes the picture of the page to a file.
+-- Writes a screenshot of the page to a file.
 function browser:screenshot(path)
     process.write(path, (mime.unb64(command(self, "GET", "/screenshot"))))
 end

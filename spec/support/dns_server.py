@@ -9,7 +9,7 @@ server.bind(("127.0.0.1", 0))
 print("ready", server.getsockname()[1], flush=True)
 while True:
     query, client = server.recvfrom(512)
-    # The question: labels, each behind its length, then type and class.
+    # The question: labels, each after its length, then type and class.
     end = 12
     while query[end]:
         end += query[end] + 1

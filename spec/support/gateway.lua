@@ -13,17 +13,17 @@ local _M = { ROOT = ROOT }
 local gateway = {}
 gateway.__index = gateway
 
--- The port variables of route.conf, by the environment variable that sets each.
+-- The port variables of route.conf, by their environment variables.
 _M.SERVICE_PORTS = {
     "WS_TCP_BRIDGE_TCP_PORT", "XTERM_TCP_PORT", "PRINTERFILE_SERVICE_TCP_PORT", "FILE_SERVICE_TCP_PORT",
     "BROADCAST_TCP_PORT", "SNAPSHOT_SERVICE_TCP_PORT", "SPAWNER_SERVICE_TCP_PORT", "SIGNALLING_SERVICE_TCP_PORT",
     "SOUND_SERVICE_TCP_PORT", "MICROPHONE_SERVICE_TCP_PORT", "GAMEPAD_SERVICE_TCP_PORT",
 }
 
--- Where each of the other upstreams is named.
+-- The environment variables of the other upstreams.
 _M.UPSTREAMS = { "ROUTE_CONSOLE_UPSTREAM", "ROUTE_WEBSITE_UPSTREAM", "ROUTE_SPEEDTEST_UPSTREAM" }
 
--- Starts the demo desktop; returns the environment that makes the gateway use it, and its process id.
+-- Starts the demo desktop. Returns the gateway's environment for it, and its process id.
 local function start_demo(directory)
     local environment, ports, first = { PYOS_FQDN = "127.0.0.1" }, {}, {}
     for i, name in ipairs(_M.SERVICE_PORTS) do
@@ -76,9 +76,8 @@ local function start_nginx(self)
 end
 
 -- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2), directory
--- (the run directory, when there are files in it already), and prepare, which is called with the gateway before nginx
--- starts: its directory is there.
--- Returns it, or nil and what nginx said when it refused to start.
+-- (a run directory with files in it), and prepare, a function that gets the gateway before nginx starts, when its
+-- directory exists. Returns the gateway, or nil and nginx's output if nginx did not start.
 function _M.start(options)
     options = options or {}
     local self = setmetatable({ directory = options.directory or process.temporary_directory() }, gateway)
@@ -103,7 +102,7 @@ function gateway:request(options)
     return http.request(self.port, options)
 end
 
--- A GET with a token in the Authorization header.
+-- Sends a GET with a token in the Authorization header.
 function gateway:get(path, bearer)
     return self:request { path = path, headers = bearer and { { "Authorization", "Bearer " .. bearer } } }
 end
@@ -120,7 +119,7 @@ function gateway:error_log()
     return process.read(self.directory .. "/logs/error.log")
 end
 
--- The access log's entry for a path, as a table: waits until it is written, and takes the newest.
+-- Waits for the access log's entry for a path. Returns the newest one as a table.
 function gateway:logged(path)
     return process.wait_until("the access log named " .. path, function()
         local found
@@ -132,7 +131,7 @@ function gateway:logged(path)
     end)
 end
 
--- The process ids of the workers.
+-- Returns the process ids of the workers.
 function gateway:workers()
     local pids = {}
     for pid in process.run("pgrep -P " .. self.pid):gmatch("%d+") do

@@ -1,4 +1,4 @@
--- A plain HTTP/1.1 client over a socket: the specs decide on every byte that goes out.
+-- A plain HTTP/1.1 client over a socket. The specs control every byte that it sends.
 
 local socket = require "socket"
 
@@ -28,7 +28,7 @@ local function read_chunked(connection)
     end
 end
 
--- Reads one response: { status, headers (lower-case name to value), body }. Returns nil when the peer closed.
+-- Reads one response. Returns { status, headers (lower-case name to value), body }, or nil if the peer has closed.
 function _M.read_response(connection, method)
     local line = connection:receive("*l")
     if not line then
@@ -73,7 +73,7 @@ function _M.send(connection, options)
     connection:send(table.concat(lines, "\r\n") .. "\r\n\r\n" .. (options.body or ""))
 end
 
--- One request on a connection of its own.
+-- Sends one request on a new connection.
 function _M.request(port, options)
     local connection = _M.connect(port)
     _M.send(connection, options)
@@ -82,7 +82,7 @@ function _M.request(port, options)
     return response
 end
 
--- Sends bytes as they are and reads all that comes until the connection ends.
+-- Sends raw bytes. Returns all received bytes until the connection ends.
 function _M.everything(port, bytes)
     local connection = _M.connect(port)
     connection:send(bytes)
@@ -91,7 +91,7 @@ function _M.everything(port, bytes)
     return all or rest
 end
 
--- Sends bytes as they are and reads one response.
+-- Sends raw bytes and reads one response.
 function _M.raw(port, bytes)
     local connection = _M.connect(port)
     connection:send(bytes)

@@ -1,4 +1,4 @@
-// An authorization server whose tokens say how it is to answer: a token is a JSON object in base64url.
+// An authorization server that follows the directive in a token: a JSON object in base64url.
 //
 //   introspection_server.mjs --key PRIVATE_PEM [--tls-cert FILE --tls-key FILE]
 //
@@ -10,7 +10,7 @@
 //   fails_if: a path; once that file exists the answer is a 500       fails_after: a path; the 500 waits for that file
 //   file: a path; the body is what that file holds
 //
-// What is no form, such as the question for a JWK Set, brings its token in the query: /?token=…
+// A request without a form, such as one for a JWK Set, has its token in the query: /?token=…
 //
 // Listens on a free port of 127.0.0.1, prints `ready PORT`, and for each request one line of JSON.
 
@@ -32,7 +32,7 @@ function jwt(claims, typ) {
   return `${input}.${createSign('RSA-SHA256').update(input).sign(key, 'base64url')}`;
 }
 
-// With a length, unless the token asks for chunks or for none; `interim` sends a 103 before.
+// Sends a length, unless the token requires chunks or no length. `interim` sends a 103 first.
 function send(response, wanted, type, body) {
   const ends = wanted.until_close || wanted.chunked;
   if (wanted.interim) response.writeEarlyHints({ link: '</>; rel=preconnect' });
@@ -78,7 +78,7 @@ const kinds = {
   },
 };
 
-// Any other token is one that the server does not know.
+// Any other token is unknown.
 function directive(token) {
   try {
     return JSON.parse(Buffer.from(token, 'base64url').toString());

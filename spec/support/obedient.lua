@@ -1,4 +1,4 @@
--- Starts obedient_service.py: a desktop, or a service, that answers what its caller wants.
+-- Starts obedient_service.py: a desktop or service that answers as its caller says.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -26,7 +26,7 @@ function _M.start()
     return self
 end
 
--- The environment of a gateway for which this service is every desktop and every other upstream.
+-- Returns the environment of a gateway with this service as every desktop and every other upstream.
 function obedient:environment(more)
     local environment = { PYOS_FQDN = "127.0.0.1", PYOS_SERVICE_PORT = self.port }
     for _, name in ipairs(gateway.SERVICE_PORTS) do
@@ -41,7 +41,7 @@ function obedient:environment(more)
     return environment
 end
 
--- Starts a gateway before it. options as for support.gateway.
+-- Starts a gateway in front of it. options as for support.gateway.
 function obedient:gateway(options)
     options = options or {}
     options.demo, options.env = false, self:environment(options.env)
@@ -52,12 +52,12 @@ local function base64url(text)
     return (mime.b64(text):gsub("%+", "-"):gsub("/", "_"):gsub("=", ""))
 end
 
--- The query that makes the service answer { status, headers, body }, each optional.
+-- Returns the query for an answer { status, headers, body }, each optional.
 function _M.answer(answer)
     return "answer=" .. base64url(cjson.encode(answer))
 end
 
--- The query that makes the service send these bytes and end the connection.
+-- Returns the query that makes the service send these bytes and end the connection.
 function _M.raw(bytes)
     return "raw=" .. base64url(bytes)
 end
@@ -66,12 +66,12 @@ local function ask(self, path)
     return cjson.decode(http.request(self.port, { path = path }).body)
 end
 
--- The requests whose path begins with a text.
+-- Returns the requests whose path begins with a text.
 function obedient:requests(prefix)
     return ask(self, "/requests?" .. prefix)
 end
 
--- The record of a path that was answered 101, once there is one.
+-- Returns the record of a path with the answer 101, or nil.
 local function record_of(self, path)
     for _, record in ipairs(ask(self, "/switched")) do
         if record.path == path then
@@ -85,7 +85,7 @@ function obedient:wait_for_switch(path)
     process.wait_until("the service switched at " .. path, function() return record_of(self, path) end)
 end
 
--- What came in after that, once the connection has ended.
+-- Waits for the connection's end. Returns the bytes that the service received after the 101.
 function obedient:switched(path)
     return process.wait_until("the connection of " .. path .. " ended", function()
         local record = record_of(self, path)

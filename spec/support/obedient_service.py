@@ -1,17 +1,17 @@
-"""A service that answers what its caller wants: what a desktop or a service could answer if it were hostile.
+"""A service that answers as its caller says, such as a hostile desktop or service.
 
     obedient_service.py PORT
 
-The query of a request decides:
+The query of a request selects the answer:
 
 - `answer=BASE64URL` of {"status", "headers": [[name, value], ...], "body"}, each optional: exactly that answer.
-- `raw=BASE64URL`: exactly these bytes, after which the connection ends.
-- `switch=any`: 101, whatever was asked for. `switch=h2c`: 101 when the Upgrade header asks for h2c.
-- anything else: a WebSocket for those who ask for one, which sends its request and then echoes; for others JSON:
+- `raw=BASE64URL`: exactly these bytes; then the connection ends.
+- `switch=any`: 101 to any request. `switch=h2c`: 101 if the Upgrade header names h2c.
+- other queries: a WebSocket to a WebSocket handshake, which sends its request and then echoes; to others JSON:
   {"method", "path", "headers": [[name, value], ...], "body_bytes"}.
 
-GET /switched lists what came in after each 101 of `switch`, and whether that connection has ended; GET /requests lists
-the requests whose path begins with the query. Neither is listed itself.
+GET /switched lists the bytes after each 101 of `switch`, and whether that connection has ended. GET /requests lists the
+requests whose path begins with the query. Neither lists itself.
 """
 
 import base64

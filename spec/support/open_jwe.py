@@ -1,4 +1,4 @@
-"""Opens an encrypted token with python's cryptography: open_jwe.py PRIVATE_KEY TOKEN. Prints the plaintext."""
+"""Decrypts a token with Python's cryptography: open_jwe.py PRIVATE_KEY TOKEN. Prints the plaintext."""
 
 import base64
 import hmac

@@ -1,5 +1,5 @@
--- A gateway whose locations exchange opaque tokens, before an authorization server that does as its tokens say
--- (introspection_server.mjs). The demo desktop is the API: it shows the headers that reached it.
+-- A gateway whose locations exchange opaque tokens, with an authorization server that follows the directive in each
+-- token (introspection_server.mjs). The demo desktop is the API: it answers with the headers that it received.
 
 local cjson = require "cjson.safe"
 local mime = require "mime"
@@ -15,7 +15,7 @@ local SERVER = gateway.ROOT .. "/spec/support/introspection_server.mjs"
 
 _M.AUTHORIZATION_SERVER = gateway.ROOT .. "/examples/phantom/authorization_server.mjs"
 
--- Starts a server that prints `ready PORT`; returns { port, pid, log }.
+-- Starts a server that prints `ready PORT`. Returns { port, pid, log }.
 function _M.serve(command, log)
     local server = { log = log, pid = process.start(command, log) }
     process.wait_until("a server was ready", function()
@@ -26,16 +26,16 @@ function _M.serve(command, log)
     return server
 end
 
--- A token that tells the server how to answer. `name` makes two such tokens differ.
+-- Returns a token that tells the server how to answer. `name` distinguishes two such tokens.
 function _M.token(directive, name)
     directive.name = name
     return (mime.b64(cjson.encode(directive)):gsub("%+", "-"):gsub("/", "_"):gsub("=", ""))
 end
 
--- In the place of a field's value: the field is left out.
+-- As a field's value: omits the field.
 _M.ABSENT = {}
 
--- The configuration of a location, as Lua text.
+-- Returns the configuration of a location, as Lua text.
 local function config_text(server, fields)
     local all = {
         introspection_endpoint = ("http://127.0.0.1:%d/introspect"):format(server.port),
@@ -91,7 +91,7 @@ server {
 ]]
 
 -- options: locations (path to fields of its configuration), functions (path to "run" or "execute"), includes (path to
--- more directives), bare (a function that returns what `locations` is, for a server without phantom_token.conf), listen
+-- more directives), bare (a function that returns such locations, for a server without phantom_token.conf), listen
 -- and http (nginx directives), tls (a certificate and a key for the server), env.
 function _M.start(options)
     local self = setmetatable({ directory = process.temporary_directory() }, phantom)
@@ -122,7 +122,7 @@ function _M.start(options)
     return self
 end
 
--- A GET with a token that holds the directive; a string is the token itself. `port`: default the gateway's.
+-- Sends a GET with a token that holds the directive; a string is the token itself. `port`: default the gateway's.
 function phantom:get(path, directive, headers, port)
     local token = type(directive) == "table" and _M.token(directive, directive.name) or directive
     local list = { token and { "Authorization", "Bearer " .. token } }
@@ -132,12 +132,12 @@ function phantom:get(path, directive, headers, port)
     return http.request(port or self.gate.port, { path = path, headers = list })
 end
 
--- The same at the server that has no way out by nginx's upstreams.
+-- Does the same at the server without phantom_token.conf.
 function phantom:get_bare(path, directive)
     return self:get(path, directive, nil, self.bare_port)
 end
 
--- What the server was asked, in order.
+-- Returns the requests to the server, in order.
 function phantom:asked()
     local questions = {}
     for line in process.read(self.server.log):gmatch("[^\n]+") do

@@ -1,19 +1,19 @@
--- Programs that a spec starts: free ports for them, waiting until a condition holds, and an end for each of them.
+-- The programs of a spec: starts and ends them, finds free ports, and waits for conditions.
 
 local socket = require "socket"
 
 local _M = {}
 
--- How long a condition may take before the spec fails, in seconds. Far more than it needs: it only ends what hangs.
+-- The time for a condition before the spec fails, in seconds. It is far longer than needed, and only ends hanging
+-- specs.
 local PATIENCE = 180
 
 local started = {}
 
--- Below what the kernel gives to outgoing connections (net.ipv4.ip_local_port_range), and below the demo's own ports.
+-- Ports below the kernel's range for outgoing connections (net.ipv4.ip_local_port_range), and below the demo's ports.
 local FIRST_PORT, PORTS = 10000, 19000
 
--- A port of 127.0.0.1 that nothing listens on. Drawn from a range where no connection of another spec can take it
--- between this look and its use.
+-- Returns a free port of 127.0.0.1, from a range where no connection of another spec can take it before its use.
 function _M.free_port()
     local source = assert(io.open("/dev/urandom", "rb"))
     local server, number
@@ -32,7 +32,7 @@ function _M.accepts(port, address)
     return connection and connection:close() and true
 end
 
--- Calls `condition` until it returns something true, and returns that. `what` names it in the failure.
+-- Calls `condition` until its result is true, and returns the result. `what` names the condition in a failure.
 function _M.wait_until(what, condition)
     local deadline = socket.gettime() + PATIENCE
     repeat
@@ -66,7 +66,7 @@ local function quoted(text)
 end
 _M.quoted = quoted
 
--- `env K=V…` for a shell command; a value of false unsets the variable.
+-- Returns `env K=V…` for a shell command. The value false unsets a variable.
 function _M.environment(variables)
     local unset, set = {}, {}
     for name, value in pairs(variables) do
@@ -79,7 +79,7 @@ function _M.environment(variables)
     return table.concat({ "env", table.concat(unset, " "), table.concat(set, " ") }, " ")
 end
 
--- Runs a command to its end; returns its output (both streams) and its exit status.
+-- Runs a command until it ends. Returns its output (both streams) and its exit status.
 function _M.run(command)
     local pipe = io.popen("{ " .. command .. "\n} 2>&1; echo \" $?\"")
     local output = pipe:read("*a")
@@ -92,7 +92,7 @@ function _M.temporary_directory()
     return (_M.run("mktemp -d"):gsub("%s+$", ""))
 end
 
--- Starts a command in the background, its output in a file; returns its process id.
+-- Starts a command in the background, with its output in a file. Returns its process id.
 function _M.start(command, output)
     local pid = tonumber((_M.run(("setsid %s > %s 2>&1 < /dev/null & echo $!"):format(command, quoted(output)))))
     started[pid] = true
@@ -114,7 +114,7 @@ function _M.stop(pid, name)
     started[pid] = nil
 end
 
--- A spec that fails may not reach its own end; what it has started ends here, with all that each program has started.
+-- A failing spec may not end its programs. They end here, with all of their child processes.
 require("busted").subscribe({ "suite", "end" }, function()
     for pid in pairs(started) do
         _M.run("kill -KILL -" .. pid)

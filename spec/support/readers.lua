@@ -1,11 +1,11 @@
--- The readers of what clients and servers send, each with hostile texts of any length, and what they cost. It runs in a
+-- The readers of bytes from clients and servers, each with hostile texts of any length, and their cost. It runs in a
 -- worker of nginx (linear_spec.lua).
 
 local clock = os.clock
 
 local _M = {}
 
--- Texts of n bytes or a little more.
+-- Return texts of n bytes or a little more.
 local function of(piece)
     return function(n) return piece:rep(math.ceil(n / #piece)) end
 end
@@ -25,7 +25,7 @@ local function numbered(format)
     end
 end
 
--- What makes a pattern backtrack, whatever reads it.
+-- Texts that make patterns backtrack, for every reader.
 local SHAPES = {
     letters = of "a", blanks = of " ", tabs = of "\t", nuls = of "\0", equals = of "=", quotes = of '"',
     apostrophes = of "'", backslashes = of "\\", percents = of "%", ["bad escapes"] = of "%zz", escapes = of "%41",
@@ -54,7 +54,7 @@ local function texts(prefixes, more)
     return all
 end
 
--- A socket of nginx that hands out an answer in pieces of one size.
+-- Returns a socket as nginx's, which delivers an answer in pieces of one size.
 local function socket_of(text, size)
     local at = 1
     local function nothing() return true end
@@ -71,7 +71,7 @@ local function socket_of(text, size)
     }
 end
 
--- direct.lua over such a socket.
+-- Runs direct.lua over such a socket.
 local next_socket
 local function direct()
     local tcp = ngx.socket.tcp
@@ -131,7 +131,7 @@ local function set_cookie(text)
     ngx.req.set_header("Cookie", text)
 end
 
--- A reader: `prepare` puts a text where `read` finds it; without it, `read` is called with the text.
+-- Adds a reader. `prepare` puts a text where `read` finds it. Without `prepare`, `read` gets the text.
 local function readers()
     local jar, cookie, header, query_source = cookie_jar(), source "cookie:session", source "header", source "query:t"
     local login_body, claim_headers = require "route_native.core.login_body", require "route_native.core.claim_headers"
@@ -212,13 +212,13 @@ local function readers()
     }
 end
 
--- Below this many seconds nothing is told apart from noise; a reader that stays below it holds nobody up.
+-- A time below this, in seconds, is noise. A reader that stays below it delays no other request.
 local FLOOR = 0.0003
--- The largest text that is tried, in bytes: more than all headers of a request may have together.
+-- The size of the largest text in bytes: more than all headers of a request may have together.
 local MOST = 1048576
 local TRIES = 3
 
--- The least processor time of several calls, which is what the others on the machine do not change.
+-- Returns the least processor time of several calls, which other load on the machine does not change.
 local function cost(reader, text)
     local least = math.huge
     for _ = 1, TRIES do
@@ -232,8 +232,8 @@ local function cost(reader, text)
     return least
 end
 
--- How many times as long four times the text takes: about 4 when the cost is linear, 16 when it is quadratic. Returns
--- nil when it is too short to be measured at every length.
+-- Returns the ratio of the times for four times the text and for the text: about 4 for linear cost, 16 for quadratic
+-- cost. Returns nil if the time is too short at every length.
 local function growth(reader, text_of)
     local n, most = 256, (reader.most or MOST) / 4
     while n <= most do
@@ -245,11 +245,11 @@ local function growth(reader, text_of)
     end
 end
 
--- Between linear and quadratic, far from both.
+-- A ratio between linear and quadratic, far from both.
 local LIMIT = 8
 
--- Measures the reader of a number: { name, grown (a sentence for each text whose cost grows too fast), texts (how many
--- were tried) }. Returns nil behind the last one.
+-- Measures the reader of a number. Returns { name, grown (a sentence for each text with too fast a growth), texts
+-- (their number) }, or nil after the last reader.
 function _M.measure(number)
     local reader = readers()[number]
     if not reader then
@@ -261,7 +261,7 @@ function _M.measure(number)
     for name, text_of in pairs(reader.texts) do
         local factor, n, before = growth(reader, text_of)
         if factor and factor >= LIMIT then
-            -- Once more: what was noise is not there again.
+            -- Measure again: noise does not repeat.
             factor, n, before = growth(reader, text_of)
         end
         if factor and factor >= LIMIT then

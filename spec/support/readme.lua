@@ -1,4 +1,4 @@
--- The commands of an example's README.md, run as they are written there.
+-- Runs the commands of an example's README.md as written.
 
 local gateway = require "support.gateway"
 local process = require "support.process"
@@ -6,7 +6,7 @@ local process = require "support.process"
 local _M = {}
 
 -- Runs the second block of examples/NAME/README.md against an example on another port and in another directory.
--- Returns the statuses that its comments name, those that were received, and all that was printed.
+-- Returns the statuses in its comments, the received statuses, and the output.
 function _M.try(name, port, run_dir)
     local text = process.read(gateway.ROOT .. "/examples/" .. name .. "/README.md")
     local start, commands = text:match("```sh\n(.-)```.-```sh\n(.-)```")

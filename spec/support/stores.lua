@@ -1,4 +1,4 @@
--- Real memcached and Redis servers on free ports of 127.0.0.1, that a spec may hang, kill and start again.
+-- Real memcached and Redis servers on free ports of 127.0.0.1. A spec may hang, kill and restart them.
 
 local process = require "support.process"
 local socket = require "socket"
@@ -26,7 +26,7 @@ function server:start()
     assert(process.alive(self.pid), process.read(self.directory .. "/" .. self.kind .. ".log"))
 end
 
--- Starts a server; `options` are more of its command line.
+-- Starts a server; `options` are further arguments of its command line.
 function _M.start(kind, options)
     local self = setmetatable({ kind = kind, options = options or "", port = process.free_port(),
         directory = process.temporary_directory() }, server)
@@ -35,8 +35,8 @@ function _M.start(kind, options)
     return self
 end
 
--- Starts a Redis server of a cluster. The nodes talk on their port + 10000, which stays below the ports that clients
--- get, and may be another process' all the same: then it is tried with another.
+-- Starts a Redis server of a cluster. The nodes also use their port + 10000. That port is below the ports of clients,
+-- but another process may have it: then the function tries another port.
 function _M.start_cluster_node()
     for _ = 1, 20 do
         local port
@@ -72,7 +72,7 @@ function server:stop()
     process.run("rm -rf " .. process.quoted(self.directory))
 end
 
--- Runs a command of redis-cli and returns what it prints.
+-- Runs a command of redis-cli and returns its output.
 function server:redis(command)
     return (process.run(("redis-cli -p %d %s"):format(self.port, command)):gsub("\n$", ""))
 end
@@ -90,7 +90,7 @@ function server:memcached(bytes, last)
     return lines
 end
 
--- The keys of a Redis server that match a pattern.
+-- Returns the keys of a Redis server that match a pattern.
 function server:keys(pattern)
     local keys = {}
     for key in self:redis("--raw keys " .. process.quoted(pattern)):gmatch("[^\n]+") do

@@ -1,4 +1,4 @@
--- Tokens for the specs: minted by PyJWT (mint.py), or built by hand where no library would sign them.
+-- Tokens for the specs: minted by PyJWT (mint.py), or built by hand if no library would sign them.
 
 local cjson = require "cjson.safe"
 local process = require "support.process"
@@ -8,7 +8,7 @@ local _M = {}
 local root = debug.getinfo(1, "S").source:match("^@(.*)spec/support/token%.lua$")
 local MINT = "/usr/bin/python3 " .. root .. "spec/support/mint.py"
 
--- Makes keys with openssl: signing, payload, and one of each that the gateway does not know.
+-- Makes keys with openssl: signing, payload, and another one of each, which the gateway does not have.
 function _M.keys(directory)
     local keys = { directory = directory }
     local commands = {}
@@ -50,7 +50,7 @@ function _M.mint_all(keys, requests)
     return tokens
 end
 
--- One token for `target`.
+-- Mints one token for `target`.
 function _M.mint(keys, target, request)
     request = request or {}
     request.target = target

@@ -1,4 +1,4 @@
--- What the specs of the JWT toolkit share: an nginx that runs the Lua that it is sent, two keys of every kind, and
+-- The common part of the specs of the JWT toolkit: an nginx that runs Lua of a request, two keys of every kind, and
 -- tokens that PyJWT signs with them.
 
 local auth = require "support.auth"
@@ -8,7 +8,7 @@ local http = require "support.http"
 local process = require "support.process"
 local token = require "support.token"
 
--- /eval runs the Lua that it is sent and answers with what it returned, as JSON. read() is for the files of keys/.
+-- /eval runs the Lua in a request, and answers with its results as JSON. read() reads the files of keys/.
 local SITE = [[
 init_by_lua_block {
     jwt = require "route_native.jwt"
@@ -45,7 +45,7 @@ local _M = {}
 local toolkit = {}
 toolkit.__index = toolkit
 
--- Every algorithm with the kind of key that does it.
+-- Every algorithm with its kind of key.
 _M.ALGORITHMS = {
     { "HS256", "hmac" }, { "HS384", "hmac" }, { "HS512", "hmac" },
     { "RS256", "RSA" }, { "RS384", "RSA" }, { "RS512", "RSA" },
@@ -72,8 +72,8 @@ local function make_keys(directory)
     end
 end
 
--- Starts it. options: init (Lua for init_by_lua), locations (nginx configuration), workers (2), and prepare, which is
--- called with what is returned, before nginx starts.
+-- Starts nginx. options: init (Lua for init_by_lua), locations (nginx configuration), workers (2), and prepare, a
+-- function that gets the returned object before nginx starts.
 function _M.start(options)
     options = options or {}
     local self = setmetatable({ directory = auth.directory() }, toolkit)
@@ -94,7 +94,7 @@ function toolkit:stop()
     self.gateway:stop()
 end
 
--- Runs Lua in nginx, where `a` is the list of arguments; returns what it returned.
+-- Runs Lua in nginx, where `a` is the list of arguments. Returns its results.
 function toolkit:eval(lua, ...)
     local arguments = cjson.encode({ ... })
     local body = ("local a = require('cjson').decode(%q)\n%s"):format(arguments, lua)
@@ -108,18 +108,18 @@ function toolkit:eval(lua, ...)
     return unpack(results, 2, 5)
 end
 
--- The file of a private key, or of a secret.
+-- Returns the file of a private key or secret.
 function toolkit:path_of(kind, name)
     return ("%s/keys/%s_%s.pem"):format(self.directory, kind, name or "own")
 end
 
--- The text of what verifies: a public key, or a secret.
+-- Returns the text of the verifying key: a public key or a secret.
 function toolkit:key_of(kind, name)
     local path = self:path_of(kind, name)
     return process.read(kind == "hmac" and path or (path:gsub("pem$", "pub")))
 end
 
--- PyJWT signs a list of { claims, alg, kind, name, header }.
+-- Signs a list of { claims, alg, kind, name, header } with PyJWT.
 function toolkit:mint_all(list)
     local requests = {}
     for i, item in ipairs(list) do

@@ -1,5 +1,5 @@
--- Records what the JIT compiler does in a worker: the lines that each trace goes through, and where it gave up. It
--- reads the same events as LuaJIT's own jit.v.
+-- Records the JIT compiler's events in a worker: the lines of each trace, and the places of aborts. It reads the same
+-- events as LuaJIT's own jit.v.
 
 local cjson = require "cjson"
 local funcinfo = require("jit.util").funcinfo
@@ -35,7 +35,7 @@ function _M.start()
     jit.attach(on_trace, "trace")
 end
 
--- What was recorded since the last call, as JSON.
+-- Returns the events since the last call, as JSON.
 function _M.take()
     jit.attach(on_record)
     jit.attach(on_trace)

@@ -1,4 +1,5 @@
--- What the specs of websocket tunnels share: conf/tunnel.conf under a real nginx, with servers, clients and a service.
+-- The common part of the specs of websocket tunnels: conf/tunnel.conf under a real nginx, with servers, clients and a
+-- service.
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
@@ -21,7 +22,7 @@ local function secrets()
     return { TASKCLUSTER_PROXY_SECRET_A = _M.SECRETS.A, TASKCLUSTER_PROXY_SECRET_B = _M.SECRETS.B }
 end
 
--- The command that starts a server; `settings` are environment variables.
+-- Returns the command that starts a server; `settings` are environment variables.
 function _M.server_command(settings)
     local environment = secrets()
     for name, value in pairs(settings) do
@@ -30,12 +31,12 @@ function _M.server_command(settings)
     return process.environment(environment) .. " " .. BINARIES .. "websocktunnel"
 end
 
--- The command that starts a client.
+-- Returns the command that starts a client.
 function _M.client_command(url, id, port)
     return process.environment { WST_TOKEN = _M.mint(id) } .. (" %swst-client %s %s %d"):format(BINARIES, url, id, port)
 end
 
--- A registration token for an ID, of the server program itself.
+-- Mints a registration token for an ID with the server program.
 function _M.mint(id)
     return (process.run(process.environment(secrets()) .. " " .. BINARIES .. "websocktunnel --mint " .. id)
         :gsub("%s+$", ""))
@@ -88,8 +89,8 @@ local function start_service(self)
 end
 
 -- Starts nginx with conf/tunnel.conf, two servers, and a client for each ID. options: ids, env (of nginx), settings (of
--- the servers), and port, where the service is (default: tunnel_service.py is started).
--- Returns it, or nil and what nginx said.
+-- the servers), and port, the port of the service (default: starts tunnel_service.py).
+-- Returns the object, or nil and nginx's output.
 function _M.start(options)
     local self = setmetatable({ directory = process.temporary_directory(), servers = {}, clients = {} }, tunnel)
     process.run(("mkdir -p %s/etc/runtime %s/keys"):format(self.directory, self.directory))
@@ -130,7 +131,7 @@ function tunnel:url()
     return ("http://127.0.0.1:%d/tunnel/"):format(self.port)
 end
 
--- How often the service was asked for a path.
+-- Returns the number of the service's requests for a path.
 function tunnel:asked(method, path)
     return cjson.decode(http.request(self.service_port, { path = "/asked" }).body)[method .. " " .. path]
 end
@@ -139,7 +140,7 @@ function tunnel:get(path, headers)
     return http.request(self.port, { path = "/tunnel" .. path, headers = headers })
 end
 
--- The server with more clients, and the other.
+-- Returns the server with more clients, and the other one.
 function tunnel:busier_and_other()
     local first, second = self.servers[1], self.servers[2]
     local wanted = 0
@@ -168,7 +169,7 @@ function tunnel:stop()
     end
     for _, pid in ipairs(pids) do
         if process.alive(pid) then
-            -- What still runs through them is of no interest any more.
+            -- Running requests do not matter any more.
             process.stop(pid, "KILL")
         end
     end

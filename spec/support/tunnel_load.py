@@ -1,9 +1,9 @@
-"""Viewers that ask again and again:  tunnel_load.py PORT PATH…
+"""Viewers that repeat their requests:  tunnel_load.py PORT PATH…
 
-Keeps a connection for each path, and every few requests takes a new one. A kept connection that turns out to be closed is
-replaced, as every client has to do (RFC 9112, 9.3.1). Stops on SIGTERM and prints as JSON how often each
-status came; "broken" stands for a request that got no whole answer. Writes a dot after every hundred requests on standard
-error, so that a spec can wait for the load to go on.
+Keeps a connection for each path, and opens a new one every few requests. Replaces a closed connection, as every client
+must (RFC 9112, 9.3.1). Stops on SIGTERM and prints the number of answers with each status as JSON; "broken" counts
+requests without a complete answer. Writes a dot to standard error after every hundred requests, so that a spec can wait
+for more of them.
 """
 
 import collections

@@ -1,14 +1,14 @@
 """The service behind the tunnels of the specs.
 
   /status/N    answers N, with the body "the service says N"
-  /drip/FILE   a chunk now and then until FILE is there, then the end
-  /wait/FILE   answers nothing until FILE is there; FILE.asked tells that it was asked
-  /half/FILE   as HTTP/1.0, whose answer ends with the connection: "half", and "rest" once FILE is there
-  /head        answers with the request's head as it came
+  /drip/FILE   sends a chunk now and then until FILE exists, then ends
+  /wait/FILE   does not answer until FILE exists; creates FILE.asked at the request
+  /half/FILE   answers in HTTP/1.0, where the connection ends the answer: "half", and "rest" when FILE exists
+  /head        answers with the raw head of the request
   /early       answers before it reads the body that the head announces
-  /asked       how often each "METHOD PATH" was asked for, as JSON
+  /asked       answers with the number of requests for each "METHOD PATH", as JSON
 
-Listens on the port that is named; prints "ready" once it does.
+Listens on the given port, and prints "ready" when it listens.
 """
 
 import collections

@@ -1,4 +1,4 @@
--- A WebSocket client (RFC 6455) of the size that the specs need: text, binary, close.
+-- A minimal WebSocket client (RFC 6455) for the specs: text, binary, close.
 
 local bit = require "bit"
 local http = require "support.http"
@@ -63,7 +63,7 @@ function client:send_binary(payload)
     return self:send(payload, BINARY)
 end
 
--- Receives one message: payload and opcode; nil when the peer closed.
+-- Receives one message. Returns payload and opcode, or nil if the peer has closed.
 function client:receive()
     local head = self.connection:receive(2)
     if not head then
