@@ -70,7 +70,7 @@ case $RUN_DIR in
 esac
 ! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
 [[ $EXAMPLE =~ ^[a-z_]+$ && -e examples/$EXAMPLE/start.sh ]] \
-    || fail "EXAMPLE must be one of $(basename -a examples/*/ | paste -sd ' '), and is \"$EXAMPLE\""
+    || fail "EXAMPLE must be one of $(dirname examples/*/start.sh | xargs basename -a | paste -sd ' '), and is \"$EXAMPLE\""
 # shellcheck source=examples/desktop/start.sh
 . "examples/$EXAMPLE/start.sh"
 
