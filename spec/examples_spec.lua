@@ -13,7 +13,8 @@ describe("the examples", function()
 
     it("have a start file each, and a short README.md that the project's README.md links", function()
         local project, count = process.read(gateway.ROOT .. "/README.md"), 0
-        for place, name in process.run("ls -d " .. gateway.ROOT .. "/examples/*/start.sh"):gmatch("(%S+/([^/]+))/start.sh") do
+        local files = process.run("ls -d " .. gateway.ROOT .. "/examples/*/start.sh")
+        for place, name in files:gmatch("(%S+/([^/]+))/start.sh") do
             local _, lines = process.read(place .. "/README.md"):gsub("\n", "")
             assert.is_true(lines > 0 and lines <= 25, name)
             assert.truthy(process.read(place .. "/start.sh"):find("example_start()", 1, true), name)
