@@ -9,14 +9,12 @@
 //! back. It counts from when it is used ([`Stream::gift`]), so there the promises may exceed the bound; what is received
 //! does not, because the driver stops reading while [`super::Session::is_full`].
 
-use super::{frame::Dialect, limits::Limits, session::Config, state::State, stream::Stream};
+use super::{config::Config, frame::Dialect, state::State, stream::Stream};
 use std::time::Duration;
 
 /// The part of what is left that one stream may have: before its reader has shown that it needs more, and after.
 const FIRST_PART: usize = 256;
 const PART: usize = 8;
-/// The window of a stream before its reader has shown that it needs more, as a multiple of the initial window.
-const FIRST: u32 = 4;
 /// The factor by which a window grows that is used up in a round trip.
 const GROWTH: u32 = 4;
 /// Round trips in which a window is used up that is too small, and in which one is that is too large.
@@ -49,7 +47,7 @@ impl Budget {
         let extended = config.dialect == Dialect::Extended;
         Self {
             initial,
-            first: Self::first_window(limits),
+            first: limits.first_window(),
             extended,
             pool: limits.session_bytes.saturating_sub(kept),
             lent: 0,
@@ -61,11 +59,6 @@ impl Budget {
     /// The window that both sides know from the handshake.
     pub fn initial(&self) -> u32 {
         self.initial
-    }
-
-    /// The window that a stream starts with, as far as the session has it.
-    pub fn first_window(limits: &Limits) -> u32 {
-        limits.initial_window().saturating_mul(FIRST).min(limits.window)
     }
 
     /// What a stream may have received and unread, and credit for, together.

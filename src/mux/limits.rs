@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The window of a stream before its reader has shown that it needs more, as a multiple of the initial window.
+const FIRST: u32 = 4;
+
 /// Bounds of one session. The defaults are the ones that the documentation's sizing table was measured with.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -43,6 +46,11 @@ impl Limits {
     pub fn initial_window(&self) -> u32 {
         let part = (self.session_bytes / 2 / self.streams.max(1)).clamp(1, self.window.max(1) as usize);
         1 << part.ilog2()
+    }
+
+    /// The window that a stream starts with, as far as the session has it.
+    pub(super) fn first_window(&self) -> u32 {
+        self.initial_window().saturating_mul(FIRST).min(self.window)
     }
 }
 

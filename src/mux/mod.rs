@@ -14,10 +14,12 @@
 //! | `budget` | how much each stream may hold |
 //! | `table` | streams by number |
 //! | `session`, `local`, `transmit` | the session: what the peer does, what we do, what is sent next |
-//! | `keepalive`, `limits`, `violation` | when to ping, what things may cost, which rules there are |
+//! | `config`, `limits` | what both sides know at the start, what things may cost |
+//! | `keepalive`, `violation` | when to ping, which rules there are |
 
 mod budget;
 mod buffer;
+mod config;
 mod frame;
 mod keepalive;
 mod limits;
@@ -32,11 +34,12 @@ mod violation;
 #[cfg(test)]
 mod tests;
 
+pub use config::{Config, Role};
 pub use frame::{Dialect, Frame, GoAwayReason, HEADER_LEN, ResetReason, StreamId};
 pub use keepalive::{Beat, Keepalive};
 pub use limits::Limits;
 pub use local::{OpenError, ReadOutcome, WriteOutcome};
-pub use session::{Config, Cut, Notice, Role, Session};
+pub use session::{Cut, Notice, Session};
 pub use state::{Event, State};
 pub(crate) use table::StreamTable;
 pub use violation::Violation;

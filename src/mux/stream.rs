@@ -1,7 +1,6 @@
 //! What a session keeps for one stream.
 
 use super::{
-    budget::Budget,
     buffer::Inbox,
     frame::ResetReason,
     limits::Limits,
@@ -61,7 +60,7 @@ impl Stream {
             state,
             inbox: Inbox::default(),
             recv_credit: limits.initial_window(),
-            window: Budget::first_window(limits),
+            window: limits.first_window(),
             gift: 0,
             lent: 0,
             used: 0,
