@@ -1,26 +1,26 @@
-//! What both sides know of a session when it starts.
+//! The configuration of a session, known when it starts.
 
 use super::{frame::Dialect, limits::Limits};
 
-/// Which end this is: it decides the numbers of the streams that we open, and whether the peer may open any.
+/// The role of this end. It decides the numbers of our streams, and whether the peer may open streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Opens streams (even numbers) and refuses those of the peer.
+    /// Opens streams with even numbers and refuses those of the peer.
     Server,
-    /// Accepts streams, and opens odd ones.
+    /// Accepts streams and opens streams with odd numbers.
     Client,
 }
 
-/// What both sides know about a session when it starts.
+/// The configuration of a session.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which end this is.
+    /// The role of this end.
     pub role: Role,
-    /// Which frames may be used.
+    /// The frames that both sides may send.
     pub dialect: Dialect,
-    /// How much the peer takes per stream before it credits more, when it has said so (or is believed to).
-    /// An opener of the original kind learns it from the first ACK; an acceptor has no other source.
+    /// The peer's initial window per stream, in bytes, if it is known or assumed. An opener of the original dialect
+    /// learns it from the first ACK. An acceptor has no other source.
     pub peer_window: Option<u32>,
-    /// The bounds.
+    /// The limits of the session.
     pub limits: Limits,
 }

@@ -1,4 +1,4 @@
-//! Counters, in the text format of Prometheus.
+//! The metrics, in the text format of Prometheus.
 
 use std::{
     fmt::Write,
@@ -7,14 +7,14 @@ use std::{
 
 macro_rules! metrics {
     ($($name:ident: $kind:literal, $help:literal;)+) => {
-        /// What the server counts.
+        /// The metrics of a server.
         #[derive(Debug, Default)]
         pub struct Metrics {
             $(#[doc = $help] pub $name: AtomicU64,)+
         }
 
         impl Metrics {
-            /// Writes all of them.
+            /// Returns all metrics as text.
             pub fn render(&self) -> String {
                 let mut out = String::new();
                 $(
@@ -47,7 +47,7 @@ metrics! {
     viewer_truncated_total: "counter", "Responses that broke off after their head.";
 }
 
-/// Adds one.
+/// Increments a counter.
 pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
