@@ -1,8 +1,9 @@
-//! The examples that the RFCs publish: 7515 (JWS), 7519 (JWT), 7520 (cookbook), 7797 and 8037 (Ed25519). Those of content
-//! encryption, RFC 7518 appendix B among them, are tests of src/jwt/jwe.rs; spec/vectors_spec.lua runs all from Lua.
+//! The examples that the RFCs publish: 7515 (JWS), 7519 (JWT), 7520 (cookbook), 7797 and 8037 (Ed25519). Those of
+//! content encryption, RFC 7518 appendix B among them, are tests of src/jwt/jwe.rs; spec/vectors_spec.lua runs all from
+//! Lua.
 //!
-//! tests/data/rfc_examples.json holds their keys and tokens as they are printed there. Signatures and keys of examples in
-//! the JSON serialization stand there in compact form, where the parts allow it.
+//! tests/data/rfc_examples.json holds their keys and tokens as they are printed there. Signatures and keys of examples
+//! in the JSON serialization stand there in compact form, where the parts allow it.
 
 use std::fs;
 
