@@ -168,7 +168,7 @@ impl Run {
 
     fn transmit(&mut self) {
         if let Some(Frame::Data(id, data)) = self.session.poll_transmit() {
-            assert!(!data.is_empty(), "an empty DAT makes a peer of the original kind invent bytes");
+            assert!(!data.is_empty(), "an original peer would read bytes from an empty DAT");
             assert!(data.len() <= self.limits.data_bytes);
             let allowed = self.allowed.get_mut(&id).expect("data only on streams that exist");
             *allowed = allowed.checked_sub(data.len() as u64).expect("the peer's window was overrun");

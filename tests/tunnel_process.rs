@@ -65,7 +65,7 @@ impl Load {
     async fn grows(&self, status: Option<u16>) {
         let count = || self.seen.lock().unwrap().get(&status).copied().unwrap_or(0);
         let before = count();
-        until("the load goes on", async || (count() > before + 20).then_some(())).await;
+        until("more responses arrive", async || (count() > before + 20).then_some(())).await;
     }
 
     /// Stops the viewers and returns the number of responses with each status.

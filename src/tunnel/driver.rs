@@ -8,7 +8,7 @@ use super::{
     readahead::ReadAhead,
     shared::{Shared, Transport},
 };
-use crate::mux::{Beat, Keepalive, Role, Violation};
+use crate::mux::{Beat, GoAwayReason, Keepalive, Role, Violation};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use std::{
@@ -134,38 +134,12 @@ impl Driver {
             }
             let Poll::Ready(next) = Pin::new(&mut self.ws).poll_next(cx) else { break };
             self.keepalive.on_receive();
-            let outcome = match next {
-                Some(Ok(Message::Binary(message))) => {
-                    let mut inner = self.shared.lock();
-                    let outcome = inner.session.receive(message);
-                    inner.take_wakeups(&mut go_away, &mut self.wake);
-                    full = inner.session.is_full();
-                    outcome.map_err(SessionEnd::Violation)
+            match self.process(next, &mut go_away) {
+                Ok(is_full) => full = is_full,
+                Err(reason) => {
+                    end = Some(reason);
+                    break;
                 }
-                Some(Ok(Message::Text(_))) => Err(SessionEnd::Violation(Violation::NotBinary)),
-                Some(Ok(Message::Close(frame))) => Err(closed_by_peer(frame)),
-                Some(Ok(Message::Pong(payload))) => {
-                    if payload[..] == self.ping_number.to_be_bytes()
-                        && let Some(at) = self.pinged_at.take()
-                    {
-                        self.shared.lock().session.on_round_trip(at.elapsed());
-                    }
-                    Ok(())
-                }
-                Some(Ok(_)) => {
-                    // The library has queued the pong. The next flush sends it.
-                    self.unflushed = true;
-                    Ok(())
-                }
-                Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
-                    Err(SessionEnd::Violation(Violation::MessageTooBig))
-                }
-                Some(Err(error)) => Err(SessionEnd::Lost(error.to_string())),
-                None => Err(SessionEnd::Lost("connection closed".into())),
-            };
-            if let Err(why) = outcome {
-                end = Some(why);
-                break;
             }
         }
         self.wake_all();
@@ -173,6 +147,40 @@ impl Driver {
             self.shared.peer_go_away.send_replace(go_away);
         }
         end.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Processes one message, or the end of the connection. Returns true if the session is full.
+    fn process(
+        &mut self,
+        message: Option<Result<Message, WsError>>,
+        go_away: &mut Option<GoAwayReason>,
+    ) -> Result<bool, SessionEnd> {
+        match message {
+            Some(Ok(Message::Binary(message))) => {
+                let mut inner = self.shared.lock();
+                let outcome = inner.session.receive(message);
+                inner.take_wakeups(go_away, &mut self.wake);
+                let is_full = inner.session.is_full();
+                return outcome.map(|()| is_full).map_err(SessionEnd::Violation);
+            }
+            Some(Ok(Message::Text(_))) => return Err(SessionEnd::Violation(Violation::NotBinary)),
+            Some(Ok(Message::Close(frame))) => return Err(closed_by_peer(frame)),
+            Some(Ok(Message::Pong(payload))) => {
+                if payload[..] == self.ping_number.to_be_bytes()
+                    && let Some(at) = self.pinged_at.take()
+                {
+                    self.shared.lock().session.on_round_trip(at.elapsed());
+                }
+            }
+            // The library has queued the pong. The next flush sends it.
+            Some(Ok(_)) => self.unflushed = true,
+            Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                return Err(SessionEnd::Violation(Violation::MessageTooBig));
+            }
+            Some(Err(error)) => return Err(SessionEnd::Lost(error.to_string())),
+            None => return Err(SessionEnd::Lost("connection closed".into())),
+        }
+        Ok(false)
     }
 
     /// Pauses reading while the session is full. Pings and pongs of the peer are not read either, so the driver assumes

@@ -78,8 +78,8 @@ impl Link {
         .await
     }
 
-    /// Ends the session: sends GOAWAY, lets open streams end within `grace`, and closes the connection. An extended
-    /// peer may still open streams for `move_time`, so that it can register elsewhere first.
+    /// Ends the session: sends GOAWAY, lets open streams end within `grace`, and closes the connection. Streams to an
+    /// extended peer can still be opened for `move_time`, so that it can register elsewhere first.
     pub fn drain(&self, reason: CloseReason, grace: Duration, move_time: Duration) {
         let mut inner = self.shared.lock();
         let now = Instant::now();

@@ -19,7 +19,7 @@ const CHUNK: usize = 64 << 10;
 pub(crate) const SMALL: usize = 4 << 10;
 
 /// Reads available bytes into `buffer`, which must be empty. The buffer stays empty at the end of the input. A new
-/// buffer needs no resident memory until it is filled, so callers should not keep a used one.
+/// buffer needs no resident memory until it is filled, so callers should not keep one that was filled.
 pub(crate) fn poll_read<T>(io: &mut T, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<()>>
 where
     T: AsyncRead + Unpin + ?Sized,

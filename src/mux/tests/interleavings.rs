@@ -30,10 +30,10 @@ fn run(mut pair: Pair, steps: &[Step]) {
     pair.settle();
     for (n, end) in pair.ends.iter_mut().enumerate() {
         end.on_time(pair.now + Duration::from_secs(31));
-        assert_eq!(end.held_count(), 0, "end {n} holds streams that both let go of");
-        assert_eq!(end.stream_count(), 0, "end {n} keeps streams that are over");
-        assert_eq!(end.buffered_bytes(), 0, "end {n} keeps bytes that nobody will read");
-        assert_eq!(end.promised_bytes(), 0, "end {n} keeps promises to nobody");
+        assert_eq!(end.held_count(), 0, "end {n} has streams left that both users released");
+        assert_eq!(end.stream_count(), 0, "end {n} has ended streams left");
+        assert_eq!(end.buffered_bytes(), 0, "end {n} has unread bytes left");
+        assert_eq!(end.promised_bytes(), 0, "end {n} has credit left");
         assert_eq!(end.budget.borrowed(), 0, "end {n} has streams that borrow");
     }
 }

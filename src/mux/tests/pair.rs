@@ -156,7 +156,7 @@ impl Pair {
                 true
             }
             ReadOutcome::End => {
-                assert!(flow.finished, "stream {id} ended at {end} and nobody finished it");
+                assert!(flow.finished, "stream {id} ended at {end} before its sender finished");
                 assert_eq!(flow.read, flow.written, "stream {id} to {end} ended early");
                 flow.ended = true;
                 false
@@ -177,7 +177,7 @@ impl Pair {
                 break;
             };
             if let Frame::Data(_, data) = &frame {
-                assert!(!data.is_empty(), "an empty DAT makes a peer of the original kind invent bytes");
+                assert!(!data.is_empty(), "an original peer would read bytes from an empty DAT");
             }
             self.wires[end].push_back(frame.encode());
             any = true;

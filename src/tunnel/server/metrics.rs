@@ -38,7 +38,7 @@ metrics! {
     sessions_expired_total: "counter", "Sessions that ended with their token.";
     sessions_violated_total: "counter", "Sessions that ended because the client broke a rule.";
     sessions_lost_total: "counter", "Sessions whose connection broke.";
-    streams_cut_total: "counter", "Streams that a bound of ours or of the client's has cut.";
+    streams_cut_total: "counter", "Streams that a limit of this server or of the client ended.";
     viewer_requests_total: "counter", "Requests of viewers.";
     viewer_websockets_total: "counter", "WebSockets of viewers.";
     viewer_unknown_total: "counter", "Requests of viewers for an ID that is not connected.";

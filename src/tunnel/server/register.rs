@@ -19,7 +19,7 @@ use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{self, HeaderName, HeaderValue},
+    header::{self, HeaderValue},
     upgrade::{self, Upgraded},
 };
 use hyper_util::rt::TokioIo;
@@ -69,7 +69,7 @@ pub(super) fn serve(server: &Arc<Server>, peer: Peer, mut request: Request<Incom
         out.insert(wire::WINDOW_HEADER, HeaderValue::from(limits.initial_window()));
         out.insert(wire::DIALECT_HEADER, HeaderValue::from_static(wire::DIALECT_VALUE));
     } else {
-        // Tells one of our clients that uses the original dialect the largest first credit that it can set itself.
+        // One of our clients may use the original dialect. This is the largest first credit that it can set itself.
         out.insert(wire::WINDOW_HEADER, HeaderValue::from(limits.window));
     }
     let upgraded = upgrade::on(&mut request);
@@ -99,7 +99,6 @@ fn check(
     };
     let bad_request = |why: &'static str| refuse(StatusCode::BAD_REQUEST, "Bad Request\n", &why);
     let headers = request.headers();
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let id = headers.get(wire::ID_HEADER).and_then(|id| id.to_str().ok()).filter(|id| wire::is_valid_id(id));
     let id = id.ok_or_else(|| bad_request("bad_id"))?;
     let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
@@ -114,20 +113,10 @@ fn check(
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         response
     })?;
-    let handshake_fault = |status, text, why: &'static str| {
+    if let Some((status, text, why)) = handshake_fault(request) {
         let mut response = refuse(status, text, &why);
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        response
-    };
-    if request.method() != Method::GET {
-        return Err(handshake_fault(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n", "not_get"));
-    }
-    if !headers::has_token(headers, &header::SEC_WEBSOCKET_VERSION, "13") {
-        return Err(handshake_fault(StatusCode::BAD_REQUEST, "Bad Request\n", "bad_version"));
-    }
-    let nonce = text(&header::SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key.trim()).ok());
-    if nonce.is_none_or(|nonce| nonce.len() != 16) {
-        return Err(handshake_fault(StatusCode::BAD_REQUEST, "Bad Request\n", "bad_key"));
+        return Err(response);
     }
     if server.is_draining() {
         log_refusal(&"stopping");
@@ -145,6 +134,19 @@ fn check(
         dialect: if extended { Dialect::Extended } else { Dialect::Original },
         window,
     })
+}
+
+/// Returns the status, the text and the logged reason for a WebSocket handshake that is invalid.
+fn handshake_fault(request: &Request<Incoming>) -> Option<(StatusCode, &'static str, &'static str)> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n", "not_get"));
+    }
+    if !headers::has_token(headers, &header::SEC_WEBSOCKET_VERSION, "13") {
+        return Some((StatusCode::BAD_REQUEST, "Bad Request\n", "bad_version"));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key.to_str().ok()?.trim()).ok());
+    key.is_none_or(|key| key.len() != 16).then_some((StatusCode::BAD_REQUEST, "Bad Request\n", "bad_key"))
 }
 
 /// Starts the session, adds it to the registry, and removes it at its end.

@@ -121,7 +121,7 @@ impl Body for RequestBody {
         }
         let ended = match &frame {
             None => true,
-            // Trailers end a body, and so does the last byte of its length. hyper polls neither to `None`.
+            // Trailers end a body, and so does the last byte of its length. hyper does not poll the body afterwards.
             Some(Ok(frame)) => frame.is_trailers() || body.is_end_stream(),
             Some(Err(_)) => false,
         };
