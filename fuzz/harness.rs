@@ -1,5 +1,5 @@
-//! What both fuzz targets do with their input. Apart from them, so that `cargo test` plays random and kept inputs
-//! through the same code (tests/mux_fuzz.rs) with nothing but the stable toolchain.
+//! The code of both fuzz targets. tests/mux_fuzz.rs runs it too, with random inputs and the seeds, on the stable
+//! toolchain.
 
 use bytes::Bytes;
 use route_native::mux::{
@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What each side takes unread, in all sessions here.
+/// The window of both sides, in bytes.
 const WINDOW: u32 = 512;
 
-/// Any bytes are a frame or a violation, and a frame of the original's kinds has one encoding.
+/// Checks that any bytes decode to a frame or a violation, and that an original frame has one encoding.
 pub fn decode(message: &[u8]) {
     for dialect in [Dialect::Original, Dialect::Extended] {
         if let Ok(frame) = Frame::decode(Bytes::copy_from_slice(message), dialect) {
@@ -26,19 +26,19 @@ pub fn decode(message: &[u8]) {
     }
 }
 
-/// A session against a peer that keeps no rule and a user who does anything, in any order: it never panics, stays
-/// within its limits, sends no more than it was allowed, and holds nothing when everybody has let go.
+/// Checks a session with an arbitrary peer and an arbitrary user: it never panics, stays within its limits, sends no
+/// more than its credit, and is empty after all streams are released.
 ///
-/// The first byte says which end and which dialect; then each step is a byte and its arguments. Input that ends early
-/// reads as zeros.
+/// The first byte selects the role and the dialect. Each step is a byte and its arguments. The end of the input reads
+/// as zeros.
 pub fn session(input: &[u8]) {
     let mut input = Input(input);
-    let mut table = Table::new(input.byte());
+    let mut run = Run::new(input.byte());
     while !input.0.is_empty() {
-        table.step(&mut input);
-        table.check();
+        run.step(&mut input);
+        run.check();
     }
-    table.end();
+    run.end();
 }
 
 struct Input<'a>(&'a [u8]);
@@ -51,25 +51,25 @@ impl Input<'_> {
     }
 
     fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
+        let (bytes, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;
-        taken.to_vec()
+        bytes.to_vec()
     }
 }
 
-struct Table {
+struct Run {
     session: Session,
     limits: Limits,
     extended: bool,
     server: bool,
     now: Instant,
-    /// The transport is gone: nothing comes any more.
-    over: bool,
-    /// How many bytes we may still send, by stream that somebody here was given.
+    /// True after the loss of the transport.
+    closed: bool,
+    /// The bytes that we may still send on each stream of the user.
     allowed: BTreeMap<StreamId, u64>,
 }
 
-impl Table {
+impl Run {
     fn new(kind: u8) -> Self {
         let (server, extended) = (kind & 1 == 1, kind & 2 == 2);
         let limits = Limits {
@@ -89,7 +89,7 @@ impl Table {
             peer_window: Some(WINDOW),
             limits: limits.clone(),
         });
-        Self { session, limits, extended, server, now: Instant::now(), over: false, allowed: BTreeMap::new() }
+        Self { session, limits, extended, server, now: Instant::now(), closed: false, allowed: BTreeMap::new() }
     }
 
     fn step(&mut self, input: &mut Input) {
@@ -117,7 +117,7 @@ impl Table {
         }
         while let Some(notice) = self.session.poll_notice() {
             if let Notice::Cut(_, Cut::Unread) = notice {
-                assert!(!self.extended, "credit is all that keeps an extended peer within the bound");
+                assert!(!self.extended, "credit must keep an extended peer within the limit");
             }
             if let Notice::Incoming(id) = notice {
                 assert!(!self.server, "a server was offered a stream");
@@ -132,7 +132,7 @@ impl Table {
         let mut message = vec![kind];
         message.extend_from_slice(&id.to_le_bytes());
         match kind {
-            // More than a window, at most.
+            // Up to 1,020 bytes, more than a window.
             0 => message.resize(5 + usize::from(argument) * 4, 7),
             2 => {
                 let n = if argument == 255 { u32::MAX } else { u32::from(argument) * 4 };
@@ -145,7 +145,7 @@ impl Table {
     }
 
     fn receive(&mut self, message: Vec<u8>) {
-        if self.over || self.session.is_full() {
+        if self.closed || self.session.is_full() {
             return;
         }
         let dialect = self.session.dialect();
@@ -161,14 +161,14 @@ impl Table {
 
     fn open(&mut self) {
         if let Ok(id) = self.session.open() {
-            assert!(!self.over, "a stream was opened on a session that is over");
+            assert!(!self.closed, "a stream was opened on a closed session");
             self.allowed.insert(id, if self.extended { WINDOW.into() } else { 0 });
         }
     }
 
     fn transmit(&mut self) {
         if let Some(Frame::Data(id, data)) = self.session.poll_transmit() {
-            assert!(!data.is_empty(), "an empty DAT makes a peer of the original kind invent bytes");
+            assert!(!data.is_empty(), "an original peer would read bytes from an empty DAT");
             assert!(data.len() <= self.limits.data_bytes);
             let allowed = self.allowed.get_mut(&id).expect("data only on streams that exist");
             *allowed = allowed.checked_sub(data.len() as u64).expect("the peer's window was overrun");
@@ -177,32 +177,32 @@ impl Table {
 
     fn close(&mut self) {
         self.session.close();
-        self.over = true;
-        assert!(!self.session.has_output(), "something is to be sent on a session that is over");
+        self.closed = true;
+        assert!(!self.session.has_output(), "a frame is due on a closed session");
     }
 
     fn check(&self) {
         assert!(self.session.stream_count() <= self.limits.streams);
-        // An original peer names its first credit itself, so what it sends has to be kept from coming in.
-        let bound = self.limits.session_bytes;
-        let room = if self.extended { bound } else { bound + self.limits.message_bytes };
+        // An original peer sets its own first credit and may exceed the limit by one message.
+        let limit = self.limits.session_bytes;
+        let room = if self.extended { limit } else { limit + self.limits.message_bytes };
         assert!(self.session.buffered_bytes() <= room);
-        assert!(!self.extended || self.session.promised_bytes() <= bound);
+        assert!(!self.extended || self.session.promised_bytes() <= limit);
         assert!(self.session.held_count() <= self.session.stream_count());
     }
 
-    /// The transport goes, and then everybody lets go of what they were given.
+    /// Closes the session, then releases all streams.
     fn end(&mut self) {
         self.close();
         for id in self.allowed.keys() {
             self.session.release(*id, ResetReason::Broken, self.now);
         }
-        assert_eq!(self.session.stream_count(), 0, "streams that nobody knows");
-        assert_eq!(self.session.buffered_bytes(), 0, "bytes that nobody will read");
+        assert_eq!(self.session.stream_count(), 0, "streams are left");
+        assert_eq!(self.session.buffered_bytes(), 0, "unread bytes are left");
     }
 }
 
-/// Few numbers, so that steps meet each other's streams.
+/// Reads one of 16 stream numbers, so that steps use the same streams.
 fn id(input: &mut Input) -> StreamId {
     (input.byte() % 16).into()
 }

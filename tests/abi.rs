@@ -1,4 +1,4 @@
-//! The declarations that C and LuaJIT read are those of src/ffi/, and both compilers accept them.
+//! The declarations for C and LuaJIT: they match src/ffi/, and both compilers accept them.
 
 use route_native::ffi::rn_answer;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,9 @@ use mlua::Lua;
 const HEADER: &str = "include/route_native.h";
 const CDEF: &str = "lua/route_native/core/cdef.lua";
 
-/// What surrounds the declarations in the Lua file. LuaJIT's declarations are global to the process's Lua state and
-/// cannot be repeated, while `package.loaded` can be emptied (lua_code_cache off, busted): hence the question first.
+/// The text before the declarations in the Lua file. A Lua state accepts LuaJIT's declarations only once, but may load
+/// the file again after `package.loaded` was cleared (lua_code_cache off, busted). The file therefore checks for them
+/// first.
 const LUA_HEAD: &str = "\
 -- route_native's C ABI. Written by `make abi` from src/ffi/: change that, not this file.
 local ffi = require \"ffi\"
@@ -32,10 +33,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Returns the header that cbindgen writes with a changed configuration.
 fn bindings(change: impl FnOnce(&mut cbindgen::Config)) -> String {
     let mut config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
     change(&mut config);
-    // cbindgen follows the `mod` lines of src/ffi/mod.rs; a status is a reason of src/error.rs.
+    // cbindgen follows the `mod` lines of src/ffi/mod.rs. src/error.rs has the statuses.
     let bindings = cbindgen::Builder::new()
         .with_config(config)
         .with_src(root().join("src/error.rs"))
@@ -51,7 +53,7 @@ fn header() -> String {
     bindings(|_| {})
 }
 
-/// The header's declarations as LuaJIT reads them.
+/// Returns the Lua file with the header's declarations.
 fn cdef() -> String {
     let declarations = bindings(|config| {
         config.documentation = false;
@@ -63,8 +65,8 @@ fn cdef() -> String {
     format!("{LUA_HEAD}{}{LUA_TAIL}", preprocessed(declarations.trim()))
 }
 
-/// LuaJIT has no preprocessor. What cbindgen writes for one is constants, which become `static const`, and questions
-/// after C23, which LuaJIT is not.
+/// Replaces preprocessor directives, which LuaJIT does not support. Constants become `static const`, and the branches
+/// for C23 are removed.
 fn preprocessed(declarations: &str) -> String {
     let (mut text, mut wanted) = (String::new(), true);
     for line in declarations.lines() {
@@ -85,7 +87,7 @@ fn preprocessed(declarations: &str) -> String {
     text
 }
 
-/// Holds a checked-in file against what it should be, or writes it when `UPDATE_ABI` is set.
+/// Compares a committed file with its expected text, or writes it if `UPDATE_ABI` is set.
 fn up_to_date(file: &str, expected: &str) {
     let path = root().join(file);
     if env::var_os("UPDATE_ABI").is_some() {
@@ -96,24 +98,24 @@ fn up_to_date(file: &str, expected: &str) {
     assert!(found == expected, "{file} does not match src/ffi/: run `make abi` and commit what it changes");
 }
 
-/// The library that this test was built with: it lies beside the test's own program.
+/// Returns the path of the library that was built with this test, in the directory of the test's program.
 fn library() -> PathBuf {
     let program = env::current_exe().expect("a running program has a path");
     program.with_file_name(format!("{}route_native{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX))
 }
 
 fn luajit() -> Lua {
-    // SAFETY: the unsafe part is the ffi library, which is what this file is about.
+    // SAFETY: the unsafe part is the ffi library, which this file tests.
     unsafe { Lua::unsafe_new() }
 }
 
 #[test]
-fn the_checked_in_header_is_that_of_the_source() {
+fn the_committed_header_matches_the_source() {
     up_to_date(HEADER, &header());
 }
 
 #[test]
-fn the_checked_in_lua_declarations_are_those_of_the_source() {
+fn the_committed_lua_declarations_match_the_source() {
     up_to_date(CDEF, &cdef());
 }
 
@@ -134,7 +136,7 @@ fn a_c_compiler_accepts_the_header() {
 }
 
 #[test]
-fn the_header_declares_every_export_and_hides_what_a_handle_is() {
+fn the_header_declares_every_export_and_opaque_handles() {
     let header = header();
     let files = fs::read_dir(root().join("src/ffi")).expect("the ABI's folder");
     let source: String =
@@ -148,7 +150,7 @@ fn the_header_declares_every_export_and_hides_what_a_handle_is() {
 }
 
 #[test]
-fn luajit_loads_the_declarations_once_and_again_and_calls_the_library() {
+fn luajit_loads_the_declarations_twice_and_calls_the_library() {
     let lua = luajit();
     for _ in 0..2 {
         assert!(lua.load(cdef()).eval::<bool>().expect("LuaJIT reads the declarations"));
@@ -173,7 +175,7 @@ fn luajit_loads_the_declarations_once_and_again_and_calls_the_library() {
     .expect("LuaJIT calls the library through the declarations");
 }
 
-/// Returns the names that LuaJIT knows once it has read `declarations`: types, members of enums, constants, functions.
+/// Returns the names that `declarations` define in LuaJIT: types, members of enums, constants and functions.
 fn global_names(declarations: &str) -> Vec<String> {
     fn last_word(text: &str) -> String {
         text.trim().rsplit([' ', '*']).next().unwrap_or_default().to_owned()
@@ -202,7 +204,7 @@ fn global_names(declarations: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_global_name_begins_with_our_prefix() {
+fn every_global_name_begins_with_rn() {
     let names = global_names(&cdef().replace(LUA_HEAD, "").replace(LUA_TAIL, ""));
     for known in ["rn_gateway", "rn_answer", "rn_gateway_new", "RN_ABI_VERSION", "RN_REASON_TOKEN_EXPIRED"] {
         assert!(names.iter().any(|name| name == known), "{known} is missing: {names:?}");

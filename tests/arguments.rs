@@ -1,4 +1,4 @@
-//! Null pointers and absurd values at the C ABI are a status, never a crash.
+//! Invalid arguments of the C ABI: null pointers and impossible values return a status and never crash.
 
 mod support;
 
@@ -13,24 +13,24 @@ use support::*;
 
 const INVALID: i32 = Reason::InvalidArgument as i32;
 
-/// A live handle, released at the end.
+/// A handle of a gateway, which is released on drop.
 struct Handle(*mut rn_gateway);
 
 impl Handle {
     fn get(&self) -> Option<&rn_gateway> {
-        // SAFETY: live until it is dropped.
+        // SAFETY: the handle lives until it is dropped.
         unsafe { self.0.as_ref() }
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: made by `rn_gateway_new`, released here alone.
+        // SAFETY: `rn_gateway_new` returned it, and only this releases it.
         rn_gateway_free(Some(unsafe { Box::from_raw(self.0) }));
     }
 }
 
-/// No text, no key, no cache: every pointer null, every number 0.
+/// Returns options in which every pointer is null and every number 0.
 fn empty_options() -> rn_gateway_options {
     rn_gateway_options {
         signing_key: null(),
@@ -60,14 +60,14 @@ fn empty_answer() -> rn_answer {
 }
 
 fn open(options: &rn_gateway_options) -> Result<Handle, (i32, String)> {
-    let (mut made, mut error, mut length) = (null_mut(), [0u8; 512], 0);
-    // SAFETY: the options' texts outlive the call, and so do the places for what comes out.
+    let (mut handle, mut error, mut length) = (null_mut(), [0u8; 512], 0);
+    // SAFETY: the options' texts and the outputs outlive the call.
     let status =
-        unsafe { rn_gateway_new(Some(options), Some(&mut made), error.as_mut_ptr(), error.len(), Some(&mut length)) };
+        unsafe { rn_gateway_new(Some(options), Some(&mut handle), error.as_mut_ptr(), error.len(), Some(&mut length)) };
     if status == 0 {
-        return Ok(Handle(made));
+        return Ok(Handle(handle));
     }
-    assert!(made.is_null());
+    assert!(handle.is_null());
     Err((status, String::from_utf8_lossy(&error[..length]).into_owned()))
 }
 
@@ -94,7 +94,7 @@ fn good_token() -> String {
 }
 
 fn lookup(gateway: &Handle, headers: &[rn_header], answer: &mut rn_answer) -> i32 {
-    // SAFETY: a live handle, headers that outlive the call, a writable answer.
+    // SAFETY: the handle is live, the headers outlive the call, and the answer is writable.
     unsafe { rn_gateway_lookup(gateway.get(), headers.as_ptr(), headers.len(), NOW, Some(answer)) }
 }
 
@@ -104,12 +104,12 @@ fn header(name: &str, data: *const u8, length: i32) -> rn_header {
 }
 
 #[test]
-fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
+fn a_null_pointer_is_an_invalid_argument() {
     let gateway = gateway();
     let (g, n, t) = (gateway.get(), 0usize, b"t".as_ptr());
     let (mut answer, mut bytes, mut length) = (empty_answer(), [0u8; 64], 0usize);
     let (a, b, l) = (&raw mut answer, bytes.as_mut_ptr(), &raw mut length);
-    // SAFETY: what is not null is live and as long as it says; that null is refused is what is tested.
+    // SAFETY: pointers are null or valid for their length. The test is that null is refused.
     let statuses = unsafe {
         [
             rn_reason_name(100, b, 64, None),
@@ -150,19 +150,19 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
 }
 
 #[test]
-fn null_is_released_and_counted_as_nothing() {
+fn a_null_handle_is_released_without_effect_and_has_no_entries() {
     rn_gateway_free(None);
     assert_eq!(rn_gateway_cached_entries(None), 0);
 }
 
-/// A length that no memory has must be refused before a slice is made of it: making it is undefined behaviour.
+/// An impossible length must be refused before a slice is created, which would be undefined behaviour.
 #[test]
-fn an_absurd_length_is_an_invalid_argument() {
+fn an_impossible_length_is_an_invalid_argument() {
     let gateway = gateway();
     let (g, t) = (gateway.get(), b"t".as_ptr());
     let (mut answer, mut bytes) = (empty_answer(), [0u8; 64]);
     for length in [usize::MAX, isize::MAX as usize + 1] {
-        // SAFETY: the length is a lie, which is what is tested; nothing of that length may be read.
+        // SAFETY: the length is wrong. The test is that no memory of that length is read.
         let statuses = unsafe {
             [
                 rn_gateway_lookup_token(g, t, length, NOW, Some(&mut answer)),
@@ -192,12 +192,12 @@ fn a_header_with_a_negative_length_or_no_bytes_reads_as_empty() {
 }
 
 #[test]
-fn the_clock_may_say_anything() {
+fn any_time_is_accepted() {
     let gateway = gateway();
     let token = good_token();
     for now in [i64::MIN, -1, 0, i64::MAX] {
         let mut answer = empty_answer();
-        // SAFETY: a live handle, a token of that length, a writable answer.
+        // SAFETY: the handle is live, the token has that length, and the answer is writable.
         let (resolved, remembered, found) = unsafe {
             (
                 rn_gateway_resolve(gateway.get(), token.as_ptr(), token.len(), now, Some(&mut answer)),
@@ -211,11 +211,11 @@ fn the_clock_may_say_anything() {
 }
 
 #[test]
-fn a_target_that_is_no_host_name_is_not_remembered() {
+fn a_target_that_is_no_host_name_is_not_cached() {
     let gateway = gateway();
     let long = [b'a'; 254];
     for target in [&long[..], b"caf\xe9", b"127.0.0.1:22", b"a/../b", b"a\r\nb", b""] {
-        // SAFETY: a live handle and texts of these lengths.
+        // SAFETY: the handle is live, and the texts have these lengths.
         let status = unsafe {
             rn_gateway_remember(gateway.get(), Some(&mut empty_answer()), target.as_ptr(), target.len(), NOW, 60)
         };
@@ -225,16 +225,16 @@ fn a_target_that_is_no_host_name_is_not_remembered() {
 }
 
 #[test]
-fn what_another_worker_resolved_is_found_again_by_its_own_token_alone() {
+fn the_result_of_another_worker_is_found_only_by_its_token() {
     let gateway = gateway();
     let (mut answer, mut key) = (empty_answer(), [0u8; 32]);
     let find = |token: &[u8], answer: &mut rn_answer| {
-        // SAFETY: a live handle, a token of that length, a writable answer.
+        // SAFETY: the handle is live, the token has that length, and the answer is writable.
         unsafe { rn_gateway_lookup_token(gateway.get(), token.as_ptr(), token.len(), NOW, Some(answer)) }
     };
     assert_eq!(find(b"other", &mut answer), Reason::NotCached.code());
     assert_eq!(find(b"abc", &mut answer), Reason::NotCached.code());
-    // SAFETY: the answer is as the lookup left it, the key has its 32 bytes.
+    // SAFETY: the lookup has written the answer, and the key has 32 bytes.
     let statuses = unsafe {
         [
             rn_gateway_shared_key(gateway.get(), Some(&mut answer), key.as_mut_ptr()),
@@ -250,7 +250,7 @@ fn what_another_worker_resolved_is_found_again_by_its_own_token_alone() {
 }
 
 #[test]
-fn a_buffer_that_is_too_small_is_told_the_size_it_needs_and_not_written_to() {
+fn a_buffer_that_is_too_small_stays_unchanged_and_the_needed_size_is_returned() {
     let gateway = gateway();
     let token = signer().token("RS256", &claims());
     let hash = stranger().encrypt("pkcs1v15", b"pod.example");
@@ -258,21 +258,21 @@ fn a_buffer_that_is_too_small_is_told_the_size_it_needs_and_not_written_to() {
     for (expected, call) in [
         (
             claims.as_str(),
-            // SAFETY: the caller hands a buffer of that capacity.
+            // SAFETY: the buffer has that capacity.
             &(|out, capacity, length: &mut usize| unsafe {
                 rn_gateway_verify(g, token.as_ptr(), token.len(), NOW, out, capacity, Some(length))
             }) as &dyn Fn(*mut u8, usize, &mut usize) -> i32,
         ),
         (
             "pod.example",
-            // SAFETY: the caller hands a buffer of that capacity.
+            // SAFETY: the buffer has that capacity.
             &|out, capacity, length: &mut usize| unsafe {
                 rn_gateway_decrypt(g, hash.as_ptr(), hash.len(), out, capacity, Some(length))
             },
         ),
         (
             "token_expired",
-            // SAFETY: the caller hands a buffer of that capacity.
+            // SAFETY: the buffer has that capacity.
             &|out, capacity, length: &mut usize| unsafe { rn_reason_name(109, out, capacity, Some(length)) },
         ),
     ] {
@@ -288,11 +288,11 @@ fn a_buffer_that_is_too_small_is_told_the_size_it_needs_and_not_written_to() {
 }
 
 #[test]
-fn cookies_and_arguments_are_found_in_memory_that_is_there() {
+fn cookies_and_arguments_are_found_within_their_lengths() {
     let text = b"a=1; __Host-s=2&s=3";
     let mut found = rn_found { is_there: 7, value_start: 0, value_end: 0, start: 0, stop: 0 };
     let (t, n) = (text.as_ptr(), text.len());
-    // SAFETY: null, or text of the length that is said; the places for what comes out are there, or null.
+    // SAFETY: pointers are null or valid for their length, and so are the outputs.
     unsafe {
         for find in [rn_cookie_find, rn_argument_find] {
             assert_eq!(find(null(), 1, t, 1, 0, Some(&mut found)), INVALID);
@@ -327,19 +327,19 @@ fn cookies_and_arguments_are_found_in_memory_that_is_there() {
 }
 
 #[test]
-fn a_number_that_is_no_status_has_no_name() {
+fn an_unknown_status_has_no_name() {
     for status in [0, -1, 5, 99, i32::MIN, i32::MAX] {
-        // SAFETY: a buffer of that capacity.
+        // SAFETY: the buffer has that capacity.
         assert_eq!(unsafe { rn_reason_name(status, [0u8; 64].as_mut_ptr(), 64, Some(&mut 0)) }, INVALID, "{status}");
     }
 }
 
 #[test]
-fn bad_options_are_one_sentence() {
+fn invalid_options_return_one_message() {
     let file = b"/nonexistent/key";
     let named = || rn_gateway_options { signing_key: file.as_ptr(), signing_key_length: file.len(), ..empty_options() };
     let bad = b"caf\xe9";
-    for (options, reason, sentence) in [
+    for (options, reason, expected) in [
         (empty_options(), Reason::KeyUnreadable, "the key file  cannot be read"),
         (named(), Reason::KeyUnreadable, "the key file /nonexistent/key cannot be read"),
         (
@@ -364,33 +364,33 @@ fn bad_options_are_one_sentence() {
         ),
         (rn_gateway_options { leeway: 301, ..named() }, Reason::SettingInvalid, "leeway must be 0 to 300 seconds"),
     ] {
-        let (status, told) = open(&options).err().expect("the options are refused");
-        assert_eq!(status, reason.code(), "{told}");
-        assert!(told.starts_with(sentence), "{told}");
+        let (status, message) = open(&options).err().expect("the options are refused");
+        assert_eq!(status, reason.code(), "{message}");
+        assert!(message.starts_with(expected), "{message}");
     }
 }
 
 #[test]
-fn a_sentence_is_cut_to_the_room_there_is() {
-    let (mut made, mut error, mut length) = (null_mut(), [0x55u8; 16], 0);
-    // SAFETY: the places for what comes out are as long as is said.
+fn a_message_is_truncated_to_its_buffer() {
+    let (mut handle, mut error, mut length) = (null_mut(), [0x55u8; 16], 0);
+    // SAFETY: the outputs are valid for their lengths.
     let status =
-        unsafe { rn_gateway_new(Some(&empty_options()), Some(&mut made), error.as_mut_ptr(), 8, Some(&mut length)) };
+        unsafe { rn_gateway_new(Some(&empty_options()), Some(&mut handle), error.as_mut_ptr(), 8, Some(&mut length)) };
     assert_eq!((status, length), (Reason::KeyUnreadable.code(), 8));
     assert_eq!(&error[..9], b"the key \x55");
 }
 
 #[test]
-fn the_answer_of_a_hit_is_that_of_the_resolution() {
+fn a_hit_returns_the_same_answer_as_the_resolution() {
     let gateway = gateway();
     let token = good_token();
     let headers = [header("authorization", token.as_ptr(), i32::try_from(token.len()).expect("a short token"))];
     let (mut miss, mut resolved, mut hit) = (empty_answer(), empty_answer(), empty_answer());
     assert_eq!(lookup(&gateway, &headers, &mut miss), Reason::NotCached.code());
-    // SAFETY: on NotCached the answer says where the token lies within the headers.
+    // SAFETY: on NotCached the answer points to the token within the headers.
     let place = unsafe { slice::from_raw_parts(miss.token, miss.token_length as usize) };
     assert_eq!(place, token.as_bytes());
-    // SAFETY: a live handle, a token of that length, a writable answer.
+    // SAFETY: the handle is live, the token has that length, and the answer is writable.
     let status = unsafe { rn_gateway_resolve(gateway.get(), place.as_ptr(), place.len(), NOW, Some(&mut resolved)) };
     assert_eq!((status, resolved.ttl), (0, 600));
     assert_eq!(lookup(&gateway, &headers, &mut hit), 0);
@@ -400,9 +400,9 @@ fn the_answer_of_a_hit_is_that_of_the_resolution() {
     }
 }
 
-/// What Lua and C read by offset.
+/// Lua and C read these fields by their offsets.
 #[test]
-fn the_structs_are_laid_out_as_nginx_and_the_declarations_say() {
+fn the_structs_have_the_layout_of_nginx_and_the_declarations() {
     assert_eq!(mem::size_of::<rn_string>(), 16);
     assert_eq!(mem::offset_of!(rn_string, data), 8);
     assert_eq!(mem::size_of::<rn_header>(), 32);

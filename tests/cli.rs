@@ -1,4 +1,4 @@
-//! The program `route-token`, as a person runs it.
+//! The program `route-token`: its commands, output and exit codes.
 
 mod support;
 
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use support::*;
 use tempfile::TempDir;
 
-/// A directory with the keys that `keygen` made.
+/// A directory with keys of `keygen`.
 struct Keys(TempDir);
 
 impl Keys {
@@ -44,12 +44,12 @@ impl Keys {
         run(&[&["mint", "--key", &key, "--payload-key", &payload_key], more].concat(), "")
     }
 
-    /// A token that `mint` made.
+    /// Returns a token of `mint`.
     fn token(&self, more: &[&str]) -> String {
         self.mint(more).succeeds()
     }
 
-    /// Runs `explain` on its standard input.
+    /// Runs `explain` with the token on standard input.
     fn explain(&self, token: &str, more: &[&str]) -> Run {
         let (key, payload_key) = (self.arg("signing_public.pem"), self.arg("payload_private.pem"));
         run(&[&["explain", "--key", &key, "--payload-key", &payload_key], more].concat(), token)
@@ -77,7 +77,7 @@ fn keys() -> &'static Keys {
     })
 }
 
-/// What a run of the program left.
+/// The result of a run.
 struct Run {
     status: i32,
     stdout: String,
@@ -90,14 +90,14 @@ impl Run {
         self.stdout.trim_end_matches('\n').to_owned()
     }
 
-    /// Holds when the program stopped with the status and one sentence on standard error, and said nothing else.
+    /// Checks that the program exited with `status` and one message on standard error, and returns the message.
     fn fails(self, status: i32) -> String {
         assert_eq!((self.status, self.stdout.as_str()), (status, ""), "{}", self.stderr);
         assert_eq!(self.stderr.matches('\n').count(), 1, "{}", self.stderr);
         self.stderr.trim_end().strip_prefix("route-token: ").expect("the program's name").to_owned()
     }
 
-    /// The line of a check.
+    /// Returns the output line of a check.
     fn line(&self, check: &str) -> &str {
         let of_check = |line: &&str| line.split_whitespace().nth(1) == Some(check);
         self.stdout.lines().find(of_check).unwrap_or_else(|| panic!("no line of {check}:\n{}", self.stdout))
@@ -108,7 +108,7 @@ fn run(arguments: &[&str], input: &str) -> Run {
     run_with(Command::new(env!("CARGO_BIN_EXE_route-token")).args(arguments), input)
 }
 
-/// Runs the program with nothing in the environment but what the command sets.
+/// Runs a command with only its own environment variables.
 fn run_with(command: &mut Command, input: &str) -> Run {
     for variable in ["JWT_DESKTOP_SIGNING_PUBLIC_KEY", "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY"] {
         if !command.get_envs().any(|(name, _)| name == variable) {
@@ -121,7 +121,7 @@ fn run_with(command: &mut Command, input: &str) -> Run {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // A program that does not read its input closes it, which is its right.
+    // The write fails if the program exits without reading its input.
     let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
     Run {
@@ -145,7 +145,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn keygen_makes_two_pairs_that_another_implementation_reads() {
+fn keygen_writes_two_key_pairs_that_another_implementation_reads() {
     let mut moduli = Vec::new();
     for name in ["signing", "payload"] {
         let private = keys().text(&format!("{name}_private.pem"));
@@ -159,7 +159,7 @@ fn keygen_makes_two_pairs_that_another_implementation_reads() {
 }
 
 #[test]
-fn only_the_owner_may_read_what_keygen_keeps_private() {
+fn only_the_owner_may_read_the_private_keys_of_keygen() {
     for name in ["signing", "payload"] {
         assert_eq!(mode(&keys().path(&format!("{name}_private.pem"))), 0o600);
         assert_eq!(mode(&keys().path(&format!("{name}_public.pem"))) & 0o444, 0o444);
@@ -167,14 +167,14 @@ fn only_the_owner_may_read_what_keygen_keeps_private() {
 }
 
 #[test]
-fn keygen_replaces_keys_only_when_it_is_forced_to_and_makes_them_private() {
+fn keygen_replaces_keys_only_with_force_and_restricts_their_permissions() {
     let directory = TempDir::new().expect("a temporary directory");
     let (path, file) = (directory.path().display().to_string(), directory.path().join("payload_private.pem"));
     fs::write(&file, "precious").expect("the file can be written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("our own file");
 
-    let sentence = run(&["keygen", &path], "").fails(1);
-    assert_eq!(sentence, format!("{} already exists; --force replaces it", file.display()));
+    let message = run(&["keygen", &path], "").fails(1);
+    assert_eq!(message, format!("{} already exists; --force replaces it", file.display()));
     assert_eq!(fs::read_to_string(&file).expect("the file is there"), "precious");
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
 
@@ -184,7 +184,7 @@ fn keygen_replaces_keys_only_when_it_is_forced_to_and_makes_them_private() {
 }
 
 #[test]
-fn keygen_takes_the_sizes_that_it_lists() {
+fn keygen_accepts_the_sizes_that_it_lists() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("made/by/keygen");
     run(&["keygen", &path.display().to_string(), "--bits", "3072"], "").succeeds();
@@ -194,7 +194,7 @@ fn keygen_takes_the_sizes_that_it_lists() {
 }
 
 #[test]
-fn a_minted_token_is_let_in_to_its_target() {
+fn the_gateway_resolves_a_minted_token() {
     let token = keys().token(&["--target", "Pod.Example", "--kid", "k1"]);
     assert_eq!(token.lines().count(), 1);
     let resolution = keys().gateway().resolve(token.as_bytes(), now()).expect("the gateway lets it in");
@@ -212,7 +212,7 @@ fn a_minted_token_is_let_in_to_its_target() {
 }
 
 #[test]
-fn mint_sets_the_times_and_takes_claims_as_json_or_text() {
+fn mint_sets_the_times_and_accepts_claims_as_json_or_text() {
     let more = ["--claim", "sub=ada", "--claim", "roles=[\"a\"]", "--claim", "n=1", "--claim", "text=a=b"];
     let claims = claims_of(&keys().token(&[&["--target", "pod", "--ttl", "90"], &more[..]].concat()));
     for (name, value) in [("sub", json!("ada")), ("roles", json!(["a"])), ("n", json!(1)), ("text", json!("a=b"))] {
@@ -224,12 +224,12 @@ fn mint_sets_the_times_and_takes_claims_as_json_or_text() {
 }
 
 #[test]
-fn a_claim_is_replaced_and_never_there_twice() {
+fn mint_replaces_a_claim_and_refuses_a_repeated_one() {
     let token = keys().token(&["--target", "pod", "--claim", "exp=never", "--without", "nbf"]);
     assert_eq!(claims_of(&token)["exp"], "never");
     assert_eq!(claims_of(&token).get("nbf"), None);
-    let sentence = keys().mint(&["--target", "pod", "--claim", "a=1", "--claim", "a=2"]).fails(2);
-    assert_eq!(sentence, "--claim names a claim twice");
+    let message = keys().mint(&["--target", "pod", "--claim", "a=1", "--claim", "a=2"]).fails(2);
+    assert_eq!(message, "--claim names a claim twice");
     let run = keys().mint(&["--target", "pod", "--claim", "hash=x"]);
     assert_eq!(run.stderr, "route-token: note: --claim hash replaces the encrypted target\n");
     assert_eq!(claims_of(run.stdout.trim_end())["hash"], "x");
@@ -238,14 +238,14 @@ fn a_claim_is_replaced_and_never_there_twice() {
 #[test]
 fn mint_refuses_a_target_that_the_gateway_would_refuse() {
     for target in ["127.0.0.1:22", "a/../b", "a b", "", "http://a"] {
-        let sentence = keys().mint(&["--target", target]).fails(2);
-        assert!(sentence.starts_with("--target must be a host name"), "{sentence}");
+        let message = keys().mint(&["--target", target]).fails(2);
+        assert!(message.starts_with("--target must be a host name"), "{message}");
         let attack = keys().token(&["--unchecked-target", "--target", target]);
         assert_eq!(keys().gateway().resolve(attack.as_bytes(), now()), Err(Reason::PayloadInvalid), "{target}");
     }
     let long = "a".repeat(300);
-    let sentence = keys().mint(&["--unchecked-target", "--target", &long]).fails(1);
-    assert_eq!(sentence, "the target is too long for the payload key");
+    let message = keys().mint(&["--unchecked-target", "--target", &long]).fails(1);
+    assert_eq!(message, "the target is too long for the payload key");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn mint_signs_with_every_kind_of_key_and_explain_reads_them() {
 }
 
 #[test]
-fn mint_encrypts_with_every_spelling_of_the_payload_key_and_every_padding() {
+fn mint_encrypts_with_every_format_of_the_payload_key_and_every_padding() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("key");
     let signing = keys().arg("signing_private.pem");
@@ -302,15 +302,15 @@ fn decrypted(private_pkcs1_pem: &str, padding: &str, hash: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_algorithm_that_the_key_cannot_do_is_refused() {
+fn mint_refuses_an_algorithm_that_the_key_does_not_support() {
     assert_eq!(keys().explain(&keys().token(&["--target", "pod", "--alg", "PS384"]), &[]).status, 0);
     for algorithm in ["HS256", "ES256", "none", "EdDSA", ""] {
-        let sentence = keys().mint(&["--target", "pod", "--alg", algorithm]).fails(2);
-        assert!(sentence.starts_with("--alg must be one that the key can sign with: RS256, "), "{sentence}");
+        let message = keys().mint(&["--target", "pod", "--alg", algorithm]).fails(2);
+        assert!(message.starts_with("--alg must be one that the key can sign with: RS256, "), "{message}");
     }
 }
 
-/// `explain` walks through the gateway's checks itself, so it has to stop where the gateway does.
+/// `explain` has its own sequence of checks, which must fail where the gateway fails.
 #[test]
 fn explain_fails_with_the_reason_of_the_gateway() {
     let minted = |more: &[&str]| keys().token(&[&["--target", "pod"], more].concat());
@@ -357,7 +357,7 @@ fn explain_fails_with_the_reason_of_the_gateway() {
 }
 
 #[test]
-fn explain_says_which_key_id_is_missing() {
+fn explain_names_the_missing_key_id() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("keys.json");
     let set = json!({ "keys": [signer().jwk(json!({ "kid": "a" })), stranger().jwk(json!({ "kid": "b" }))] });
@@ -370,7 +370,7 @@ fn explain_says_which_key_id_is_missing() {
 }
 
 #[test]
-fn explain_tells_times_as_people_do() {
+fn explain_prints_times_for_people() {
     let at = |ttl: &str, more: &[&str]| keys().explain(&keys().token(&["--target", "pod", ttl]), more);
     assert!(at("--ttl=-180", &[]).line("exp").starts_with("FAILED   exp              expired 3 min "));
     assert!(at("--ttl=7260", &[]).line("exp").starts_with("ok       exp              expires in 2 h"));
@@ -393,7 +393,7 @@ fn explain_uses_the_settings_of_the_gateway() {
 }
 
 #[test]
-fn checks_without_their_key_are_skipped_and_the_target_is_not_told() {
+fn explain_skips_checks_without_their_key_and_prints_no_target() {
     let token = keys().token(&["--target", "secret-pod"]);
     let (key, payload_key) = (keys().arg("signing_public.pem"), keys().arg("payload_private.pem"));
     for (arguments, skipped) in [
@@ -412,7 +412,7 @@ fn checks_without_their_key_are_skipped_and_the_target_is_not_told() {
 }
 
 #[test]
-fn explain_takes_a_token_a_file_or_standard_input() {
+fn explain_reads_an_argument_a_file_or_standard_input() {
     let token = keys().token(&["--target", "pod"]);
     let directory = TempDir::new().expect("a temporary directory");
     let file = directory.path().join("token");
@@ -420,13 +420,13 @@ fn explain_takes_a_token_a_file_or_standard_input() {
     for (argument, input) in [(token.as_str(), ""), (&file.display().to_string(), ""), ("-", token.as_str())] {
         assert_eq!(keys().explain(input, &[argument]).status, 0);
     }
-    let sentence = keys().explain("", &[&directory.path().display().to_string()]).fails(2);
-    assert!(sentence.contains("cannot be read"), "{sentence}");
+    let message = keys().explain("", &[&directory.path().display().to_string()]).fails(2);
+    assert!(message.contains("cannot be read"), "{message}");
 }
 
-/// What is printed ends up in tickets and chats.
+/// People paste the output into tickets and chats.
 #[test]
-fn nothing_that_explain_prints_lets_anybody_use_the_token() {
+fn explain_prints_nothing_that_can_be_used_as_a_token() {
     let good = keys().token(&["--target", "pod", "--claim", "secret=swordfish"]);
     let refused = keys().token(&["--target", "pod", "--claim", "secret=swordfish", "--ttl=-60"]);
     for token in [good, refused, keys().token(&["--target", "inner-host:22", "--unchecked-target"])] {
@@ -436,7 +436,7 @@ fn nothing_that_explain_prints_lets_anybody_use_the_token() {
         let lines = private.lines().chain(token.split('.')).chain([hash.as_str(), "swordfish", "inner-host"]);
         for secret in lines.filter(|line| !line.starts_with("-----")) {
             assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret), "{}", run.stdout);
-            // Nor a piece of it.
+            // The output contains no part of it either.
             let piece = &secret[..secret.len().min(16)];
             assert!(!run.stdout.contains(piece), "{}", run.stdout);
         }
@@ -455,7 +455,7 @@ fn with_environment(command: &str, signing: &str, payload: &str, input: &str) ->
 }
 
 #[test]
-fn the_keys_are_found_by_the_variables_of_the_gateway() {
+fn the_keys_are_read_from_the_variables_of_the_gateway() {
     let (signing, payload) = (keys().arg("signing_public.pem"), keys().arg("payload_private.pem"));
     let listed = "signing key 1: RS256, RS384, RS512, PS256, PS384, PS512\npayload key: RSA";
     assert_eq!(with_environment("check-keys", &signing, &payload, "").succeeds(), listed);
@@ -468,9 +468,9 @@ fn the_keys_are_found_by_the_variables_of_the_gateway() {
 }
 
 #[test]
-fn check_keys_names_the_variable_and_the_file_that_is_wrong() {
+fn check_keys_names_the_variable_and_the_file_of_an_error() {
     let (signing, payload) = (keys().arg("signing_public.pem"), keys().arg("payload_private.pem"));
-    for (signing_key, payload_key, sentence) in [
+    for (signing_key, payload_key, message) in [
         ("", payload.as_str(), "JWT_DESKTOP_SIGNING_PUBLIC_KEY is not set".to_owned()),
         (signing.as_str(), "", "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY is not set".to_owned()),
         (
@@ -489,11 +489,11 @@ fn check_keys_names_the_variable_and_the_file_that_is_wrong() {
             format!("JWT_DESKTOP_PAYLOAD_PRIVATE_KEY: the key file {signing} does not hold a private key"),
         ),
     ] {
-        let told = with_environment("check-keys", signing_key, payload_key, "").fails(1);
-        assert!(told.starts_with(&sentence), "{told}");
+        let stderr = with_environment("check-keys", signing_key, payload_key, "").fails(1);
+        assert!(stderr.starts_with(&message), "{stderr}");
     }
-    let told = run(&["check-keys", "--key", "/nonexistent", "--payload-key", &payload], "").fails(1);
-    assert!(told.starts_with("--key: the key file /nonexistent cannot be read"), "{told}");
+    let stderr = run(&["check-keys", "--key", "/nonexistent", "--payload-key", &payload], "").fails(1);
+    assert!(stderr.starts_with("--key: the key file /nonexistent cannot be read"), "{stderr}");
 }
 
 #[test]

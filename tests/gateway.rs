@@ -1,4 +1,4 @@
-//! The engine as a whole: token to target, what is kept and for how long, and the sentences of bad configurations.
+//! The gateway: targets of tokens, the cache, and the messages of invalid configurations.
 
 mod support;
 
@@ -67,7 +67,7 @@ fn cached(gateway: &Gateway, token: &str, now: i64) -> Option<String> {
 }
 
 #[test]
-fn a_token_becomes_a_target_and_the_seconds_it_may_be_kept() {
+fn a_token_resolves_to_a_target_and_its_ttl() {
     let gateway = Keys::new().gateway();
     for (exp, ttl) in [(NOW + 90, 90), (NOW + 9999, 600), (NOW + 1, 0), (NOW - 3, 0)] {
         let token = token_for("Pod.Example", json!({ "exp": exp }));
@@ -77,7 +77,7 @@ fn a_token_becomes_a_target_and_the_seconds_it_may_be_kept() {
 }
 
 #[test]
-fn every_refusal_has_its_reason_and_leaves_nothing_in_the_cache() {
+fn every_refusal_has_its_reason_and_is_not_cached() {
     let gateway = Keys::new().gateway();
     let forged = stranger().token("RS256", &claims());
     for (token, reason) in [
@@ -99,7 +99,7 @@ fn every_refusal_has_its_reason_and_leaves_nothing_in_the_cache() {
 }
 
 #[test]
-fn the_cache_answers_without_the_keys_and_not_past_exp() {
+fn a_cached_target_is_found_until_exp() {
     let gateway = Keys::new().gateway();
     let token = token_for("pod", json!({ "exp": NOW + 90 }));
     assert_eq!(cached(&gateway, &token, NOW), None);
@@ -111,7 +111,7 @@ fn the_cache_answers_without_the_keys_and_not_past_exp() {
     assert_eq!(gateway.cached_entries(), 1);
 }
 
-/// Leeway forgives a clock, it does not lengthen what is kept.
+/// The leeway must not extend the life of a cached target.
 #[test]
 fn a_token_in_its_last_second_or_its_leeway_is_not_cached() {
     let gateway = Keys::new().gateway();
@@ -124,7 +124,7 @@ fn a_token_in_its_last_second_or_its_leeway_is_not_cached() {
 }
 
 #[test]
-fn what_another_worker_resolved_can_be_remembered() {
+fn the_result_of_another_worker_can_be_cached() {
     let gateway = Keys::new().gateway();
     gateway.remember(b"token", "pod", NOW, 30);
     assert_eq!(cached(&gateway, "token", NOW + 29).as_deref(), Some("pod"));
@@ -135,7 +135,7 @@ fn what_another_worker_resolved_can_be_remembered() {
 }
 
 #[test]
-fn the_cache_is_bounded_by_its_setting() {
+fn the_setting_limits_the_cache() {
     let gateway = Keys::new().open(|options| options.cache_entries = 2).expect("a gateway");
     for at in 0..9 {
         gateway.remember(format!("token {at}").as_bytes(), "pod", NOW, 30);
@@ -144,7 +144,7 @@ fn the_cache_is_bounded_by_its_setting() {
 }
 
 #[test]
-fn a_hash_can_be_opened_alone_and_only_to_an_allowed_target() {
+fn a_hash_can_be_decrypted_alone_and_only_to_an_allowed_target() {
     let keys = Keys::new();
     let hash = |text: &str| stranger().encrypt("pkcs1v15", text.as_bytes());
     assert_eq!(keys.gateway().decrypt(hash("Pod.example").as_bytes()).as_deref(), Ok("pod.example"));
@@ -163,10 +163,10 @@ fn a_token_can_be_verified_alone() {
     assert_eq!(Value::Object(verified.members), claims());
 }
 
-/// The dictionary that it names entries of outlives a reload, so what was decided under other keys or settings must
-/// not be found any more; and it must be found by every worker and after a reload without changes.
+/// Entries of the shared dictionary outlive a reload. Every worker must find them after a reload without changes, and
+/// none after a change of keys or settings.
 #[test]
-fn shared_keys_are_the_same_for_the_same_configuration_only() {
+fn shared_keys_are_equal_only_for_equal_configurations() {
     let keys = Keys::new();
     let mut seen = vec![keys.gateway().shared_key(b"token")];
     assert_eq!(keys.gateway().shared_key(b"token"), seen[0]);
@@ -191,16 +191,16 @@ fn shared_keys_are_the_same_for_the_same_configuration_only() {
 }
 
 #[test]
-fn the_leeway_has_a_limit() {
+fn a_leeway_above_the_limit_is_refused() {
     let keys = Keys::new();
     assert!(keys.open(|options| options.policy.leeway = Policy::MAX_LEEWAY).is_ok());
     let error = keys.refusal(|options| options.policy.leeway = Policy::MAX_LEEWAY + 1);
     assert_eq!(error, ConfigError::new(Reason::SettingInvalid, "leeway must be 0 to 300 seconds"));
 }
 
-/// Opens the configuration after a change to its files, and returns its error: one sentence with the file's name and
-/// nothing of any key.
-fn mistake(file: &str, text: &str) -> (Reason, String) {
+/// Opens a configuration with a changed file and returns its error, which is one message with the file's name and
+/// without key material.
+fn config_error(file: &str, text: &str) -> (Reason, String) {
     let keys = Keys::new();
     keys.write(file, text);
     let error = keys.refusal(|_| {});
@@ -212,7 +212,7 @@ fn mistake(file: &str, text: &str) -> (Reason, String) {
 }
 
 #[test]
-fn a_key_of_the_wrong_kind_is_one_sentence_that_names_the_file() {
+fn the_error_of_a_wrong_key_names_the_file() {
     let cases = [
         ("signing", signer().private_pem.clone(), "holds a private key where a public key or certificate belongs"),
         ("signing", "hush, a secret of forty-two characters".into(), "is neither PEM nor a JWK"),
@@ -221,17 +221,17 @@ fn a_key_of_the_wrong_kind_is_one_sentence_that_names_the_file() {
         ("payload", p256().private_pem, "is not an RSA private key of 2048 to 8192 bits"),
         ("payload", "hush, a secret of forty-two characters".into(), "is not PEM"),
     ];
-    for (file, text, sentence) in cases {
-        assert_eq!(mistake(file, &text), (Reason::KeyUnsupported, sentence.to_owned()));
+    for (file, text, message) in cases {
+        assert_eq!(config_error(file, &text), (Reason::KeyUnsupported, message.to_owned()));
     }
-    assert_eq!(mistake("signing", &RsaKey::generate(1024).public_pem).0, Reason::KeyTooWeak);
+    assert_eq!(config_error("signing", &RsaKey::generate(1024).public_pem).0, Reason::KeyTooWeak);
 }
 
 #[test]
-fn a_key_file_that_cannot_be_read_is_one_sentence_that_names_it() {
+fn the_error_of_an_unreadable_key_file_names_the_file() {
     let large = "x".repeat(256 * 1024 + 1);
-    let (reason, sentence) = mistake("signing", &large);
-    assert_eq!((reason, sentence.as_str()), (Reason::KeyUnreadable, "is larger than 256 KiB"));
+    let (reason, message) = config_error("signing", &large);
+    assert_eq!((reason, message.as_str()), (Reason::KeyUnreadable, "is larger than 256 KiB"));
     let keys = Keys::new();
     for path in ["/nonexistent/key", "/", "/dev/zero"] {
         let error = keys.refusal(|options| options.payload_key = Path::new(path));

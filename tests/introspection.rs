@@ -1,4 +1,4 @@
-//! What an authorization server's answer means, and what the API receives.
+//! Token introspection: responses of authorization servers, and the values for the API.
 
 mod support;
 
@@ -50,13 +50,13 @@ fn plain() -> Introspector {
     Introspector::new(options(b"a")).unwrap()
 }
 
-/// A JWT whose signature nobody looks at.
+/// Returns a JWT without a valid signature.
 fn unsigned(header: Value, claims: &Value) -> String {
     support::token(&header, claims, |_| b"sig".to_vec())
 }
 
 #[test]
-fn a_jwt_goes_on_as_it_came_with_its_scope_and_its_end() {
+fn a_jwt_is_forwarded_unchanged_with_its_scope_and_expiry() {
     let token = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": "read write", "exp": NOW + 60 }));
     let expected =
         Verdict { scope: "read write".into(), expires_at: Some(NOW + 60), forward: format!("Bearer {token}") };
@@ -66,7 +66,7 @@ fn a_jwt_goes_on_as_it_came_with_its_scope_and_its_end() {
 }
 
 #[test]
-fn the_end_of_a_token_is_the_tokens_fault_and_all_else_the_servers() {
+fn an_expired_token_is_the_tokens_fault_and_other_errors_are_the_servers() {
     let read =
         |claims: Value| plain().read(JWT, unsigned(json!({ "alg": "RS256" }), &claims).as_bytes(), None, NOW).err();
     assert_eq!(read(json!({ "exp": NOW - 5 })), Some(Reason::TokenExpired));
@@ -99,7 +99,7 @@ fn the_end_of_a_token_is_the_tokens_fault_and_all_else_the_servers() {
 }
 
 #[test]
-fn an_inactive_token_is_inactive_in_either_form() {
+fn an_inactive_token_is_inactive_in_both_formats() {
     assert_eq!(plain().read(JSON, br#"{"active":false,"exp":"never"}"#, None, NOW), Err(Reason::TokenInactive));
     let header = json!({ "alg": "RS256", "typ": "application/Token-Introspection+JWT" });
     let signed = unsigned(header, &json!({ "token_introspection": { "active": false } }));
@@ -107,7 +107,7 @@ fn an_inactive_token_is_inactive_in_either_form() {
 }
 
 #[test]
-fn a_signed_answer_says_by_its_type_that_it_is_one() {
+fn a_signed_response_needs_its_typ() {
     let claims = json!({ "token_introspection": { "active": true, "scope": "read", "exp": NOW + 9 } });
     let read = |header: Value| plain().read(SIGNED, unsigned(header, &claims).as_bytes(), None, NOW);
     let verdict = read(json!({ "alg": "RS256", "typ": "token-introspection+jwt" })).unwrap();
@@ -118,7 +118,7 @@ fn a_signed_answer_says_by_its_type_that_it_is_one() {
 }
 
 #[test]
-fn with_a_key_an_unverified_answer_is_none() {
+fn an_unsigned_response_is_refused_if_a_key_is_configured() {
     let files = Files::new();
     let path = files.path("public.pem");
     let introspector = Introspector::new(Options { verify_key: Some(&path), ..options(b"a") }).unwrap();
@@ -132,7 +132,7 @@ fn with_a_key_an_unverified_answer_is_none() {
 }
 
 #[test]
-fn keys_that_are_handed_in_count_and_a_kid_that_they_lack_is_told_apart() {
+fn the_callers_keys_verify_a_response_and_a_missing_kid_has_its_own_reason() {
     let files = Files::new();
     let introspector = plain();
     let claims = json!({ "sub": "s" });
@@ -150,7 +150,7 @@ fn keys_that_are_handed_in_count_and_a_kid_that_they_lack_is_told_apart() {
 }
 
 #[test]
-fn issuer_and_audience_are_the_tokens_and_of_a_signed_answer_the_answers() {
+fn issuer_and_audience_are_checked_in_the_token_or_the_signed_response() {
     let demanding = Options {
         issuers: Some(vec!["https://as".into()]),
         audiences: Some(vec!["api".into(), "other".into()]),
@@ -189,7 +189,7 @@ fn issuer_and_audience_are_the_tokens_and_of_a_signed_answer_the_answers() {
 }
 
 #[test]
-fn plain_json_needs_to_be_told_what_the_api_receives() {
+fn plain_json_requires_a_setting_for_the_api() {
     let files = Files::new();
     let body = br#"{"active":true,"sub":"s","scope":"read"}"#;
     assert_eq!(plain().read(JSON, body, None, NOW), Err(Reason::KeyUnsupported));
@@ -210,7 +210,7 @@ fn plain_json_needs_to_be_told_what_the_api_receives() {
 }
 
 #[test]
-fn another_configuration_or_key_is_another_name_in_the_cache() {
+fn another_configuration_or_key_gives_another_cache_name() {
     let files = Files::new();
     let (public, private) = (files.path("public.pem"), files.path("private.pem"));
     let key = |options| Introspector::new(options).unwrap().cache_key(b"token");
@@ -228,7 +228,7 @@ fn another_configuration_or_key_is_another_name_in_the_cache() {
 }
 
 #[test]
-fn a_key_file_that_cannot_be_used_is_one_sentence() {
+fn an_unusable_key_file_returns_one_message() {
     let files = Files::new();
     let public = files.path("public.pem");
     for options in [

@@ -1,4 +1,4 @@
-//! docs/reference/keys.md is true: each setting makes of each file what its table says.
+//! The table of docs/reference/keys.md: each setting treats each key file as documented.
 
 mod support;
 
@@ -49,7 +49,7 @@ fn oct() -> Value {
     json!({ "kty": "oct", "kid": "s", "k": URL_SAFE_NO_PAD.encode([7; 32]) })
 }
 
-/// A private key of RFC 8037 §2 with its public half.
+/// Returns the private key of RFC 8037 §2 with its public part.
 fn private_jwk() -> Value {
     let (private, public) = {
         let key = private("ed25519");
@@ -63,7 +63,7 @@ fn set(keys: &[Value]) -> Vec<u8> {
     json!({ "keys": keys }).to_string().into()
 }
 
-/// The wire format of OpenSSH (RFC 4251 §5): strings with their lengths.
+/// Returns a key in OpenSSH's wire format (RFC 4251 §5): strings with their lengths.
 fn openssh(kind: &str) -> Vec<u8> {
     let strings = [kind.as_bytes(), &[7; 32]];
     strings.iter().flat_map(|text| [&(text.len() as u32).to_be_bytes()[..], text].concat()).collect()
@@ -73,7 +73,7 @@ fn openssh_line() -> Vec<u8> {
     format!("ssh-ed25519 {} somebody@somewhere\n", STANDARD.encode(openssh("ssh-ed25519"))).into_bytes()
 }
 
-/// The files that each row of the table speaks of, in its order.
+/// Returns the files of each row of the table, in its order.
 fn rows() -> Vec<Vec<Vec<u8>>> {
     let rsa = signer();
     let curves: Vec<_> = ["P-256", "P-384", "P-521", "secp256k1"].map(curve).into();
@@ -136,7 +136,7 @@ fn phantom<'a>(verify_key: Option<&'a Path>, signing_key: Option<&'a Path>) -> R
     })
 }
 
-/// What the settings of a column make of a file.
+/// Reads a file with the settings of a column. Returns the use of its keys.
 fn read(column: &str, path: &Path) -> Result<String, ConfigError> {
     let says = |what: &str| what.to_owned();
     match column {
@@ -159,7 +159,7 @@ fn cells(line: &str) -> Vec<&str> {
 }
 
 #[test]
-fn each_setting_makes_of_each_file_what_the_table_of_key_files_says() {
+fn each_setting_treats_each_key_file_as_the_table_says() {
     let text = fs::read_to_string("docs/reference/keys.md").expect("the page");
     let table: Vec<_> = text.lines().filter(|line| line.starts_with('|')).map(cells).collect();
     let (columns, documented) = (&table[0], &table[2..]);
@@ -173,8 +173,8 @@ fn each_setting_makes_of_each_file_what_the_table_of_key_files_says() {
             fs::write(&path, file).expect("the file is written");
             for (column, cell) in columns.iter().zip(row).skip(1) {
                 let found = read(column, &path).unwrap_or_else(|error| {
-                    let sentence = error.to_string();
-                    assert!(sentence.starts_with("the key file ") && sentence.contains("key "), "{sentence}");
+                    let message = error.to_string();
+                    assert!(message.starts_with("the key file ") && message.contains("key "), "{message}");
                     "refused".to_owned()
                 });
                 if found != *cell {

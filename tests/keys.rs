@@ -1,4 +1,4 @@
-//! Which files are keys, what each key may be used for, and how a token finds its key among several.
+//! Keys: accepted files, the algorithms of each key, and the selection of a token's key from a set.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn refusal(token: &str, keys: &KeySet) -> Option<Reason> {
     verify(token.as_bytes(), keys, &Policy::default(), NOW).err()
 }
 
-/// Why a key file is refused.
+/// Returns the error of a key file.
 fn key_refusal(text: impl AsRef<[u8]>) -> (Reason, String) {
     let error = KeySet::parse(text.as_ref()).err().expect("the key is refused");
     (error.reason, error.message)
@@ -73,7 +73,7 @@ fn the_type_of_a_key_fixes_its_algorithms() {
 }
 
 #[test]
-fn a_certificate_stands_for_its_key() {
+fn a_certificate_is_read_as_its_key() {
     for (name, algorithm) in [("rsa", "RS256"), ("ec", "ES256")] {
         let read = |extension| {
             let path = format!("{}/tests/data/certificate_{name}.{extension}", env!("CARGO_MANIFEST_DIR"));
@@ -90,7 +90,7 @@ fn a_certificate_stands_for_its_key() {
 }
 
 #[test]
-fn each_kind_of_jwk_verifies_what_its_key_signed() {
+fn each_type_of_jwk_verifies_signatures_of_its_key() {
     let (p256, p384, ed25519) = (p256(), p384(), ed25519());
     let secret = EncodingKey::from_secret(&[7; 32]);
     for (algorithm, jwk, key) in [
@@ -106,9 +106,9 @@ fn each_kind_of_jwk_verifies_what_its_key_signed() {
     assert_eq!(refusal(&signer().token("PS384", &claims()), &keys(signer().jwk(json!({})).to_string())), None);
 }
 
-/// Some writers leave the leading zero bytes of a coordinate out, PyJWT 2.6 among them.
+/// Some libraries, such as PyJWT 2.6, omit the leading zero bytes of a coordinate.
 #[test]
-fn a_coordinate_may_lack_leading_zeros_or_have_one_more() {
+fn a_coordinate_without_its_leading_zeros_or_with_one_more_is_accepted() {
     let is_short = |point: &[u8]| point[1] == 0 || point[33] == 0;
     let key = std::iter::repeat_with(p256).find(|key| is_short(&key.point)).expect("one of some hundred");
     let (x, y) = coordinates(&key.point);
@@ -127,7 +127,7 @@ fn a_coordinate_may_lack_leading_zeros_or_have_one_more() {
 }
 
 #[test]
-fn the_alg_of_a_jwk_narrows_its_key_to_one_algorithm() {
+fn the_alg_of_a_jwk_restricts_its_key_to_one_algorithm() {
     let keys = keys(signer().jwk(json!({ "alg": "PS256" })).to_string());
     assert_eq!(refusal(&signer().token("PS256", &claims()), &keys), None);
     for algorithm in ["RS256", "PS384", "PS512"] {
@@ -154,7 +154,7 @@ fn a_jwk_that_cannot_verify_a_signature_is_refused() {
     }
 }
 
-/// An attacker who may choose the point chooses the group (invalid curve attacks), so it has to lie on the curve.
+/// A point that is not on the curve allows invalid curve attacks.
 #[test]
 fn a_point_that_is_not_on_its_curve_is_refused() {
     let mut point = p256().point;
@@ -178,7 +178,7 @@ fn weak_keys_are_refused() {
 }
 
 #[test]
-fn a_private_key_is_no_verification_key_and_the_sentence_says_so() {
+fn a_private_key_is_refused_as_a_verification_key_with_its_own_message() {
     for pem in [
         signer().private_pem.clone(),
         signer().private_pkcs1_pem.clone(),
@@ -186,9 +186,9 @@ fn a_private_key_is_no_verification_key_and_the_sentence_says_so() {
         pem("EC PRIVATE KEY", b"x"),
         pem("ENCRYPTED PRIVATE KEY", b"x"),
     ] {
-        let (reason, sentence) = key_refusal(pem);
+        let (reason, message) = key_refusal(pem);
         assert_eq!(reason, Reason::KeyUnsupported);
-        assert_eq!(sentence, "holds a private key where a public key or certificate belongs");
+        assert_eq!(message, "holds a private key where a public key or certificate belongs");
     }
 }
 
@@ -220,7 +220,7 @@ fn a_kid_selects_its_key_from_a_set() {
     assert_eq!(refusal(&with_kid("new", signer()), &set), Some(Reason::SignatureInvalid));
     assert_eq!(refusal(&with_kid("NEW", stranger()), &set), Some(Reason::KeyNotFound));
     assert_eq!(refusal(&with_kid("", stranger()), &set), Some(Reason::KeyNotFound));
-    // Without a kid every key may answer.
+    // Without a kid, every key is tried.
     assert_eq!(refusal(&stranger().token("RS256", &claims()), &set), None);
     assert_eq!(refusal(&RsaKey::generate(2048).token("RS256", &claims()), &set), Some(Reason::SignatureInvalid));
 }
@@ -233,13 +233,13 @@ fn a_kid_selects_nothing_when_no_key_has_one() {
 }
 
 #[test]
-fn a_kid_does_not_lend_a_key_another_algorithm() {
+fn a_kid_does_not_allow_a_key_another_algorithm() {
     let set = jwks(&[signer().jwk(json!({ "kid": "a", "alg": "PS256" })), stranger().jwk(json!({ "kid": "b" }))]);
     assert_eq!(refusal(&with_kid("a", signer()), &set), Some(Reason::AlgorithmNotAllowed));
 }
 
 #[test]
-fn keys_of_a_set_that_are_of_unknown_kinds_are_passed_over() {
+fn keys_of_unknown_types_in_a_set_are_ignored() {
     let others = [
         json!({ "kty": "unheard of", "kid": "x" }),
         json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" }),
@@ -257,14 +257,14 @@ fn keys_of_a_set_that_are_of_unknown_kinds_are_passed_over() {
 }
 
 #[test]
-fn a_set_is_bounded() {
+fn a_set_with_too_many_keys_is_refused() {
     let key = |at: usize| signer().jwk(json!({ "kid": at.to_string() }));
     assert_eq!(jwks(&(0..64).map(key).collect::<Vec<_>>()).keys().len(), 64);
     let too_many = json!({ "keys": (0..65).map(key).collect::<Vec<_>>() });
     assert_eq!(key_refusal(too_many.to_string()), (Reason::KeyUnsupported, "holds more than 64 keys".into()));
 }
 
-/// Caches are named by it: a verdict under one key must not be found under another.
+/// The identity is part of cache keys. A result under one key must not be found under another.
 #[test]
 fn sets_of_other_keys_have_other_identities() {
     let ed25519 = ed25519();
@@ -287,7 +287,7 @@ fn sets_of_other_keys_have_other_identities() {
 
 /// The same key with another `alg` allows other tokens, and the same keys under other ids find other tokens.
 #[test]
-fn what_a_jwk_says_about_its_key_is_part_of_its_identity() {
+fn the_alg_and_kid_of_a_jwk_are_part_of_the_sets_identity() {
     let of = |more| keys(signer().jwk(more).to_string()).identity();
     assert_ne!(of(json!({})), of(json!({ "alg": "PS256" })));
     assert_ne!(of(json!({ "alg": "RS256" })), of(json!({ "alg": "PS256" })));
@@ -295,7 +295,7 @@ fn what_a_jwk_says_about_its_key_is_part_of_its_identity() {
     assert_ne!(of(json!({})), of(json!({ "kid": "a" })));
 }
 
-/// RFC 9864 names EdDSA with Ed25519 anew: either name in a token, a policy or a JWK stands for the other one too.
+/// RFC 9864 adds the name Ed25519 for EdDSA with that curve. Both names are equal in a token, a policy and a JWK.
 #[test]
 fn ed25519_has_two_names() {
     let key = ed25519();

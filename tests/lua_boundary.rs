@@ -1,5 +1,4 @@
-//! The boundary between LuaJIT and the library, without nginx: the shipped lua/route_native.lua runs against the built
-//! cdylib.
+//! The boundary between LuaJIT and the library, without nginx: lua/route_native.lua with the built cdylib.
 
 use std::env;
 use std::fs;
@@ -20,21 +19,21 @@ use tempfile::TempDir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The directory of the library that was built with this test: target/release/deps, or the one above.
+/// Returns the directory of the library that was built with this test: target/release/deps, or its parent.
 fn library_directory() -> PathBuf {
     let executable = env::current_exe().expect("the test's own path");
     let found = executable.ancestors().skip(1).take(2).find(|place| place.join("libroute_native.so").exists());
     found.unwrap_or_else(|| panic!("no libroute_native.so next to or above {}", executable.display())).to_owned()
 }
 
-/// A LuaJIT with the shipped modules on its path, and the library where `cpath` says.
+/// Returns a LuaJIT state with our modules, and with the library in `cpath`.
 fn lua(cpath: &Path) -> Lua {
-    // SAFETY: the modules need `ffi` and `debug`, which mlua calls unsafe; what runs is our own.
+    // SAFETY: the modules need `ffi` and `debug`, which mlua regards as unsafe. Only our own code runs.
     let lua = unsafe { Lua::unsafe_new() };
     let package: Table = lua.globals().get("package").expect("package");
     package.set("path", format!("{ROOT}/lua/?.lua")).expect("a path");
     package.set("cpath", format!("{}/?.so", cpath.display())).expect("a path");
-    // Only lua-cjson is of the environment; its templates come last.
+    // The environment's path comes last, for lua-cjson.
     let rest =
         "/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;/usr/lib/aarch64-linux-gnu/lua/5.1/?.so;/usr/local/lib/lua/5.1/?.so";
     lua.load(format!("package.cpath = package.cpath .. ';{rest}'")).exec().expect("a path");
@@ -45,14 +44,14 @@ fn module(lua: &Lua) -> Table {
     lua.load("return require 'route_native'").eval().expect("the module loads")
 }
 
-/// The first line of an error's text.
-fn sentence<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+/// Returns the first line of an error's message.
+fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     let text = result.expect_err("an error").to_string();
     let line = text.lines().find(|line| line.contains("route_native:")).unwrap_or_else(|| panic!("{text}"));
     line.trim_start_matches("runtime error: ").to_owned()
 }
 
-/// Keys in files, and tokens that the `rsa` crate signs and encrypts: it shares no code with the library.
+/// Key files, and tokens of the `rsa` crate, which shares no code with the library.
 struct Keys {
     directory: TempDir,
     signing: SigningKey<Sha256>,
@@ -96,7 +95,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-/// Calls a function of the module with one argument; its first two results.
+/// Calls a function of the module with one argument. Returns its first two results.
 fn call(module: &Table, name: &str, argument: &str) -> (Value, Option<String>) {
     module.get::<Function>(name).expect(name).call(argument).expect("bad input is an answer and no error")
 }
@@ -108,13 +107,13 @@ fn reason(module: &Table, name: &str, argument: &str) -> String {
 }
 
 #[test]
-fn lua_verifies_and_decrypts_through_the_library() {
+fn lua_verifies_and_decrypts_with_the_library() {
     let (keys, lua) = (Keys::new(), lua(&library_directory()));
     let module = module(&lua);
     assert_eq!(module.get::<String>("_VERSION").expect("a version"), env!("CARGO_PKG_VERSION"));
-    let (made, sentence): (bool, Option<String>) =
+    let (loaded, error): (bool, Option<String>) =
         module.get::<Function>("setup").expect("setup").call(keys.options(&lua)).expect("keys load");
-    assert_eq!((made, sentence), (true, None));
+    assert_eq!((loaded, error), (true, None));
 
     let exp = now() + 300;
     let (claims, none) = call(&module, "verify", &keys.token(&format!(r#"{{"exp":{exp},"sub":"me","n":[1,2]}}"#)));
@@ -153,7 +152,7 @@ fn lua_verifies_and_decrypts_through_the_library() {
 }
 
 #[test]
-fn misuse_is_an_error_and_a_missing_key_is_not() {
+fn misuse_raises_an_error_and_a_missing_key_returns_one() {
     let (keys, lua) = (Keys::new(), lua(&library_directory()));
     let module = module(&lua);
     let setup: Function = module.get("setup").expect("setup");
@@ -163,10 +162,10 @@ fn misuse_is_an_error_and_a_missing_key_is_not() {
         setup.call::<(bool, Option<String>)>(options)
     };
     let before = module.get::<Function>("verify").expect("verify").call::<Value>("x");
-    assert!(sentence(before).ends_with("route_native: setup() has not loaded any keys"));
+    assert!(message(before).ends_with("route_native: setup() has not loaded any keys"));
 
-    let (made, said) = changed("signing_key", "/nonexistent/key.pem").expect("no error");
-    assert!(!made && said.expect("a sentence").contains("the key file /nonexistent/key.pem cannot be read"));
+    let (loaded, error) = changed("signing_key", "/nonexistent/key.pem").expect("no error");
+    assert!(!loaded && error.expect("a message").contains("the key file /nonexistent/key.pem cannot be read"));
 
     for (name, value, expected) in [
         ("leeway", "abc", r#"route_native: the field "leeway" must be a whole number of seconds from 0 to 300"#),
@@ -179,20 +178,20 @@ fn misuse_is_an_error_and_a_missing_key_is_not() {
         ("target_suffix", "a b", r#"route_native: the field "target_suffix" must be a host name"#),
         ("no_such_option", "x", r#"route_native: there is no field "no_such_option""#),
     ] {
-        assert_eq!(sentence(changed(name, value)), expected);
+        assert_eq!(message(changed(name, value)), expected);
     }
     let private = keys.directory.path().join("payload.pem").display().to_string();
-    let said = sentence(changed("signing_key", &private));
-    assert!(said.contains(&private) && said.contains("holds a private key"), "{said}");
+    let error = message(changed("signing_key", &private));
+    assert!(error.contains(&private) && error.contains("holds a private key"), "{error}");
 
     for name in ["verify", "decrypt"] {
         let result = module.get::<Function>(name).expect(name).call::<Value>(7);
-        assert!(sentence(result).ends_with(&format!("route_native: {name}() takes a string")));
+        assert!(message(result).ends_with(&format!("route_native: {name}() takes a string")));
     }
 }
 
 #[test]
-fn settings_given_to_setup_hold() {
+fn the_settings_of_setup_are_used() {
     let (keys, lua) = (Keys::new(), lua(&library_directory()));
     let module = module(&lua);
     let options = keys.options(&lua);
@@ -206,7 +205,7 @@ fn settings_given_to_setup_hold() {
 }
 
 #[test]
-fn a_handle_outlives_its_collection_and_a_second_setup() {
+fn a_handle_survives_garbage_collection_and_a_second_setup() {
     let (keys, lua) = (Keys::new(), lua(&library_directory()));
     let module = module(&lua);
     let token = keys.token(&format!(r#"{{"exp":{}}}"#, now() + 300));
@@ -218,21 +217,21 @@ fn a_handle_outlives_its_collection_and_a_second_setup() {
 }
 
 #[test]
-fn a_missing_or_broken_library_is_one_sentence() {
-    // cargo puts the built library on the system loader's path, which is read when a process starts.
+fn a_missing_or_broken_library_is_one_message() {
+    // cargo adds the built library to the loader's path, which is read when a process starts.
     if env::var_os("LD_LIBRARY_PATH").is_some() {
         let mut child = Command::new(env::current_exe().expect("the test's own path"));
-        child.args(["--exact", "a_missing_or_broken_library_is_one_sentence"]).env_remove("LD_LIBRARY_PATH");
+        child.args(["--exact", "a_missing_or_broken_library_is_one_message"]).env_remove("LD_LIBRARY_PATH");
         let output = child.output().expect("the test runs once more");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         return;
     }
     let empty = tempfile::tempdir().expect("a directory");
     let load = || lua(empty.path()).load("require 'route_native'").exec();
-    assert!(sentence(load()).starts_with(
+    assert!(message(load()).starts_with(
         "route_native: libroute_native.so is neither next to route_native.lua, nor on lua_package_cpath, nor known"
     ));
     let broken = empty.path().join("libroute_native.so");
     fs::write(&broken, "this is text").expect("written");
-    assert!(sentence(load()).starts_with(&format!("route_native: {} cannot be loaded", broken.display())));
+    assert!(message(load()).starts_with(&format!("route_native: {} cannot be loaded", broken.display())));
 }

@@ -1,4 +1,4 @@
-//! The fuzz targets' code (fuzz/harness.rs) with random inputs and with those that are kept in fuzz/seeds.
+//! The code of the fuzz targets (fuzz/harness.rs) with random inputs and with the inputs in fuzz/seeds.
 #![cfg(feature = "tunnel")]
 
 #[path = "../fuzz/harness.rs"]
@@ -7,8 +7,8 @@ mod harness;
 use proptest::prelude::*;
 use std::path::Path;
 
-/// Plays every kept input, in the order of their names; returns how many there were.
-fn play(folder: &str, run: fn(&[u8])) -> usize {
+/// Runs every input of a folder, in the order of names. Returns their number.
+fn replay(folder: &str, run: fn(&[u8])) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(folder);
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -20,21 +20,21 @@ fn play(folder: &str, run: fn(&[u8])) -> usize {
 }
 
 #[test]
-fn kept_inputs_break_nothing() {
-    assert!(play("decode", harness::decode) > 0);
-    assert!(play("session", harness::session) > 0);
+fn every_input_in_seeds_passes() {
+    assert!(replay("decode", harness::decode) > 0);
+    assert!(replay("session", harness::session) > 0);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_message_is_decoded_or_refused(message in proptest::collection::vec(any::<u8>(), 0..40)) {
+    fn any_message_decodes_or_is_a_violation(message in proptest::collection::vec(any::<u8>(), 0..40)) {
         harness::decode(&message);
     }
 
     #[test]
-    fn any_peer_and_any_user_leave_nothing_behind(input in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn a_session_keeps_its_invariants_with_any_peer_and_user(input in proptest::collection::vec(any::<u8>(), 0..600)) {
         harness::session(&input);
     }
 }

@@ -1,4 +1,4 @@
-//! What the `hash` claim may be encrypted with, and that every failure looks the same.
+//! The `hash` claim: its keys and paddings, and the single error of all failures.
 
 mod support;
 
@@ -29,20 +29,20 @@ fn target(hash: &str) -> Result<String, Reason> {
     decrypt_target(&key("pkcs1v15"), None, hash.as_bytes())
 }
 
-/// Encrypts a block as it stands, whatever its padding is worth.
+/// Encrypts a block without padding it.
 fn encrypt_block(block: &[u8]) -> String {
     let key = &signer().private;
     let bytes = BigUint::from_bytes_be(block).modpow(key.e(), key.n()).to_bytes_be();
     STANDARD.encode([vec![0; 256 - bytes.len()], bytes].concat())
 }
 
-/// A PKCS#1 v1.5 block of 256 bytes (RFC 8017 §7.2.1) around a text.
+/// Returns a PKCS#1 v1.5 block of 256 bytes (RFC 8017 §7.2.1) with a text.
 fn pkcs1_block(text: &[u8]) -> Vec<u8> {
     [&[0, 2], &vec![0xaa; 253 - text.len()][..], &[0], text].concat()
 }
 
 #[test]
-fn what_another_implementation_encrypts_is_decrypted() {
+fn ciphertexts_of_another_implementation_are_decrypted() {
     for padding in PADDINGS {
         for text in ["", "desktop.example", &"a".repeat(190)] {
             let hash = signer().encrypt(padding, text.as_bytes());
@@ -85,9 +85,9 @@ fn a_payload_under_another_padding_or_key_is_refused() {
     }
 }
 
-/// All the ways in which a PKCS#1 v1.5 block can be wrong: an answer that told them apart would be an oracle.
+/// Different errors for different faults of a PKCS#1 v1.5 block would be an oracle.
 #[test]
-fn every_fault_of_a_block_is_the_same_refusal() {
+fn every_fault_of_a_block_gives_the_same_error() {
     let good = pkcs1_block(b"desktop");
     let changed = |at: usize, value: u8| {
         let mut block = good.clone();
@@ -102,7 +102,7 @@ fn every_fault_of_a_block_is_the_same_refusal() {
 }
 
 #[test]
-fn what_is_no_ciphertext_of_the_key_is_refused() {
+fn a_text_that_is_no_ciphertext_of_the_key_is_refused() {
     let hash = signer().encrypt("pkcs1v15", b"desktop");
     let raw = STANDARD.decode(&hash).expect("base64");
     let of = |bytes: &[u8]| STANDARD.encode(bytes);
@@ -138,7 +138,7 @@ fn what_is_no_ciphertext_of_the_key_is_refused() {
 }
 
 #[test]
-fn what_decrypts_to_no_host_is_refused_like_a_bad_ciphertext() {
+fn a_plaintext_that_is_no_host_is_refused_like_a_bad_ciphertext() {
     for bad in [
         "",
         "127.0.0.1:22",
@@ -159,7 +159,7 @@ fn what_decrypts_to_no_host_is_refused_like_a_bad_ciphertext() {
     assert_eq!(target(&signer().encrypt("pkcs1v15", b"caf\xe9")), Err(Reason::PayloadInvalid));
 }
 
-/// 300 characters need a larger key than the other tests use.
+/// A plaintext of 300 characters needs a larger key than that of the other tests.
 #[test]
 fn a_host_of_300_characters_is_refused() {
     let large = RsaKey::generate(3072);
@@ -173,7 +173,7 @@ fn a_host_of_300_characters_is_refused() {
 }
 
 #[test]
-fn a_suffix_keeps_targets_below_it() {
+fn a_suffix_restricts_targets_to_its_domain() {
     let suffix = Suffix::parse("desktop.svc").expect("a host name");
     let open =
         |text: &[u8]| decrypt_target(&key("pkcs1v15"), Some(&suffix), signer().encrypt("pkcs1v15", text).as_bytes());
@@ -186,7 +186,7 @@ fn a_suffix_keeps_targets_below_it() {
 #[test]
 fn a_file_that_is_no_private_key_is_refused() {
     let weak = RsaKey::generate(1024);
-    for (text, sentence) in [
+    for (text, message) in [
         ("", "is not PEM"),
         ("{}", "is not PEM"),
         (signer().public_pem.as_str(), "does not hold a private key"),
@@ -199,11 +199,12 @@ fn a_file_that_is_no_private_key_is_refused() {
         (&pem("PRIVATE KEY", b"x"), "is not an RSA private key of 2048 to 8192 bits"),
         (&pem("RSA PRIVATE KEY", b"x"), "is not an RSA private key of 2048 to 8192 bits"),
     ] {
-        assert_eq!(key_refusal(text), (Reason::KeyUnsupported, sentence.into()), "{text:.40}");
+        assert_eq!(key_refusal(text), (Reason::KeyUnsupported, message.into()), "{text:.40}");
     }
 }
 
-/// OpenSSL's older tool protects PKCS#1 keys by a header inside the PEM block, under the tag of a plain key.
+/// The traditional format of OpenSSL marks an encrypted PKCS#1 key by a header inside the PEM block, with the tag of a
+/// plain key.
 #[test]
 fn a_pkcs1_key_with_a_passphrase_is_named_as_that() {
     let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
@@ -213,7 +214,7 @@ fn a_pkcs1_key_with_a_passphrase_is_named_as_that() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Any bytes at all: an answer or the one refusal, never a panic.
+    /// Any bytes give a target or the single error, and never a panic.
     #[test]
     fn random_texts_never_decrypt(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         prop_assert_eq!(target(&STANDARD.encode(&bytes)), Err(Reason::PayloadInvalid));

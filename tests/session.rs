@@ -1,4 +1,4 @@
-//! The exports of session ids and paths: what they write, and null pointers and absurd values as a status.
+//! The exports for session ids and paths: their outputs, and the statuses of invalid arguments.
 
 use std::ptr::{null, null_mut};
 
@@ -10,7 +10,7 @@ const INVALID: i32 = Reason::InvalidArgument as i32;
 
 fn next_ring(ring: &[u8], now: i64) -> Result<Vec<u8>, i32> {
     let (mut text, mut length) = ([0; 160], 0);
-    // SAFETY: slices are as long as they are said to be.
+    // SAFETY: the slices have these lengths.
     let status = unsafe {
         rn_session_ring_next(
             ring.as_ptr(),
@@ -26,15 +26,15 @@ fn next_ring(ring: &[u8], now: i64) -> Result<Vec<u8>, i32> {
     if status == 0 { Ok(text[..length].to_vec()) } else { Err(status) }
 }
 
-/// Calls `body` with the handle of a ring, or returns why there is none.
+/// Calls `body` with the handle of a ring, or returns the status of its error.
 fn with_keys<T>(ring: &[u8], body: impl FnOnce(Option<&rn_session_keys>) -> Result<T, i32>) -> Result<T, i32> {
     let mut keys = null_mut();
-    // SAFETY: slices are as long as they are said to be.
+    // SAFETY: the slices have these lengths.
     let status = unsafe { rn_session_keys_new(ring.as_ptr(), ring.len(), Some(&mut keys)) };
     if status != 0 {
         return Err(status);
     }
-    // SAFETY: made above, released below.
+    // SAFETY: the handle is created above and released below.
     let outcome = body(unsafe { keys.as_ref() });
     // SAFETY: as above.
     rn_session_keys_free(Some(unsafe { Box::from_raw(keys) }));
@@ -60,7 +60,7 @@ fn check(ring: &[u8], id: &[u8], now: i64, lifetime: u32) -> Result<u32, i32> {
 }
 
 #[test]
-fn an_id_is_good_for_its_lifetime_and_through_one_rotation() {
+fn an_id_is_valid_for_its_lifetime_and_through_one_rotation() {
     let first = next_ring(b"", NOW).unwrap();
     let id = new_id(&first, NOW).unwrap();
     assert_eq!(check(&first, &id, NOW + 9, 10), Ok(9));
@@ -75,13 +75,13 @@ fn an_id_is_good_for_its_lifetime_and_through_one_rotation() {
 }
 
 #[test]
-fn a_signed_page_gives_its_path_back() {
+fn the_path_of_a_signed_page_is_returned() {
     let ring = next_ring(b"", NOW).unwrap();
     let sign = |wanted: &[u8]| {
         with_keys(&ring, |keys| {
             let (mut page, mut length) = ([0; RN_SESSION_PAGE_BYTES], 0);
             let (data, size) = (wanted.as_ptr(), wanted.len());
-            // SAFETY: slices are as long as they are said to be.
+            // SAFETY: the slices have these lengths.
             let status = unsafe {
                 rn_session_page_sign(keys, NOW, data, size, page.as_mut_ptr(), page.len(), Some(&mut length))
             };
@@ -107,7 +107,7 @@ fn a_signed_page_gives_its_path_back() {
 }
 
 #[test]
-fn keys_that_are_none_have_a_status_of_their_own() {
+fn invalid_keys_have_their_own_status() {
     let damaged = Reason::SessionKeysInvalid as i32;
     assert_eq!(next_ring(b"rubbish", NOW), Err(damaged));
     assert_eq!(new_id(b"", NOW), Err(damaged));
@@ -115,14 +115,14 @@ fn keys_that_are_none_have_a_status_of_their_own() {
 }
 
 #[test]
-fn the_longest_ring_fits_into_the_buffer_that_lua_has() {
+fn the_longest_ring_fits_into_luas_buffer() {
     let first = next_ring(b"", i64::MAX - 400_000).unwrap();
     let second = next_ring(&first, i64::MAX - 200_000).unwrap();
     assert_eq!(second.len(), 130);
 }
 
 #[test]
-fn the_clock_may_say_anything() {
+fn any_time_is_accepted() {
     for now in [i64::MIN, -1, 0, i64::MAX] {
         let ring = next_ring(b"", NOW).unwrap();
         let _ = next_ring(&ring, now);
@@ -133,21 +133,21 @@ fn the_clock_may_say_anything() {
 }
 
 #[test]
-fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
+fn a_null_pointer_is_an_invalid_argument() {
     let ring = next_ring(b"", NOW).unwrap();
     let (mut buffer, mut length, mut age) = ([0; 160], 0, 0);
     let (r, n, b) = (ring.as_ptr(), ring.len(), buffer.as_mut_ptr());
-    // SAFETY: null is what is tested; everything else is readable and writable for its length.
+    // SAFETY: pointers are null, which is tested, or readable and writable for their length.
     unsafe {
         assert_eq!(rn_session_ring_next(null(), 1, NOW, 1, 1, b, 160, Some(&mut length)), INVALID);
         assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, null_mut(), 160, Some(&mut length)), INVALID);
         assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 160, None), INVALID);
         assert_eq!(rn_session_ring_next(r, n, NOW, 1, 1, b, 10, Some(&mut length)), Reason::BufferTooSmall as i32);
-        let mut made = null_mut();
-        assert_eq!(rn_session_keys_new(null(), 1, Some(&mut made)), INVALID);
+        let mut handle = null_mut();
+        assert_eq!(rn_session_keys_new(null(), 1, Some(&mut handle)), INVALID);
         assert_eq!(rn_session_keys_new(r, n, None), INVALID);
-        assert_eq!(rn_session_keys_new(r, n, Some(&mut made)), 0);
-        let keys = made.as_ref();
+        assert_eq!(rn_session_keys_new(r, n, Some(&mut handle)), 0);
+        let keys = handle.as_ref();
         assert_eq!(rn_session_id_new(None, NOW, b), INVALID);
         assert_eq!(rn_session_id_new(keys, NOW, null_mut()), INVALID);
         assert_eq!(rn_session_id_check(keys, null(), 1, NOW, 1, Some(&mut age)), INVALID);
@@ -175,7 +175,7 @@ fn null_where_a_pointer_is_needed_is_an_invalid_argument() {
         assert_eq!(rn_path_check(null(), 1), INVALID);
         assert_eq!(rn_path_check(null(), 0), Reason::PathRefused as i32);
         assert_eq!(rn_path_check(b"/b/".as_ptr(), 3), 0);
-        rn_session_keys_free(Some(Box::from_raw(made)));
+        rn_session_keys_free(Some(Box::from_raw(handle)));
         rn_session_keys_free(None);
     }
 }

@@ -1,4 +1,4 @@
-//! The client: its command line, and the ways it reaches a server and a target.
+//! The client: its command line, and its connections to servers and targets.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -38,7 +38,7 @@ use tunnel_support::{
 const CLIENT: &str = env!("CARGO_BIN_EXE_wst-client");
 const SERVER: &str = env!("CARGO_BIN_EXE_websocktunnel");
 
-/// Runs a program to its end: its exit code and what it said on standard error.
+/// Runs a program to its end. Returns its exit code and its standard error.
 async fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment.iter().copied()).stdin(Stdio::null());
@@ -48,10 +48,10 @@ async fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) ->
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_one_sentence_and_an_exit_code() {
+async fn a_start_that_fails_has_one_message_and_an_exit_code() {
     let server = TestServer::start().await;
     let (url, wrong) = (server.url(), mint("c2"));
-    for (arguments, code, sentence) in [
+    for (arguments, code, message) in [
         (vec!["ftp://h", "c1", "80", "--token", "x"], 1, "http://"),
         (vec![url.as_str(), "a b", "80", "--token", "x"], 1, "not an ID"),
         (vec![&url, "c1", "0", "--token", "x"], 1, "neither a port"),
@@ -60,10 +60,10 @@ async fn what_cannot_work_is_one_sentence_and_an_exit_code() {
         (vec![&url, "c1", "80"], 3, "no token"),
         (vec!["http://127.0.0.1:1", "c1", "80", "--token=x", "--give-up-after", "1"], 5, "gave up"),
     ] {
-        let (exit, said) = run(CLIENT, &arguments, &[]).await;
-        assert_eq!(exit, code, "{arguments:?}: {said}");
-        assert!(said.contains(sentence), "{arguments:?}: {said}");
-        assert!(!said.contains(&wrong), "the token was shown");
+        let (exit, stderr) = run(CLIENT, &arguments, &[]).await;
+        assert_eq!(exit, code, "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains(&wrong), "the token was shown");
     }
     let known = [("TASKCLUSTER_PROXY_SECRET_A", SECRET_A), ("TASKCLUSTER_PROXY_SECRET_B", SECRET_B)];
     for (more, name) in [
@@ -73,9 +73,9 @@ async fn what_cannot_work_is_one_sentence_and_an_exit_code() {
         (vec![("URL_PREFIX", "http://h"), ("TASKCLUSTER_PROXY_SECRET_A", "short")], "TASKCLUSTER_PROXY_SECRET"),
     ] {
         let environment: Vec<_> = known.into_iter().chain(more).collect();
-        let (exit, said) = run(SERVER, &[], &environment).await;
-        assert_eq!((exit, said.contains(name)), (1, true), "{said}");
-        assert!(!said.contains(SECRET_A), "the secret was shown");
+        let (exit, stderr) = run(SERVER, &[], &environment).await;
+        assert_eq!((exit, stderr.contains(name)), (1, true), "{stderr}");
+        assert!(!stderr.contains(SECRET_A), "the secret was shown");
     }
     let taken = server.address.port().to_string();
     let busy = [known[0], known[1], ("URL_PREFIX", "http://h"), ("PORT", &taken), ("TUNNEL_BIND", "127.0.0.1")];
@@ -83,7 +83,7 @@ async fn what_cannot_work_is_one_sentence_and_an_exit_code() {
 }
 
 #[tokio::test]
-async fn tokens_come_on_standard_input_and_a_signal_ends_it_gently() {
+async fn the_client_reads_tokens_from_standard_input_and_stops_on_a_signal() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let folder = tempfile::tempdir().unwrap();
@@ -110,14 +110,15 @@ async fn tokens_come_on_standard_input_and_a_signal_ends_it_gently() {
     Command::new("kill").arg(child.0.id().to_string()).status().unwrap();
     let code = until("it ends", async || child.0.try_wait().unwrap()).await.code();
     assert_eq!(code, Some(0));
-    let mut said = String::new();
-    std::io::Read::read_to_string(child.0.stderr.as_mut().unwrap(), &mut said).unwrap();
-    assert!(said.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{said}");
-    assert!(!said.contains(&first) && !said.contains(&second), "a token was logged");
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(child.0.stderr.as_mut().unwrap(), &mut stderr).unwrap();
+    assert!(stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{stderr}");
+    assert!(!stderr.contains(&first) && !stderr.contains(&second), "a token was logged");
 }
 
+/// Writes a certificate and its key to `folder`, and returns the roots that trust it.
 fn certificate(folder: &Path, name: &str) -> RootCertStore {
-    let made = Command::new("openssl")
+    let output = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
         .args([
             "-subj",
@@ -133,12 +134,13 @@ fn certificate(folder: &Path, name: &str) -> RootCertStore {
         .arg(folder.join(format!("{name}.crt")))
         .output()
         .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join(format!("{name}.crt"))).unwrap()).unwrap();
     roots
 }
 
+/// Connects a client over TLS. Returns `None` if it fails.
 async fn over_tls(server: &TestServer, roots: &RootCertStore) -> Option<Client> {
     let url = format!("https://{}", server.address);
     let mut config = Config::new(&url, "c1", Tokens::fixed(mint("c1"))).unwrap();
@@ -147,7 +149,7 @@ async fn over_tls(server: &TestServer, roots: &RootCertStore) -> Option<Client> 
 }
 
 #[tokio::test]
-async fn tls_serves_the_certificate_that_its_files_hold_now() {
+async fn a_server_serves_the_current_certificate_of_its_files() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (certificate(folder.path(), "old"), certificate(folder.path(), "new"));
     let file = |name: &str| folder.path().join(name);
@@ -166,12 +168,12 @@ async fn tls_serves_the_certificate_that_its_files_hold_now() {
 }
 
 #[tokio::test]
-async fn an_http_proxy_leads_to_the_server() {
+async fn a_client_reaches_its_server_through_an_http_proxy() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (proxy_address, address) = (proxy.local_addr().unwrap(), server.address);
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static CONNECTS: AtomicUsize = AtomicUsize::new(0);
     tokio::spawn(async move {
         loop {
             let (mut near, _) = proxy.accept().await.unwrap();
@@ -183,7 +185,7 @@ async fn an_http_proxy_leads_to_the_server() {
                 let head = String::from_utf8(head).unwrap();
                 assert!(head.starts_with("CONNECT tunnel.test:8080 HTTP/1.1\r\n"), "{head}");
                 assert!(head.contains("Proxy-Authorization: Basic dTpw\r\n"), "{head}");
-                ASKED.fetch_add(1, SeqCst);
+                CONNECTS.fetch_add(1, SeqCst);
                 near.write_all(b"HTTP/1.1 200 Go on\r\n\r\n").await.unwrap();
                 let mut far = TcpStream::connect(address).await.unwrap();
                 _ = copy_bidirectional(&mut near, &mut far).await;
@@ -195,11 +197,11 @@ async fn an_http_proxy_leads_to_the_server() {
     let mut client = in_time("the proxy", Client::connect(config, None)).await.unwrap();
     tokio::spawn(async move { forward::run(&mut client, &Target::Port(target.address.port()), None).await });
     assert_eq!(viewer::get(server.address, "/c1/bytes/7").await.body.len(), 7);
-    assert_eq!(ASKED.load(SeqCst), 1);
+    assert_eq!(CONNECTS.load(SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_unix_socket_may_be_the_target() {
+async fn a_unix_socket_can_be_the_target() {
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("service");
@@ -220,7 +222,7 @@ async fn a_unix_socket_may_be_the_target() {
 }
 
 #[tokio::test]
-async fn a_network_that_freezes_is_noticed_by_both_sides() {
+async fn both_sides_detect_a_frozen_network() {
     let server = TestServer::start_with(|config| config.limits.keepalive = Duration::from_millis(300)).await;
     let target = TestTarget::start().await;
     let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -234,7 +236,7 @@ async fn a_network_that_freezes_is_noticed_by_both_sides() {
                 let mut far = TcpStream::connect(address).await.unwrap();
                 tokio::select! {
                     _ = copy_bidirectional(&mut near, &mut far) => {}
-                    // Both connections stay open, and nothing passes any more.
+                    // Both connections stay open, but no byte passes.
                     _ = async { _ = frozen.wait_for(|frozen| *frozen).await.is_ok() } => std::future::pending().await,
                 }
             });
@@ -245,8 +247,9 @@ async fn a_network_that_freezes_is_noticed_by_both_sides() {
     assert_eq!(viewer::get(address, "/c1/echo").await.status, 200);
     freeze.send(true).unwrap();
     until("the client notices", async || {
-        (client.saw(|event| matches!(event, Event::Disconnected { reason } if reason.contains("keepalive"))) > 0)
-            .then_some(())
+        (client.count_events(|event| matches!(event, Event::Disconnected { reason } if reason.contains("keepalive")))
+            > 0)
+        .then_some(())
     })
     .await;
     until("the server notices", async || (server.metric("sessions_lost_total").await > 0).then_some(())).await;
@@ -255,8 +258,8 @@ async fn a_network_that_freezes_is_noticed_by_both_sides() {
 }
 
 #[tokio::test]
-async fn a_client_whose_clock_runs_ahead_comes_back_with_the_token_that_the_server_takes() {
-    // A server whose clock is behind: for it, this token is good. It cuts the first two sessions.
+async fn a_client_whose_clock_is_ahead_reconnects_with_a_token_that_the_server_accepts() {
+    // The server's clock is behind, so it accepts this token. It closes the first two sessions.
     let token = mint_with(SECRET_A, "c1", -3600);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -267,8 +270,8 @@ async fn a_client_whose_clock_runs_ahead_comes_back_with_the_token_that_the_serv
             let (socket, _) = listener.accept().await.unwrap();
             let (bearer, count) = (bearer.clone(), count.clone());
             tokio::spawn(async move {
-                // Not a registration: the client asks what kind of server this is.
-                let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(socket, OnlyWith(bearer)).await else {
+                // Other requests than registrations fail: the client determines the server's version.
+                let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(socket, AcceptOnly(bearer)).await else {
                     return;
                 };
                 if count.fetch_add(1, SeqCst) >= 2 {
@@ -283,7 +286,7 @@ async fn a_client_whose_clock_runs_ahead_comes_back_with_the_token_that_the_serv
 }
 
 #[tokio::test]
-async fn a_server_that_tells_no_url_is_not_waited_for() {
+async fn a_client_fails_at_once_if_the_server_sends_no_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -297,10 +300,10 @@ async fn a_server_that_tells_no_url_is_not_waited_for() {
     assert!(error.to_string().contains("where viewers go"), "{error}");
 }
 
-/// Takes registrations with one token.
-struct OnlyWith(String);
+/// A handshake callback that accepts registrations with one token.
+struct AcceptOnly(String);
 
-impl Callback for OnlyWith {
+impl Callback for AcceptOnly {
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
         assert_eq!(request.headers()["authorization"], self.0);
         response.headers_mut().insert("x-websocktunnel-client-url", "http://tunnel.test/c1".parse().unwrap());

@@ -1,4 +1,4 @@
-//! What goes wrong, and how it ends.
+//! Faults of clients, viewers and networks, and their effects.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -20,7 +20,7 @@ use tunnel_support::{
 };
 
 #[tokio::test]
-async fn every_malformed_frame_costs_the_session_with_its_name() {
+async fn a_malformed_frame_ends_the_session_with_its_violation() {
     let server = TestServer::start().await;
     let malformed: [(&[u8], &str); 9] = [
         (b"", "malformed header"),
@@ -48,7 +48,7 @@ async fn every_malformed_frame_costs_the_session_with_its_name() {
 }
 
 #[tokio::test]
-async fn malformed_frames_of_the_extended_kind_cost_the_session_too() {
+async fn a_malformed_extended_frame_ends_the_session_with_its_violation() {
     let server = TestServer::start().await;
     let malformed: [(&[u8], &str); 6] = [
         (b"\x04\x01\x00\x00\x00", "malformed payload"),
@@ -70,7 +70,7 @@ async fn malformed_frames_of_the_extended_kind_cost_the_session_too() {
 }
 
 #[tokio::test]
-async fn frames_for_streams_that_do_not_exist_are_no_fault() {
+async fn frames_for_unknown_streams_are_no_violation() {
     let server = TestServer::start().await;
     let mut client = raw::connect(server.address, "c1").await;
     for unknown in [frame(0, 8, b"late"), frame(2, 8, &[0; 4]), frame(3, 8, b""), frame(0, 9, b"")] {
@@ -91,9 +91,9 @@ async fn a_client_that_floods_opens_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_silent_is_dropped_and_its_viewers_are_answered() {
+async fn a_silent_client_is_dropped_and_its_viewers_get_a_502() {
     let server = TestServer::start_with(|config| config.limits.keepalive = Duration::from_millis(200)).await;
-    // Registers by hand and then never reads or writes again.
+    // Registers, and then neither reads nor writes.
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let request = format!(
         "GET / HTTP/1.1\r\nHost: h\r\nX-Websocktunnel-Id: c1\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\n\
@@ -110,19 +110,19 @@ async fn a_client_that_goes_silent_is_dropped_and_its_viewers_are_answered() {
 }
 
 #[tokio::test]
-async fn a_client_that_accepts_nothing_is_a_504() {
+async fn a_client_that_accepts_no_stream_is_a_504() {
     let server = TestServer::start_with(|config| config.open_timeout = Duration::from_millis(100)).await;
     let mut client = raw::connect(server.address, "c1").await;
     assert_eq!(viewer::get(server.address, "/c1/x").await.status, 504);
     assert_eq!(client.frame().await, frame(1, 0, b""));
-    // It comes late: the stream that nobody wants is credited, for a writer that waits, and ended, not leaked.
+    // The client accepts the abandoned stream late. The stream gets credit, because its writer may wait, and a FIN.
     client.send(&frame(2, 0, &1024u32.to_le_bytes())).await;
     assert_eq!(client.frame().await, frame(2, 0, &(32_768u32 - 1024).to_le_bytes()));
     assert_eq!(client.frame().await, frame(3, 0, b""));
 }
 
 #[tokio::test]
-async fn a_client_that_dies_cuts_its_viewers_off_at_once() {
+async fn a_client_that_dies_breaks_the_responses_of_its_viewers_at_once() {
     let server = TestServer::start().await;
     let mut client = raw::connect(server.address, "c1").await;
     let mut viewer = Viewer::connect(server.address).await;
@@ -139,7 +139,7 @@ async fn a_client_that_dies_cuts_its_viewers_off_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_answers_nonsense_is_a_502() {
+async fn a_client_that_sends_no_http_is_a_502() {
     let server = TestServer::start().await;
     let mut client = raw::connect(server.address, "c1").await;
     for (n, nonsense) in [&b"SSH-2.0-x\r\n"[..], b"HTTP/1.1 101 Surprise\r\n\r\n", b""].into_iter().enumerate() {
@@ -157,7 +157,7 @@ async fn a_client_that_answers_nonsense_is_a_502() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_reads_nothing_stalls_nobody_else() {
+async fn a_viewer_that_reads_nothing_does_not_stall_others() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let _client = TestClient::start(server.address, "c1", target.address).await;
@@ -172,7 +172,7 @@ async fn a_viewer_that_reads_nothing_stalls_nobody_else() {
         let answer = viewer::get(server.address, "/c1/bytes/100000").await;
         assert!(answer.complete && is_pattern(&answer.body));
     }
-    // Their buffers go when they go.
+    // Viewers that leave free their buffers.
     for viewer in stuck {
         viewer.abort();
     }
@@ -181,7 +181,7 @@ async fn a_viewer_that_reads_nothing_stalls_nobody_else() {
 }
 
 #[tokio::test]
-async fn both_directions_busy_on_many_streams_freeze_nothing() {
+async fn many_streams_that_are_busy_in_both_directions_do_not_deadlock() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let _client = TestClient::start(server.address, "c1", target.address).await;
@@ -206,7 +206,7 @@ async fn both_directions_busy_on_many_streams_freeze_nothing() {
 }
 
 #[tokio::test]
-async fn two_gigabytes_pass_without_being_held() {
+async fn two_gigabytes_are_forwarded_without_being_buffered() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let _client = TestClient::start(server.address, "c1", target.address).await;
@@ -228,7 +228,7 @@ async fn two_gigabytes_pass_without_being_held() {
 }
 
 #[tokio::test]
-async fn ten_thousand_short_requests_all_succeed_and_leave_nothing() {
+async fn ten_thousand_short_requests_succeed_and_leave_no_stream() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let _client = TestClient::start(server.address, "c1", target.address).await;
@@ -252,10 +252,10 @@ async fn ten_thousand_short_requests_all_succeed_and_leave_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_crashes_is_found_again_under_load() {
+async fn a_client_reconnects_to_a_crashed_server_under_load() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
-    // A relay in between can be cut, as the death of a process would.
+    // A relay between client and server breaks connections, as a dying process does.
     let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (through, address) = (front.local_addr().unwrap(), server.address);
     let (cut, _) = tokio::sync::broadcast::channel::<()>(1);
@@ -284,7 +284,7 @@ async fn a_server_that_crashes_is_found_again_under_load() {
     for round in 1..=3 {
         cut.send(()).unwrap();
         until("the client is back", async || {
-            (client.saw(|event| matches!(event, Event::Connected { .. })) > round).then_some(())
+            (client.count_events(|event| matches!(event, Event::Connected { .. })) > round).then_some(())
         })
         .await;
     }
@@ -294,20 +294,20 @@ async fn a_server_that_crashes_is_found_again_under_load() {
 }
 
 #[tokio::test]
-async fn a_half_open_viewer_holds_nothing_at_the_target() {
+async fn a_viewer_that_ends_its_body_early_frees_the_target() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let _client = TestClient::start(server.address, "c1", target.address).await;
     let mut viewer = Viewer::connect(server.address).await;
     viewer.send("POST /c1/sink HTTP/1.1\r\nHost: v\r\nContent-Length: 1000\r\n\r\nhalf").await;
     until("the target waits", async || (target.waiting.load(SeqCst) == 1).then_some(())).await;
-    // It says that it will send no more, in the middle of its body.
+    // The viewer shuts down its direction in the middle of the body.
     viewer.socket.get_mut().shutdown().await.unwrap();
     until("the target is free", async || (target.waiting.load(SeqCst) == 0).then_some(())).await;
 }
 
 #[tokio::test]
-async fn the_server_answers_pings_and_a_close_frame() {
+async fn the_server_replies_to_pings_and_to_a_close_frame() {
     let server = TestServer::start().await;
     let mut client = raw::connect(server.address, "c1").await;
     client.socket.send(Message::Ping("x".into())).await.unwrap();

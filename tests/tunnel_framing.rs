@@ -1,4 +1,4 @@
-//! Where messages begin and end: on connections that viewers share, and where one breaks off.
+//! The framing of HTTP messages: on connections that viewers share, and after an interruption.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -23,10 +23,10 @@ const CLIENT: &str = env!("CARGO_BIN_EXE_wst-client");
 const SERVER: &str = env!("CARGO_BIN_EXE_websocktunnel");
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// A request as a service read it.
+/// A request, as a service read it.
 #[derive(Clone, Debug)]
 struct Seen {
-    /// Which connection it came on.
+    /// The number of its connection.
     connection: usize,
     head: String,
     body: Vec<u8>,
@@ -42,14 +42,14 @@ impl Seen {
     }
 }
 
-/// A service that answers once it has a head, then reads the body that the head announces, and keeps the connection:
-/// what comes next is a request to it, whoever meant it as what.
+/// A service that responds to a head, then reads the body that the head announces, and keeps the connection. It reads
+/// all further bytes as the next request.
 struct Service {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// Reads up to and including `end`; none when the connection ends before.
+/// Reads up to and including `end`. Returns `None` if the connection ends before.
 async fn read_through(socket: &mut TcpStream, buffer: &mut Vec<u8>, end: &[u8]) -> Option<Vec<u8>> {
     loop {
         if let Some(at) = buffer.windows(end.len()).position(|window| window == end) {
@@ -61,6 +61,7 @@ async fn read_through(socket: &mut TcpStream, buffer: &mut Vec<u8>, end: &[u8]) 
     }
 }
 
+/// Reads the body that a head announces.
 async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
     let head = head.to_ascii_lowercase();
     if head.contains("\r\ntransfer-encoding: chunked\r\n") {
@@ -76,7 +77,7 @@ async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> 
 }
 
 impl Service {
-    /// Answers each head with what `answer` makes of it.
+    /// Starts a service that responds to each head with `answer`.
     async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
@@ -99,7 +100,7 @@ impl Service {
         service
     }
 
-    /// Waits for `count` requests and takes them.
+    /// Waits for `count` requests and returns them.
     async fn take(&self, count: usize) -> Vec<Seen> {
         until("the service has read the requests", async || {
             let mut seen = self.seen.lock().unwrap();
@@ -117,11 +118,11 @@ async fn tunnel(service: &Service) -> (TestServer, TestClient) {
 
 const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-/// Its first 40 bytes end where the method of another request begins, once the tunnel's ID is taken away.
+/// A request whose bytes after the first 40, without the tunnel's ID, are another request.
 const VICTIM: &str = "GET /c1/abcde HTTP/1.1\r\nHost: vvv\r\nAccept: DELETE /account HTTP/1.1\r\nCookie: of=b\r\n\r\n";
 
 #[tokio::test]
-async fn a_body_that_an_upgrade_announces_is_never_taken_from_the_next_viewer() {
+async fn the_body_of_an_upgrade_is_never_read_from_the_next_viewers_request() {
     let service = Service::start(|_| OK.to_owned()).await;
     let (server, _client) = tunnel(&service).await;
     let body = "0123456789012345678901234567890123456789";
@@ -168,7 +169,7 @@ async fn a_body_that_an_upgrade_announces_is_never_taken_from_the_next_viewer() 
 }
 
 #[tokio::test]
-async fn a_refused_upgrade_ends_its_connection() {
+async fn the_connection_of_a_refused_upgrade_is_not_reused() {
     let service = Service::start(|_| OK.to_owned()).await;
     let (server, _client) = tunnel(&service).await;
     for end in ["\r\n", "Content-Length: 0\r\n\r\n"] {
@@ -182,7 +183,7 @@ async fn a_refused_upgrade_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_only_after_a_whole_request_and_a_whole_answer_of_http_1_1() {
+async fn a_connection_is_reused_only_after_a_complete_request_and_response_of_http_1_1() {
     for (what, answer, kept) in [
         ("whole", OK, true),
         ("chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true),
@@ -220,7 +221,7 @@ async fn a_connection_is_kept_only_after_a_whole_request_and_a_whole_answer_of_h
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_before_the_request_has_ended_keeps_no_connection() {
+async fn a_connection_is_not_reused_while_a_request_body_is_still_sent() {
     let service = Service::start(|_| OK.to_owned()).await;
     let (server, _client) = tunnel(&service).await;
     let mut first = Viewer::connect(server.address).await;
@@ -229,13 +230,13 @@ async fn an_answer_that_comes_before_the_request_has_ended_keeps_no_connection()
     assert_eq!(viewer::exchange(server.address, VICTIM).await.body, b"ok");
     let seen = service.take(1).await;
     assert_eq!((seen.len(), seen[0].line()), (1, "GET /abcde HTTP/1.1"));
-    // The rest arrives where the beginning went.
+    // The rest of the body arrives on the first connection.
     first.send("012345678901234567890123456789").await;
     assert_eq!(service.take(1).await[0].body.len(), 40);
 }
 
 #[tokio::test]
-async fn a_chunked_body_crosses_whatever_the_method() {
+async fn a_chunked_body_is_forwarded_for_any_method() {
     let service = Service::start(|_| OK.to_owned()).await;
     let (server, _client) = tunnel(&service).await;
     for method in ["GET", "HEAD", "OPTIONS", "DELETE", "POST"] {
@@ -252,7 +253,7 @@ async fn a_chunked_body_crosses_whatever_the_method() {
 }
 
 #[tokio::test]
-async fn an_answer_with_a_length_and_chunks_is_as_long_as_its_chunks() {
+async fn chunks_take_precedence_over_the_length_of_a_response() {
     let service = Service::start(|_| {
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned()
     })
@@ -269,7 +270,7 @@ async fn an_answer_with_a_length_and_chunks_is_as_long_as_its_chunks() {
 }
 
 #[tokio::test]
-async fn a_coding_that_only_one_hop_understands_is_refused() {
+async fn unsupported_transfer_codings_are_refused() {
     let service = Service::start(|_| {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned()
     })
@@ -285,11 +286,11 @@ async fn a_coding_that_only_one_hop_understands_is_refused() {
     assert_eq!(service.seen.lock().unwrap().len(), 0);
 }
 
-/// How an answer ends.
+/// The end of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// As the service meant it.
-    Whole,
+    /// The service completes the response.
+    Complete,
     /// The service resets its connection.
     Reset,
     /// The tunnel's client is killed.
@@ -298,8 +299,8 @@ enum End {
     Server,
 }
 
-/// Starts a service that begins its answer and ends it on demand, as it was meant or with a reset. Requests for
-/// `/bytes` are answered at once.
+/// Starts a service that sends the beginning of a response, and ends it on demand, completely or with a reset. It
+/// responds to `/bytes` at once.
 async fn service_in_two_parts(begin: &'static str, rest: &'static str) -> (SocketAddr, mpsc::Sender<End>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -314,7 +315,7 @@ async fn service_in_two_parts(begin: &'static str, rest: &'static str) -> (Socke
             }
             socket.write_all(begin.as_bytes()).await.unwrap();
             match ended.recv().await {
-                Some(End::Whole) => socket.write_all(rest.as_bytes()).await.unwrap(),
+                Some(End::Complete) => socket.write_all(rest.as_bytes()).await.unwrap(),
                 Some(End::Reset) => socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap(),
                 _ => return,
             }
@@ -323,8 +324,8 @@ async fn service_in_two_parts(begin: &'static str, rest: &'static str) -> (Socke
     (address, ending)
 }
 
-/// Whether what a viewer read is a whole answer, by the rules of HTTP.
-fn looks_whole(read: &[u8], ended: std::io::Result<usize>) -> bool {
+/// Returns true if the bytes that a viewer read are a complete response by the rules of HTTP.
+fn is_complete(read: &[u8], ended: std::io::Result<usize>) -> bool {
     let read = String::from_utf8_lossy(read);
     let (head, body) = read.split_once("\r\n\r\n").unwrap();
     let head = head.to_ascii_lowercase();
@@ -336,7 +337,7 @@ fn looks_whole(read: &[u8], ended: std::io::Result<usize>) -> bool {
 }
 
 #[tokio::test]
-async fn an_answer_looks_whole_when_it_is_and_only_then() {
+async fn a_response_looks_complete_only_if_it_is() {
     const SERVICES: [(&str, &str, &str); 4] = [
         ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nhalf", "rest"),
         ("HTTP/1.1 that closes", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf", "rest"),
@@ -350,7 +351,7 @@ async fn an_answer_looks_whole_when_it_is_and_only_then() {
     let mut wrong = Vec::new();
     for (name, begin, rest) in SERVICES {
         for version in ["1.0", "1.1"] {
-            for end in [End::Whole, End::Reset, End::Client, End::Server] {
+            for end in [End::Complete, End::Reset, End::Client, End::Server] {
                 let (target, ending) = service_in_two_parts(begin, rest).await;
                 let (mut server, address) = process::server(Path::new(SERVER)).await;
                 let mut client = process::client(Path::new(CLIENT), address, "c1", target, &mint("c1")).await;
@@ -362,18 +363,18 @@ async fn an_answer_looks_whole_when_it_is_and_only_then() {
                 match end {
                     End::Client => client.0.kill().unwrap(),
                     End::Server => server.0.kill().unwrap(),
-                    End::Whole | End::Reset => ending.send(end).await.unwrap(),
+                    End::Complete | End::Reset => ending.send(end).await.unwrap(),
                 }
                 let ended = in_time("the end", viewer.read_to_end(&mut read)).await;
                 head.append(&mut read);
                 let text = String::from_utf8_lossy(&head).into_owned();
-                let said = format!("{ended:?}");
-                let whole = looks_whole(&head, ended);
-                let right = whole == (end == End::Whole)
+                let result = format!("{ended:?}");
+                let complete = is_complete(&head, ended);
+                let right = complete == (end == End::Complete)
                     && text.starts_with(&format!("HTTP/{version} 200 OK\r\n"))
-                    && (text.contains("rest") == whole);
+                    && (text.contains("rest") == complete);
                 if !right {
-                    wrong.push(format!("service {name}, viewer HTTP/{version}, {end:?}: {said} {text:?}"));
+                    wrong.push(format!("service {name}, viewer HTTP/{version}, {end:?}: {result} {text:?}"));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Viewers over HTTP, client and server both ours.
+//! HTTP requests of viewers, with our client and our server.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -19,7 +19,7 @@ async fn tunnel() -> (TestServer, TestTarget, TestClient) {
 }
 
 #[tokio::test]
-async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
+async fn a_request_arrives_unchanged_except_for_hop_by_hop_and_forwarded_fields() {
     let (server, _target, client) = tunnel().await;
     assert_eq!(client.url, "http://tunnel.test/c1");
     let answer = viewer::exchange(
@@ -31,12 +31,12 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
     )
     .await;
     assert_eq!(answer.status, 200);
-    let told = answer.json();
+    let echo = answer.json();
     assert_eq!(
-        (&told["method"], &told["target"], &told["body"]),
+        (&echo["method"], &echo["target"], &echo["body"]),
         (&"POST".into(), &"/a%2Fb/%+9%7Ex?q=1&r=%20".into(), &"hello".into())
     );
-    let mut headers: Vec<String> = told["headers"]
+    let mut headers: Vec<String> = echo["headers"]
         .as_array()
         .unwrap()
         .iter()
@@ -66,7 +66,7 @@ async fn a_request_arrives_as_it_was_sent_but_for_what_the_hop_owns() {
 }
 
 #[tokio::test]
-async fn bodies_of_every_framing_arrive_whole_in_both_directions() {
+async fn bodies_of_every_framing_arrive_complete_in_both_directions() {
     let (server, _target, _client) = tunnel().await;
     for path in ["/c1/bytes/0", "/c1/bytes/1", "/c1/bytes/10000000", "/c1/chunked/10000000"] {
         let answer = viewer::get(server.address, path).await;
@@ -89,7 +89,7 @@ async fn bodies_of_every_framing_arrive_whole_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_request_whose_chunks_are_malformed_is_the_viewers_fault() {
+async fn a_request_with_malformed_chunks_is_a_400() {
     let (server, _target, _client) = tunnel().await;
     let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(20_000));
     for chunks in [
@@ -108,9 +108,9 @@ async fn a_request_whose_chunks_are_malformed_is_the_viewers_fault() {
             viewer.send("POST /c1/sink HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: chunked\r\n\r\n").await;
             viewer.send(format!("{before}{chunks}")).await;
             let answer = viewer.answer().await;
-            let said = String::from_utf8_lossy(&answer.body);
+            let text = String::from_utf8_lossy(&answer.body);
             assert_eq!(
-                (answer.status, &*said),
+                (answer.status, &*text),
                 (400, "The request's body is malformed or incomplete\n"),
                 "{before}{chunks}"
             );
@@ -121,7 +121,7 @@ async fn a_request_whose_chunks_are_malformed_is_the_viewers_fault() {
 }
 
 #[tokio::test]
-async fn trailers_cross_in_both_directions() {
+async fn trailers_are_forwarded_in_both_directions() {
     let (server, _target, _client) = tunnel().await;
     let answer = viewer::exchange(
         server.address,
@@ -134,7 +134,7 @@ async fn trailers_cross_in_both_directions() {
 }
 
 #[tokio::test]
-async fn statuses_and_reasons_are_the_targets() {
+async fn statuses_and_reason_phrases_of_the_target_are_forwarded() {
     let (server, _target, _client) = tunnel().await;
     for status in [201, 204, 304, 404, 418, 500, 503] {
         let answer = viewer::get(server.address, &format!("/c1/status/{status}")).await;
@@ -149,7 +149,7 @@ async fn statuses_and_reasons_are_the_targets() {
 }
 
 #[tokio::test]
-async fn what_makes_a_proxy_look_elsewhere_is_no_status_of_a_target() {
+async fn a_599_of_the_target_is_a_502_for_a_proxy_that_would_retry_elsewhere() {
     let (server, target, _client) = tunnel().await;
     let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     for (headers, status) in [
@@ -170,7 +170,7 @@ async fn what_makes_a_proxy_look_elsewhere_is_no_status_of_a_target() {
 }
 
 #[tokio::test]
-async fn a_response_is_delivered_while_it_is_made() {
+async fn a_response_is_streamed() {
     let (server, target, _client) = tunnel().await;
     let mut viewer = Viewer::connect(server.address).await;
     viewer.send("GET /c1/stream HTTP/1.1\r\nHost: v\r\n\r\n").await;
@@ -186,7 +186,7 @@ async fn a_response_is_delivered_while_it_is_made() {
 }
 
 #[tokio::test]
-async fn an_early_answer_reaches_a_viewer_that_is_still_sending() {
+async fn an_early_response_reaches_a_viewer_that_is_still_sending() {
     let (server, _target, _client) = tunnel().await;
     let mut viewer = Viewer::connect(server.address).await;
     viewer.send("POST /c1/refuse HTTP/1.1\r\nHost: v\r\nContent-Length: 100000000\r\n\r\nbeginning").await;
@@ -194,7 +194,7 @@ async fn an_early_answer_reaches_a_viewer_that_is_still_sending() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_expects_100_gets_it_from_the_target_or_is_refused_before_it_sends() {
+async fn a_viewer_that_expects_100_gets_the_targets_100_or_its_refusal() {
     let (server, _target, _client) = tunnel().await;
     let mut viewer = Viewer::connect(server.address).await;
     viewer.send("POST /c1/continue HTTP/1.1\r\nHost: v\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
@@ -207,7 +207,7 @@ async fn a_viewer_that_expects_100_gets_it_from_the_target_or_is_refused_before_
 }
 
 #[tokio::test]
-async fn a_response_that_broke_off_never_looks_complete() {
+async fn an_interrupted_response_never_looks_complete() {
     let (server, _target, _client) = tunnel().await;
     for path in ["/c1/cut", "/c1/cutchunked"] {
         let answer = viewer::get(server.address, path).await;
@@ -218,7 +218,7 @@ async fn a_response_that_broke_off_never_looks_complete() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_leaves_is_noticed_by_the_target_at_once() {
+async fn the_target_detects_a_viewer_that_leaves_at_once() {
     let (server, target, _client) = tunnel().await;
     for (path, body) in [("/c1/hang", ""), ("/c1/stream", ""), ("/c1/sink", "some of it")] {
         let mut viewer = Viewer::connect(server.address).await;
@@ -231,7 +231,7 @@ async fn a_viewer_that_leaves_is_noticed_by_the_target_at_once() {
 }
 
 #[tokio::test]
-async fn connections_to_the_target_are_kept_and_stale_ones_replaced() {
+async fn connections_to_the_target_are_reused() {
     let (server, target, _client) = tunnel().await;
     for _ in 0..50 {
         assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
@@ -240,21 +240,21 @@ async fn connections_to_the_target_are_kept_and_stale_ones_replaced() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_reached_has_its_own_status() {
+async fn an_unknown_id_is_a_404_and_an_unreachable_target_a_502() {
     let (server, target, _client) = tunnel().await;
     for path in ["/nobody/x", "/%631/x", "/C1/x"] {
         assert_eq!(viewer::get(server.address, path).await.status, 404, "{path}");
     }
     assert_eq!(viewer::get(server.address, "//c1/x").await.status, 404);
     assert_eq!(viewer::get(server.address, "/c1?x=1").await.json()["target"], "/?x=1");
-    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let _client = TestClient::start(server.address, "deaf", deaf).await;
+    let closed_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _client = TestClient::start(server.address, "deaf", closed_port).await;
     assert_eq!(viewer::get(server.address, "/deaf/x").await.status, 502);
     assert_eq!(target.requests.load(SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_target_that_never_answers_is_a_504() {
+async fn a_target_that_never_responds_is_a_504() {
     let server = TestServer::start_with(|config| config.response_timeout = std::time::Duration::from_millis(200)).await;
     let target = TestTarget::start().await;
     let _client = TestClient::start(server.address, "c1", target.address).await;
@@ -263,7 +263,7 @@ async fn a_target_that_never_answers_is_a_504() {
 }
 
 #[tokio::test]
-async fn the_service_endpoints_answer() {
+async fn the_service_endpoints_respond() {
     let (server, _target, _client) = tunnel().await;
     for (path, status) in [("/__lbheartbeat__", 200), ("/__heartbeat__", 200), ("/__version__", 404), ("/", 404)] {
         assert_eq!(viewer::get(server.address, path).await.status, status, "{path}");

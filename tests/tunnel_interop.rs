@@ -1,5 +1,5 @@
-//! The original in either role. Needs its programs: `PEER_WEBSOCKTUNNEL` and `PEER_WST_CLIENT`, each a list of paths
-//! separated by colons; without them there is nothing to test, and the specs say so.
+//! Interoperation with the original in either role. `PEER_WEBSOCKTUNNEL` and `PEER_WST_CLIENT` name its programs, each
+//! as a list of paths separated by colons. Without them the tests check nothing, and print that.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -15,6 +15,7 @@ use tunnel_support::{
     viewer::{self, Viewer},
 };
 
+/// Returns the programs that a variable names.
 fn peers(variable: &str) -> Vec<PathBuf> {
     let Some(list) = process::peer(variable) else {
         eprintln!("{variable} is not set: interoperation with the original is not tested");
@@ -23,8 +24,8 @@ fn peers(variable: &str) -> Vec<PathBuf> {
     std::env::split_paths(&list).collect()
 }
 
-/// What must work whoever is on the other side.
-async fn everything(server: SocketAddr, target: &TestTarget) {
+/// Checks requests, uploads, WebSockets, many requests at once, and an aborted response.
+async fn check_everything(server: SocketAddr, target: &TestTarget) {
     for path in ["/c1/bytes/1", "/c1/bytes/3000", "/c1/bytes/100000", "/c1/chunked/3000000"] {
         let size: usize = path.rsplit('/').next().unwrap().parse().unwrap();
         let answer = viewer::get(server, path).await;
@@ -34,8 +35,8 @@ async fn everything(server: SocketAddr, target: &TestTarget) {
             answer.body.len()
         );
     }
-    let told = viewer::get(server, "/c1/a/b?c=d").await.json();
-    assert_eq!(told["target"], "/a/b?c=d");
+    let echo = viewer::get(server, "/c1/a/b?c=d").await.json();
+    assert_eq!(echo["target"], "/a/b?c=d");
     for size in [10u64, 100_000, 3_000_000] {
         let mut viewer = Viewer::connect(server).await;
         viewer.send(format!("POST /c1/sink HTTP/1.1\r\nHost: v\r\nContent-Length: {size}\r\n\r\n")).await;
@@ -61,7 +62,7 @@ async fn everything(server: SocketAddr, target: &TestTarget) {
     viewer.send("GET /c1/stream HTTP/1.1\r\nHost: v\r\n\r\n").await;
     until("the target streams", async || (target.waiting.load(SeqCst) > before).then_some(())).await;
     drop(viewer);
-    // The original's server notices only when it writes.
+    // The original's server detects the abort only when it writes.
     until("the target is free", async || {
         _ = target.lines.send("x".repeat(100));
         (target.waiting.load(SeqCst) == before).then_some(())
@@ -70,13 +71,13 @@ async fn everything(server: SocketAddr, target: &TestTarget) {
 }
 
 #[tokio::test]
-async fn an_original_client_on_our_server() {
+async fn an_original_client_works_with_our_server() {
     for program in peers("PEER_WST_CLIENT") {
         let server = TestServer::start().await;
         let target = TestTarget::start().await;
         let client = process::client(&program, server.address, "c1", target.address, &mint("c1")).await;
-        everything(server.address, &target).await;
-        // Aborted downloads free everything on both sides.
+        check_everything(server.address, &target).await;
+        // Aborted downloads free their buffers.
         for _ in 0..20 {
             let mut viewer = Viewer::connect(server.address).await;
             viewer.send("GET /c1/bytes/50000000 HTTP/1.1\r\nHost: v\r\n\r\n").await;
@@ -91,18 +92,18 @@ async fn an_original_client_on_our_server() {
 }
 
 #[tokio::test]
-async fn our_client_on_an_original_server() {
+async fn our_client_works_with_an_original_server() {
     for program in peers("PEER_WEBSOCKTUNNEL") {
         let (_server, address) = process::server(&program).await;
         let target = TestTarget::start().await;
         let client = TestClient::start(address, "c1", target.address).await;
         assert_eq!(client.url, "http://tunnel.test/c1");
-        everything(address, &target).await;
+        check_everything(address, &target).await;
     }
 }
 
 #[tokio::test]
-async fn our_client_outlives_an_original_server() {
+async fn our_client_reconnects_after_an_original_server_has_stopped() {
     for program in peers("PEER_WEBSOCKTUNNEL") {
         let (server, address) = process::server(&program).await;
         let target = TestTarget::start().await;

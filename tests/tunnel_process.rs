@@ -1,4 +1,4 @@
-//! The programs themselves: killed and started again, and what they tell who runs them.
+//! The programs: restarts after a kill, memory, logs, endpoints and metrics.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -35,7 +35,7 @@ fn start_client(server: SocketAddr, id: &str, target: &TestTarget) -> impl Futur
     async move { process::client(Path::new(CLIENT), server, &id, target, &token).await }
 }
 
-/// Viewers of several IDs that ask again and again until they are told to stop; how often each status came.
+/// Viewers that repeat requests for several IDs until they are stopped, and the number of responses with each status.
 struct Load {
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<BTreeMap<Option<u16>, usize>>>,
@@ -52,7 +52,7 @@ impl Load {
                 while !stop.load(SeqCst) {
                     let status = viewer::try_get(server, &path).await;
                     *seen.lock().unwrap().entry(status).or_default() += 1;
-                    // One that is refused at once must not keep the processor from those who start again.
+                    // A pause after a refusal leaves the processor to the programs that restart.
                     tokio::time::sleep(Duration::from_millis(if status == Some(200) { 0 } else { 5 })).await;
                 }
             })
@@ -61,12 +61,14 @@ impl Load {
         Self { stop, seen, running }
     }
 
+    /// Waits for 20 more responses with a status.
     async fn grows(&self, status: Option<u16>) {
         let count = || self.seen.lock().unwrap().get(&status).copied().unwrap_or(0);
         let before = count();
-        until("the load goes on", async || (count() > before + 20).then_some(())).await;
+        until("more responses arrive", async || (count() > before + 20).then_some(())).await;
     }
 
+    /// Stops the viewers and returns the number of responses with each status.
     async fn end(self) -> BTreeMap<Option<u16>, usize> {
         self.stop.store(true, SeqCst);
         for one in self.running {
@@ -77,7 +79,7 @@ impl Load {
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_under_load_and_started_again_has_its_clients_back() {
+async fn the_clients_of_a_killed_server_reconnect_after_its_restart_under_load() {
     let port = free_port();
     let (mut server, address) = process::listening(&mut process::server_command(Path::new(SERVER), port), port).await;
     let target = TestTarget::start().await;
@@ -90,7 +92,7 @@ async fn a_server_that_is_killed_under_load_and_started_again_has_its_clients_ba
         assert_eq!(viewer.head().await.status, 200);
         server.0.kill().unwrap();
         server.0.wait().unwrap();
-        // What was running is lost, and looks so.
+        // The open response breaks and looks incomplete.
         let mut rest = Vec::new();
         _ = in_time("the cut", viewer.socket.read_to_end(&mut rest)).await;
         assert!(!rest.ends_with(b"0\r\n\r\n"), "a broken response looks complete");
@@ -101,7 +103,7 @@ async fn a_server_that_is_killed_under_load_and_started_again_has_its_clients_ba
     }
     load.grows(Some(200)).await;
     let seen = load.end().await;
-    // No answer while there is no server, 404 until the clients are back, and never anything else.
+    // No response while there is no server, and 404 until the clients have reconnected.
     assert!(seen.keys().all(|status| [None, Some(200), Some(404)].contains(status)), "{seen:?}");
     assert!(seen[&None] > 0, "the load never met the dead server: {seen:?}");
     for n in 0..100 {
@@ -110,7 +112,7 @@ async fn a_server_that_is_killed_under_load_and_started_again_has_its_clients_ba
 }
 
 #[tokio::test]
-async fn a_client_that_is_killed_under_load_costs_its_own_viewers_only() {
+async fn a_killed_client_affects_only_its_own_viewers() {
     let (_server, address) = process::server(Path::new(SERVER)).await;
     let target = TestTarget::start().await;
     let mut killed = start_client(address, "c1", &target).await;
@@ -122,13 +124,13 @@ async fn a_client_that_is_killed_under_load_costs_its_own_viewers_only() {
     let _again = start_client(address, "c1", &target).await;
     load.grows(Some(200)).await;
     let seen = load.end().await;
-    // 502 for who was waiting; one whose answer had begun is cut off after its head.
+    // A waiting viewer gets a 502. A response that has begun breaks after its head.
     assert!(seen.keys().all(|status| [Some(200), Some(404), Some(502)].contains(status)), "{seen:?}");
     let seen = bystanders.end().await;
     assert!(seen.keys().all(|status| *status == Some(200)), "{seen:?}");
 }
 
-/// The most memory that a process has had resident, in bytes.
+/// Returns the peak resident memory of a process, in bytes.
 fn peak_memory(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -136,7 +138,7 @@ fn peak_memory(process: &Process) -> u64 {
 }
 
 #[tokio::test]
-async fn two_gigabytes_are_sent_and_held_nowhere() {
+async fn two_gigabytes_are_uploaded_without_being_buffered() {
     let (server, address) = process::server(Path::new(SERVER)).await;
     let target = TestTarget::start().await;
     let client = start_client(address, "c1", &target).await;
@@ -154,12 +156,12 @@ async fn two_gigabytes_are_sent_and_held_nowhere() {
     }
 }
 
-/// What a server has said on standard error so far.
-fn said(path: &Path) -> Vec<String> {
+/// Returns the lines of a log file.
+fn log_lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Ends it gently; its exit code.
+/// Sends SIGTERM and returns the exit code.
 async fn terminate(mut process: Process) -> Option<i32> {
     Command::new("kill").arg(process.0.id().to_string()).status().unwrap();
     let status = until("it ends", async || process.0.try_wait().unwrap()).await;
@@ -167,7 +169,7 @@ async fn terminate(mut process: Process) -> Option<i32> {
     status.code()
 }
 
-/// A registration, a refusal and a viewer: something to log. Returns what must be in no log.
+/// Causes log lines by a registration, a refusal and a viewer. Returns the tokens, which must be in no log.
 async fn events(address: SocketAddr) -> [String; 2] {
     let (good, wrong) = (mint("c1"), mint("c2"));
     let client = raw::connect_with(address, "c1", &good).await;
@@ -180,7 +182,7 @@ async fn events(address: SocketAddr) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn production_logs_are_json_lines_and_the_same_lines_go_to_syslog() {
+async fn production_logs_are_json_lines_and_also_go_to_syslog() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let syslog = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -196,7 +198,7 @@ async fn production_logs_are_json_lines_and_the_same_lines_go_to_syslog() {
     let secret = events(address).await;
     assert_eq!(terminate(server).await, Some(0));
 
-    let lines = said(&log);
+    let lines = log_lines(&log);
     let mut messages = Vec::new();
     for line in &lines {
         let entry: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
@@ -209,7 +211,7 @@ async fn production_logs_are_json_lines_and_the_same_lines_go_to_syslog() {
         assert!(entry["Timestamp"].as_u64().unwrap() > 1_600_000_000_000_000_000);
         messages.push((severity, entry["Fields"]["msg"].as_str().unwrap().to_owned()));
 
-        // The same, as a datagram: `<PRI>time host program[pid]: line`.
+        // The datagram is `<PRI>time host program[pid]: line`.
         let mut datagram = [0; 4096];
         let length = syslog.recv(&mut datagram).unwrap();
         let datagram = std::str::from_utf8(&datagram[..length]).unwrap();
@@ -235,7 +237,7 @@ async fn production_logs_are_json_lines_and_the_same_lines_go_to_syslog() {
 }
 
 #[tokio::test]
-async fn other_logs_are_lines_for_a_person_and_go_to_no_syslog() {
+async fn other_logs_are_text_and_do_not_go_to_syslog() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let syslog = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -246,7 +248,7 @@ async fn other_logs_are_lines_for_a_person_and_go_to_no_syslog() {
     let (server, address) = process::listening(&mut command, port).await;
     let secret = events(address).await;
     assert_eq!(terminate(server).await, Some(0));
-    let lines = said(&log);
+    let lines = log_lines(&log);
     assert!(lines.iter().all(|line| line.starts_with("time=\"") && line.contains(" level=")), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("reason=\"tid_mismatch\"")), "{lines:?}");
     assert!(secret.iter().all(|token| !lines.concat().contains(token.as_str())), "a token was logged");
@@ -254,7 +256,7 @@ async fn other_logs_are_lines_for_a_person_and_go_to_no_syslog() {
 }
 
 #[tokio::test]
-async fn the_service_endpoints_and_the_metrics_answer_each_in_its_place() {
+async fn the_service_endpoints_and_the_metrics_respond_on_their_own_addresses() {
     let folder = tempfile::tempdir().unwrap();
     let version = folder.path().join("version.json");
     let (port, metrics) = (free_port(), SocketAddr::from(([127, 0, 0, 1], free_port())));
@@ -265,14 +267,14 @@ async fn the_service_endpoints_and_the_metrics_answer_each_in_its_place() {
         let answer = viewer::get(address, path).await;
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
     }
-    // Without the file there is nothing to tell; with it, the file is told.
+    // The endpoint serves the file, and a 404 without it.
     let answer = viewer::get(address, "/__version__").await;
     assert_eq!((answer.status, answer.body.as_slice()), (404, b"404 page not found\n".as_slice()));
     std::fs::write(&version, r#"{"version": "1.2.3"}"#).unwrap();
     let answer = viewer::get(address, "/__version__").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     assert_eq!(answer.json()["version"], "1.2.3");
-    // Below them are IDs like any other.
+    // Paths below an endpoint belong to an ID.
     assert_eq!(viewer::get(address, "/__version__/x").await.status, 404);
 
     let target = TestTarget::start().await;
@@ -288,6 +290,6 @@ async fn the_service_endpoints_and_the_metrics_answer_each_in_its_place() {
     assert!(page.contains("# TYPE websocktunnel_registrations_total counter\nwebsocktunnel_registrations_total 1\n"));
     let counted = page.lines().find_map(|line| line.strip_prefix("websocktunnel_viewer_requests_total "));
     assert!(counted.unwrap().parse::<u64>().unwrap() >= 2, "{page}");
-    // Who can reach the tunnel sees none of that.
+    // The tunnel's address does not serve the metrics.
     assert_eq!(viewer::get(address, "/metrics").await.status, 404);
 }

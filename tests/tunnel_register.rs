@@ -1,4 +1,4 @@
-//! Registrations: who gets in, who replaces whom, and how sessions end.
+//! Registrations: their checks, replacements, tokens, and the end of sessions.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -16,11 +16,11 @@ use tunnel_support::{
 };
 
 #[tokio::test]
-async fn every_check_has_its_status() {
+async fn every_failed_check_has_its_status() {
     let server = TestServer::start().await;
     let good = format!("Bearer {}", mint("c1"));
     let other = format!("Bearer {}", mint("c2"));
-    let stranger = format!("Bearer {}", mint_with("some other secret of 32 bytes...", "c1", 60));
+    let wrong_secret = format!("Bearer {}", mint_with("some other secret of 32 bytes...", "c1", 60));
     let expired = format!("Bearer {}", mint_with(SECRET_A, "c1", -1));
     let long = format!("Bearer {}", mint_with(SECRET_A, "c1", 32 * 86_400));
     let id = ("x-websocktunnel-id", "c1");
@@ -31,7 +31,7 @@ async fn every_check_has_its_status() {
         (vec![id, ("authorization", "Bearer a=b")], 400),
         (vec![id, ("authorization", "Bearer nonsense")], 401),
         (vec![id, ("authorization", &other)], 401),
-        (vec![id, ("authorization", &stranger)], 401),
+        (vec![id, ("authorization", &wrong_secret)], 401),
         (vec![id, ("authorization", &expired)], 401),
         (vec![id, ("authorization", &long)], 401),
         (vec![id, ("authorization", &good), ("sec-websocket-version", "8")], 400),
@@ -57,14 +57,14 @@ async fn every_check_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_registration_is_answered_as_the_original_does() {
+async fn the_response_to_a_registration_is_that_of_the_original() {
     let server = TestServer::start().await;
     let mut client = raw::connect(server.address, "c%2F1~").await;
     let header = |name| client.response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(header("x-websocktunnel-client-url").as_deref(), Some("http://tunnel.test/c%2F1~"));
     assert_eq!(header("x-websocktunnel-dialect"), None);
     assert_eq!(header("x-websocktunnel-window").as_deref(), Some("4194304"));
-    // A viewer makes the server open stream 0, and send nothing before the answer.
+    // The server opens stream 0 for a viewer, and sends no data before the ACK.
     let address = server.address;
     let viewing = tokio::spawn(async move { viewer::get(address, "/c%2F1~/x?y").await });
     assert_eq!(client.frame().await, raw::frame(1, 0, b""));
@@ -80,7 +80,7 @@ async fn a_registration_is_answered_as_the_original_does() {
 }
 
 #[tokio::test]
-async fn the_newest_registration_wins_and_its_predecessor_is_told_and_may_finish() {
+async fn the_newest_registration_wins_and_open_streams_of_the_previous_one_may_end() {
     let server = TestServer::start().await;
     let (old_target, new_target) = (TestTarget::start().await, TestTarget::start().await);
     let mut old = TestClient::start(server.address, "c1", old_target.address).await;
@@ -98,7 +98,7 @@ async fn the_newest_registration_wins_and_its_predecessor_is_told_and_may_finish
 }
 
 #[tokio::test]
-async fn an_original_predecessor_gets_a_close_frame_with_the_reason() {
+async fn a_replaced_original_client_gets_a_close_frame_with_the_reason() {
     let server = TestServer::start().await;
     let mut old = raw::connect(server.address, "c1").await;
     let _new = raw::connect(server.address, "c1").await;
@@ -106,7 +106,7 @@ async fn an_original_predecessor_gets_a_close_frame_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_registration_that_fails_costs_no_session() {
+async fn a_failed_registration_does_not_replace_a_session() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let _client = TestClient::start(server.address, "c1", target.address).await;
@@ -126,20 +126,20 @@ async fn a_session_ends_with_its_token() {
 }
 
 #[tokio::test]
-async fn with_the_switch_a_session_outlives_its_token() {
+async fn a_session_outlives_its_token_if_configured() {
     let server = TestServer::start_with(|config| config.outlive_token = true).await;
     let target = TestTarget::start().await;
     let expires = tunnel_support::now() + 2;
     let tokens = Tokens::fixed(mint_with(SECRET_A, "c1", 2));
     let client = TestClient::start_with(server.address, "c1", target.address, tokens, |_| {}).await;
-    // The server looks every second: two later it has looked.
+    // The server checks expiry every second, so it has checked two seconds later.
     until("the token has expired", async || (tunnel_support::now() > expires + 2).then_some(())).await;
     assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
-    assert_eq!(client.saw(|event| !matches!(event, Event::Connected { .. })), 0);
+    assert_eq!(client.count_events(|event| !matches!(event, Event::Connected { .. })), 0);
 }
 
 #[tokio::test]
-async fn a_client_whose_token_expires_waits_for_another_and_goes_on() {
+async fn a_client_with_an_expired_token_waits_for_another_and_reconnects() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let (sender, tokens) = Tokens::replaceable();
@@ -147,18 +147,18 @@ async fn a_client_whose_token_expires_waits_for_another_and_goes_on() {
     let client = TestClient::start_with(server.address, "c1", target.address, tokens, |_| {}).await;
     assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 200);
     until("it waits for a token", async || {
-        (client.saw(|event| matches!(event, Event::WaitingForToken)) == 1).then_some(())
+        (client.count_events(|event| matches!(event, Event::WaitingForToken)) == 1).then_some(())
     })
     .await;
     assert_eq!(viewer::get(server.address, "/c1/echo").await.status, 404);
     sender.send_replace(Some(mint("c1")));
     until("it is back", async || (viewer::get(server.address, "/c1/echo").await.status == 200).then_some(())).await;
-    // It knew from the server that the old token was of no more use.
+    // The client did not try the token that the server had reported as expired.
     assert_eq!(server.metric("registrations_refused_total").await, 0);
 }
 
 #[tokio::test]
-async fn secrets_rotate_from_a_to_b_and_nothing_is_lost() {
+async fn secrets_rotate_from_a_to_b_without_a_lost_request() {
     let server = TestServer::start().await;
     let target = TestTarget::start().await;
     let (sender, tokens) = Tokens::replaceable();
@@ -175,7 +175,7 @@ async fn secrets_rotate_from_a_to_b_and_nothing_is_lost() {
     });
     sender.send_replace(Some(mint_with(SECRET_B, "c1", 3600)));
     until("the client has moved", async || {
-        (client.saw(|event| matches!(event, Event::Moved { .. })) == 1).then_some(())
+        (client.count_events(|event| matches!(event, Event::Moved { .. })) == 1).then_some(())
     })
     .await;
     in_time("the load", load).await.unwrap();
@@ -185,11 +185,11 @@ async fn secrets_rotate_from_a_to_b_and_nothing_is_lost() {
     in_time("the end", tokio::io::AsyncReadExt::read_exact(&mut viewer.socket, &mut chunk)).await.unwrap();
     rest.extend_from_slice(&chunk);
     assert_eq!(rest, b"0\r\n\r\n");
-    assert_eq!(client.saw(|event| matches!(event, Event::Disconnected { .. })), 0);
+    assert_eq!(client.count_events(|event| matches!(event, Event::Disconnected { .. })), 0);
 }
 
 #[tokio::test]
-async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
+async fn a_stopping_server_asks_clients_to_move_and_lets_streams_end() {
     let mut old = TestServer::start().await;
     let target = TestTarget::start().await;
     let client = TestClient::start(old.address, "c1", target.address).await;
@@ -198,12 +198,12 @@ async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
     assert_eq!(viewer.head().await.status, 200);
     old.begin_stop();
     until("the client is asked to move", async || {
-        (client.saw(|event| matches!(event, Event::Moving { .. })) == 1).then_some(())
+        (client.count_events(|event| matches!(event, Event::Moving { .. })) == 1).then_some(())
     })
     .await;
     assert_eq!(viewer::get(old.address, "/__lbheartbeat__").await.status, 503);
     assert_eq!(viewer::get(old.address, "/unknown/x").await.status, 503);
-    // A proxy that can look elsewhere is told to, unless it has sent what it cannot send again.
+    // A proxy that can retry elsewhere gets a 599, unless the request has a body.
     for (headers, status) in [
         ("X-Websocktunnel-Elsewhere: ask\r\n\r\n", wire::ELSEWHERE_STATUS),
         ("X-Websocktunnel-Elsewhere: looking\r\n\r\n", 404),
@@ -226,14 +226,14 @@ async fn a_server_that_stops_asks_to_move_lets_streams_end_and_then_goes() {
     assert_eq!(&rest, b"A\r\nto the end\r\n0\r\n\r\n");
     let address = old.address;
     old.stop().await;
-    // Another takes the place, and the client finds it by itself.
+    // A new server starts on the same address, and the client reconnects.
     let new = TestServer::start_at(address, |_| {}).await;
     until("the client is there", async || (viewer::get(new.address, "/c1/echo").await.status == 200).then_some(()))
         .await;
 }
 
 #[tokio::test]
-async fn a_client_without_a_usable_token_says_so() {
+async fn a_client_without_a_usable_token_fails_with_its_error() {
     use route_native::tunnel::{Client, client::Config};
     let server = TestServer::start().await;
     let connect = async |tokens| {

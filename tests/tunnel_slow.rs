@@ -1,5 +1,5 @@
-//! Viewers that are slower than their streams, through the programs themselves: nobody is cut, whoever is faster goes on
-//! beside them, and memory keeps its bound. "Slow" is a viewer that reads nothing until others have been served.
+//! Slow viewers, with the programs: no stream is cut, fast viewers are not delayed, and memory stays within its limit.
+//! A slow viewer reads nothing until others have been served.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -36,13 +36,14 @@ use tunnel_support::{
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_wst-client");
 const SERVER: &str = env!("CARGO_BIN_EXE_websocktunnel");
-/// More than a viewer's connection, both programs' HTTP and a whole window hold together.
+/// The size of a body, which exceeds all buffers between a target and a viewer.
 const SIZE: usize = 16 << 20;
-/// What one session may hold, and what HTTP may on top of it for each viewer.
+/// The memory limit of one session.
 const SESSION: u64 = 64 << 20;
+/// The memory that HTTP needs for each viewer.
 const HTTP: u64 = 1 << 20;
 
-/// Both programs, and what they said.
+/// Both programs and their logs.
 struct Tunnel {
     server: Process,
     client: Process,
@@ -78,8 +79,8 @@ impl Tunnel {
         std::fs::read_to_string(self.logs.path().join(program)).unwrap()
     }
 
-    /// That every viewer was served, by the programs' own account.
-    async fn has_cut_nobody(&self) {
+    /// Checks by metrics and logs that no stream was cut.
+    async fn assert_nothing_cut(&self) {
         for name in ["streams_cut_total", "viewer_bad_gateway_total", "viewer_truncated_total"] {
             assert_eq!(self.metric(name).await, 0, "{name}");
         }
@@ -87,7 +88,7 @@ impl Tunnel {
         assert!(!self.log("client").contains("cut"), "{}", self.log("client"));
     }
 
-    /// The most that a program has had resident, in bytes.
+    /// Returns the peak resident memory of a program, in bytes.
     fn peak(process: &Process) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -95,15 +96,15 @@ impl Tunnel {
     }
 }
 
-/// A viewer whose own kernel takes little for it.
+/// Connects a viewer with a small receive buffer.
 async fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
     in_time("connecting", socket.connect(address)).await.unwrap()
 }
 
-/// Viewers that ask for `SIZE` bytes and read none.
-async fn ask(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+/// Connects viewers that request `SIZE` bytes and do not read.
+async fn request(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let mut waiting = Vec::new();
     for _ in 0..count {
         let mut viewer = connect(address).await;
@@ -130,6 +131,7 @@ async fn read(mut viewer: TcpStream) {
     assert!(is_pattern(&received[head..]));
 }
 
+/// Reads the responses of all viewers at the same time.
 async fn read_all(viewers: Vec<TcpStream>) {
     let mut reading = JoinSet::new();
     for viewer in viewers {
@@ -140,55 +142,55 @@ async fn read_all(viewers: Vec<TcpStream>) {
     }
 }
 
-/// Viewers that read at once, one after the other.
-async fn be_fast(address: SocketAddr) {
+/// Downloads with eight fast viewers, one after the other.
+async fn download_fast(address: SocketAddr) {
     for _ in 0..8 {
-        read(ask(address, 1).await.remove(0)).await;
+        read(request(address, 1).await.remove(0)).await;
     }
 }
 
 #[tokio::test]
-async fn forty_downloads_that_wait_for_their_viewers_all_come_to_their_end() {
+async fn forty_downloads_of_slow_viewers_complete() {
     let target = TestTarget::start().await;
     let tunnel = Tunnel::start(target.address).await;
-    let slow = ask(tunnel.address, 40).await;
-    be_fast(tunnel.address).await;
+    let slow = request(tunnel.address, 40).await;
+    download_fast(tunnel.address).await;
     until("the slow ones fill what they may", async || (tunnel.metric("buffered_bytes").await > 4 << 20).then_some(()))
         .await;
-    be_fast(tunnel.address).await;
+    download_fast(tunnel.address).await;
     let (server, client) = (Tunnel::peak(&tunnel.server), Tunnel::peak(&tunnel.client));
-    // One viewer is served to its end while the others wait, the rest together.
+    // One viewer reads to its end while the others wait. Then the others read together.
     let mut slow = slow.into_iter();
     read(slow.next().unwrap()).await;
     read_all(slow.collect()).await;
-    tunnel.has_cut_nobody().await;
+    tunnel.assert_nothing_cut().await;
     let bound = SESSION + 41 * HTTP + (48 << 20);
     assert!(server < bound && client < bound, "server {server}, client {client}, bound {bound}");
     until("everything is given back", async || (tunnel.metric("buffered_bytes").await == 0).then_some(())).await;
 }
 
 #[tokio::test]
-async fn sixteen_viewers_that_read_nothing_cost_another_nothing() {
+async fn sixteen_viewers_that_read_nothing_do_not_stop_another() {
     let target = TestTarget::start().await;
     let tunnel = Tunnel::start(target.address).await;
-    let innocent = ask(tunnel.address, 1).await.remove(0);
-    let stuck = ask(tunnel.address, 16).await;
-    be_fast(tunnel.address).await;
+    let other = request(tunnel.address, 1).await.remove(0);
+    let stuck = request(tunnel.address, 16).await;
+    download_fast(tunnel.address).await;
     until("they fill what they may", async || (tunnel.metric("buffered_bytes").await > 4 << 20).then_some(())).await;
-    read(innocent).await;
-    be_fast(tunnel.address).await;
+    read(other).await;
+    download_fast(tunnel.address).await;
     read_all(stuck).await;
-    tunnel.has_cut_nobody().await;
+    tunnel.assert_nothing_cut().await;
 }
 
-/// A service that takes the bodies of uploads when it is told to, except those to `/at-once`.
-async fn service(told: watch::Receiver<bool>, begun: Arc<AtomicUsize>) -> SocketAddr {
+/// Starts a service that reads the bodies of uploads once `released` is true, and of those to `/at-once` immediately.
+async fn service(released: watch::Receiver<bool>, begun: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (mut socket, _) = listener.accept().await.unwrap();
-            let (mut told, begun) = (told.clone(), begun.clone());
+            let (mut released, begun) = (released.clone(), begun.clone());
             tokio::spawn(async move {
                 let mut received = Vec::new();
                 let head = loop {
@@ -204,7 +206,7 @@ async fn service(told: watch::Receiver<bool>, begun: Arc<AtomicUsize>) -> Socket
                 let length: usize = length.map_or(0, |length| length.parse().unwrap());
                 if length > 0 && !text.starts_with("post /at-once ") {
                     begun.fetch_add(1, SeqCst);
-                    told.wait_for(|told| *told).await.unwrap();
+                    released.wait_for(|released| *released).await.unwrap();
                 }
                 while received.len() < head + length && socket.read_buf(&mut received).await.unwrap() > 0 {}
                 let whole = received.len() == head + length && is_pattern(&received[head..]);
@@ -226,14 +228,14 @@ async fn upload(address: SocketAddr, path: &'static str, body: Arc<Vec<u8>>) {
 }
 
 #[tokio::test]
-async fn thirty_uploads_that_wait_for_the_service_all_come_to_their_end() {
-    let (tell, told) = watch::channel(false);
+async fn thirty_uploads_to_a_slow_service_complete() {
+    let (release, released) = watch::channel(false);
     let begun = Arc::<AtomicUsize>::default();
-    let tunnel = Tunnel::start(service(told, begun.clone()).await).await;
+    let tunnel = Tunnel::start(service(released, begun.clone()).await).await;
     let body = Arc::new((0..SIZE as u64).map(pattern).collect::<Vec<u8>>());
     let mut slow = JoinSet::new();
     for _ in 0..30 {
-        slow.spawn(upload(tunnel.address, "/when-told", body.clone()));
+        slow.spawn(upload(tunnel.address, "/later", body.clone()));
     }
     until("all are on their way", async || (begun.load(SeqCst) == 30).then_some(())).await;
     for _ in 0..8 {
@@ -241,23 +243,23 @@ async fn thirty_uploads_that_wait_for_the_service_all_come_to_their_end() {
     }
     assert_eq!(slow.len(), 30);
     let client = Tunnel::peak(&tunnel.client);
-    tell.send_replace(true);
+    release.send_replace(true);
     slow.join_all().await;
-    tunnel.has_cut_nobody().await;
+    tunnel.assert_nothing_cut().await;
     let bound = SESSION + 31 * HTTP + (48 << 20);
     assert!(client < bound, "client {client}, bound {bound}");
 }
 
 #[tokio::test]
-async fn thirty_websockets_that_send_and_do_not_read_have_every_echo_in_the_end() {
+async fn thirty_websockets_that_read_late_get_every_echo() {
     let target = TestTarget::start().await;
     let tunnel = Tunnel::start(target.address).await;
     let message = Message::binary((0..256 << 10).map(pattern).collect::<Vec<u8>>());
     let count = SIZE / message.len();
-    let (tell, told) = watch::channel(false);
+    let (release, released) = watch::channel(false);
     let mut slow = JoinSet::new();
     for _ in 0..30 {
-        let (message, mut told) = (message.clone(), told.clone());
+        let (message, mut released) = (message.clone(), released.clone());
         let socket = connect(tunnel.address).await;
         let url = format!("ws://{}/c1/ws", tunnel.address);
         let (socket, _) = in_time("a WebSocket", client_async(url, socket)).await.unwrap();
@@ -269,7 +271,7 @@ async fn thirty_websockets_that_send_and_do_not_read_have_every_echo_in_the_end(
                 }
             };
             let read = async {
-                told.wait_for(|told| *told).await.unwrap();
+                released.wait_for(|released| *released).await.unwrap();
                 for n in 0..count {
                     let echo = in_time("an echo", receiver.next()).await;
                     assert_eq!(echo.and_then(Result::ok).as_ref(), Some(&message), "cut off after {n} echoes");
@@ -278,22 +280,22 @@ async fn thirty_websockets_that_send_and_do_not_read_have_every_echo_in_the_end(
             tokio::join!(send, read);
         });
     }
-    be_fast(tunnel.address).await;
-    tell.send_replace(true);
+    download_fast(tunnel.address).await;
+    release.send_replace(true);
     slow.join_all().await;
-    tunnel.has_cut_nobody().await;
+    tunnel.assert_nothing_cut().await;
 }
 
-/// What a client of the original knows of one stream.
+/// The state of one stream in a client of the original dialect.
 #[derive(Default)]
-struct Answering {
+struct Response {
     credit: usize,
-    /// How much has been sent, once there is something to answer.
+    /// The number of sent bytes, or `None` before the request.
     sent: Option<usize>,
 }
 
-/// A client of the original's kind, which gives itself the whole window and answers each stream with `SIZE` bytes. It reads
-/// whether or not it can write.
+/// Runs a client of the original dialect, which sets the whole window as its first credit and responds to each stream
+/// with `SIZE` bytes. It reads whether or not it can write.
 async fn original(client: RawClient) {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
     let body = head.bytes().chain((0..SIZE as u64).map(pattern)).collect::<Vec<u8>>();
@@ -307,7 +309,7 @@ async fn original(client: RawClient) {
         }
     };
     let answer = async {
-        let mut streams = std::collections::BTreeMap::<u32, Answering>::new();
+        let mut streams = std::collections::BTreeMap::<u32, Response>::new();
         loop {
             let due = streams.iter_mut().find_map(|(id, stream)| {
                 let left = body.len() - stream.sent?;
@@ -344,11 +346,10 @@ async fn original(client: RawClient) {
     }
 }
 
-/// What that client takes for a window. The original takes less, and the kernel keeps as much as that for a viewer.
+/// The window of that client. It exceeds the original's, because the kernel buffers as much as that for a viewer.
 const WINDOW: u32 = SIZE as u32;
 
-/// A server in this process, whose windows are as large, and a client of the original's kind; and where the server's
-/// warnings go.
+/// Starts a server with the same window and a client of the original dialect. Returns the server and its syslog socket.
 async fn with_an_original_client(keepalive: Duration) -> (TestServer, UdpSocket) {
     let log = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = log.local_addr().unwrap().to_string();
@@ -363,9 +364,9 @@ async fn with_an_original_client(keepalive: Duration) -> (TestServer, UdpSocket)
 }
 
 #[tokio::test]
-async fn viewers_of_an_original_client_are_cut_with_a_line_when_they_read_nothing_and_memory_is_full() {
+async fn a_full_session_of_an_original_client_cuts_and_logs_viewers_that_read_nothing() {
     let (server, log) = with_an_original_client(Duration::from_millis(500)).await;
-    let stuck = ask(server.address, 16).await;
+    let stuck = request(server.address, 16).await;
     let cut = until("some are cut", async || {
         assert!(server.metric("buffered_bytes").await <= SESSION + (64 << 10));
         Some(server.metric("streams_cut_total").await).filter(|cut| *cut > 0)
@@ -377,18 +378,18 @@ async fn viewers_of_an_original_client_are_cut_with_a_line_when_they_read_nothin
         let line = String::from_utf8_lossy(&line[..length]);
         assert!(line.contains("stream cut") && line.contains("c1") && line.contains("nobody reads this"), "{line}");
     }
-    // Who reads is served beside those that are left, and they have not all been cut.
-    read(ask(server.address, 1).await.remove(0)).await;
+    // A viewer that reads is served, and not all others are cut.
+    read(request(server.address, 1).await.remove(0)).await;
     assert!(server.metric("streams_cut_total").await < 16);
     drop(stuck);
 }
 
 #[tokio::test]
-async fn viewers_of_an_original_client_that_are_merely_slow_are_all_served_though_memory_is_full() {
+async fn a_full_session_of_an_original_client_serves_all_slow_viewers() {
     let (server, _log) = with_an_original_client(Duration::from_secs(20)).await;
-    let slow = ask(server.address, 16).await;
+    let slow = request(server.address, 16).await;
     until("memory is full", async || (server.metric("buffered_bytes").await > SESSION).then_some(())).await;
-    // They go on together: there is no credit, so one that waited for another's bytes would stop both.
+    // All read together, because without credit a viewer that waits for another's bytes would stop both.
     read_all(slow).await;
     assert_eq!(server.metric("streams_cut_total").await, 0);
     assert_eq!(server.metric("sessions_lost_total").await, 0);

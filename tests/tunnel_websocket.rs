@@ -1,4 +1,4 @@
-//! Viewers that speak WebSocket.
+//! WebSockets of viewers.
 #![cfg(feature = "tunnel")]
 
 mod tunnel_support;
@@ -11,6 +11,7 @@ use tokio_tungstenite::{
 };
 use tunnel_support::{TestClient, TestServer, in_time, target::TestTarget};
 
+/// Opens a WebSocket through the tunnel.
 async fn viewer(
     server: &TestServer,
     path: &str,
@@ -32,10 +33,10 @@ async fn tunnel() -> (TestServer, TestTarget, TestClient) {
 }
 
 #[tokio::test]
-async fn messages_of_every_size_and_kind_come_back_as_they_were() {
+async fn messages_of_every_size_and_type_are_echoed_unchanged() {
     let (server, _target, _client) = tunnel().await;
     let (mut socket, response) = viewer(&server, "/c1/ws?q=1", "one, two").await.unwrap();
-    // The target chose, and set a cookie: neither is the tunnel's business.
+    // The target selects the subprotocol and sets a cookie.
     assert_eq!(response.headers()["sec-websocket-protocol"], "two");
     assert_eq!(response.headers()["set-cookie"], "seen=1");
     for size in [0, 1, 125, 126, 65_535, 65_536, 1 << 20] {
@@ -49,7 +50,7 @@ async fn messages_of_every_size_and_kind_come_back_as_they_were() {
 }
 
 #[tokio::test]
-async fn close_codes_cross_and_refusals_are_the_targets() {
+async fn close_codes_and_refusals_of_the_target_are_forwarded() {
     let (server, _target, _client) = tunnel().await;
     let (mut socket, _) = viewer(&server, "/c1/ws", "").await.unwrap();
     let close = CloseFrame { code: 4321.into(), reason: "had enough".into() };
@@ -63,7 +64,7 @@ async fn close_codes_cross_and_refusals_are_the_targets() {
 }
 
 #[tokio::test]
-async fn many_websockets_run_side_by_side() {
+async fn fifty_websockets_run_concurrently() {
     let (server, _target, _client) = tunnel().await;
     let mut running = Vec::new();
     for n in 0..50u8 {

@@ -1,8 +1,8 @@
-//! The examples that the RFCs publish: 7515 (JWS), 7519 (JWT), 7520 (cookbook), 7797 and 8037 (Ed25519). Those of content
-//! encryption, RFC 7518 appendix B among them, are tests of src/jwt/jwe.rs; spec/vectors_spec.lua runs all from Lua.
+//! The examples of RFCs 7515 (JWS), 7519 (JWT), 7520 (cookbook), 7797 and 8037 (Ed25519). The tests of src/jwt/jwe.rs
+//! contain those of content encryption, such as RFC 7518 appendix B. spec/vectors_spec.lua runs all of them from Lua.
 //!
-//! tests/data/rfc_examples.json holds their keys and tokens as they are printed there. Signatures and keys of examples in
-//! the JSON serialization stand there in compact form, where the parts allow it.
+//! tests/data/rfc_examples.json contains their keys and tokens as published. Examples in the JSON serialization are
+//! converted to the compact one where possible.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ fn signature_of(token: &str, keys: &Keyring) -> Result<(), Reason> {
 }
 
 #[test]
-fn published_signatures_hold_and_touched_ones_do_not() {
+fn published_signatures_are_valid_and_changed_ones_are_not() {
     let examples = examples("signed");
     assert_eq!(examples.len(), 13);
     for example in &examples {
@@ -57,9 +57,9 @@ fn published_signatures_hold_and_touched_ones_do_not() {
     }
 }
 
-/// HMAC, PKCS#1 v1.5 and Ed25519 signatures have one value each; the others must at least hold.
+/// HMAC, PKCS#1 v1.5 and Ed25519 signatures are deterministic. The others must be valid.
 #[test]
-fn the_published_keys_sign_what_was_published() {
+fn the_published_keys_give_the_published_signatures() {
     let (mut signed, mut repeated) = (0, 0);
     for example in &examples("signed") {
         let (source, token) = (text(example, "source"), text(example, "token"));
@@ -91,7 +91,7 @@ fn the_published_claims_are_read() {
 }
 
 #[test]
-fn published_encryption_is_opened() {
+fn published_encrypted_tokens_are_decrypted() {
     for example in &examples("encrypted") {
         let secret = URL_SAFE_NO_PAD.decode(text(example, "secret")).unwrap();
         let (_, plaintext) = jwe::decrypt(text(example, "token").as_bytes(), &secret).unwrap();
@@ -104,7 +104,7 @@ fn published_encryption_is_opened() {
 fn published_forms_that_are_no_tokens_are_refused() {
     let examples = examples("refused");
     assert_eq!(examples.len(), 5);
-    // The key that each is signed with, where it is signed at all: RFC 7520 §3.5.
+    // The key of the signed examples (RFC 7520 §3.5).
     let cookbook = self::examples("signed").into_iter().find(|example| text(example, "source") == "RFC 7520 4.4, 4.5");
     let keys = keyring(&cookbook.unwrap());
     let current = keys.current();
@@ -115,9 +115,9 @@ fn published_forms_that_are_no_tokens_are_refused() {
     }
 }
 
-/// Keys that travel in ways that are not offered: neither opened nor taken for something that is signed.
+/// Tokens with unsupported key management are neither decrypted nor accepted as signed.
 #[test]
-fn published_encryption_that_is_not_offered_is_refused() {
+fn published_encrypted_tokens_with_unsupported_algorithms_are_refused() {
     let examples = examples("refused_encrypted");
     assert_eq!(examples.len(), 12);
     for example in &examples {

@@ -1,4 +1,4 @@
-//! Which signed tokens are accepted, with which keys, and why the others are not.
+//! The verification of signed tokens: accepted algorithms and keys, and the reasons of refusals.
 
 mod support;
 
@@ -31,7 +31,7 @@ fn refusal(token: &str, keys: &KeySet) -> Option<Reason> {
     check(token, keys).err()
 }
 
-/// Why a key file is refused.
+/// Returns the error of a key file.
 fn key_refusal(text: impl AsRef<[u8]>) -> (Reason, String) {
     let error = KeySet::parse(text.as_ref()).err().expect("the key is refused");
     (error.reason, error.message)
@@ -70,15 +70,14 @@ fn every_curve_and_hmac_algorithm_is_accepted() {
 }
 
 #[test]
-fn the_claims_are_handed_out_as_they_were_signed() {
+fn the_claims_are_returned_as_they_were_signed() {
     let text = format!(r#"{{ "exp" :{}.5, "z":1, "a" : "\u00e9" }}"#, NOW + 9);
     let token = raw_token(r#"{"alg":"RS256"}"#, &text, |message| signer().sign("RS256", message));
     let verified = check(&token, &keys(&signer().public_pem)).expect("the token holds");
     assert_eq!(verified.json, text.as_bytes());
 }
 
-/// CVE-2016-5431 and its successors: the public key is public, so whoever can make the gateway use it as a password
-/// can sign.
+/// CVE-2016-5431 and its successors: anybody can sign if the gateway uses the public key as an HMAC secret.
 #[test]
 fn a_public_key_is_never_an_hmac_secret() {
     for pem in [&signer().public_pem, &p256().public_pem, &ed25519().public_pem] {
@@ -139,9 +138,9 @@ fn no_spelling_of_none_and_no_unknown_algorithm_is_accepted() {
     }
 }
 
-/// A JWE that anybody can make with the public key is no token (CVE-2024-33531 among others).
+/// Anybody can create a JWE with the public key, so it is no signed token (CVE-2024-33531 and others).
 #[test]
-fn an_encrypted_token_is_not_taken_for_a_signed_one() {
+fn an_encrypted_token_is_not_accepted_as_a_signed_one() {
     let keys = keys(&signer().public_pem);
     let jwe = json!({ "alg": "PBES2-HS256+A128KW", "enc": "A128CBC-HS256", "p2c": 1, "p2s": "AA" });
     let three = token(&jwe, &claims(), |_| vec![1; 32]);
@@ -150,7 +149,7 @@ fn an_encrypted_token_is_not_taken_for_a_signed_one() {
 }
 
 #[test]
-fn the_policy_narrows_what_the_key_allows() {
+fn the_policy_restricts_the_algorithms_of_the_key() {
     let keys = keys(&signer().public_pem);
     let policy = Policy { algorithms: Some(vec![Algorithm::PS256]), ..Policy::default() };
     let verdict = |algorithm| verify(signer().token(algorithm, &claims()).as_bytes(), &keys, &policy, NOW).err();
@@ -159,7 +158,7 @@ fn the_policy_narrows_what_the_key_allows() {
 }
 
 #[test]
-fn a_key_within_the_token_is_not_looked_at() {
+fn a_key_within_the_token_is_ignored() {
     let jwk = stranger().jwk(json!({}));
     let url = "https://attacker.example/keys";
     for header in [
@@ -172,7 +171,7 @@ fn a_key_within_the_token_is_not_looked_at() {
     }
 }
 
-/// Short (a 32-byte signature), so that every single-byte change of the token can be tried.
+/// A signature of 32 bytes keeps the token short enough to try every change of one byte.
 #[test]
 fn no_token_with_one_byte_changed_verifies() {
     let (secret, keys) = secret(32);
@@ -189,7 +188,7 @@ fn no_token_with_one_byte_changed_verifies() {
 }
 
 #[test]
-fn every_bit_of_an_rsa_signature_counts() {
+fn an_rsa_signature_with_one_bit_changed_is_refused() {
     let keys = keys(&signer().public_pem);
     let good = signer().token("RS256", &claims());
     let (message, signature) = good.rsplit_once('.').expect("three parts");
@@ -218,10 +217,10 @@ fn a_signature_of_another_length_is_refused() {
     }
 }
 
-/// ECDSA signatures in tokens are r and s side by side (RFC 7518 §3.4); zero values are the psychic signatures of
-/// CVE-2022-21449, and DER is another spelling of the same signature.
+/// An ECDSA signature in a token is r followed by s (RFC 7518 §3.4). Zero values are the psychic signatures of
+/// CVE-2022-21449, and DER is another encoding of a signature.
 #[test]
-fn an_ecdsa_signature_has_one_spelling_and_is_not_zero() {
+fn an_ecdsa_signature_has_one_encoding_and_is_not_zero() {
     let key = p256();
     let keys = keys(&key.public_pem);
     let good = jsonwebtoken("ES256", &key.encoding);
@@ -297,7 +296,7 @@ fn every_malformed_token_has_its_reason() {
     }
 }
 
-/// What an unauthenticated sender learns must not depend on claims that nobody signed.
+/// The error for an unauthenticated sender must not depend on unsigned claims.
 #[test]
 fn the_signature_is_checked_before_the_claims() {
     let keys = keys(&signer().public_pem);

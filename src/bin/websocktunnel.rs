@@ -1,4 +1,4 @@
-//! websocktunnel: the server of the websocket tunnel.
+//! websocktunnel, the server of the websocket tunnel.
 
 use clap::Parser;
 use route_native::keys::Key;
@@ -13,42 +13,42 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 const SETTINGS: &str = "\
-Settings (environment):
-  URL_PREFIX                  what the URLs of clients start with, e.g. https://tunnel.example
-                              (or HOSTNAME, from which it is made)
-  TASKCLUSTER_PROXY_SECRET_A  secrets that registration tokens may be signed with (HS256), at least
-  TASKCLUSTER_PROXY_SECRET_B  32 bytes each; both are accepted, so that one can be replaced
-  PORT                        where to listen; 80, or 443 with TLS
-  TLS_CERTIFICATE, TLS_KEY    PEM: base64 of it, or a file, which is read again when it changes
-  AUDIENCE                    what the aud claim of tokens must name
+Settings (environment variables; an empty one is unset):
+  URL_PREFIX                  prefix of client URLs, e.g. https://tunnel.example; without it the URL is
+                              made from HOSTNAME and PORT
+  TASKCLUSTER_PROXY_SECRET_A  secrets of registration tokens (HS256), at least 32 bytes each; tokens of
+  TASKCLUSTER_PROXY_SECRET_B  both are accepted, so that one can be replaced
+  PORT                        port to listen on (default: 80, or 443 with TLS)
+  TLS_CERTIFICATE, TLS_KEY    PEM in base64, or the name of a PEM file, which is reloaded when it changes
+  AUDIENCE                    audience that tokens must have in aud
   ENV                         'production' for JSON log lines
   SYSLOG_ADDR                 host:port of a syslog server (UDP), with ENV=production
-  TUNNEL_BIND                 addresses to listen on, separated by commas; all
-  TUNNEL_METRICS              address:port of /metrics; none
-  TUNNEL_BEHIND_PROXY         1: viewers come through a proxy that sets X-Forwarded-*; 0
-  TUNNEL_OUTLIVE_TOKEN        1: a session may go on after its token has expired; 0
-  TUNNEL_MAX_CLIENTS          20000
-  TUNNEL_GRACE_SECONDS        how long open streams get when a session has to end; 30
-  TUNNEL_OPEN_SECONDS         how long a client may take to accept a stream; 30
-  TUNNEL_RESPONSE_SECONDS     how long a client may take to answer; 300
-  TUNNEL_HEADER_SECONDS       how long a viewer may take to send a request's head; 30
-  TUNNEL_KEEPALIVE_SECONDS    between pings, and to answer one; 20
-  TUNNEL_VERSION_FILE         what /__version__ serves; /app/version.json
-  TUNNEL_LOG                  error, warn, info or debug; info
+  TUNNEL_BIND                 addresses to listen on, separated by commas (default: all)
+  TUNNEL_METRICS              address:port of /metrics (default: not served)
+  TUNNEL_BEHIND_PROXY         1 if a proxy in front sets X-Forwarded-* (default: 0)
+  TUNNEL_OUTLIVE_TOKEN        1 to keep a session after its token has expired (default: 0)
+  TUNNEL_MAX_CLIENTS          number of connected clients (default: 20000)
+  TUNNEL_GRACE_SECONDS        time for open streams to end when a session ends (default: 30)
+  TUNNEL_OPEN_SECONDS         time for a client to accept a stream (default: 30)
+  TUNNEL_RESPONSE_SECONDS     time for a client to respond (default: 300)
+  TUNNEL_HEADER_SECONDS       time for a viewer to send the head of a request (default: 30)
+  TUNNEL_KEEPALIVE_SECONDS    ping interval and pong timeout (default: 20)
+  TUNNEL_VERSION_FILE         file that /__version__ serves (default: /app/version.json)
+  TUNNEL_LOG                  error, warn, info or debug (default: info)
 
-Exit codes: 0 stopped by SIGTERM or SIGINT, 1 a setting cannot be used, 2 an address cannot be listened on.";
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 invalid setting, 2 cannot listen on an address.";
 
-/// Serve websocket tunnels: clients register, viewers reach them under /ID/.
+/// Serve websocket tunnels: clients register, and viewers reach them under /ID/.
 #[derive(Parser)]
 #[command(name = "websocktunnel", version, after_help = SETTINGS)]
 struct Arguments {
-    /// Print only the version's number.
+    /// Print the version number and exit.
     #[arg(long)]
     short_version: bool,
-    /// Print a token that registers ID, signed with TASKCLUSTER_PROXY_SECRET_A, and do nothing else.
+    /// Print a registration token for ID, signed with TASKCLUSTER_PROXY_SECRET_A, and exit.
     #[arg(long, value_name = "ID")]
     mint: Option<String>,
-    /// How long the minted token is valid, in seconds; at most 31 days less a minute.
+    /// The lifetime of the minted token, in seconds. At most 31 days minus one minute.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=2_678_340))]
     ttl: u32,
 }
@@ -68,13 +68,14 @@ async fn main() -> ExitCode {
     }
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
-        Err((code, sentence)) => {
-            eprintln!("websocktunnel: {sentence}");
+        Err((code, message)) => {
+            eprintln!("websocktunnel: {message}");
             ExitCode::from(code)
         }
     }
 }
 
+/// Prints a registration token.
 fn mint(id: &str, ttl: u32) -> ExitCode {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
@@ -100,6 +101,7 @@ fn mint(id: &str, ttl: u32) -> ExitCode {
     }
 }
 
+/// Serves until SIGTERM or SIGINT. An error is an exit code and a message.
 async fn serve() -> Result<(), (u8, String)> {
     let config = Config::from_env(|name| std::env::var(name).ok()).map_err(|error| (1, error.to_string()))?;
     let (prefix, log) = (config.url_prefix.clone(), config.logger.clone());

@@ -1,4 +1,4 @@
-//! wst-client: exposes a local service through a websocktunnel server.
+//! wst-client, which exposes a local service through a websocktunnel server.
 
 use clap::Parser;
 use route_native::tunnel::{
@@ -16,20 +16,20 @@ use tokio::{
     sync::watch,
 };
 
-/// How long connections that run may take to end when the client is stopped.
+/// The time limit for open connections when the client is stopped.
 const STOP_GRACE: Duration = Duration::from_secs(2);
-/// The longest token that is read.
+/// The size limit of a token, in bytes.
 const MAX_TOKEN: usize = 16 << 10;
 
 const NOTES: &str = "\
-Tokens: with --token or WST_TOKEN there is one for good. Otherwise each line of standard input is a token
-and replaces the one before: the client waits for the first, and moves to a new session with each later one
-before it leaves the old. A token on the command line can be seen by every user of this machine.
+Tokens: --token or WST_TOKEN sets one token. Without them, each line of standard input is a token that
+replaces the previous one. The client waits for the first token. With each later one it opens a new session
+before it ends the old one. Every user of this machine can see a token on the command line.
 
-Proxy: HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.
+Proxy: HTTP_PROXY, HTTPS_PROXY and NO_PROXY are used.
 
-Exit codes: 0 stopped by a signal, 1 the arguments cannot be used or the server refused, 3 the token was
-refused or there is none, 4 another client registered with the same ID, 5 no attempt succeeded in time.";
+Exit codes: 0 stopped by a signal, 1 invalid arguments or refused registration, 3 refused or missing token,
+4 another client registered with the same ID, 5 no attempt succeeded in time.";
 
 /// Expose a local service through a websocktunnel server.
 #[derive(Parser)]
@@ -44,25 +44,25 @@ struct Arguments {
     /// The local service: a port of this host, or unix:PATH.
     #[arg(value_name = "targetPort")]
     target: String,
-    /// The token.
+    /// The registration token.
     #[arg(long, env = "WST_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Write the URL for viewers into this file once connected.
+    /// Write the URL for viewers to this file after each connection.
     #[arg(long, value_name = "file")]
     out_file: Option<PathBuf>,
-    /// Log more.
+    /// Log debug lines too.
     #[arg(long)]
     verbose: bool,
     /// Log JSON lines.
     #[arg(long)]
     json: bool,
-    /// Bytes per stream that a server takes at once, for an original server that is not what it seems.
+    /// The window per stream of an original server whose version is not detected correctly.
     #[arg(long, value_name = "bytes")]
     server_window: Option<u32>,
-    /// Give up when no attempt has succeeded for so long; 0 for never.
+    /// Give up after this time without a successful attempt. 0 disables the limit.
     #[arg(long, value_name = "seconds", default_value_t = 180)]
     give_up_after: u32,
-    /// Between pings, and to answer one: less than what a firewall on the way forgets connections after.
+    /// The ping interval and pong timeout. Keep it below the idle timeout of firewalls.
     #[arg(long, value_name = "seconds", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3600))]
     keepalive: u32,
 }
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(start());
-    // A read of standard input cannot be interrupted: without this, the process would wait for the next token.
+    // A read of standard input cannot be interrupted. Without this, the process would wait for the next line.
     runtime.shutdown_background();
     code
 }
@@ -97,18 +97,21 @@ async fn start() -> ExitCode {
     };
     tokio::select! {
         code = run(arguments, log, signalled.clone()) => code,
-        // Until there is a connection, a signal simply ends the process; afterwards `run` has its own way.
+        // A signal before the first connection ends the process. Later signals are handled by `run`.
         _ = async { before_connection(signalled).await } => ExitCode::SUCCESS,
     }
 }
 
-/// Whether a signal has come; and whether there is anything to end gently.
+/// The state of signal handling.
 #[derive(Clone)]
 struct Signalled {
+    /// True after SIGTERM or SIGINT.
     signal: watch::Receiver<bool>,
+    /// True after the first connection.
     connected: watch::Sender<bool>,
 }
 
+/// Starts to handle SIGTERM and SIGINT.
 fn signals() -> std::io::Result<Signalled> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -124,6 +127,7 @@ fn signals() -> std::io::Result<Signalled> {
     Ok(Signalled { signal, connected: watch::Sender::new(false) })
 }
 
+/// Waits for a signal before the first connection.
 async fn before_connection(mut signalled: Signalled) {
     _ = signalled.signal.wait_for(|signal| *signal).await.is_ok();
     if *signalled.connected.borrow() {
@@ -131,11 +135,12 @@ async fn before_connection(mut signalled: Signalled) {
     }
 }
 
+/// Connects and forwards streams until the client ends. Returns the exit code.
 async fn run(arguments: Arguments, log: Logger, mut signalled: Signalled) -> ExitCode {
     let (config, target) = match configure(&arguments, &log) {
         Ok(configured) => configured,
-        Err(sentence) => {
-            log.event(Level::Error, &sentence, &[]);
+        Err(message) => {
+            log.event(Level::Error, &message, &[]);
             return ExitCode::from(1);
         }
     };
@@ -163,6 +168,7 @@ async fn run(arguments: Arguments, log: Logger, mut signalled: Signalled) -> Exi
     end(&log, &error)
 }
 
+/// Returns the client's configuration and its target from the arguments.
 fn configure(arguments: &Arguments, log: &Logger) -> Result<(Config, Target), String> {
     let target = arguments.target.parse()?;
     let tokens = match &arguments.token {
@@ -177,7 +183,7 @@ fn configure(arguments: &Arguments, log: &Logger) -> Result<(Config, Target), St
     Ok((config, target))
 }
 
-/// Every line of standard input is a token; so is a last one without its newline.
+/// Reads tokens from the lines of standard input. The last line needs no newline.
 fn tokens_of_stdin(log: Logger) -> Tokens {
     let (sender, tokens) = Tokens::replaceable();
     tokio::spawn(async move {
@@ -186,7 +192,7 @@ fn tokens_of_stdin(log: Logger) -> Tokens {
         while let Ok(length) = input.read_line(&mut line).await {
             let token = line.trim();
             if token.len() > MAX_TOKEN {
-                log.event(Level::Warn, "a line that is too long for a token was passed over", &[]);
+                log.event(Level::Warn, "a line that is too long for a token was ignored", &[]);
             } else if !token.is_empty() {
                 sender.send_replace(Some(token.to_owned()));
             }
@@ -200,7 +206,7 @@ fn tokens_of_stdin(log: Logger) -> Tokens {
     tokens
 }
 
-/// A line per change of state.
+/// Returns an observer that logs each change of state and writes the URL to `out_file`.
 fn observe(log: Logger, out_file: Option<PathBuf>) -> impl Fn(&Event) + Send + Sync {
     move |event| match event {
         Event::Connected { url } | Event::Moved { url } => {
@@ -223,6 +229,7 @@ fn observe(log: Logger, out_file: Option<PathBuf>) -> impl Fn(&Event) + Send + S
     }
 }
 
+/// Logs why the client ended, and returns the exit code.
 fn end(log: &Logger, error: &ClientError) -> ExitCode {
     let code = match error {
         ClientError::Closed => {

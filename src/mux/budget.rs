@@ -1,86 +1,88 @@
-//! How streams share the memory of their session. Credit is a promise to keep what comes, so credit is what is bounded.
+//! The memory budget of a session: how its streams share [`Limits::session_bytes`].
 //!
-//! Half of [`Limits::session_bytes`] is each stream's for good, in equal parts: its initial window, which both sides
-//! know from the handshake. The other half is lent: a small part of what is left to a stream whose reader is new or
-//! slow, a larger one to a stream that is read as fast as it comes. So there is always something left for the next one.
-//! A stream that holds more than its part, because others came after it, gets no credit until it has been read down.
+//! Credit is a promise to store what the peer sends. The budget therefore limits credit, not only received bytes.
 //!
-//! A client of the original names its own first credit, up to the whole window a stream, and nothing can take that
-//! back. It counts from when it is used ([`Stream::gift`]), so there the promises may exceed the bound; what is received
-//! does not, because the driver stops reading while [`super::Session::is_full`].
+//! Half of the memory is divided equally. Each stream owns its initial window, which both sides know from the
+//! handshake. The other half is a pool from which streams borrow. A stream with a new or slow reader borrows a small
+//! part of what is left, and a stream with a fast reader a larger part. The pool is therefore never empty for the next
+//! stream. A stream that has more than its part, because others came later, gets no credit until its reader has caught
+//! up.
+//!
+//! A client of the original dialect sets its own first credit, up to a whole window per stream, which cannot be
+//! revoked. The budget charges that credit when it is used ([`Stream::self_granted`]). Promises may then exceed the
+//! limit, but received bytes do not: the driver stops reading while [`super::Session::is_full`].
+//!
+//! [`Limits::session_bytes`]: super::Limits::session_bytes
 
-use super::{frame::Dialect, limits::Limits, session::Config, state::State, stream::Stream};
+use super::{config::Config, frame::Dialect, state::State, stream::Stream};
 use std::time::Duration;
 
-/// The part of what is left that one stream may have: before its reader has shown that it needs more, and after.
+/// The divisor of the free pool that limits a stream whose window has not grown yet.
 const FIRST_PART: usize = 256;
+/// The divisor of the free pool that limits a stream whose window has grown.
 const PART: usize = 8;
-/// The window of a stream before its reader has shown that it needs more, as a multiple of the initial window.
-const FIRST: u32 = 4;
-/// The factor by which a window grows that is used up in a round trip.
+/// The growth factor of a window that is consumed within [`FAST`] round trips.
 const GROWTH: u32 = 4;
-/// Round trips in which a window is used up that is too small, and in which one is that is too large.
+/// The number of round trips within which a window that is too small is consumed.
 const FAST: u32 = 2;
+/// The number of round trips after which a window that is not consumed is too large.
 const SLOW: u32 = 16;
-/// What load adds to a round trip: the ping is measured when the session is new.
+/// The minimum of a round trip. The first ping measures an idle session, and load adds to that.
 const LOAD: Duration = Duration::from_millis(10);
 
+/// The memory budget of one session.
 #[derive(Debug)]
 pub(super) struct Budget {
     initial: u32,
     first: u32,
-    /// The peer takes credit for a stream that it has not accepted yet.
+    /// True if the peer accepts credit for a stream that it has not accepted yet.
     extended: bool,
-    /// What there is to lend.
+    /// The size of the pool, in bytes.
     pool: usize,
-    /// What is lent.
-    lent: usize,
-    /// The time, since the session was first told it.
+    /// The bytes that streams have borrowed from the pool.
+    borrowed: usize,
+    /// The time since the first call of [`super::Session::on_time`].
     pub now: Duration,
-    /// How long the peer took to answer a ping.
+    /// The last measured round trip of a ping.
     pub round_trip: Duration,
 }
 
 impl Budget {
+    /// Returns the budget of a session without streams.
     pub fn new(config: &Config) -> Self {
         let limits = &config.limits;
         let initial = limits.initial_window();
-        let kept = limits.streams.saturating_mul(initial as usize);
+        let reserved = limits.streams.saturating_mul(initial as usize);
         let extended = config.dialect == Dialect::Extended;
         Self {
             initial,
-            first: Self::first_window(limits),
+            first: limits.first_window(),
             extended,
-            pool: limits.session_bytes.saturating_sub(kept),
-            lent: 0,
+            pool: limits.session_bytes.saturating_sub(reserved),
+            borrowed: 0,
             now: Duration::ZERO,
             round_trip: Duration::ZERO,
         }
     }
 
-    /// The window that both sides know from the handshake.
+    /// Returns the window that both sides know from the handshake.
     pub fn initial(&self) -> u32 {
         self.initial
     }
 
-    /// The window that a stream starts with, as far as the session has it.
-    pub fn first_window(limits: &Limits) -> u32 {
-        limits.initial_window().saturating_mul(FIRST).min(limits.window)
-    }
-
-    /// What a stream may have received and unread, and credit for, together.
+    /// Returns the limit of a stream's unread bytes and credit together.
     fn target(&self, stream: &Stream) -> u32 {
         if stream.state == State::Discarding {
-            // Enough for a writer that waits for credit to find out that nobody wants its bytes.
+            // The peer's writer may wait for credit. It has to write on to learn that its bytes are discarded.
             return self.initial;
         }
-        let left = self.pool.saturating_sub(self.lent - stream.lent);
+        let left = self.pool.saturating_sub(self.borrowed - stream.borrowed);
         let part = left / if stream.window > self.first { PART } else { FIRST_PART };
         self.initial + stream.window.saturating_sub(self.initial).min(u32::try_from(part).unwrap_or(u32::MAX))
     }
 
-    /// Whether credit is due. Held back to a quarter of the window: often enough for the smallest peer (1,024 bytes),
-    /// seldom enough to be no traffic of its own.
+    /// Returns true if a credit frame is due. Credit accumulates to a quarter of the window, to save frames. That is
+    /// still often enough for the smallest peer (1,024 bytes).
     pub fn credit_due(&self, stream: &Stream) -> bool {
         let target = self.target(stream);
         let usable = match stream.state {
@@ -90,46 +92,47 @@ impl Budget {
         usable && target.saturating_sub(stream.promised()) >= (target / 4).max(1)
     }
 
-    /// Grants what is due, after the window has been fitted to the reader.
-    pub fn grant(&mut self, stream: &mut Stream, most: u32) -> u32 {
-        if stream.used >= self.target(stream) {
-            self.fit(stream, most);
+    /// Adapts the window to the reader, grants the credit that is due, and returns it.
+    pub fn grant(&mut self, stream: &mut Stream, max_window: u32) -> u32 {
+        if stream.consumed >= self.target(stream) {
+            self.resize_window(stream, max_window);
         }
         let credit = self.target(stream).saturating_sub(stream.promised());
         stream.recv_credit += credit;
-        self.recount(stream);
+        self.update(stream);
         credit
     }
 
-    /// Fits the window to the time in which the stream has used it up. A sender that always has to wait for credit takes
-    /// one round trip for that: it needs more. Whoever takes much longer has no use for it.
-    fn fit(&mut self, stream: &mut Stream, most: u32) {
-        let took = self.now.saturating_sub(stream.used_since);
+    /// Adapts the window to the time in which it was consumed. A sender that always waits for credit takes one round
+    /// trip and needs a larger window. A sender that takes much longer does not need the window that it has.
+    fn resize_window(&mut self, stream: &mut Stream, max_window: u32) {
+        let took = self.now.saturating_sub(stream.consumed_since);
         let round_trip = self.round_trip.max(LOAD);
         if took <= FAST * round_trip {
-            stream.window = stream.window.saturating_mul(GROWTH).min(most);
+            stream.window = stream.window.saturating_mul(GROWTH).min(max_window);
         } else if took > SLOW * round_trip {
             stream.window = stream.window.min(self.first);
         }
-        stream.used = 0;
-        stream.used_since = self.now;
+        stream.consumed = 0;
+        stream.consumed_since = self.now;
     }
 
-    /// Counts a stream again, after any change of what it holds or may receive.
-    pub fn recount(&mut self, stream: &mut Stream) {
+    /// Updates what a stream borrows, after any change of its unread bytes, credit or state.
+    pub fn update(&mut self, stream: &mut Stream) {
         let promised = if stream.state.keeps_input() { stream.promised() } else { stream.inbox.len() as u32 };
-        let lent = promised.saturating_sub(self.initial.saturating_add(stream.gift)) as usize;
-        self.lent = self.lent - stream.lent + lent;
-        stream.lent = lent;
+        let borrowed = promised.saturating_sub(self.initial.saturating_add(stream.self_granted)) as usize;
+        self.borrowed = self.borrowed - stream.borrowed + borrowed;
+        stream.borrowed = borrowed;
     }
 
+    /// Returns the bytes that streams have borrowed.
     #[cfg(test)]
-    pub fn lent(&self) -> usize {
-        self.lent
+    pub fn borrowed(&self) -> usize {
+        self.borrowed
     }
 
-    /// Takes a stream off the books, which leaves the table.
-    pub fn forget(&mut self, stream: &Stream) {
-        self.lent -= stream.lent;
+    /// Returns what a removed stream borrowed to the pool.
+    pub fn remove(&mut self, stream: &Stream) {
+        self.borrowed -= stream.borrowed;
     }
 }

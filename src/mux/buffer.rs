@@ -1,15 +1,15 @@
-//! Received bytes that nobody has read yet.
+//! The receive buffer of a stream.
 
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// Payloads up to this size are packed together while a reader lags.
+/// The largest payload that is packed with others, in bytes.
 const SMALL: usize = 1024;
-/// A pack is closed when it holds this much.
+/// The size at which a pack is closed, in bytes.
 const PACK: usize = 16 << 10;
 
-/// A queue of chunks. Chunks are kept as they came, without a copy, but small ones behind others are packed: a peer
-/// that sends single bytes would otherwise make each of them cost a chunk's bookkeeping.
+/// A queue of received bytes. Large payloads are stored without a copy. Small payloads behind others are packed into
+/// one chunk, because a peer that sends single bytes would otherwise cost the overhead of a chunk for each.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     chunks: VecDeque<Bytes>,
@@ -18,12 +18,12 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Unread bytes.
+    /// Returns the number of unread bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Adds a payload. Empty ones leave no trace.
+    /// Appends a payload. Ignores an empty one.
     pub fn push(&mut self, data: Bytes) {
         if data.is_empty() {
             return;
@@ -40,7 +40,7 @@ impl Inbox {
         }
     }
 
-    /// Takes at most `max` bytes from the front.
+    /// Removes at most `max` bytes from the front and returns them. Returns `None` if the queue is empty.
     pub fn pop(&mut self, max: usize) -> Option<Bytes> {
         if self.chunks.is_empty() {
             self.close_pack();
@@ -49,13 +49,13 @@ impl Inbox {
         let data = if front.len() <= max { self.chunks.pop_front()? } else { front.split_to(max) };
         self.len -= data.len();
         if self.len == 0 {
-            // An idle stream keeps no table of the size that its busiest moment needed.
+            // Frees the capacity of the queue: an idle stream should not keep what its busiest moment needed.
             self.chunks = VecDeque::new();
         }
         Some(data)
     }
 
-    /// Drops everything, and tells how much that was.
+    /// Removes all bytes and returns their number.
     pub fn clear(&mut self) -> usize {
         std::mem::take(self).len
     }
@@ -74,7 +74,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_leave_in_the_order_they_came(
+        fn bytes_are_popped_in_the_order_in_which_they_were_pushed(
             sizes in proptest::collection::vec(0usize..3000, 0..40), max in 1usize..5000,
         ) {
             let mut inbox = Inbox::default();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_single_bytes_is_packed() {
+    fn single_bytes_are_packed_into_few_chunks() {
         let mut inbox = Inbox::default();
         for n in 0..100_000u32 {
             inbox.push(Bytes::copy_from_slice(&[n as u8]));

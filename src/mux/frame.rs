@@ -1,48 +1,47 @@
-//! The wire format: what one binary WebSocket message of a tunnel means.
+//! The wire format: one frame is one binary WebSocket message.
 //!
 //! ```text
 //! | 0    | 1 2 3 4                 | 5 ...   |
 //! | kind | stream id, little endian | payload |
 //! ```
 //!
-//! The payload ends with the message. Kinds 0 to 3 are the original's; kinds 4 and 5 are this project's and are
-//! legal only after both sides have announced them (see [`Dialect`]), so a peer that does not know them never
-//! meets one.
+//! The payload ends with the message. Kinds 0 to 3 belong to the original protocol. Kinds 4 and 5 are extensions of
+//! this project, which a side sends only after both have announced them (see [`Dialect`]).
 
 use super::violation::Violation;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Bytes in front of every payload.
+/// The length of a frame's header, in bytes.
 pub const HEADER_LEN: usize = 5;
 
-/// A stream's number on its session.
+/// The number of a stream within its session.
 pub type StreamId = u32;
 
-/// Which frames the two sides have agreed to use.
+/// The set of frames that both sides have agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// What every peer speaks: DAT, SYN, ACK and FIN, where FIN also stands for every kind of failure.
+    /// DAT, SYN, ACK and FIN, which every peer supports. FIN also signals every failure.
     Original,
-    /// Both sides are ours: RST tells failure from a clean end, GOAWAY asks the peer to move.
+    /// The original frames, RST and GOAWAY. RST signals a failure, and GOAWAY asks the peer to move.
     Extended,
 }
 
-/// Why a stream was reset; a number on the wire.
+/// The reason of a reset, a number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ResetReason {
-    /// The sender lost interest: its own reader or writer went away.
+    /// The sender's own reader or writer went away.
     Abandoned = 0,
     /// The target behind the client cannot be reached.
     Unreachable = 1,
-    /// The connection behind the sender broke before its end.
+    /// The connection behind the sender broke.
     Broken = 2,
     /// A limit of the sender (streams, queue, memory) was reached.
     Limit = 3,
 }
 
 impl ResetReason {
-    /// Reads the number; one that is unknown (a newer peer) counts as [`ResetReason::Broken`].
+    /// Returns the reason for a number. A number that a newer peer may send becomes [`ResetReason::Broken`].
     pub fn from_wire(code: u8) -> Self {
         match code {
             0 => Self::Abandoned,
@@ -53,20 +52,20 @@ impl ResetReason {
     }
 }
 
-/// Why a session will take no more streams; a number on the wire.
+/// The reason of a GOAWAY, a number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum GoAwayReason {
-    /// The process is about to stop: register elsewhere.
+    /// The process is about to stop. The client should register elsewhere.
     Draining = 0,
-    /// A newer registration of the same ID took over.
+    /// A newer registration of the same ID replaced this one.
     Replaced = 1,
-    /// The registration token has run out.
+    /// The registration token has expired.
     Expired = 2,
 }
 
 impl GoAwayReason {
-    /// Reads the number; one that is unknown (a newer peer) counts as [`GoAwayReason::Draining`].
+    /// Returns the reason for a number. A number that a newer peer may send becomes [`GoAwayReason::Draining`].
     pub fn from_wire(code: u8) -> Self {
         match code {
             1 => Self::Replaced,
@@ -81,15 +80,15 @@ impl GoAwayReason {
 pub enum Frame {
     /// DAT (0): bytes of a stream.
     Data(StreamId, Bytes),
-    /// SYN (1): open a stream with this number.
+    /// SYN (1): opens a stream with this number.
     Open(StreamId),
-    /// ACK (2): so many more bytes may be sent; the first one accepts the stream.
+    /// ACK (2): credit for more bytes. The first one accepts the stream.
     Credit(StreamId, u32),
     /// FIN (3): the sender has no more bytes for this stream.
     Fin(StreamId),
     /// RST (4, extended): the stream failed in both directions.
     Reset(StreamId, ResetReason),
-    /// GOAWAY (5, extended): open no more streams here, those that run may end. Its stream number is 0.
+    /// GOAWAY (5, extended): the peer must open no more streams, and open streams may end. Its stream number is 0.
     GoAway(GoAwayReason),
 }
 
@@ -101,7 +100,7 @@ const RESET: u8 = 4;
 const GOAWAY: u8 = 5;
 
 impl Frame {
-    /// Reads one message. Total: any input is a frame or a named violation.
+    /// Decodes one message. Returns a frame or a violation for any input.
     pub fn decode(message: Bytes, dialect: Dialect) -> Result<Self, Violation> {
         let Some((head, payload)) = message.split_first_chunk::<HEADER_LEN>() else {
             return Err(Violation::MalformedHeader);
@@ -124,12 +123,12 @@ impl Frame {
         }
     }
 
-    /// The five bytes in front of a DAT payload, for a sender that wants to put them there itself.
+    /// Returns the header of a DAT frame, for a sender that writes the payload itself.
     pub fn data_header(id: StreamId) -> [u8; HEADER_LEN] {
         header(DATA, id)
     }
 
-    /// Writes the frame as one message.
+    /// Encodes the frame as one message.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(HEADER_LEN + 4);
         match self {
@@ -181,16 +180,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(frame in any_frame()) {
+        fn an_encoded_frame_decodes_to_itself(frame in any_frame()) {
             prop_assert_eq!(Frame::decode(frame.encode(), Dialect::Extended), Ok(frame));
         }
 
         #[test]
-        fn any_bytes_are_a_frame_with_one_encoding_or_a_violation(bytes in proptest::collection::vec(any::<u8>(), 0..32)) {
+        fn any_bytes_decode_to_a_frame_or_a_violation(bytes in proptest::collection::vec(any::<u8>(), 0..32)) {
             for dialect in [Dialect::Original, Dialect::Extended] {
                 if let Ok(frame) = Frame::decode(Bytes::copy_from_slice(&bytes), dialect) {
                     let again = frame.encode();
-                    // Reasons of a newer peer are folded into a known one; all else is kept to the byte.
+                    // An unknown reason becomes a known one. Other frames encode to the same bytes.
                     if bytes[0] < RESET {
                         prop_assert_eq!(&again[..], &bytes[..]);
                     } else {
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn every_malformed_shape_has_its_name() {
+    fn every_malformed_frame_has_its_own_violation() {
         let table: [(&[u8], Violation); 10] = [
             (b"", Violation::MalformedHeader),
             (b"\x00\x01\x00\x00", Violation::MalformedHeader),
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn extended_frames_are_checked_too() {
+    fn malformed_extended_frames_are_violations() {
         for bytes in [&b"\x04\x01\x00\x00\x00"[..], b"\x05\x00\x00\x00\x00", b"\x05\x01\x00\x00\x00\x00"] {
             let decoded = Frame::decode(Bytes::copy_from_slice(bytes), Dialect::Extended);
             assert_eq!(decoded, Err(Violation::MalformedPayload), "{bytes:?}");
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_the_originals() {
+    fn frames_have_the_layout_of_the_original() {
         assert_eq!(&Frame::Open(2).encode()[..], b"\x01\x02\x00\x00\x00");
         assert_eq!(&Frame::Credit(0x01020304, 4096).encode()[..], b"\x02\x04\x03\x02\x01\x00\x10\x00\x00");
         assert_eq!(&Frame::Data(4, Bytes::from_static(b"hi")).encode()[..], b"\x00\x04\x00\x00\x00hi");

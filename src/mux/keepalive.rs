@@ -1,59 +1,58 @@
-//! When to ping, and when to give a silent peer up. The clock is the caller's.
+//! The keepalive timer: when to send a ping, and when a silent peer is dead. The caller passes the time.
 //!
-//! Any sign of life counts, not only the pong: a peer that is busy sending is alive. The ping timer runs whether or
-//! not frames flow, so a peer whose own rule is "a pong per interval" is served by our answers to its pings.
+//! Any message proves that the peer is alive, not only a pong. The timer sends pings whether or not frames flow.
 
 use std::time::{Duration, Instant};
 
-/// What the moment asks for.
+/// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
-    /// Nothing yet.
+    /// Nothing is due yet.
     Wait,
-    /// Send a ping.
+    /// A ping is due.
     Ping,
-    /// The last ping went unanswered for a whole interval.
+    /// The peer sent nothing for a whole interval after the last ping.
     Dead,
 }
 
-/// The timer of one session.
+/// The keepalive timer of one session.
 #[derive(Debug)]
 pub struct Keepalive {
     interval: Duration,
     next: Instant,
-    heard_since_ping: bool,
+    received_since_ping: bool,
 }
 
 impl Keepalive {
-    /// A timer whose first ping is due at once, as the original's.
+    /// Returns a timer whose first ping is due at once, as in the original.
     pub fn new(interval: Duration, now: Instant) -> Self {
-        Self { interval, next: now, heard_since_ping: true }
+        Self { interval, next: now, received_since_ping: true }
     }
 
-    /// The peer sent something.
-    pub fn heard(&mut self) {
-        self.heard_since_ping = true;
+    /// Records that a message of the peer arrived.
+    pub fn on_receive(&mut self) {
+        self.received_since_ping = true;
     }
 
-    /// The time between pings.
+    /// Returns the time between pings.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// When [`Keepalive::beat`] next has something to say.
+    /// Returns when [`Keepalive::beat`] is next due.
     pub fn deadline(&self) -> Instant {
         self.next
     }
 
-    /// Asks for what is due at `now`.
+    /// Returns what is due at `now`.
     pub fn beat(&mut self, now: Instant) -> Beat {
         if now < self.next {
             return Beat::Wait;
         }
-        if !self.heard_since_ping {
+        if !self.received_since_ping {
             return Beat::Dead;
         }
-        self.heard_since_ping = false;
+        self.received_since_ping = false;
         self.next = now + self.interval;
         Beat::Ping
     }
@@ -66,12 +65,12 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(20);
 
     #[test]
-    fn the_first_ping_is_at_once_and_the_next_an_interval_later() {
+    fn the_first_ping_is_due_at_once_and_the_next_an_interval_later() {
         let start = Instant::now();
         let mut timer = Keepalive::new(INTERVAL, start);
         assert_eq!(timer.beat(start), Beat::Ping);
         assert_eq!(timer.beat(start + INTERVAL / 2), Beat::Wait);
-        timer.heard();
+        timer.on_receive();
         assert_eq!(timer.beat(start + INTERVAL), Beat::Ping);
     }
 

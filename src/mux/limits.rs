@@ -1,48 +1,55 @@
-//! What a session may cost. Every number that a peer could drive up has its bound here.
+//! The limits of a session. Everything that a peer can make grow has its limit here.
 
 use std::time::Duration;
 
-/// Bounds of one session. The defaults are the ones that the documentation's sizing table was measured with.
+/// The first window of a stream, as a multiple of its initial window.
+const FIRST: u32 = 4;
+
+/// The limits of one session. The sizing table of the documentation was measured with the defaults.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Streams at one time, ours and the peer's together. Default 1,000.
+    /// The number of concurrent streams, ours and the peer's together. Default 1,000.
     pub streams: usize,
-    /// Streams of the peer that wait to be accepted. Default 200.
+    /// The number of the peer's streams that are not accepted yet. Default 200.
     pub queued_opens: usize,
-    /// Unwanted streams refused per keepalive interval before the session ends. Default 100.
+    /// The number of streams refused in a keepalive interval before the session ends. Default 100.
     pub refused_opens: u32,
-    /// Answers to the peer's frames (refusals) that wait to be sent, beside an end of our own for each stream. Default
-    /// 1,024.
+    /// The number of queued replies to the peer's frames, in addition to one end for each stream. Default 1,024.
     pub replies: usize,
-    /// Bytes of one message, header included. Default 4 MiB + 64 KiB: a peer of the original may put a full
-    /// window into one.
+    /// The size of one message with its header, in bytes. Default 4 MiB + 64 KiB, because a peer of the original
+    /// dialect may send a whole window in one.
     pub message_bytes: usize,
-    /// Bytes of payload in a DAT of ours. Default 64 KiB between extended peers; peers of the original get at most
-    /// half of that.
+    /// The size of the payload of a DAT that we send, in bytes. Default 64 KiB. Peers of the original dialect get at
+    /// most half of it.
     pub data_bytes: usize,
-    /// Received and unread bytes of one stream, and credit for more: the window that a stream may grow to. Default
-    /// 4 MiB, used only as far as a reader lags.
+    /// The largest window of a stream: its unread bytes and its credit together. Default 4 MiB, allocated only while a
+    /// reader is slower than its sender.
     pub window: u32,
-    /// Received and unread bytes of the whole session, and credit for more; as it comes near, streams get less credit.
+    /// The unread bytes and the credit of all streams together. Streams get less credit as the session approaches it.
     /// Default 64 MiB.
     pub session_bytes: usize,
-    /// Bytes that a writer may queue on one stream before it has to wait. Default 256 KiB; no more than a frame while the
-    /// peer gives no credit.
+    /// The size of a stream's send queue, in bytes. Default 256 KiB. It holds at most one frame while the peer gives no
+    /// credit.
     pub send_queue: usize,
-    /// Time between pings, and to answer one. Default 20 s.
+    /// The ping interval and the pong timeout. Default 20 s.
     pub keepalive: Duration,
-    /// How long input of an abandoned stream is still credited. Default 30 s.
+    /// How long an abandoned stream still gives credit to its sender. Default 30 s.
     pub linger: Duration,
-    /// A session without any stream for this long ends. Default none: idle tunnels are the normal case.
+    /// How long a session may have no stream before it ends. Default: unlimited, because most tunnels are idle.
     pub idle: Option<Duration>,
 }
 
 impl Limits {
-    /// The window that every stream starts with and keeps, whatever others do: half of the session's bytes, spread over
-    /// all streams that there may be, as a power of two. 32 KiB by default.
+    /// Returns the window that every stream has from the start and never loses. It is half of the session's bytes
+    /// divided by the maximum number of streams, rounded down to a power of two. 32 KiB by default.
     pub fn initial_window(&self) -> u32 {
         let part = (self.session_bytes / 2 / self.streams.max(1)).clamp(1, self.window.max(1) as usize);
         1 << part.ilog2()
+    }
+
+    /// Returns the window of a new stream, which it gets as far as the session has free memory.
+    pub(super) fn first_window(&self) -> u32 {
+        self.initial_window().saturating_mul(FIRST).min(self.window)
     }
 }
 

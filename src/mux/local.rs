@@ -1,4 +1,4 @@
-//! What our side does with streams: open, accept, read, write, finish, let go.
+//! The operations of our side on streams: open, accept, read, write, finish and release.
 
 use super::{
     frame::{Dialect, Frame, GoAwayReason, ResetReason, StreamId},
@@ -9,43 +9,43 @@ use super::{
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-/// Why no stream can be opened.
+/// The error of [`Session::open`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The session has ended, or its peer asked for no more streams.
+    /// The session has ended, or the peer sent GOAWAY.
     #[error("the session takes no more streams")]
     Closed,
-    /// [`super::Limits::streams`] are in use.
+    /// [`super::Limits::streams`] is reached.
     #[error("too many streams")]
     TooMany,
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
-    /// Bytes, never none.
+    /// At least one byte.
     Data(Bytes),
-    /// Nothing yet: a [`super::Notice::Readable`] follows.
+    /// No bytes yet. A [`super::Notice::Readable`] follows.
     Pending,
-    /// The peer finished cleanly and everything was read.
+    /// The peer finished, and all bytes were read.
     End,
-    /// The stream broke: what was read is not all there was.
+    /// The stream failed. The bytes that were read are incomplete.
     Failed(ResetReason),
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOutcome {
-    /// All of it is queued.
+    /// All bytes are queued.
     Taken,
-    /// The queue is full: a [`super::Notice::Writable`] follows.
+    /// The queue is full. A [`super::Notice::Writable`] follows.
     Pending,
-    /// Nobody will ever receive it.
+    /// The stream failed or is finished.
     Failed(ResetReason),
 }
 
 impl Session {
-    /// Opens a stream. Its bytes can be written at once; they leave when the peer allows.
+    /// Opens a stream. It can be written at once. Its bytes are sent when the peer gives credit.
     pub fn open(&mut self) -> Result<StreamId, OpenError> {
         if self.closed || self.peer_go_away.is_some() {
             return Err(OpenError::Closed);
@@ -53,13 +53,13 @@ impl Session {
         if self.streams.len() >= self.config.limits.streams {
             return Err(OpenError::TooMany);
         }
-        // Numbers that still linger are stepped over; the limit on streams keeps this short.
+        // Skips the numbers of streams that linger. The limit on streams bounds this loop.
         while self.streams.contains_key(&self.next_id) {
             self.next_id = self.next_id.wrapping_add(2);
         }
         let id = self.next_id;
         self.next_id = id.wrapping_add(2);
-        // Only an extended peer has promised to keep what comes before its answer.
+        // Only an extended peer stores bytes that arrive before it has accepted the stream.
         let early = match self.config.dialect {
             Dialect::Extended => self.config.peer_window.unwrap_or(0),
             Dialect::Original => 0,
@@ -71,7 +71,7 @@ impl Session {
         Ok(id)
     }
 
-    /// Accepts a stream of the peer. False when it is no longer there to accept.
+    /// Accepts a stream of the peer. Returns false if the stream no longer exists.
     pub fn accept(&mut self, id: StreamId) -> bool {
         let Some(stream) = self.streams.get_mut(&id) else {
             return false;
@@ -93,12 +93,12 @@ impl Session {
         };
         if let Some(data) = stream.inbox.pop(max) {
             self.buffered -= data.len();
-            stream.taken = stream.taken.saturating_add(data.len() as u32);
-            if stream.quiet > 0 && !stream.lags(self.config.limits.keepalive) {
-                stream.quiet = 0;
+            stream.read_in_interval = stream.read_in_interval.saturating_add(data.len() as u32);
+            if stream.stalled_intervals > 0 && !stream.is_stalled(self.config.limits.keepalive) {
+                stream.stalled_intervals = 0;
             }
-            stream.used = stream.used.saturating_add(data.len() as u32);
-            self.budget.recount(stream);
+            stream.consumed = stream.consumed.saturating_add(data.len() as u32);
+            self.budget.update(stream);
             if self.budget.credit_due(stream) {
                 self.enqueue(id);
             }
@@ -111,7 +111,7 @@ impl Session {
         }
     }
 
-    /// Writes all of `data` or nothing.
+    /// Queues all of `data` or nothing.
     pub fn write(&mut self, id: StreamId, data: Bytes) -> WriteOutcome {
         let Some(stream) = self.streams.get_mut(&id) else {
             return WriteOutcome::Failed(ResetReason::Abandoned);
@@ -133,29 +133,29 @@ impl Session {
         WriteOutcome::Taken
     }
 
-    /// Whether a write would be taken or fail, rather than wait.
+    /// Returns true if a write would not return [`WriteOutcome::Pending`].
     pub fn is_writable(&self, id: StreamId) -> bool {
         self.streams.get(&id).is_none_or(|stream| {
             stream.failure.is_some() || !stream.state.may_write() || !stream.is_full(&self.config.limits)
         })
     }
 
-    /// Whether everything written on a stream has been handed to the transport, or never will be.
+    /// Returns true if the send queue of a stream is empty or the stream is gone.
     pub fn is_flushed(&self, id: StreamId) -> bool {
         self.streams.get(&id).is_none_or(|stream| stream.outbox.is_empty())
     }
 
-    /// Why the stream failed, if it did.
+    /// Returns why the stream failed, or `None` if it did not.
     pub fn failure(&self, id: StreamId) -> Option<ResetReason> {
         self.streams.get(&id).map_or(Some(ResetReason::Abandoned), |stream| stream.failure)
     }
 
-    /// Where a stream stands; closed when it is not in the table.
+    /// Returns the state of a stream, which is closed if the stream is not in the table.
     pub fn state(&self, id: StreamId) -> State {
         self.streams.get(&id).map_or(State::Closed, |stream| stream.state)
     }
 
-    /// Finishes our direction, after what is queued. The other direction goes on.
+    /// Finishes our direction after the queued bytes. The other direction stays open.
     pub fn finish(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -167,47 +167,48 @@ impl Session {
         }
     }
 
-    /// Lets go of a stream for good; every stream that was opened or offered is let go of once. A stream that was
-    /// not finished in both directions is broken off.
+    /// Releases a stream. The user calls it once for every stream that was opened or offered. A stream that is not
+    /// finished in both directions is reset with `reason`.
     pub fn release(&mut self, id: StreamId, reason: ResetReason, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         stream.held = false;
         self.buffered -= stream.inbox.clear();
-        self.budget.recount(stream);
+        self.budget.update(stream);
         match stream.state {
             State::Closed => self.reap(id),
             State::AbandonedOpening | State::Discarding => self.start_linger(id, now),
             State::Offered | State::RemoteClosedBeforeAccept => self.refuse(id, reason),
-            _ if self.config.dialect == Dialect::Extended => self.break_off(id, reason),
+            _ if self.config.dialect == Dialect::Extended => self.reset(id, reason),
             _ => self.abandon(id, now),
         }
     }
 
+    /// Refuses a stream that is offered.
     fn refuse(&mut self, id: StreamId, reason: ResetReason) {
         self.offered -= 1;
-        self.forget(id);
+        self.remove(id);
         self.refuse_unknown(id, reason);
     }
 
-    /// Between extended peers: RST, unless the peer was never told of the stream.
-    fn break_off(&mut self, id: StreamId, reason: ResetReason) {
-        let unheard = self.streams.get(&id).is_some_and(|stream| stream.open_due);
+    /// Resets a stream of the extended dialect. Sends no RST if the SYN has not been sent.
+    fn reset(&mut self, id: StreamId, reason: ResetReason) {
+        let unannounced = self.streams.get(&id).is_some_and(|stream| stream.open_due);
         self.end_stream(id, reason);
         self.reap(id);
-        if !unheard && !self.closed {
+        if !unannounced && !self.closed {
             self.replies.push_back(Frame::Reset(id, reason));
         }
     }
 
-    /// With a peer of the original kind: FIN, then discard what still comes.
+    /// Abandons a stream of the original dialect: sends FIN and discards what still arrives.
     fn abandon(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         if stream.open_due {
-            // The SYN has not left yet: the peer never hears of the stream.
+            // The SYN was not sent, so the peer does not know the stream.
             stream.apply(Event::Reset);
             stream.open_due = false;
             stream.clear_outbox();
@@ -217,24 +218,25 @@ impl Session {
         }
         let half_closed = stream.state == State::LocalClosed;
         if !half_closed {
-            // What was written and not finished is cut off; what was finished is still delivered.
+            // Queued bytes are sent only if the stream was finished.
             stream.clear_outbox();
             stream.fin_due = stream.state != State::Opening;
         }
         stream.apply(Event::Abandon);
-        self.budget.recount(stream);
+        self.budget.update(stream);
         self.enqueue(id);
         self.start_linger(id, now);
         self.reap(id);
     }
 
+    /// Keeps an abandoned stream in the table for [`super::Limits::linger`].
     fn start_linger(&mut self, id: StreamId, now: Instant) {
         let until = now + self.config.limits.linger;
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         stream.lingers_until = Some(until);
-        // Most streams end long before their time here: without this, the list would grow with the rate of requests.
+        // Removes entries of streams that have ended. Without this, the list would grow with the rate of requests.
         if self.lingering.len() > 2 * self.streams.len() + 64 {
             let streams = &self.streams;
             self.lingering
@@ -243,21 +245,21 @@ impl Session {
         self.lingering.push_back((until, id));
     }
 
-    /// Tells an extended peer to open no more streams here. True when the dialect can say it.
+    /// Queues a GOAWAY for an extended peer. Returns false if the dialect has no such frame.
     pub fn go_away(&mut self, reason: GoAwayReason) -> bool {
-        let can_say = self.config.dialect == Dialect::Extended && !self.closed;
-        if can_say {
+        let can_send = self.config.dialect == Dialect::Extended && !self.closed;
+        if can_send {
             self.replies.push_back(Frame::GoAway(reason));
         }
-        can_say
+        can_send
     }
 
-    /// Tells how long the peer took to answer a ping.
+    /// Records the round trip of a ping.
     pub fn on_round_trip(&mut self, time: Duration) {
         self.budget.round_trip = time;
     }
 
-    /// Tells the time, and ends the linger of abandoned streams whose time is over.
+    /// Sets the time, and removes abandoned streams whose linger time is over.
     pub fn on_time(&mut self, now: Instant) {
         self.budget.now = now.saturating_duration_since(*self.start.get_or_insert(now));
         while let Some(&(deadline, id)) = self.lingering.front() {
@@ -268,7 +270,7 @@ impl Session {
             let Some(stream) = self.streams.get_mut(&id) else {
                 continue;
             };
-            // The number may have been taken by another stream since.
+            // Another stream may have reused the number.
             if stream.lingers_until == Some(deadline)
                 && matches!(stream.state, State::AbandonedOpening | State::Discarding)
             {
@@ -285,7 +287,7 @@ impl Session {
         }
     }
 
-    /// When [`Session::on_time`] next has something to do.
+    /// Returns when [`Session::on_time`] is next due.
     pub fn deadline(&self) -> Option<Instant> {
         self.lingering.front().map(|(deadline, _)| *deadline)
     }

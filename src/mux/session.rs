@@ -1,7 +1,8 @@
-//! A session: the table of its streams, and what the peer's frames do to it.
+//! A session: the table of its streams, and the handling of the peer's frames.
 
 use super::{
     budget::Budget,
+    config::{Config, Role},
     frame::{Dialect, Frame, GoAwayReason, ResetReason, StreamId},
     limits::Limits,
     state::{Event, State},
@@ -12,91 +13,70 @@ use super::{
 use bytes::Bytes;
 use std::{collections::VecDeque, time::Instant};
 
-/// Which end this is: it decides the numbers of the streams that we open, and whether the peer may open any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Opens streams (even numbers) and refuses those of the peer.
-    Server,
-    /// Accepts streams, and opens odd ones.
-    Client,
-}
-
-/// What both sides know about a session when it starts.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Which end this is.
-    pub role: Role,
-    /// Which frames may be used.
-    pub dialect: Dialect,
-    /// How much the peer takes per stream before it credits more, when it has said so (or is believed to).
-    /// An opener of the original kind learns it from the first ACK; an acceptor has no other source.
-    pub peer_window: Option<u32>,
-    /// The bounds.
-    pub limits: Limits,
-}
-
-/// Something that the user of a session wants to know.
+/// An event for the user of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The peer opened a stream: accept or refuse it.
+    /// The peer opened a stream. The user accepts or releases it.
     Incoming(StreamId),
-    /// A stream can be read: data, an end, or a failure.
+    /// A read of the stream returns data, the end, or a failure.
     Readable(StreamId),
-    /// A stream can be written, or never again.
+    /// A write to the stream succeeds or fails.
     Writable(StreamId),
-    /// The peer wants no more streams on this session.
+    /// The peer accepts no more streams on this session.
     GoAway(GoAwayReason),
-    /// A bound has cost a stream its life; whoever uses it finds it failed.
+    /// A limit ended a stream, which has failed for its user.
     Cut(StreamId, Cut),
 }
 
-/// Which bound has cut a stream.
+/// The limit that ended a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Cut {
-    /// [`Limits::session_bytes`] are used up, and the stream's reader has taken next to nothing for a keepalive interval.
+    /// [`Limits::session_bytes`] is reached, and the stream's reader has stalled.
     #[error("the session's memory is full and nobody reads this stream")]
     Unread,
-    /// The peer, of the original kind, sent more than it had credit for.
+    /// A peer of the original dialect sent more than it had credit for.
     #[error("the peer sent more than the window")]
     Overrun,
-    /// [`Limits::streams`] or [`Limits::queued_opens`] are used up.
+    /// [`Limits::streams`] or [`Limits::queued_opens`] is reached.
     #[error("too many streams")]
     TooMany,
-    /// A bound of the peer's.
+    /// A limit of the peer is reached.
     #[error("a limit of the peer")]
     ByPeer,
 }
 
-/// Keepalive intervals in which next to nothing was read, after which nobody reads a stream. The first one may have just
-/// begun when its bytes came.
+/// The number of stalled keepalive intervals after which a stream may be cut. Bytes may arrive at the end of an
+/// interval, so one is too few.
 const UNREAD_INTERVALS: u8 = 2;
 
-/// One session. See the module for how it is driven.
+/// One session. [`crate::mux`] describes its use.
 #[derive(Debug)]
 pub struct Session {
     pub(super) config: Config,
     pub(super) streams: StreamTable<Stream>,
     pub(super) next_id: StreamId,
+    /// The number of the peer's streams that are not accepted yet.
     pub(super) offered: usize,
-    /// Received and unread bytes of all streams.
+    /// The unread bytes of all streams.
     pub(super) buffered: usize,
     pub(super) budget: Budget,
-    /// When the clock was first told.
+    /// The time of the first call of [`Session::on_time`].
     pub(super) start: Option<Instant>,
-    /// Frames that belong to no stream of the table.
+    /// Queued frames that belong to no stream in the table.
     pub(super) replies: VecDeque<Frame>,
-    /// Streams with something to send, each once, in turn.
+    /// The streams that have frames to send, each once, in their order.
     pub(super) ready: VecDeque<StreamId>,
     pub(super) notices: VecDeque<Notice>,
-    /// When the linger of abandoned streams ends; in order, as all linger equally long.
+    /// The deadlines of abandoned streams, in ascending order, because all linger equally long.
     pub(super) lingering: VecDeque<(Instant, StreamId)>,
+    /// The number of streams refused in this keepalive interval.
     refused: u32,
     pub(super) peer_go_away: Option<GoAwayReason>,
     pub(super) closed: bool,
 }
 
 impl Session {
-    /// A session without streams.
+    /// Returns a session without streams.
     pub fn new(config: Config) -> Self {
         let next_id = if config.role == Role::Server { 0 } else { 1 };
         Self {
@@ -117,37 +97,37 @@ impl Session {
         }
     }
 
-    /// The dialect that was agreed.
+    /// Returns the agreed dialect.
     pub fn dialect(&self) -> Dialect {
         self.config.dialect
     }
 
-    /// Which end this is.
+    /// Returns the role of this end.
     pub fn role(&self) -> Role {
         self.config.role
     }
 
-    /// The bounds of the session.
+    /// Returns the limits of the session.
     pub fn limits(&self) -> &Limits {
         &self.config.limits
     }
 
-    /// Streams in the table, those that only linger included.
+    /// Returns the number of streams in the table, including those that linger.
     pub fn stream_count(&self) -> usize {
         self.streams.len()
     }
 
-    /// Streams that somebody here still uses.
+    /// Returns the number of streams that the user has not released.
     pub fn held_count(&self) -> usize {
         self.streams.values().filter(|stream| stream.held).count()
     }
 
-    /// Received and unread bytes.
+    /// Returns the number of unread bytes.
     pub fn buffered_bytes(&self) -> usize {
         self.buffered
     }
 
-    /// Received and unread bytes, and credit for more, of all streams whose bytes are kept.
+    /// Returns the unread bytes and the credit of all streams that store input.
     pub fn promised_bytes(&self) -> usize {
         let promised = |stream: &Stream| match stream.state.keeps_input() {
             true => stream.promised() as usize,
@@ -156,23 +136,23 @@ impl Session {
         self.streams.values().map(promised).sum()
     }
 
-    /// Whether the peer's messages have to wait until somebody reads. Only a peer of the original kind, which takes
-    /// credit for itself, can bring it so far; one message more than the bound is held then.
+    /// Returns true if the caller must not pass messages until a stream is read. Only a peer of the original dialect,
+    /// which sets its own first credit, can cause this. The session then exceeds its limit by at most one message.
     pub fn is_full(&self) -> bool {
         self.buffered > self.config.limits.session_bytes
     }
 
-    /// Why the peer wants no more streams, if it has said so.
+    /// Returns the reason of the peer's GOAWAY, or `None` if it sent none.
     pub fn peer_go_away(&self) -> Option<GoAwayReason> {
         self.peer_go_away
     }
 
-    /// The next notice.
+    /// Returns the next notice, or `None` if there is none.
     pub fn poll_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
     }
 
-    /// Obeys one message of the peer.
+    /// Processes one message of the peer.
     pub fn receive(&mut self, message: Bytes) -> Result<(), Violation> {
         if message.len() > self.config.limits.message_bytes {
             return Err(Violation::MessageTooBig);
@@ -188,40 +168,42 @@ impl Session {
                 self.notices.push_back(Notice::GoAway(reason));
             }
         }
-        // Beside the answers that the peer asks for, each stream may have an end of our own that waits to be sent.
+        // Each stream may have one queued end of our own, in addition to the replies that the peer causes.
         if self.replies.len() > self.config.limits.replies.saturating_add(self.config.limits.streams) {
             return Err(Violation::ReplyQueueFull);
         }
         Ok(())
     }
 
-    /// Starts a new interval for the count of refused streams, and for readers that take next to nothing.
+    /// Starts a new keepalive interval: resets the count of refused streams, and updates which readers have stalled.
     pub fn on_interval(&mut self) {
         self.refused = 0;
         let interval = self.config.limits.keepalive;
         for stream in self.streams.values_mut() {
-            stream.quiet = if stream.lags(interval) { stream.quiet.saturating_add(1) } else { 0 };
-            stream.taken = 0;
+            stream.stalled_intervals =
+                if stream.is_stalled(interval) { stream.stalled_intervals.saturating_add(1) } else { 0 };
+            stream.read_in_interval = 0;
         }
         self.make_room();
     }
 
-    /// Ends streams that nobody reads, while the session is full, the one that holds most first. Those whose readers
-    /// are merely slow are left alone: their peer waits.
+    /// Cuts streams with stalled readers while the session is full, the one with the most unread bytes first. Streams
+    /// with slow readers stay, and their peer waits.
     fn make_room(&mut self) {
         while self.is_full() {
-            let unread = self.streams.iter().filter(|(_, stream)| stream.quiet >= UNREAD_INTERVALS);
+            let unread = self.streams.iter().filter(|(_, stream)| stream.stalled_intervals >= UNREAD_INTERVALS);
             let Some((&id, stream)) = unread.max_by_key(|(_, stream)| stream.inbox.len()) else {
                 return;
             };
             if stream.inbox.len() == 0 {
-                // These have been cut before. What is left belongs to readers that are slow.
+                // The stalled streams are cut already. The remaining bytes belong to slow readers.
                 return;
             }
             self.cut(id, Cut::Unread);
         }
     }
 
+    /// Ends a stream because of a limit.
     fn cut(&mut self, id: StreamId, why: Cut) {
         self.notices.push_back(Notice::Cut(id, why));
         self.fail_local(id, ResetReason::Limit);
@@ -255,8 +237,8 @@ impl Session {
         Ok(())
     }
 
-    /// Refuses a stream that is not in the table. A server of the original kind ignores a FIN before the ACK and
-    /// would wait its full 30 seconds, so it gets both.
+    /// Refuses a stream that is not in the table. A server of the original dialect ignores a FIN before the ACK and
+    /// would wait for 30 seconds, so it gets both.
     pub(super) fn refuse_unknown(&mut self, id: StreamId, reason: ResetReason) {
         match self.config.dialect {
             Dialect::Extended => self.replies.push_back(Frame::Reset(id, reason)),
@@ -269,26 +251,26 @@ impl Session {
 
     fn on_credit(&mut self, id: StreamId, n: u32) {
         let extended = self.config.dialect == Dialect::Extended;
-        let most = self.config.limits.window;
+        let max_window = self.config.limits.window;
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         match stream.state {
             State::Opening | State::AbandonedOpening => {
-                // The first ACK is the peer's whole window, of which early data has had its part.
+                // The first ACK is the peer's whole window. Early data has used a part of it.
                 stream.send_credit = n.saturating_sub(stream.sent_early);
                 if !extended {
-                    // A peer of the original kind sends as much unacknowledged as it announces to take, which may be
-                    // as little as 1 KiB, and is told at once to send more; or as much as 4 MiB, which is its own word.
+                    // A peer of the original dialect assumes that our window equals the one that it announces. That may
+                    // be as small as 1 KiB, and it then gets more credit at once, or as large as 4 MiB.
                     let initial = self.config.limits.initial_window();
-                    stream.recv_credit = n.min(most);
-                    stream.gift = stream.recv_credit.saturating_sub(initial);
+                    stream.recv_credit = n.min(max_window);
+                    stream.self_granted = stream.recv_credit.saturating_sub(initial);
                     stream.window = stream.window.max(stream.recv_credit);
-                    self.budget.recount(stream);
+                    self.budget.update(stream);
                 }
-                let orphaned = stream.state == State::AbandonedOpening;
+                let abandoned = stream.state == State::AbandonedOpening;
                 stream.apply(Event::Accepted);
-                stream.fin_due |= orphaned;
+                stream.fin_due |= abandoned;
                 if stream.fin_due && stream.state == State::Open {
                     stream.apply(Event::LocalFin);
                 }
@@ -317,21 +299,21 @@ impl Session {
             if extended {
                 return Err(Violation::WindowOverrun);
             }
-            // The original has no way to tell its window to everyone, so an honest peer can get here: the stream
-            // fails for good, as a gap must never go unnoticed, and the session lives.
+            // The original dialect cannot announce a window to every peer, so an honest peer can overrun it. The stream
+            // fails, because the reader must notice the missing bytes. The session continues.
             stream.spend(len as u32);
             self.cut(id, Cut::Overrun);
             return Ok(());
         }
         stream.spend(len as u32);
-        if stream.used == 0 {
-            // A reader is not slow because there was nothing to read.
-            stream.used_since = self.budget.now;
+        if stream.consumed == 0 {
+            // The time without unread bytes does not make a reader slow.
+            stream.consumed_since = self.budget.now;
         }
         let was_empty = stream.inbox.len() == 0;
         stream.inbox.push(data);
         self.buffered += len;
-        self.budget.recount(stream);
+        self.budget.update(stream);
         if was_empty {
             self.notices.push_back(Notice::Readable(id));
         }
@@ -345,9 +327,9 @@ impl Session {
         };
         let before = stream.state;
         stream.apply(Event::RemoteFin);
-        self.budget.recount(stream);
+        self.budget.update(stream);
         if before == State::Opening {
-            // A refusal. There is nobody to send to, and nothing came.
+            // The peer refused the stream.
             stream.failure.get_or_insert(ResetReason::Unreachable);
             stream.clear_outbox();
             stream.open_due = false;
@@ -362,27 +344,27 @@ impl Session {
 
     fn on_reset(&mut self, id: StreamId, reason: ResetReason) {
         if !self.streams.contains_key(&id) {
-            // Both sides ended it at once: what still waits to tell the peer so has become pointless.
+            // Both sides reset the stream at the same time. A queued RST is no longer needed.
             self.replies.retain(|reply| !matches!(reply, Frame::Reset(reset, _) if *reset == id));
             return;
         }
         if reason == ResetReason::Limit {
             self.notices.push_back(Notice::Cut(id, Cut::ByPeer));
         }
-        // After the peer's end all of its bytes are here: whatever it says then is about the other direction.
-        let whole = self.streams.get_mut(&id).filter(|stream| stream.held && stream.state.remote_done());
-        let unread = whole.map(|stream| std::mem::take(&mut stream.inbox));
+        // After the peer's FIN, all of its bytes are here. A reset then concerns only the other direction.
+        let complete = self.streams.get_mut(&id).filter(|stream| stream.held && stream.state.remote_done());
+        let unread = complete.map(|stream| std::mem::take(&mut stream.inbox));
         self.end_stream(id, reason);
         if let Some(unread) = unread
             && let Some(stream) = self.streams.get_mut(&id)
         {
             stream.inbox = unread;
-            self.budget.recount(stream);
+            self.budget.update(stream);
         }
         self.reap(id);
     }
 
-    /// Ends a stream in both directions without telling the peer.
+    /// Ends a stream in both directions without a frame to the peer.
     pub(super) fn end_stream(&mut self, id: StreamId, reason: ResetReason) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -392,19 +374,19 @@ impl Session {
         }
         let unread = stream.inbox.clear();
         self.buffered -= unread;
-        // A reader that has had all bytes and the peer's clean end is not told of a failure after it.
+        // A reader that has read all bytes and the peer's FIN gets no failure afterwards.
         if unread > 0 || !stream.state.remote_done() || stream.state.may_write() || stream.outbox_len > 0 {
             stream.failure.get_or_insert(reason);
         }
         stream.apply(Event::Reset);
         stream.fin_due = false;
         stream.clear_outbox();
-        self.budget.recount(stream);
+        self.budget.update(stream);
         self.notices.push_back(Notice::Readable(id));
         self.notices.push_back(Notice::Writable(id));
     }
 
-    /// Fails a stream on our side: the peer is told as its dialect allows, our user sees `reason`.
+    /// Fails a stream on our side with `reason`. The peer gets the frames that its dialect has for it.
     pub(super) fn fail_local(&mut self, id: StreamId, reason: ResetReason) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -421,7 +403,7 @@ impl Session {
             stream.clear_outbox();
             stream.fin_due |= matches!(stream.state, State::Open | State::RemoteClosed);
             stream.apply(Event::Abandon);
-            self.budget.recount(stream);
+            self.budget.update(stream);
             self.notices.push_back(Notice::Readable(id));
             self.notices.push_back(Notice::Writable(id));
             self.enqueue(id);
@@ -429,7 +411,7 @@ impl Session {
         self.reap(id);
     }
 
-    /// The transport is gone: every stream fails, and no other can be opened. What was received stays readable.
+    /// Ends the session after the loss of the transport. Every stream fails, but received bytes stay readable.
     pub fn close(&mut self) {
         self.closed = true;
         self.replies.clear();
@@ -445,7 +427,7 @@ impl Session {
                 stream.accept_due = false;
                 stream.open_due = false;
                 stream.clear_outbox();
-                self.budget.recount(stream);
+                self.budget.update(stream);
                 self.notices.push_back(Notice::Readable(id));
                 self.notices.push_back(Notice::Writable(id));
             }
@@ -454,7 +436,7 @@ impl Session {
         self.offered = 0;
     }
 
-    /// Puts a stream in the queue of the transmitter, if it has something to send and is not there.
+    /// Adds a stream to the send queue if it has frames to send and is not in the queue.
     pub(super) fn enqueue(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(&id)
             && !stream.queued
@@ -465,20 +447,20 @@ impl Session {
         }
     }
 
-    /// Forgets a stream that is over on both sides and that nobody holds.
+    /// Removes a stream that is closed and released.
     pub(super) fn reap(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(Stream::is_finished) {
-            self.forget(id);
+            self.remove(id);
         }
     }
 
-    /// Takes a stream out of the table and off every list that would grow with those that have ended.
-    pub(super) fn forget(&mut self, id: StreamId) {
+    /// Removes a stream from the table, the budget and the send queue.
+    pub(super) fn remove(&mut self, id: StreamId) {
         let Some(mut stream) = self.streams.remove(&id) else {
             return;
         };
         self.buffered -= stream.inbox.clear();
-        self.budget.forget(&stream);
+        self.budget.remove(&stream);
         if stream.queued
             && let Some(at) = self.ready.iter().position(|ready| *ready == id)
         {

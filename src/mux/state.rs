@@ -1,4 +1,4 @@
-//! The life of one stream, as a table.
+//! The state machine of one stream.
 //!
 //! ```text
 //!              we open                             the peer opens
@@ -25,38 +25,38 @@
 //!   any state ── Reset (RST either way, or the end of the session) ──► Closed
 //! ```
 //!
-//! *AbandonedOpening*: we gave up before the peer answered. The original forgets a FIN that precedes its own acceptance,
-//! so ours waits for the answer. *RemoteClosedBeforeAccept*: the peer's FIN came before we accepted. *Discarding*: our
-//! FIN is out and nobody reads here any more. What still arrives is dropped and credited: a peer of the original kind
-//! that waits for credit notices nothing else. A pair of extended peers resets instead.
+//! *AbandonedOpening*: we abandoned the stream before the peer accepted it. The original loses a FIN that arrives
+//! before it has accepted, so our FIN waits for the ACK. *RemoteClosedBeforeAccept*: the peer's FIN arrived before we
+//! accepted. *Discarding*: we sent FIN and no longer read. Input is dropped, and its sender gets credit, because a peer
+//! of the original dialect that waits for credit notices nothing else. Extended peers reset the stream instead.
 
-/// Where a stream stands.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Our SYN is out, no answer yet.
+    /// We sent SYN, and the peer has not accepted.
     Opening,
-    /// Opened by us and given up before the answer.
+    /// We opened the stream and abandoned it before the peer accepted.
     AbandonedOpening,
-    /// The peer's SYN is here; we have not accepted.
+    /// The peer sent SYN, and we have not accepted.
     Offered,
-    /// As [`State::Offered`], and the peer has already finished sending.
+    /// The peer sent SYN and FIN, and we have not accepted.
     RemoteClosedBeforeAccept,
-    /// Both directions run.
+    /// Both directions are open.
     Open,
     /// We have finished sending.
     LocalClosed,
     /// The peer has finished sending.
     RemoteClosed,
-    /// We have finished and read no more.
+    /// We have finished sending and no longer read.
     Discarding,
-    /// Over.
+    /// Both directions have ended.
     Closed,
 }
 
-/// What can happen to a stream.
+/// An event of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// The peer's first ACK.
+    /// The peer sent its first ACK.
     Accepted,
     /// We accept the peer's stream.
     Accept,
@@ -64,14 +64,14 @@ pub enum Event {
     LocalFin,
     /// The peer finishes sending.
     RemoteFin,
-    /// Our user lets go of the stream.
+    /// Our user releases the stream.
     Abandon,
-    /// RST in either direction, or the session ends.
+    /// Either side sent RST, or the session ended.
     Reset,
 }
 
 impl State {
-    /// The state after `event`. Total: an event without an arrow changes nothing.
+    /// Returns the state after `event`. An event without an arrow leaves the state unchanged.
     pub fn after(self, event: Event) -> Self {
         use Event as E;
         use State as S;
@@ -93,17 +93,17 @@ impl State {
         }
     }
 
-    /// Whether our user may still hand in bytes. True while opening: they wait for credit.
+    /// Returns true if our user may write. That includes a stream that is opening, whose bytes wait for credit.
     pub fn may_write(self) -> bool {
         matches!(self, Self::Opening | Self::Open | Self::RemoteClosed)
     }
 
-    /// Whether bytes of the peer are kept for our user.
+    /// Returns true if the peer's bytes are stored for our user.
     pub fn keeps_input(self) -> bool {
         matches!(self, Self::Opening | Self::Offered | Self::Open | Self::LocalClosed)
     }
 
-    /// Whether the peer has said that it sends no more.
+    /// Returns true if the peer has finished sending.
     pub fn remote_done(self) -> bool {
         matches!(self, Self::RemoteClosedBeforeAccept | Self::RemoteClosed | Self::Closed)
     }
@@ -127,8 +127,8 @@ mod tests {
     const EVENTS: [Event; 6] = [Accepted, Accept, LocalFin, RemoteFin, Abandon, Reset];
 
     #[test]
-    fn every_cell_of_the_table() {
-        // One row a state, one column an event, in the order of the two lists above.
+    fn every_state_reacts_to_every_event_as_in_the_table() {
+        // The rows are the states and the columns the events, in the order of STATES and EVENTS.
         let table = [
             [Open, Opening, Opening, Closed, AbandonedOpening, Closed],
             [Discarding, AbandonedOpening, AbandonedOpening, Closed, AbandonedOpening, Closed],
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_stream_takes_nothing() {
+    fn a_closed_or_abandoned_stream_neither_writes_nor_stores_input() {
         for state in [Closed, Discarding, AbandonedOpening] {
             assert!(!state.may_write() && !state.keeps_input(), "{state:?}");
         }

@@ -1,7 +1,6 @@
-//! What a session keeps for one stream.
+//! The data of one stream of a session.
 
 use super::{
-    budget::Budget,
     buffer::Inbox,
     frame::ResetReason,
     limits::Limits,
@@ -13,61 +12,63 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest that a reader may need for what it holds. One that takes less in an interval than would get it there is
-/// taken for one that does not read.
-const SLOWEST: Duration = Duration::from_secs(20 * 60);
+/// The longest time that a reader may need for its unread bytes. A reader whose rate is lower than that has stalled.
+const MAX_DRAIN_TIME: Duration = Duration::from_secs(20 * 60);
 
+/// The data of one stream.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub state: State,
     pub inbox: Inbox,
-    /// Bytes that the peer may still send before we credit more.
+    /// The bytes that the peer may still send.
     pub recv_credit: u32,
-    /// What the stream may grow to hold, as far as the session has it: see `budget`.
+    /// The target of unread bytes and credit together, which the budget may reduce.
     pub window: u32,
-    /// Unused credit that a peer of the original kind took for itself.
-    pub gift: u32,
-    /// What the session has lent it.
-    pub lent: usize,
-    /// How much of its window has been read since when, as the budget's clock has it.
-    pub used: u32,
-    pub used_since: Duration,
-    /// What the reader has taken in this keepalive interval.
-    pub taken: u32,
-    /// Keepalive intervals since the reader took enough of what is there.
-    pub quiet: u8,
-    /// Bytes that we may send.
+    /// The unused part of the credit that a peer of the original dialect set itself.
+    pub self_granted: u32,
+    /// The bytes that the stream has borrowed from the session's pool.
+    pub borrowed: usize,
+    /// The bytes read since `consumed_since`.
+    pub consumed: u32,
+    /// A time of the budget's clock.
+    pub consumed_since: Duration,
+    /// The bytes read in this keepalive interval.
+    pub read_in_interval: u32,
+    /// The number of consecutive keepalive intervals in which the reader has stalled.
+    pub stalled_intervals: u8,
+    /// The bytes that we may send.
     pub send_credit: u32,
-    /// Bytes sent so far while opening, which the first ACK has to be reduced by.
+    /// The bytes sent while opening, which the first ACK includes.
     pub sent_early: u32,
     pub outbox: VecDeque<Bytes>,
     pub outbox_len: usize,
     pub open_due: bool,
     pub accept_due: bool,
     pub fin_due: bool,
-    /// Listed in the session's queue of streams that have something to send.
+    /// True if the stream is in the session's send queue.
     pub queued: bool,
-    /// Our user still holds the stream.
+    /// True until our user releases the stream.
     pub held: bool,
-    /// When its linger ends, once it is abandoned.
+    /// The end of the linger time of an abandoned stream.
     pub lingers_until: Option<Instant>,
-    /// Why reads and writes fail, once they do.
+    /// The failure that reads and writes return.
     pub failure: Option<ResetReason>,
 }
 
 impl Stream {
+    /// Returns a stream without data.
     pub fn new(state: State, limits: &Limits, send_credit: u32) -> Self {
         Self {
             state,
             inbox: Inbox::default(),
             recv_credit: limits.initial_window(),
-            window: Budget::first_window(limits),
-            gift: 0,
-            lent: 0,
-            used: 0,
-            used_since: Duration::ZERO,
-            taken: 0,
-            quiet: 0,
+            window: limits.first_window(),
+            self_granted: 0,
+            borrowed: 0,
+            consumed: 0,
+            consumed_since: Duration::ZERO,
+            read_in_interval: 0,
+            stalled_intervals: 0,
             send_credit,
             sent_early: 0,
             outbox: VecDeque::new(),
@@ -82,53 +83,55 @@ impl Stream {
         }
     }
 
+    /// Changes the state by an event.
     pub fn apply(&mut self, event: Event) {
         self.state = self.state.after(event);
     }
 
-    /// What is here unread, and what may still come.
+    /// Returns the unread bytes and the credit together.
     pub fn promised(&self) -> u32 {
         self.recv_credit.saturating_add(self.inbox.len() as u32)
     }
 
-    /// Notes that the peer has used some of its credit.
+    /// Subtracts received bytes from the peer's credit.
     pub fn spend(&mut self, len: u32) {
         self.recv_credit = self.recv_credit.saturating_sub(len);
-        self.gift = self.gift.saturating_sub(len);
+        self.self_granted = self.self_granted.saturating_sub(len);
     }
 
-    /// Whether the reader has taken so little in this interval that it would need longer than [`SLOWEST`] for what is left.
-    pub fn lags(&self, interval: Duration) -> bool {
-        u128::from(self.taken) * SLOWEST.as_millis() < self.inbox.len() as u128 * interval.as_millis()
+    /// Returns true if the reader, at its rate in this interval, would need longer than [`MAX_DRAIN_TIME`] for the
+    /// unread bytes.
+    pub fn is_stalled(&self, interval: Duration) -> bool {
+        u128::from(self.read_in_interval) * MAX_DRAIN_TIME.as_millis() < self.inbox.len() as u128 * interval.as_millis()
     }
 
-    /// Whether a writer has to wait: what the peer gives no credit for is not collected here, beyond one frame.
+    /// Returns true if a writer has to wait. Without credit of the peer, the queue holds at most one frame.
     pub fn is_full(&self, limits: &Limits) -> bool {
         self.outbox_len >= limits.send_queue.min(limits.data_bytes.max(self.send_credit as usize))
     }
 
-    /// Whether there is data that credit allows to send.
+    /// Returns true if there is data to send and credit for it.
     pub fn data_due(&self) -> bool {
         !self.outbox.is_empty() && self.send_credit > 0
     }
 
-    /// Whether a FIN is due. Never before the peer's answer: the original loses one that comes earlier.
+    /// Returns true if a FIN is due. It waits for the peer's first ACK, because the original loses an earlier FIN.
     pub fn finish_due(&self) -> bool {
         self.fin_due && self.outbox.is_empty() && self.state != State::Opening
     }
 
-    /// Whether the transmitter has a reason to visit, besides credit.
+    /// Returns true if a frame other than credit is due.
     pub fn has_work(&self) -> bool {
         self.open_due || self.accept_due || self.data_due() || self.finish_due()
     }
 
-    /// Drops what was to be sent.
+    /// Removes all queued bytes.
     pub fn clear_outbox(&mut self) {
         self.outbox = VecDeque::new();
         self.outbox_len = 0;
     }
 
-    /// Nothing is left to do for it, here or on the wire.
+    /// Returns true if the stream is released and closed, and no frame is due.
     pub fn is_finished(&self) -> bool {
         let silent = self.failure.is_some() || (self.outbox.is_empty() && !self.fin_due && !self.accept_due);
         !self.held && self.state == State::Closed && silent

@@ -1,8 +1,7 @@
-//! Things found by a stream's number.
+//! A hash map with stream numbers as keys.
 //!
-//! The standard hasher withstands keys that an attacker chose, and cost each frame more than all else that the
-//! multiplexer does with it. A session has a thousand streams at most, so the worst that chosen numbers could do is a
-//! search among as many.
+//! The standard hasher resists keys that an attacker chooses, but cost more per frame than the rest of the multiplexer.
+//! A session has at most a thousand streams, so chosen numbers cost at most a search among a thousand entries.
 
 use super::frame::StreamId;
 use std::{
@@ -10,10 +9,10 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-/// One entry a stream.
+/// A map from stream numbers.
 pub(crate) type StreamTable<T> = HashMap<StreamId, T, BuildHasherDefault<NumberHasher>>;
 
-/// Spreads one number over all bits: a table looks at the highest and at the lowest ones.
+/// A hasher that spreads one number over all bits, because the map uses the highest and the lowest ones.
 #[derive(Default)]
 pub(crate) struct NumberHasher(u64);
 
@@ -45,7 +44,7 @@ mod tests {
         let hashes: Vec<u64> = (0..1024u32).map(|n| build.hash_one(2 * n)).collect();
         let lowest: HashSet<u64> = hashes.iter().map(|hash| hash % 1024).collect();
         let highest: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
-        // As many as chance would leave: 647 of 1024, and all of 128.
+        // A random function gives 647 of 1024 and all of 128.
         assert!(lowest.len() > 550, "{}", lowest.len());
         assert_eq!(highest.len(), 128);
     }

@@ -1,7 +1,7 @@
-//! What is sent next.
+//! The transmitter: the choice of the next frame.
 //!
-//! Streams take turns, one frame each: a stream with much to send delays the others by one frame, never by its
-//! backlog. Within a stream the order is SYN, ACK, DAT, FIN.
+//! Streams send one frame in turn, so a stream with a backlog delays the others by one frame. Within a stream the order
+//! is SYN, ACK, DAT, FIN.
 
 use super::{
     budget::Budget,
@@ -13,7 +13,7 @@ use super::{
 use bytes::Bytes;
 
 impl Session {
-    /// The next frame, or none for now.
+    /// Returns the next frame, or `None` if no frame is due.
     pub fn poll_transmit(&mut self) -> Option<Frame> {
         if let Some(frame) = self.replies.pop_front() {
             return Some(frame);
@@ -41,12 +41,13 @@ impl Session {
         None
     }
 
-    /// Whether [`Session::poll_transmit`] would have something.
+    /// Returns true if a frame may be due.
     pub fn has_output(&self) -> bool {
         !self.replies.is_empty() || !self.ready.is_empty()
     }
 }
 
+/// Returns the next frame of a stream, or `None` if no frame is due.
 fn next_frame(id: StreamId, stream: &mut Stream, budget: &mut Budget, max: usize, window: u32) -> Option<Frame> {
     if std::mem::take(&mut stream.open_due) {
         return Some(Frame::Open(id));
@@ -73,7 +74,7 @@ fn next_frame(id: StreamId, stream: &mut Stream, budget: &mut Budget, max: usize
     None
 }
 
-/// The front of the outbox, as much as one frame and the credit allow.
+/// Removes from the send queue what fits into one frame and the credit.
 fn next_chunk(stream: &mut Stream, max: usize) -> Option<Bytes> {
     let allowed = max.min(stream.send_credit as usize);
     let front = stream.outbox.front_mut()?;

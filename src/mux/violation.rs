@@ -1,36 +1,36 @@
-//! Rules of the protocol that a peer can break. Each costs it its session, and each has a name.
+//! The violations of the protocol. Each ends the session.
 
-/// A broken rule.
+/// A violation of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Violation {
-    /// Shorter than a header, or of a kind that does not exist here.
+    /// The message is shorter than a header, or its kind is unknown.
     #[error("malformed header")]
     MalformedHeader,
     /// The payload does not fit the frame's kind.
     #[error("malformed payload")]
     MalformedPayload,
-    /// A text message where only binary ones have a meaning.
+    /// The peer sent a text message.
     #[error("unexpected non-binary websocket message")]
     NotBinary,
-    /// A message longer than [`super::Limits::message_bytes`].
+    /// The message is longer than [`super::Limits::message_bytes`].
     #[error("message too big")]
     MessageTooBig,
-    /// More bytes than the receiver gave credit for.
+    /// The peer sent more bytes than we gave credit for.
     #[error("window overrun")]
     WindowOverrun,
-    /// More unwanted streams than [`super::Limits::refused_opens`] in one keepalive interval.
+    /// We refused more than [`super::Limits::refused_opens`] streams in one keepalive interval.
     #[error("too many refused streams")]
     TooManyOpens,
-    /// More frames that make us answer than the peer lets us send.
+    /// The peer caused more replies than it reads.
     #[error("too many unanswered frames")]
     ReplyQueueFull,
-    /// No sign of life for a keepalive interval after a ping.
+    /// The peer sent nothing for a keepalive interval after a ping.
     #[error("keepalive timeout")]
     KeepaliveTimeout,
 }
 
 impl Violation {
-    /// The WebSocket close code that goes with the name.
+    /// Returns the WebSocket close code of the violation.
     pub fn close_code(self) -> u16 {
         match self {
             Self::MessageTooBig => 1009,
@@ -38,7 +38,7 @@ impl Violation {
         }
     }
 
-    /// Whether a close frame is worth sending: a peer that is silent will not read it.
+    /// Returns false for a silent peer, which would not read a close frame.
     pub fn is_worth_telling(self) -> bool {
         self != Self::KeepaliveTimeout
     }

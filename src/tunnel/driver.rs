@@ -1,14 +1,14 @@
-//! The task of one session: messages in, frames out, timers.
+//! The driver: the task that connects a session to its WebSocket and runs its timers.
 //!
-//! It reads as long as there is something to read, whether or not it can write, and never waits for anybody who
-//! uses a stream. Frames that are due leave together: the WebSocket library collects them and one flush sends them.
+//! The driver reads whether or not it can write, and never waits for the user of a stream. The WebSocket library
+//! buffers the frames that are due, and one flush sends them together.
 
 use super::{
     end::{CloseReason, SessionEnd},
     readahead::ReadAhead,
     shared::{Shared, Transport},
 };
-use crate::mux::{Beat, Keepalive, Role, Violation};
+use crate::mux::{Beat, GoAwayReason, Keepalive, Role, Violation};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use std::{
@@ -31,14 +31,15 @@ use tokio_tungstenite::{
     },
 };
 
-/// Messages read before others get their turn.
+/// The number of messages that are read before other tasks run.
 const READ_BATCH: usize = 64;
-/// Frames are collected up to this size before they are written.
+/// The number of bytes that are buffered before they are written.
 const WRITE_BATCH: usize = 128 << 10;
-/// How often in a keepalive interval a peer that has to wait gets a pong: some look for one in each interval of theirs.
-const ALIVE_PART: u32 = 4;
-/// How long a close frame of ours waits for its answer.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// The number of unsolicited pongs per keepalive interval while reading is paused. Some peers require a pong per
+/// interval.
+const PONGS_PER_INTERVAL: u32 = 4;
+/// The time limit for the close handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Ws = WebSocketStream<ReadAhead<Box<dyn Transport>>>;
 
@@ -46,13 +47,13 @@ fn ws_config(message_bytes: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(2 << 10)
         .write_buffer_size(WRITE_BATCH)
-        // Never reached: a blocked write stops the collecting of frames first.
+        // Never reached: the driver stops buffering when a write blocks.
         .max_write_buffer_size(WRITE_BATCH + 2 * message_bytes)
         .max_message_size(Some(message_bytes))
         .max_frame_size(Some(message_bytes))
 }
 
-/// Runs a session to its end, and leaves the reason with the handles.
+/// Runs a session to its end and publishes the reason.
 pub(super) async fn run(io: Box<dyn Transport>, early: Bytes, shared: Arc<Shared>) {
     let mut driver = Driver::new(io, early, shared).await;
     let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
@@ -65,17 +66,18 @@ struct Driver {
     shared: Arc<Shared>,
     keepalive: Keepalive,
     idle: Option<Duration>,
-    /// When a stream was last seen, for the idle limit.
-    busy_until: Instant,
+    /// When the session last had a stream, for the idle limit.
+    last_busy: Instant,
     unflushed: bool,
     wake: Vec<Waker>,
-    /// When the ping left that is unanswered.
+    /// When the unanswered ping was sent.
     pinged_at: Option<Instant>,
-    /// The number of the last ping, which its answer carries as well (RFC 6455 §5.5.3). Other pongs are signs of life.
-    pings: u64,
-    /// When a peer that has to wait was last told that we live.
-    alive_at: Instant,
-    /// What the timer is set to, so that it is touched only when that changes.
+    /// The number of the last ping, which its pong repeats (RFC 6455 §5.5.3). Other pongs only prove that the peer is
+    /// alive.
+    ping_number: u64,
+    /// When the last unsolicited pong was sent.
+    last_pong: Instant,
+    /// The deadline of the timer. The timer is reset only if the deadline changes.
     armed: Instant,
 }
 
@@ -94,12 +96,12 @@ impl Driver {
             shared,
             keepalive: Keepalive::new(limits.keepalive, now),
             idle: limits.idle,
-            busy_until: now,
+            last_busy: now,
             unflushed: false,
             wake: Vec::new(),
             pinged_at: None,
-            pings: 0,
-            alive_at: now,
+            ping_number: 0,
+            last_pong: now,
             armed: now,
         }
     }
@@ -115,55 +117,29 @@ impl Driver {
         self.poll_write(cx)
     }
 
-    /// Obeys what the peer has sent.
+    /// Reads and processes the peer's messages.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SessionEnd> {
         let mut end = None;
         let mut go_away = None;
         let mut full = self.shared.lock().session.is_full();
         for n in 0.. {
             if full {
-                self.keep_waiting(cx);
+                self.pause_reading(cx);
                 break;
             }
             if n == READ_BATCH {
-                // Others get their turn, ours comes again.
+                // Yields to other tasks.
                 cx.waker().wake_by_ref();
                 break;
             }
             let Poll::Ready(next) = Pin::new(&mut self.ws).poll_next(cx) else { break };
-            self.keepalive.heard();
-            let outcome = match next {
-                Some(Ok(Message::Binary(message))) => {
-                    let mut inner = self.shared.lock();
-                    let outcome = inner.session.receive(message);
-                    inner.take_wakeups(&mut go_away, &mut self.wake);
-                    full = inner.session.is_full();
-                    outcome.map_err(SessionEnd::Violation)
+            self.keepalive.on_receive();
+            match self.process(next, &mut go_away) {
+                Ok(is_full) => full = is_full,
+                Err(reason) => {
+                    end = Some(reason);
+                    break;
                 }
-                Some(Ok(Message::Text(_))) => Err(SessionEnd::Violation(Violation::NotBinary)),
-                Some(Ok(Message::Close(frame))) => Err(closed_by_peer(frame)),
-                Some(Ok(Message::Pong(payload))) => {
-                    if payload[..] == self.pings.to_be_bytes()
-                        && let Some(at) = self.pinged_at.take()
-                    {
-                        self.shared.lock().session.on_round_trip(at.elapsed());
-                    }
-                    Ok(())
-                }
-                Some(Ok(_)) => {
-                    // A ping's answer is queued by the library; the flush below sends it.
-                    self.unflushed = true;
-                    Ok(())
-                }
-                Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
-                    Err(SessionEnd::Violation(Violation::MessageTooBig))
-                }
-                Some(Err(error)) => Err(SessionEnd::Lost(error.to_string())),
-                None => Err(SessionEnd::Lost("connection closed".into())),
-            };
-            if let Err(why) = outcome {
-                end = Some(why);
-                break;
             }
         }
         self.wake_all();
@@ -173,24 +149,58 @@ impl Driver {
         end.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Lets the peer wait until somebody reads. Its pings wait as well, and ours for their answers: neither side may take
-    /// the other for dead. One that is dead all the same is found out within minutes: who holds the session full reads, or
-    /// is cut by `Session::on_interval`, and then what arrives decides again.
-    fn keep_waiting(&mut self, cx: &mut Context<'_>) {
-        self.keepalive.heard();
+    /// Processes one message, or the end of the connection. Returns true if the session is full.
+    fn process(
+        &mut self,
+        message: Option<Result<Message, WsError>>,
+        go_away: &mut Option<GoAwayReason>,
+    ) -> Result<bool, SessionEnd> {
+        match message {
+            Some(Ok(Message::Binary(message))) => {
+                let mut inner = self.shared.lock();
+                let outcome = inner.session.receive(message);
+                inner.take_wakeups(go_away, &mut self.wake);
+                let is_full = inner.session.is_full();
+                return outcome.map(|()| is_full).map_err(SessionEnd::Violation);
+            }
+            Some(Ok(Message::Text(_))) => return Err(SessionEnd::Violation(Violation::NotBinary)),
+            Some(Ok(Message::Close(frame))) => return Err(closed_by_peer(frame)),
+            Some(Ok(Message::Pong(payload))) => {
+                if payload[..] == self.ping_number.to_be_bytes()
+                    && let Some(at) = self.pinged_at.take()
+                {
+                    self.shared.lock().session.on_round_trip(at.elapsed());
+                }
+            }
+            // The library has queued the pong. The next flush sends it.
+            Some(Ok(_)) => self.unflushed = true,
+            Some(Err(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                return Err(SessionEnd::Violation(Violation::MessageTooBig));
+            }
+            Some(Err(error)) => return Err(SessionEnd::Lost(error.to_string())),
+            None => return Err(SessionEnd::Lost("connection closed".into())),
+        }
+        Ok(false)
+    }
+
+    /// Pauses reading while the session is full. Pings and pongs of the peer are not read either, so the driver assumes
+    /// that the peer is alive, and sends pongs so that the peer assumes the same. A dead peer is detected within
+    /// minutes, because `Session::on_interval` cuts streams with stalled readers, and reading resumes.
+    fn pause_reading(&mut self, cx: &mut Context<'_>) {
+        self.keepalive.on_receive();
         let now = Instant::now();
-        if now < self.alive_at + self.keepalive.interval() / ALIVE_PART {
+        if now < self.last_pong + self.keepalive.interval() / PONGS_PER_INTERVAL {
             return;
         }
-        // A connection that takes nothing wakes us when it does, and the next part of the interval has its own pong.
-        self.alive_at = now;
+        // A blocked connection skips this pong. The next one is due in the next part of the interval.
+        self.last_pong = now;
         if Pin::new(&mut self.ws).poll_ready(cx).is_ready() {
             _ = Pin::new(&mut self.ws).start_send(Message::Pong(Bytes::new()));
             self.unflushed = true;
         }
     }
 
-    /// Sends what is due, as far as the connection takes it.
+    /// Sends the frames that are due until the connection blocks.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<SessionEnd> {
         let mut drained = None;
         loop {
@@ -229,7 +239,7 @@ impl Driver {
         }
     }
 
-    /// Pings, lingering streams, the idle limit and the end of a drain.
+    /// Handles pings, lingering streams, the idle limit and the deadline of a drain.
     fn poll_timers(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<SessionEnd> {
         loop {
             let now = Instant::now();
@@ -237,10 +247,10 @@ impl Driver {
                 Beat::Dead => return Poll::Ready(SessionEnd::Violation(Violation::KeepaliveTimeout)),
                 Beat::Ping => {
                     self.begin_interval(cx);
-                    // A peer whose connection is stuck cannot be pinged; it is dead by the next beat.
+                    // A blocked connection cannot send a ping. The peer is dead at the next beat.
                     if Pin::new(&mut self.ws).poll_ready(cx).is_ready() {
-                        self.pings += 1;
-                        let payload = Bytes::copy_from_slice(&self.pings.to_be_bytes());
+                        self.ping_number += 1;
+                        let payload = Bytes::copy_from_slice(&self.ping_number.to_be_bytes());
                         _ = Pin::new(&mut self.ws).start_send(Message::Ping(payload));
                         self.pinged_at = Some(now);
                         self.unflushed = true;
@@ -262,12 +272,13 @@ impl Driver {
         }
     }
 
+    /// Starts a keepalive interval of the session.
     fn begin_interval(&mut self, cx: &mut Context<'_>) {
         let mut inner = self.shared.lock();
         let was_full = inner.session.is_full();
         inner.session.on_interval();
         if was_full && !inner.session.is_full() {
-            // What had to wait is read now.
+            // Resumes reading.
             cx.waker().wake_by_ref();
         }
         inner.take_wakeups(&mut None, &mut self.wake);
@@ -275,15 +286,16 @@ impl Driver {
         self.wake_all();
     }
 
-    /// Runs what is due in the session, and tells when the next timer is.
+    /// Runs the session's timers. Returns the next deadline, or the reason to end the session.
     fn check_session(&mut self, now: Instant) -> Result<Instant, CloseReason> {
         let mut inner = self.shared.lock();
         inner.session.on_time(now);
         let mut next = self.keepalive.deadline();
         next = next.min(inner.session.deadline().unwrap_or(next));
         if inner.session.is_full() {
-            next =
-                next.min((self.alive_at + self.keepalive.interval() / ALIVE_PART).max(now + Duration::from_millis(1)));
+            next = next.min(
+                (self.last_pong + self.keepalive.interval() / PONGS_PER_INTERVAL).max(now + Duration::from_millis(1)),
+            );
         }
         if let Some((reason, deadline)) = inner.plan.drain {
             if now >= deadline || inner.drained().is_some() {
@@ -293,17 +305,17 @@ impl Driver {
         }
         if let Some(limit) = self.idle {
             if inner.session.stream_count() > 0 {
-                self.busy_until = now;
+                self.last_busy = now;
             }
-            if now >= self.busy_until + limit {
+            if now >= self.last_busy + limit {
                 return Err(CloseReason::Idle);
             }
-            next = next.min(self.busy_until + limit);
+            next = next.min(self.last_busy + limit);
         }
         Ok(next)
     }
 
-    /// Ends the session for everybody, then says goodbye to the peer if it is worth it.
+    /// Ends the session for all users, and sends the peer a close frame if it would read one.
     async fn finish(mut self, end: SessionEnd) {
         {
             let mut inner = self.shared.lock();
@@ -324,14 +336,14 @@ impl Driver {
         };
         self.shared.ended.send_replace(Some(end));
         if let Some((code, reason)) = frame {
-            _ = tokio::time::timeout(CLOSE_WAIT, self.say_goodbye(code, reason)).await;
+            _ = tokio::time::timeout(CLOSE_TIMEOUT, self.close_websocket(code, reason)).await;
         }
     }
 
-    /// Sends a close frame and waits for the peer to hang up; a peer of the original kind never answers. What it
-    /// still sends is thrown away unread: bytes that lie unread when a socket closes would make the kernel reset the
-    /// connection, and the peer might never see the reason.
-    async fn say_goodbye(&mut self, code: u16, reason: String) {
+    /// Sends a close frame and waits until the peer closes the connection. Discards what the peer still sends: if a
+    /// socket is closed with unread bytes, the kernel resets the connection, and the peer may not receive the close
+    /// frame. A peer of the original dialect sends no close frame in return.
+    async fn close_websocket(&mut self, code: u16, reason: String) {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         if self.ws.close(Some(frame)).await.is_err() {
             return;
@@ -357,7 +369,7 @@ mod tests {
     use futures_util::{SinkExt, StreamExt};
     use tokio::io::DuplexStream;
 
-    /// A driver and the bare connection to it, which holds little.
+    /// Returns a driver and the other end of its connection, whose buffer is small.
     async fn driver() -> (Driver, DuplexStream) {
         let limits = Limits { session_bytes: 1000, window: 2000, streams: 2, ..Limits::default() };
         let config = Config { role: Role::Server, dialect: Dialect::Original, peer_window: None, limits };
@@ -365,7 +377,7 @@ mod tests {
         (Driver::new(Box::new(io), Bytes::new(), Arc::new(Shared::new(config))).await, peer)
     }
 
-    /// Lets the driver do what there is to do.
+    /// Polls the driver once.
     async fn poll(driver: &mut Driver) {
         let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
         let outcome = poll_fn(|cx| Poll::Ready(driver.poll(cx, sleep.as_mut()))).await;
@@ -381,19 +393,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_that_can_neither_read_nor_write_sleeps() {
+    async fn a_full_session_with_a_blocked_connection_sleeps() {
         let (mut driver, _peer) = driver().await;
         fill(&driver);
         driver.ws.start_send_unpin(Message::binary(vec![0; 2 * WRITE_BATCH])).unwrap();
-        let part = driver.keepalive.interval() / ALIVE_PART;
+        let part = driver.keepalive.interval() / PONGS_PER_INTERVAL;
         let now = Instant::now();
-        driver.alive_at = now - part;
+        driver.last_pong = now - part;
         poll(&mut driver).await;
         assert!(driver.armed >= now + part, "{:?}", driver.armed - now);
     }
 
     #[tokio::test]
-    async fn a_pong_is_an_answer_when_it_carries_what_the_ping_did() {
+    async fn only_a_pong_with_the_pings_payload_answers_it() {
         let (mut driver, peer) = driver().await;
         let mut peer = WebSocketStream::from_raw_socket(peer, WsRole::Client, None).await;
         poll(&mut driver).await;

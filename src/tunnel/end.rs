@@ -1,23 +1,23 @@
-//! Why a session ended, and what its peer is told.
+//! The reasons for which sessions end, and their close frames.
 
 use crate::mux::{GoAwayReason, Violation};
 use std::fmt;
 
-/// Why a session ended.
+/// The reason for which a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
     /// The peer sent a close frame.
     Closed {
-        /// Its code; 1005 when it gave none.
+        /// The code, or 1005 if the frame has none.
         code: u16,
-        /// Its text, at most 123 bytes.
+        /// The text, at most 123 bytes.
         reason: String,
     },
     /// The connection broke.
     Lost(String),
-    /// The peer broke a rule.
+    /// The peer violated the protocol.
     Violation(Violation),
-    /// We ended it, for the reason that the peer was told.
+    /// We ended the session, and told the peer this reason.
     Ours(CloseReason),
 }
 
@@ -32,23 +32,23 @@ impl fmt::Display for SessionEnd {
     }
 }
 
-/// Why we end a session.
+/// The reason for which we end a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// This process stops.
+    /// The process is stopping.
     Stopping,
-    /// A newer registration of the same ID.
+    /// A newer registration of the same ID replaced this one.
     Replaced,
-    /// The registration token has run out.
+    /// The registration token has expired.
     Expired,
-    /// Nothing went through it for the configured time.
+    /// The session had no stream for the configured time.
     Idle,
-    /// The client side is done with it.
+    /// The client no longer needs the session.
     Done,
 }
 
 impl CloseReason {
-    /// The code and the text of the close frame.
+    /// Returns the code and the text of the close frame.
     pub fn close_frame(self) -> (u16, &'static str) {
         match self {
             Self::Stopping => (1001, "server is stopping"),

@@ -1,4 +1,4 @@
-//! The handle to a session that runs.
+//! The handle of a running session.
 
 use super::{
     driver,
@@ -15,14 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A handle to a running session. Clones share it; the session outlives them until it is told to end.
+/// A handle of a running session. Clones share the session, which runs until it is ended, even without handles.
 #[derive(Clone)]
 pub(crate) struct Link {
     shared: Arc<Shared>,
 }
 
 impl Link {
-    /// Starts a session on `io`, on which the WebSocket handshake is done; `early` was read past it.
+    /// Starts a session on `io` after the WebSocket handshake. `early` holds the bytes read after the handshake.
     pub fn start(io: Box<dyn Transport>, early: Bytes, config: Config) -> Self {
         let shared = Arc::new(Shared::new(config));
         tokio::spawn(driver::run(io, early, shared.clone()));
@@ -42,7 +42,7 @@ impl Link {
         Ok(MuxStream::new(self.shared.clone(), id))
     }
 
-    /// Waits for the peer to open a stream and accepts it; none when the session has ended.
+    /// Waits until the peer opens a stream and accepts it. Returns `None` if the session has ended.
     pub async fn accept(&self) -> Option<MuxStream> {
         let id = poll_fn(|cx| {
             let mut inner = self.shared.lock();
@@ -64,7 +64,7 @@ impl Link {
         Some(MuxStream::new(self.shared.clone(), id))
     }
 
-    /// Waits until bounds have cut streams: which, and which bound. Forever, once the session has ended.
+    /// Waits until limits cut streams, and returns them with their limits. Waits forever if the session has ended.
     pub async fn cuts(&self) -> Vec<(StreamId, Cut)> {
         poll_fn(|cx| {
             let mut inner = self.shared.lock();
@@ -78,8 +78,8 @@ impl Link {
         .await
     }
 
-    /// Ends the session: the peer is asked to move, streams that run may end within `grace`, then it is closed. A peer
-    /// that understands the request and stays is served for `move_time` longer, so that it can register elsewhere first.
+    /// Ends the session: sends GOAWAY, lets open streams end within `grace`, and closes the connection. Streams to an
+    /// extended peer can still be opened for `move_time`, so that it can register elsewhere first.
     pub fn drain(&self, reason: CloseReason, grace: Duration, move_time: Duration) {
         let mut inner = self.shared.lock();
         let now = Instant::now();
@@ -87,15 +87,15 @@ impl Link {
         let sooner = inner.plan.drain.is_none_or(|(_, planned)| deadline < planned);
         if sooner {
             inner.plan.drain = Some((reason, deadline));
-            let told = std::mem::replace(&mut inner.plan.told, true);
-            let understood = !told && inner.session.go_away(reason.go_away_reason());
+            let already_sent = std::mem::replace(&mut inner.plan.go_away_sent, true);
+            let understood = !already_sent && inner.session.go_away(reason.go_away_reason());
             inner.plan.move_until = understood.then(|| now + move_time.min(grace));
         }
         drop(inner);
         self.shared.driver.wake();
     }
 
-    /// Waits for the end of the session.
+    /// Waits until the session has ended, and returns the reason.
     pub async fn ended(&self) -> SessionEnd {
         let mut watch = self.shared.ended.subscribe();
         match watch.wait_for(Option::is_some).await {
@@ -104,7 +104,7 @@ impl Link {
         }
     }
 
-    /// Waits until the peer asks for no more streams.
+    /// Waits until the peer sends GOAWAY, and returns its reason.
     pub async fn peer_go_away(&self) -> GoAwayReason {
         let mut watch = self.shared.peer_go_away.subscribe();
         if let Ok(reason) = watch.wait_for(Option::is_some).await
@@ -112,21 +112,21 @@ impl Link {
         {
             return reason;
         }
-        // The session ended without such a wish: there is nothing more to wait for.
+        // The session ended without a GOAWAY.
         std::future::pending().await
     }
 
-    /// Whether the session still takes streams.
+    /// Returns true if streams can be opened.
     pub fn is_live(&self) -> bool {
         self.shared.lock().takes_streams()
     }
 
-    /// Which frames were agreed on.
+    /// Returns the agreed dialect.
     pub fn dialect(&self) -> Dialect {
         self.shared.lock().session.dialect()
     }
 
-    /// Streams in use, and received bytes that nobody has read yet.
+    /// Returns the number of streams in use and of unread bytes.
     pub fn load(&self) -> (usize, usize) {
         let inner = self.shared.lock();
         (inner.session.held_count(), inner.session.buffered_bytes())

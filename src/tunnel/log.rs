@@ -1,6 +1,6 @@
-//! Log lines: text for a person, JSON for production, and optionally syslog over UDP.
+//! The logger: lines as text or JSON to standard error, and optionally to syslog over UDP.
 //!
-//! Values are data, never format: whatever a peer sent stays on one line, and no caller passes a token.
+//! Values are escaped, so a peer's input stays on one line. Callers pass no tokens.
 
 use serde_json::{Map, Value, json};
 use std::{
@@ -11,21 +11,21 @@ use std::{
 };
 use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
-/// How bad it is. The numbers are the ones that production logs of the reference carry.
+/// The severity of a line, with the numbers of the original's production logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something is broken on our side.
+    /// A fault on our side.
     Error = 2,
-    /// A peer did something wrong.
+    /// A fault of a peer.
     Warn = 3,
-    /// A state changed.
+    /// A change of state.
     Info = 4,
     /// Every request.
     Debug = 5,
 }
 
 impl Level {
-    /// Reads a level's name.
+    /// Returns the level with this name, or `None` if there is none.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Error, Self::Warn, Self::Info, Self::Debug].into_iter().find(|level| level.name() == name)
     }
@@ -39,7 +39,7 @@ impl Level {
         }
     }
 
-    /// The severity of RFC 5424 §6.2.1; the facility is 0, as the reference's.
+    /// Returns the priority of RFC 5424 §6.2.1, with the facility 0 as in the original.
     fn syslog_priority(self) -> u8 {
         match self {
             Self::Error => 3,
@@ -50,7 +50,7 @@ impl Level {
     }
 }
 
-/// Where lines go. Clones share it.
+/// A logger. Clones share its outputs.
 #[derive(Clone)]
 pub struct Logger {
     inner: Arc<Inner>,
@@ -71,13 +71,13 @@ impl fmt::Debug for Logger {
 }
 
 impl Logger {
-    /// A logger to standard error.
+    /// Returns a logger that writes to standard error.
     pub fn new(program: &'static str, level: Level, json: bool) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
         Self { inner: Arc::new(Inner { program, level, json, host, syslog: None }) }
     }
 
-    /// Sends every line to a syslog server as well. The address is looked up once.
+    /// Adds a syslog server. Resolves the address once.
     pub fn with_syslog(self, address: &str) -> std::io::Result<Self> {
         let target = address.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::AddrNotAvailable)?;
         let local = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -88,12 +88,12 @@ impl Logger {
         Ok(Self { inner: Arc::new(Inner { program, level, json, host: host.clone(), syslog: Some(socket) }) })
     }
 
-    /// Whether a line of that level would be written.
+    /// Returns true if lines of this level are written.
     pub fn is_on(&self, level: Level) -> bool {
         level <= self.inner.level
     }
 
-    /// Writes one line. What cannot be written is lost: logging never stops a tunnel.
+    /// Writes one line. Drops it if an output fails, because logging must not stop a tunnel.
     pub fn event(&self, level: Level, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
         if !self.is_on(level) {
             return;
@@ -150,7 +150,7 @@ fn text_line(level: Level, time: &str, message: &str, fields: &[(&str, &dyn fmt:
     line
 }
 
-/// Writes a time as RFC 3339, without the fraction of its second.
+/// Formats a time by RFC 3339, in whole seconds.
 fn rfc3339(time: UtcDateTime) -> String {
     time.truncate_to_second().format(&Rfc3339).unwrap_or_default()
 }
@@ -160,19 +160,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_rfc_3339_in_whole_seconds() {
+    fn times_are_formatted_by_rfc_3339_in_whole_seconds() {
         let time = UtcDateTime::from_unix_timestamp_nanos(1_700_000_000_999_999_999).unwrap();
         assert_eq!(rfc3339(time), "2023-11-14T22:13:20Z");
     }
 
     #[test]
-    fn a_value_cannot_start_a_line_of_its_own() {
+    fn a_value_with_a_line_feed_stays_on_one_line() {
         let line = text_line(Level::Info, "t", "m", &[("tunnel-id", &"a\nlevel=error \"x")]);
         assert_eq!(line, r#"time="t" level=info msg="m" tunnel-id="a\nlevel=error \"x""#);
     }
 
     #[test]
-    fn production_lines_are_the_references_json() {
+    fn production_lines_have_the_originals_json_format() {
         let logger = Logger::new("websocktunnel", Level::Info, true);
         let line = logger.json_line(Level::Warn, 5, "t", "said \"no\"", &[("tunnel-id", &"a\nb")]);
         let value: Value = serde_json::from_str(&line).unwrap();

@@ -1,4 +1,4 @@
-//! The websocket tunnel: a service behind a firewall, reached through a server that it dialled itself.
+//! The websocket tunnel: access to a service behind a firewall through a server that the service's client connects to.
 
 pub mod client;
 mod driver;

@@ -1,8 +1,8 @@
-//! Reads ahead, and holds no memory while there is nothing to read.
+//! A read buffer that needs no memory while a connection is idle.
 //!
-//! The WebSocket library keeps its read buffer for the life of a connection, so that buffer has to be small for
-//! thousands of idle tunnels; a small buffer alone would mean a system call for every few kilobytes of a busy one.
-//! This one is made when bytes arrive and dropped when they have been handed on.
+//! The WebSocket library keeps its read buffer for the life of a connection, so that buffer must be small for thousands
+//! of idle tunnels. A small buffer alone costs a busy tunnel a system call for every few kilobytes. This buffer is
+//! allocated when bytes arrive and freed when they are read.
 
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
@@ -12,14 +12,14 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// What one system call may bring.
+/// The number of bytes that one system call reads.
 const CHUNK: usize = 64 << 10;
 
-/// Reads up to this size are worth a copy that frees the rest of the chunk.
+/// The largest read that is copied out of its buffer, so that the buffer can be reused.
 pub(crate) const SMALL: usize = 4 << 10;
 
-/// Reads what is there into `buffer`, which has to be empty, and is empty afterwards at the end. An empty buffer has
-/// no contents that are resident, whatever its capacity, unless it was used before; so a used one is given away.
+/// Reads available bytes into `buffer`, which must be empty. The buffer stays empty at the end of the input. A new
+/// buffer needs no resident memory until it is filled, so callers should not keep one that was filled.
 pub(crate) fn poll_read<T>(io: &mut T, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<()>>
 where
     T: AsyncRead + Unpin + ?Sized,
@@ -27,18 +27,19 @@ where
     if buffer.capacity() < CHUNK / 2 {
         *buffer = BytesMut::with_capacity(CHUNK);
     }
-    // The future holds nothing but the two borrows: dropping it after one poll loses no bytes.
+    // The future only borrows its arguments, so dropping it after one poll loses no bytes.
     ready!(pin!(io.read_buf(buffer)).poll(cx))?;
     Poll::Ready(Ok(()))
 }
 
+/// A reader with a temporary buffer.
 pub(crate) struct ReadAhead<T> {
     io: T,
     chunk: Bytes,
 }
 
 impl<T> ReadAhead<T> {
-    /// Wraps `io`, from which `early` has been read already.
+    /// Wraps `io`. `early` holds the bytes that were read from it already.
     pub fn new(io: T, early: Bytes) -> Self {
         Self { io, chunk: early }
     }

@@ -1,4 +1,4 @@
-//! Bytes between a socket and a stream, both ways, with backpressure and without copying what the stream brings.
+//! The relay: copies bytes between a socket and a stream in both directions, with backpressure.
 
 use super::{
     readahead::{SMALL, poll_read},
@@ -14,31 +14,31 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// What the end of the stream's direction means for the socket.
+/// The meaning of the stream's end for the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// A half: the socket may still have something to say.
+    /// The end of one direction. The socket may still send.
     Half,
-    /// The whole: a peer of the original kind ends a stream only when it is done with it, and a WebSocket whose one
-    /// direction has ended carries nothing in the other.
+    /// The end of both directions. A peer of the original dialect ends a stream only when it needs neither direction,
+    /// and a WebSocket has no half-closed state.
     Both,
 }
 
-/// How a relay ended.
+/// The result of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Both directions reached their end, or the peer was done.
+    /// Both directions reached their end.
     Clean,
-    /// The socket broke; the stream's peer has been told.
+    /// The socket broke, and the stream is reset.
     SocketBroke,
-    /// The stream broke; the socket must not look as if it had ended cleanly.
+    /// The stream broke. The caller must not close the socket cleanly.
     StreamBroke,
 }
 
 struct Relay<'a, S> {
     socket: &'a mut S,
     stream: MuxStream,
-    /// Where the socket is read to; kept while it is empty, which costs no memory as long as nobody writes there.
+    /// The read buffer of the socket. An unused buffer needs no resident memory.
     buffer: BytesMut,
     to_stream: Bytes,
     to_socket: Bytes,
@@ -65,7 +65,7 @@ impl From<Broken> for Fault {
     }
 }
 
-/// Relays until both directions have ended or one has broken.
+/// Relays until both directions have ended or one has failed.
 pub(crate) async fn run<S>(socket: &mut S, stream: MuxStream, ending: Ending) -> Outcome
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -99,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
             return Poll::Ready(Ok(()));
         }
         let inward = self.poll_to_stream(cx)?;
-        // The end of the socket must reach the peer even while the other direction is stuck, and the other way round.
+        // A failure of the stream must end the relay even while a direction is blocked.
         if let Poll::Ready(broken) = self.stream.poll_broken(cx) {
             return Poll::Ready(Err(broken.into()));
         }
@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Relay<'_, S> {
                 self.buffer = BytesMut::new();
                 self.stream.finish();
             } else if self.buffer.len() <= SMALL {
-                // A few bytes do not take the whole buffer with them.
+                // A copy lets the buffer be reused.
                 self.to_stream = Bytes::copy_from_slice(&self.buffer);
                 self.buffer.clear();
             } else {

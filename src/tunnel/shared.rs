@@ -1,4 +1,4 @@
-//! What the driver of a session and the handles to it share: the multiplexer behind a lock, and who waits for what.
+//! The state that a session's driver and handles share: the multiplexer behind a lock, and the wakers.
 
 use super::end::{CloseReason, SessionEnd};
 use crate::mux::{Config, Cut, Dialect, GoAwayReason, Notice, Role, Session, StreamId, StreamTable};
@@ -11,27 +11,29 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A byte transport below the WebSocket: TCP, TLS, or what a proxy made of either.
+/// A byte transport below the WebSocket: TCP or TLS, directly or through a proxy.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// What is to happen to the session as a whole.
+/// The planned end of a session.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Asked to end: why, and when at the latest. Streams that run may end until then.
+    /// The reason and the deadline of a drain. Open streams may end until then.
     pub drain: Option<(CloseReason, Instant)>,
-    /// Whether the peer has been asked to move.
-    pub told: bool,
-    /// Until then a peer that understands the request may take its time to register elsewhere, and is served.
+    /// True if GOAWAY was sent.
+    pub go_away_sent: bool,
+    /// The deadline until which an extended peer may register elsewhere while streams can still be opened.
     pub move_until: Option<Instant>,
 }
 
+/// The wakers of one stream.
 #[derive(Default)]
 pub(super) struct StreamWakers {
     pub read: Option<Waker>,
     pub write: Option<Waker>,
 }
 
+/// The state behind the lock.
 pub(super) struct Inner {
     pub session: Session,
     pub wakers: StreamTable<StreamWakers>,
@@ -43,6 +45,7 @@ pub(super) struct Inner {
     pub end: Option<SessionEnd>,
 }
 
+/// The shared state of one session.
 pub(super) struct Shared {
     inner: Mutex<Inner>,
     pub driver: AtomicWaker,
@@ -51,7 +54,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A session that nobody drives yet.
+    /// Returns a session that no driver runs yet.
     pub fn new(config: Config) -> Self {
         let inner = Inner {
             session: Session::new(config),
@@ -71,38 +74,39 @@ impl Shared {
         }
     }
 
-    /// The session. A panic elsewhere while it was locked leaves a table that is still sound to use.
+    /// Locks the state. The session stays consistent if a thread panics while it holds the lock.
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Why the session can end now: it was asked to, and nothing runs any more. Only the side that opens streams knows
-    /// that none is on its way; a client leaves that to a server of ours, which closes.
+    /// Returns the reason to end the session now, or `None` if it must not end yet. A draining session ends when no
+    /// stream is open. Only the server opens streams and knows that none is in flight, so an extended client lets the
+    /// server close.
     pub fn drained(&self) -> Option<CloseReason> {
         let (reason, _) = self.plan.drain?;
-        let knows = self.session.role() == Role::Server || self.session.dialect() == Dialect::Original;
-        let quiet = self.session.held_count() == 0 && !self.session.has_output();
-        (knows && quiet && !self.may_move()).then_some(reason)
+        let decides = self.session.role() == Role::Server || self.session.dialect() == Dialect::Original;
+        let idle = self.session.held_count() == 0 && !self.session.has_output();
+        (decides && idle && !self.may_move()).then_some(reason)
     }
 
-    /// Whether the peer has been asked to move and has neither done so nor used up its time.
+    /// Returns true if the peer was asked to move, has not moved, and still has time to do so.
     pub fn may_move(&self) -> bool {
         self.session.peer_go_away().is_none() && self.plan.move_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Whether streams may be opened.
+    /// Returns true if streams can be opened.
     pub fn takes_streams(&self) -> bool {
         self.end.is_none() && self.session.peer_go_away().is_none() && (self.plan.drain.is_none() || self.may_move())
     }
 
-    /// Those who wait for something of the session as a whole.
+    /// Takes the wakers of tasks that wait for the session.
     pub fn take_session_wakers(&mut self) -> impl Iterator<Item = Waker> {
         self.accept_waker.take().into_iter().chain(self.cut_waker.take())
     }
 
-    /// Turns notices into wake-ups. The wakers are called by the caller, after the lock is gone.
+    /// Processes notices and collects the wakers of their tasks. The caller wakes them after it has released the lock.
     pub fn take_wakeups(&mut self, go_away: &mut Option<GoAwayReason>, wake: &mut Vec<Waker>) {
         while let Some(notice) = self.session.poll_notice() {
             match notice {

@@ -1,4 +1,4 @@
-//! One stream of a running session, as bytes that can be read and written.
+//! A stream of a running session, as an async reader and writer.
 
 use super::shared::Shared;
 use crate::mux::{Dialect, ReadOutcome, ResetReason, State, StreamId, WriteOutcome};
@@ -13,12 +13,12 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is taken from a writer at a time.
+/// The number of bytes that one write queues.
 const WRITE_CHUNK: usize = 64 << 10;
-/// What a reader gets at a time: what it holds is no longer the session's to bound.
+/// The number of bytes that one read returns. The session's limits do not include them.
 pub(crate) const READ_CHUNK: usize = 64 << 10;
 
-/// A stream failed: what was read of it is not all there was.
+/// The failure of a stream. The bytes that were read are incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stream failed: {0:?}")]
 pub struct Broken(pub ResetReason);
@@ -29,12 +29,13 @@ impl From<Broken> for io::Error {
     }
 }
 
-/// A stream. Dropping it before both directions have ended breaks it off.
+/// A stream. Dropping it before both directions have ended resets it.
 pub struct MuxStream {
     shared: Arc<Shared>,
     id: StreamId,
-    /// Read from the session and not yet copied out.
+    /// The bytes that were taken from the session and are not read yet.
     rest: Bytes,
+    /// The reason of the reset when the stream is dropped early.
     reason: ResetReason,
 }
 
@@ -43,12 +44,12 @@ impl MuxStream {
         Self { shared, id, rest: Bytes::new(), reason: ResetReason::Abandoned }
     }
 
-    /// Which frames the session's two sides agreed on.
+    /// Returns the session's dialect.
     pub fn dialect(&self) -> Dialect {
         self.shared.lock().session.dialect()
     }
 
-    /// Gives back bytes that were read past what the reader wanted; they are read again first.
+    /// Puts back bytes that were read. The next read returns them first.
     pub(crate) fn unread(&mut self, data: Bytes) {
         self.rest = match self.rest.is_empty() {
             true => data,
@@ -56,7 +57,7 @@ impl MuxStream {
         };
     }
 
-    /// Names the failure that the peer is told when the stream is dropped early.
+    /// Sets the reason of the reset that the peer gets when the stream is dropped early.
     pub fn fail_with(&mut self, reason: ResetReason) {
         self.reason = reason;
     }
@@ -79,7 +80,7 @@ impl MuxStream {
         .await
     }
 
-    /// Reads the next bytes without copying them; none at the clean end.
+    /// Reads the next bytes without a copy. Returns `None` at the clean end.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Result<Option<Bytes>, Broken>> {
         if !self.rest.is_empty() {
             let n = self.rest.len().min(max);
@@ -106,12 +107,12 @@ impl MuxStream {
         Poll::Ready(outcome)
     }
 
-    /// Reads the next bytes; none at the clean end.
+    /// Reads the next bytes. Returns `None` at the clean end.
     pub async fn recv(&mut self) -> Result<Option<Bytes>, Broken> {
         poll_fn(|cx| self.poll_recv(cx, READ_CHUNK)).await
     }
 
-    /// Queues `data`, which is empty afterwards, or waits for room.
+    /// Queues `data` and leaves it empty, or waits until the queue has room.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<Result<(), Broken>> {
         let mut inner = self.shared.lock();
         match inner.session.write(self.id, data.clone()) {
@@ -131,18 +132,18 @@ impl MuxStream {
         }
     }
 
-    /// Queues `data`, when there is room.
+    /// Waits until the queue has room, and queues `data`.
     pub async fn send(&mut self, mut data: Bytes) -> Result<(), Broken> {
         poll_fn(|cx| self.poll_send(cx, &mut data)).await
     }
 
-    /// Ends our direction after what was sent.
+    /// Finishes our direction after the queued bytes.
     pub fn finish(&mut self) {
         self.shared.lock().session.finish(self.id);
         self.shared.driver.wake();
     }
 
-    /// Waits until the peer has broken the stream off; forever, if it never does.
+    /// Waits until the stream fails.
     pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         let mut inner = self.shared.lock();
         if let Some(reason) = inner.session.failure(self.id) {
@@ -174,7 +175,7 @@ impl AsyncWrite for MuxStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let n = data.len().min(WRITE_CHUNK);
         if !self.shared.lock().session.is_writable(self.id) {
-            // Asked again below, with the waker in place: this only spares a copy that would be thrown away.
+            // Avoids a copy of `data` that a full queue would not take.
             let mut nothing = Bytes::new();
             ready!(self.poll_send(cx, &mut nothing))?;
         }
@@ -184,7 +185,7 @@ impl AsyncWrite for MuxStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The driver sends what is queued without being asked.
+        // The driver sends queued bytes on its own.
         Poll::Ready(Ok(()))
     }
 

@@ -1,5 +1,4 @@
-//! Keys and tokens that the tests make for themselves. RSA comes from the `rsa` crate, the second implementation that
-//! the library is held against.
+//! Keys and tokens for the tests. RSA is that of the `rsa` crate, an implementation independent of the library's.
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::sync::OnceLock;
@@ -22,10 +21,10 @@ use rsa::traits::PublicKeyParts as _;
 use rsa::{Oaep, Pkcs1v15Encrypt, RsaPrivateKey, RsaPublicKey, pss};
 use serde_json::{Value, json};
 
-/// The tests' present, in seconds since the epoch.
+/// The current time of the tests, in seconds since the epoch.
 pub const NOW: i64 = 1_700_000_000;
 
-/// An RSA key of the `rsa` crate, in every spelling that a key file may have.
+/// An RSA key of the `rsa` crate, in the formats of key files.
 pub struct RsaKey {
     pub private: RsaPrivateKey,
     pub private_pem: String,
@@ -47,7 +46,7 @@ impl RsaKey {
         }
     }
 
-    /// Signs with the algorithm of that name, RS256 to PS512.
+    /// Signs with an algorithm from RS256 to PS512.
     pub fn sign(&self, algorithm: &str, message: &[u8]) -> Vec<u8> {
         let (key, rng) = (self.private.clone(), &mut rand::thread_rng());
         match algorithm {
@@ -61,12 +60,12 @@ impl RsaKey {
         }
     }
 
-    /// A token of `claims` whose header is `alg` alone.
+    /// Returns a token of `claims` whose header has only `alg`.
     pub fn token(&self, algorithm: &str, claims: &Value) -> String {
         token(&json!({ "alg": algorithm }), claims, |message| self.sign(algorithm, message))
     }
 
-    /// The key as a JWK with more members.
+    /// Returns the public key as a JWK with more members.
     pub fn jwk(&self, more: Value) -> Value {
         let (n, e) = (self.private.n().to_bytes_be(), self.private.e().to_bytes_be());
         merged(json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) }), more)
@@ -85,19 +84,19 @@ impl RsaKey {
     }
 }
 
-/// The key that signs.
+/// Returns the key that signs.
 pub fn signer() -> &'static RsaKey {
     static KEY: OnceLock<RsaKey> = OnceLock::new();
     KEY.get_or_init(|| RsaKey::generate(2048))
 }
 
-/// Another key: it opens payloads, and its signatures are forgeries.
+/// Returns another key, which decrypts payloads and whose signatures are forgeries.
 pub fn stranger() -> &'static RsaKey {
     static KEY: OnceLock<RsaKey> = OnceLock::new();
     KEY.get_or_init(|| RsaKey::generate(2048))
 }
 
-/// A key that is no RSA key.
+/// An elliptic curve key.
 pub struct CurveKey {
     pub public_pem: String,
     pub private_pem: String,
@@ -105,12 +104,12 @@ pub struct CurveKey {
     pub encoding: EncodingKey,
 }
 
-/// A P-256 key.
+/// Returns a new P-256 key.
 pub fn p256() -> CurveKey {
     ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING)
 }
 
-/// A P-384 key.
+/// Returns a new P-384 key.
 pub fn p384() -> CurveKey {
     ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING)
 }
@@ -126,7 +125,7 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm) -> CurveKey {
     }
 }
 
-/// An Ed25519 key.
+/// Returns a new Ed25519 key.
 pub fn ed25519() -> CurveKey {
     let key = Ed25519KeyPair::generate().unwrap();
     let private_pem = pem("PRIVATE KEY", key.to_pkcs8().unwrap().as_ref());
@@ -138,29 +137,29 @@ pub fn ed25519() -> CurveKey {
     }
 }
 
-/// A PEM block.
+/// Returns a PEM block.
 pub fn pem(tag: &str, der: &[u8]) -> String {
     pem::encode(&Pem::new(tag, der))
 }
 
-/// A token from its header, claims and signature.
+/// Returns a token with a header, claims and a signature.
 pub fn token(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     raw_token(&header.to_string(), &claims.to_string(), sign)
 }
 
-/// A token from texts that need not be JSON.
+/// Returns a token with texts that need not be JSON.
 pub fn raw_token(header: &str, claims: &str, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = URL_SAFE_NO_PAD.encode(sign(message.as_bytes()));
     format!("{message}.{signature}")
 }
 
-/// Claims that hold for ten minutes.
+/// Returns claims that are valid for ten minutes.
 pub fn claims() -> Value {
     json!({ "sub": "ada", "iat": NOW, "nbf": NOW, "exp": NOW + 600 })
 }
 
-/// An object with the members of another.
+/// Returns an object with the members of both.
 pub fn merged(mut object: Value, more: Value) -> Value {
     object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     object

@@ -1,5 +1,5 @@
-//! What the tunnel's specs share: tokens, a target, servers and clients on free ports, and a plain viewer.
-#![allow(dead_code, reason = "each spec uses its part")]
+//! The support of the tunnel's tests: tokens, a target, servers and clients on free ports, and a viewer.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 pub mod process;
 pub mod raw;
@@ -26,28 +26,31 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 pub const SECRET_A: &str = "secret A, at least 32 bytes long";
 pub const SECRET_B: &str = "secret B, at least 32 bytes long";
-/// Nothing that a spec waits for takes this long; it turns a hang into a failure.
+/// The time limit of every wait. It turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Returns the time in seconds since the epoch.
 pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
+/// Returns a registration token that expires in `expires_in` seconds.
 pub fn mint_with(secret: &str, id: &str, expires_in: i64) -> String {
     let claims = json!({"tid": id, "exp": now() + expires_in, "nbf": now() - 60, "iat": now()});
     encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
 }
 
+/// Returns a registration token that is valid for an hour.
 pub fn mint(id: &str) -> String {
     mint_with(SECRET_A, id, 3600)
 }
 
-/// Waits for a condition, by asking again and again.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+/// Polls until the condition returns a value, and returns it.
+pub async fn until<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let wait = async {
         loop {
-            if let Some(answer) = ask().await {
-                return answer;
+            if let Some(value) = poll().await {
+                return value;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -55,11 +58,12 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never happened: {what}"))
 }
 
+/// Waits for a future within the time limit.
 pub async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("took too long: {what}"))
 }
 
-/// A server of ours in this process.
+/// Our server, in this process.
 pub struct TestServer {
     pub address: SocketAddr,
     pub metrics: SocketAddr,
@@ -95,7 +99,7 @@ impl TestServer {
         format!("http://{}", self.address)
     }
 
-    /// Asks the server to drain, without waiting for it.
+    /// Starts to drain the server, without waiting.
     pub fn begin_stop(&mut self) {
         self.stop.take().map(|stop| stop.send(()));
     }
@@ -106,12 +110,13 @@ impl TestServer {
         in_time("the server's drain", self.running).await.unwrap();
     }
 
-    /// Takes the server away without a word, as a crash would.
+    /// Aborts the server, as a crash would.
     pub async fn kill(self) {
         self.running.abort();
         _ = self.running.await;
     }
 
+    /// Returns the value of a metric.
     pub async fn metric(&self, name: &str) -> u64 {
         let page = viewer::get(self.metrics, "/metrics").await;
         let name = format!("websocktunnel_{name} ");
@@ -121,7 +126,7 @@ impl TestServer {
     }
 }
 
-/// A client of ours in this process, forwarding to a target.
+/// Our client, in this process, which forwards to a target.
 pub struct TestClient {
     pub url: String,
     pub events: Arc<Mutex<Vec<Event>>>,
@@ -153,7 +158,8 @@ impl TestClient {
         Self { url, events, end }
     }
 
-    pub fn saw(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+    /// Returns the number of events that match.
+    pub fn count_events(&self, wanted: impl Fn(&Event) -> bool) -> usize {
         self.events.lock().unwrap().iter().filter(|event| wanted(event)).count()
     }
 }

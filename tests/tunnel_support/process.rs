@@ -1,4 +1,4 @@
-//! Programs that a spec starts: ours, or the original's when the environment names them.
+//! Programs that tests start: ours, or the original's if the environment names them.
 
 use super::{SECRET_A, SECRET_B, until, viewer};
 use std::{
@@ -7,12 +7,12 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// The original's server and client, if they were built.
+/// Returns the value of a variable that names programs of the original.
 pub fn peer(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from)
 }
 
-/// A program that ends with the spec.
+/// A program that is killed at the end of its test.
 pub struct Process(pub Child);
 
 impl Drop for Process {
@@ -22,12 +22,12 @@ impl Drop for Process {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A server program on a port of 127.0.0.1, with the secrets of the specs. What it says goes nowhere yet.
+/// Returns the command of a server on a port of 127.0.0.1, with the tests' secrets and without output.
 pub fn server_command(program: &Path, port: u16) -> Command {
     let mut command = Command::new(program);
     command
@@ -56,7 +56,7 @@ pub async fn server(program: &Path) -> (Process, SocketAddr) {
     listening(&mut server_command(program, port), port).await
 }
 
-/// Starts a client program and waits until its ID is known to the server.
+/// Starts a client program and waits until the service behind it responds.
 pub async fn client(program: &Path, server: SocketAddr, id: &str, target: SocketAddr, token: &str) -> Process {
     let child = Command::new(program)
         .args([&format!("http://{server}"), id, &target.port().to_string(), "--token", token])
@@ -69,7 +69,7 @@ pub async fn client(program: &Path, server: SocketAddr, id: &str, target: Socket
     process
 }
 
-/// Waits until the service behind an ID answers.
+/// Waits until the service behind an ID responds.
 pub async fn reachable(server: SocketAddr, id: &str) {
     until("the service answers", async || {
         (viewer::try_get(server, &format!("/{id}/bytes/1")).await == Some(200)).then_some(())

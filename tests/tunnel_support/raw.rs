@@ -1,4 +1,4 @@
-//! A client that speaks the wire itself, so that it can break every rule.
+//! A client that sends raw frames, so that it can violate the protocol.
 
 use super::{in_time, mint};
 use futures_util::{SinkExt, StreamExt};
@@ -9,12 +9,13 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, handshake::client::Response},
 };
 
+/// A registered client.
 pub struct RawClient {
     pub socket: WebSocketStream<TcpStream>,
     pub response: Response,
 }
 
-/// A registration with whatever headers, or the status that refused it.
+/// Registers with any header fields. An error is the status of the response.
 pub async fn register(server: SocketAddr, headers: &[(&'static str, &str)]) -> Result<RawClient, u16> {
     let mut request = format!("ws://{server}/").into_client_request().unwrap();
     for (name, value) in headers {
@@ -42,7 +43,7 @@ impl RawClient {
         self.socket.send(Message::binary(frame.to_vec())).await.unwrap();
     }
 
-    /// The next binary message.
+    /// Waits for the next binary message and returns it.
     pub async fn frame(&mut self) -> Vec<u8> {
         loop {
             match in_time("a frame", self.socket.next()).await {
@@ -53,7 +54,7 @@ impl RawClient {
         }
     }
 
-    /// Reads until the server closes; its code and reason.
+    /// Reads until the server's close frame. Returns its code and its reason.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
             match in_time("a close", self.socket.next()).await {
@@ -65,6 +66,7 @@ impl RawClient {
     }
 }
 
+/// Encodes a frame.
 pub fn frame(kind: u8, id: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![kind];
     frame.extend_from_slice(&id.to_le_bytes());

@@ -1,17 +1,17 @@
 //! The service behind the client.
 //!
-//! | path | what it does |
+//! | path | response |
 //! |---|---|
-//! | `/echo` | tells the request: method, target, headers, body |
-//! | `/bytes/N` | N bytes that can be checked; `/chunked/N` without a length |
-//! | `/sink` | counts and checks the body; `/count` only counts |
-//! | `/stream` | a line whenever the spec gives one |
-//! | `/trailers` | a body with trailers, and tells the request's trailers |
+//! | `/echo` | the method, target, headers and body of the request, as JSON |
+//! | `/bytes/N` | N bytes of a pattern; `/chunked/N` without a length |
+//! | `/sink` | the size of the request's body, and whether it is the pattern; `/count` only the size |
+//! | `/stream` | each line that the test sends |
+//! | `/trailers` | a body of the request's trailer, with a trailer |
 //! | `/refuse` | 413 at once, without reading the body |
-//! | `/continue` | reads the body, which makes hyper send 100 |
-//! | `/cut`, `/cutchunked` | breaks off with a reset in the middle of a body |
-//! | `/hang` | never answers; notes when it is given up |
-//! | `/ws` | a WebSocket that echoes, with subprotocols; `/wsno` refuses one |
+//! | `/continue` | as `/sink`; hyper sends 100 when the body is read |
+//! | `/cut`, `/cutchunked` | half of a body, then a reset |
+//! | `/hang` | none; the test sees when the request is abandoned |
+//! | `/ws` | a WebSocket that echoes, with subprotocols; `/wsno` refuses it |
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -43,12 +43,13 @@ pub struct TestTarget {
     pub address: SocketAddr,
     pub connections: Arc<AtomicUsize>,
     pub requests: Arc<AtomicUsize>,
-    /// Requests that wait in `/hang` or `/stream`, or whose body is being read.
+    /// The number of requests in `/hang` or `/stream`, or whose body is being read.
     pub waiting: Arc<AtomicUsize>,
-    /// Lines for `/stream`.
+    /// The lines for `/stream`. `end` ends it.
     pub lines: broadcast::Sender<String>,
 }
 
+/// Counts a waiting request until it is dropped.
 struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
@@ -64,10 +65,12 @@ impl Drop for Waiting {
     }
 }
 
+/// Returns the byte of the pattern at a position.
 pub fn pattern(at: u64) -> u8 {
     (at ^ (at >> 8) ^ (at >> 16)) as u8
 }
 
+/// Returns true if the bytes are the beginning of the pattern.
 pub fn is_pattern(bytes: &[u8]) -> bool {
     bytes.iter().zip(0..).all(|(byte, at)| *byte == pattern(at))
 }
@@ -191,14 +194,14 @@ async fn echo(request: Request<Incoming>) -> Response<Body> {
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let told = json!({
+    let text = json!({
         "method": parts.method.as_str(),
         "target": parts.uri.to_string(),
         "version": format!("{:?}", parts.version),
         "headers": headers,
         "body": String::from_utf8_lossy(&body),
     });
-    let mut response = Response::new(full(told.to_string()));
+    let mut response = Response::new(full(text.to_string()));
     let headers = response.headers_mut();
     headers.insert("connection", "x-private".parse().unwrap());
     headers.insert("x-private", "1".parse().unwrap());
@@ -211,10 +214,10 @@ async fn echo(request: Request<Incoming>) -> Response<Body> {
 async fn trailers(request: Request<Incoming>) -> Response<Body> {
     let collected = request.into_body().collect().await.unwrap();
     let sum = collected.trailers().and_then(|trailers| trailers.get("x-sum").cloned());
-    let told = sum.map_or_else(|| "none".to_owned(), |sum| sum.to_str().unwrap().to_owned());
+    let text = sum.map_or_else(|| "none".to_owned(), |sum| sum.to_str().unwrap().to_owned());
     let mut after = hyper::HeaderMap::new();
     after.insert("x-after", "it was good".parse().unwrap());
-    let frames = [Ok(Frame::data(Bytes::from(told))), Ok(Frame::trailers(after))];
+    let frames = [Ok(Frame::data(Bytes::from(text))), Ok(Frame::trailers(after))];
     let mut response = Response::new(BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames))));
     response.headers_mut().insert(header::TRAILER, "x-after".parse().unwrap());
     response
@@ -240,7 +243,7 @@ fn websocket(mut request: Request<Incoming>) -> Response<Body> {
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.parse().unwrap());
     headers.insert(header::SET_COOKIE, "seen=1".parse().unwrap());
-    // The last of the viewer's list, so that nobody can guess.
+    // Selects the last one of the viewer's list.
     if let Some(last) = offered.as_ref().and_then(|list| list.to_str().ok()?.rsplit(',').next()) {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, last.trim().parse().unwrap());
     }

@@ -1,4 +1,4 @@
-//! A viewer that writes what it likes and reads what comes: no library that would tidy either.
+//! A viewer that sends and receives raw bytes, without an HTTP library that would normalize them.
 
 use super::in_time;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -14,7 +15,7 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub trailers: Vec<(String, String)>,
-    /// The body came to its end.
+    /// True if the body was read to its end.
     pub complete: bool,
 }
 
@@ -58,7 +59,7 @@ impl Viewer {
         }
     }
 
-    /// The head of a response.
+    /// Reads the head of a response.
     pub async fn head(&mut self) -> Answer {
         let line = self.line().await;
         let mut words = line.splitn(3, ' ').skip(1);
@@ -68,7 +69,7 @@ impl Viewer {
         Answer { status, reason, headers, body: Vec::new(), trailers: Vec::new(), complete: false }
     }
 
-    /// A whole response to a request that was not HEAD.
+    /// Reads a response to a request other than HEAD.
     pub async fn answer(&mut self) -> Answer {
         let mut answer = self.head().await;
         let length: Option<usize> = answer.header("content-length").map(|length| length.parse().unwrap());
@@ -106,30 +107,32 @@ impl Viewer {
         }
     }
 
-    /// Whether the other side has closed.
+    /// Returns true if the other side closes the connection.
     pub async fn closed(&mut self) -> bool {
         let mut byte = [0];
         matches!(in_time("a close", self.socket.read(&mut byte)).await, Ok(0) | Err(_))
     }
 
-    /// Closes with a reset.
+    /// Resets the connection.
     pub fn abort(self) {
         let socket = self.socket.into_inner().into_std().unwrap();
         socket2::SockRef::from(&socket).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
 }
 
+/// Sends a request on a new connection and reads the response.
 pub async fn exchange(address: SocketAddr, request: &str) -> Answer {
     let mut viewer = Viewer::connect(address).await;
     viewer.send(request).await;
     viewer.answer().await
 }
 
+/// Sends a GET on a new connection and reads the response.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: viewer.test\r\nConnection: close\r\n\r\n")).await
 }
 
-/// The status of a GET; none when no answer came, as from a server that is not there.
+/// Returns the status of a GET, or `None` without a response, as when no server runs.
 pub async fn try_get(address: SocketAddr, path: &str) -> Option<u16> {
     let exchange = async {
         let mut socket = TcpStream::connect(address).await?;

@@ -1,4 +1,4 @@
-//! What may be sent when: the first ACK, windows, and turns.
+//! Credit: the first ACK, windows, and the order of streams.
 
 use super::*;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ fn nothing_precedes_the_first_ack_of_an_original_peer() {
 }
 
 #[test]
-fn early_data_of_extended_peers_counts_against_the_window() {
+fn early_data_of_extended_peers_uses_the_window() {
     let mut server = session(Role::Server, Dialect::Extended);
     let id = server.open().unwrap();
     server.write(id, vec![7; 30].into());
@@ -37,7 +37,7 @@ fn early_data_of_extended_peers_counts_against_the_window() {
 }
 
 #[test]
-fn a_peer_with_a_small_window_is_told_at_once_that_it_may_send_more() {
+fn a_peer_with_a_small_window_gets_more_credit_at_once() {
     let mut server = session(Role::Server, Dialect::Original);
     let id = server.open().unwrap();
     server.poll_transmit();
@@ -49,10 +49,10 @@ fn a_peer_with_a_small_window_is_told_at_once_that_it_may_send_more() {
 }
 
 #[test]
-fn credit_is_given_when_a_quarter_of_the_window_is_read_and_not_before() {
+fn credit_is_given_after_a_quarter_of_the_window_is_read_and_not_before() {
     let (mut pair, id) = connected(Dialect::Extended);
     pair.ends[0].receive(Frame::Data(id, vec![0; INITIAL as usize].into()).encode()).unwrap();
-    // The window is a little larger than what there was credit for at first.
+    // The window is a little larger than the first credit.
     let quarter = FIRST / 4 - (FIRST - INITIAL);
     assert!(matches!(pair.ends[0].read(id, quarter as usize - 1), ReadOutcome::Data(_)));
     assert_eq!(pair.ends[0].poll_transmit(), None);
@@ -61,7 +61,7 @@ fn credit_is_given_when_a_quarter_of_the_window_is_read_and_not_before() {
 }
 
 #[test]
-fn one_streams_backlog_delays_another_by_one_frame() {
+fn the_backlog_of_a_stream_delays_another_by_one_frame() {
     let (mut pair, busy) = connected(Dialect::Extended);
     pair.ends[0].receive(Frame::Credit(busy, 500).encode()).unwrap();
     pair.ends[0].write(busy, vec![0; 500].into());
@@ -78,7 +78,7 @@ fn one_streams_backlog_delays_another_by_one_frame() {
 }
 
 #[test]
-fn a_stream_is_told_at_once_that_it_may_send_more_than_the_handshake_says_while_there_is_memory() {
+fn a_new_stream_gets_more_than_the_initial_window_while_memory_is_free() {
     let limits = Limits::default();
     let initial = limits.initial_window();
     let mut server =

@@ -1,4 +1,4 @@
-//! How streams end that nobody wants any more, and sessions.
+//! The ends of abandoned streams and of sessions.
 
 use super::*;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ fn an_abandoned_stream_of_an_original_peer_is_finished_drained_and_credited() {
 }
 
 #[test]
-fn a_stream_given_up_while_opening_is_finished_when_the_answer_comes_or_time_is_over() {
+fn a_stream_abandoned_while_opening_is_finished_after_the_ack_or_the_linger_time() {
     for answered in [true, false] {
         let mut server = session(Role::Server, Dialect::Original);
         let now = Instant::now();
@@ -63,7 +63,7 @@ fn the_end_of_a_session_is_a_failure_and_never_a_clean_end() {
 }
 
 #[test]
-fn a_peer_that_says_it_is_gone_gets_no_more_streams() {
+fn a_peer_that_sent_goaway_gets_no_more_streams() {
     let (mut pair, _) = connected(Dialect::Extended);
     assert!(pair.ends[1].go_away(GoAwayReason::Draining));
     pair.settle_wires();
@@ -73,8 +73,8 @@ fn a_peer_that_says_it_is_gone_gets_no_more_streams() {
 }
 
 #[test]
-fn what_came_before_the_peers_end_is_read_though_a_reset_follows() {
-    // A client that answers, finishes and lets go before it has read our end.
+fn bytes_before_the_peers_fin_are_readable_after_a_reset() {
+    // A client that responds, finishes and releases the stream before it has read our FIN.
     let (mut pair, id) = connected(Dialect::Extended);
     pair.ends[0].finish(id);
     let whole = Frame::Data(id, Bytes::from_static(b"whole"));
@@ -88,7 +88,7 @@ fn what_came_before_the_peers_end_is_read_though_a_reset_follows() {
 }
 
 #[test]
-fn what_is_cut_after_the_peers_end_and_before_it_was_read_is_a_failure() {
+fn a_stream_that_is_cut_before_its_bytes_are_read_fails_even_after_the_peers_fin() {
     let (mut pair, id) = connected(Dialect::Extended);
     let end = &mut pair.ends[0];
     end.finish(id);
@@ -100,7 +100,7 @@ fn what_is_cut_after_the_peers_end_and_before_it_was_read_is_a_failure() {
 }
 
 #[test]
-fn a_stream_that_was_given_up_while_opening_credits_a_peer_of_the_original_by_its_own_window() {
+fn a_stream_abandoned_while_opening_credits_its_initial_window() {
     let mut server = session(Role::Server, Dialect::Original);
     let id = server.open().unwrap();
     assert_eq!(server.poll_transmit(), Some(Frame::Open(id)));

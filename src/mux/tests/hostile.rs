@@ -1,4 +1,4 @@
-//! Peers that break rules, and what it costs them.
+//! Peers that violate the protocol.
 
 use super::*;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_end_in_obedience_or_a_violation(
+    fn any_bytes_are_processed_or_a_violation(
         server in any::<bool>(), extended in any::<bool>(),
         messages in proptest::collection::vec((0u8..7, 0u32..20, proptest::collection::vec(any::<u8>(), 0..200)), 0..200),
     ) {
@@ -70,7 +70,7 @@ fn a_client_that_floods_opens_is_refused_and_then_dropped() {
 }
 
 #[test]
-fn a_server_that_floods_opens_meets_the_queue_limit_and_gets_answers() {
+fn a_server_that_floods_opens_is_refused_at_the_queue_limit() {
     let mut client = session(Role::Client, Dialect::Original);
     for n in 0..13 {
         client.receive(Frame::Open(2 * n).encode()).unwrap();
@@ -81,14 +81,14 @@ fn a_server_that_floods_opens_meets_the_queue_limit_and_gets_answers() {
 }
 
 #[test]
-fn answers_that_the_peer_does_not_let_us_send_are_bounded() {
+fn replies_that_a_peer_does_not_read_are_bounded() {
     let mut client = session(Role::Client, Dialect::Extended);
     let outcome = (0..10_000).find_map(|n| client.receive(Frame::Open(2 * n).encode()).err());
     assert_eq!(outcome, Some(Violation::ReplyQueueFull));
 }
 
 #[test]
-fn resets_of_our_own_end_no_session_of_a_peer_that_keeps_the_rules() {
+fn our_own_resets_do_not_end_the_session_of_an_honest_peer() {
     for release in [true, false] {
         let limits = Limits { replies: 4, ..small_limits() };
         let mut pair = Pair::with(Dialect::Extended, [limits, small_limits()]);
@@ -104,13 +104,13 @@ fn resets_of_our_own_end_no_session_of_a_peer_that_keeps_the_rules() {
                 pair.ends[0].fail_local(id, ResetReason::Limit);
             }
         }
-        // The peer says something before it has read them.
+        // The peer sends a frame before it has read the resets.
         assert_eq!(pair.ends[0].receive(Frame::Credit(pair.open[0], 1).encode()), Ok(()), "release: {release}");
     }
 }
 
 #[test]
-fn streams_given_up_while_opening_end_no_session_of_a_peer_of_the_original() {
+fn streams_abandoned_while_opening_do_not_end_the_session_of_an_original_peer() {
     let limits = Limits { replies: 4, ..small_limits() };
     let config = Config { role: Role::Server, dialect: Dialect::Original, peer_window: None, limits };
     let mut server = Session::new(config);
@@ -126,9 +126,9 @@ fn streams_given_up_while_opening_end_no_session_of_a_peer_of_the_original() {
 }
 
 #[test]
-fn a_stream_that_both_sides_reset_at_once_leaves_nothing_to_say() {
+fn a_stream_that_both_sides_reset_leaves_no_queued_frame() {
     let mut client = session(Role::Client, Dialect::Extended);
-    // A server whose viewers give up faster than our frames leave, in front of a service that refuses them.
+    // Viewers abandon requests faster than our frames are sent, and the service refuses connections.
     for n in 0..10_000u32 {
         let id = 2 * n;
         assert_eq!(client.receive(Frame::Open(id).encode()), Ok(()), "{n}");
@@ -141,7 +141,7 @@ fn a_stream_that_both_sides_reset_at_once_leaves_nothing_to_say() {
 }
 
 #[test]
-fn streams_that_end_before_their_turn_leave_no_trace_in_the_queue() {
+fn streams_that_end_while_queued_leave_the_send_queue() {
     for reused in [true, false] {
         let mut client = session(Role::Client, Dialect::Extended);
         for n in 0..10_000u32 {
@@ -157,7 +157,7 @@ fn streams_that_end_before_their_turn_leave_no_trace_in_the_queue() {
 }
 
 #[test]
-fn a_number_that_is_used_again_and_again_lingers_once() {
+fn a_number_that_is_reused_often_keeps_the_linger_list_short() {
     let mut client = session(Role::Client, Dialect::Original);
     let start = Instant::now();
     for n in 0..10_000 {
@@ -172,7 +172,7 @@ fn a_number_that_is_used_again_and_again_lingers_once() {
 }
 
 #[test]
-fn a_stream_lingers_its_own_time_though_its_number_lingered_before() {
+fn a_stream_with_a_reused_number_lingers_for_its_own_time() {
     let mut client = session(Role::Client, Dialect::Original);
     let linger = client.limits().linger;
     let first = Instant::now();

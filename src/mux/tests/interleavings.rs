@@ -1,4 +1,4 @@
-//! Whatever two honest ends and their users do in whatever order: nothing is lost, reordered, or left waiting.
+//! Random operations of two honest ends: no byte is lost or reordered, and no stream hangs.
 
 use super::{
     pair::{Pair, Step, any_step, any_step_of_a_slow_reader},
@@ -30,11 +30,11 @@ fn run(mut pair: Pair, steps: &[Step]) {
     pair.settle();
     for (n, end) in pair.ends.iter_mut().enumerate() {
         end.on_time(pair.now + Duration::from_secs(31));
-        assert_eq!(end.held_count(), 0, "end {n} holds streams that both let go of");
-        assert_eq!(end.stream_count(), 0, "end {n} keeps streams that are over");
-        assert_eq!(end.buffered_bytes(), 0, "end {n} keeps bytes that nobody will read");
-        assert_eq!(end.promised_bytes(), 0, "end {n} keeps promises to nobody");
-        assert_eq!(end.budget.lent(), 0, "end {n} has lent to nobody");
+        assert_eq!(end.held_count(), 0, "end {n} has streams left that both users released");
+        assert_eq!(end.stream_count(), 0, "end {n} has ended streams left");
+        assert_eq!(end.buffered_bytes(), 0, "end {n} has unread bytes left");
+        assert_eq!(end.promised_bytes(), 0, "end {n} has credit left");
+        assert_eq!(end.budget.borrowed(), 0, "end {n} has streams that borrow");
     }
 }
 

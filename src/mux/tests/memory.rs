@@ -1,11 +1,11 @@
-//! What many slow readers cost, and whom: credit is withheld, nobody is cut, and a bound is a bound.
+//! The memory of a session with slow readers: credit is withheld, the limit holds, and no stream is cut.
 
 use super::*;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-/// As many streams as the limit allows, open on both ends.
-fn full_house(dialect: Dialect, client: Limits) -> Pair {
+/// Returns a pair with as many open streams as the limit allows.
+fn pair_with_all_streams(dialect: Dialect, client: Limits) -> Pair {
     let mut pair = Pair::with(dialect, [small_limits(), client]);
     for _ in 0..small_limits().streams {
         pair.step(&Step::Open);
@@ -14,25 +14,25 @@ fn full_house(dialect: Dialect, client: Limits) -> Pair {
     pair
 }
 
-/// Writes at the client, as much as it takes, and carries it, until nothing moves.
+/// Writes at the client and transmits until no stream accepts more.
 fn flood(pair: &mut Pair, ids: &[StreamId]) {
-    let moved = |pair: &Pair| pair.flows.values().map(|flow| flow.written).sum::<u64>();
+    let written = |pair: &Pair| pair.flows.values().map(|flow| flow.written).sum::<u64>();
     loop {
-        let before = moved(pair);
+        let before = written(pair);
         for id in ids {
             pair.write(1, *id, 100);
         }
         pair.settle_wires();
-        if moved(pair) == before {
+        if written(pair) == before {
             return;
         }
     }
 }
 
 #[test]
-fn streams_that_nobody_reads_cost_their_share_and_another_keeps_moving() {
+fn unread_streams_do_not_stop_another_stream() {
     for dialect in [Dialect::Extended, Dialect::Original] {
-        let mut pair = full_house(dialect, small_limits());
+        let mut pair = pair_with_all_streams(dialect, small_limits());
         let (unread, read) = pair.open.split_at(11);
         let (unread, read) = (unread.to_vec(), read[0]);
         flood(&mut pair, &unread);
@@ -52,7 +52,7 @@ fn streams_that_nobody_reads_cost_their_share_and_another_keeps_moving() {
 }
 
 #[test]
-fn a_stream_that_was_read_and_then_is_not_holds_a_part_of_what_the_others_left() {
+fn a_stream_whose_reader_stops_keeps_a_part_of_the_free_pool() {
     let mut pair = Pair::new(Dialect::Extended);
     let mut held = Vec::new();
     for n in 0..small_limits().streams {
@@ -63,7 +63,7 @@ fn a_stream_that_was_read_and_then_is_not_holds_a_part_of_what_the_others_left()
             flood(&mut pair, &[id]);
             while pair.read(0, id, 1000) {}
         }
-        // Its reader kept up until now.
+        // The reader has kept up until now, and stops.
         let before = pair.ends[0].buffered_bytes();
         flood(&mut pair, &[id]);
         held.push(pair.ends[0].buffered_bytes() - before);
@@ -75,21 +75,21 @@ fn a_stream_that_was_read_and_then_is_not_holds_a_part_of_what_the_others_left()
 }
 
 #[test]
-fn streams_that_hold_more_than_their_part_give_it_back_as_they_are_read() {
+fn a_stream_with_more_than_its_part_returns_memory_as_it_is_read() {
     let (mut pair, first) = connected(Dialect::Extended);
     let take = |pair: &mut Pair, id| {
         let before = pair.ends[0].buffered_bytes();
         while pair.read(0, id, 1000) {}
         before - pair.ends[0].buffered_bytes()
     };
-    // Alone, one grows as far as it can.
+    // A single stream grows as far as it can.
     for _ in 0..100 {
         flood(&mut pair, &[first]);
         while pair.read(0, first, 1000) {}
     }
     flood(&mut pair, &[first]);
     let alone = take(&mut pair, first);
-    // Then others come, and all are busy, and read to the end again and again.
+    // Then all streams are busy, and their readers keep up.
     for _ in 1..small_limits().streams {
         pair.step(&Step::Open);
     }
@@ -104,19 +104,19 @@ fn streams_that_hold_more_than_their_part_give_it_back_as_they_are_read() {
     let among_others: Vec<usize> = ids.iter().map(|id| take(&mut pair, *id)).collect();
     pair.check();
     assert!(among_others[0] < alone, "{} of {alone}", among_others[0]);
-    // A quarter may be held back at any moment.
+    // The budget may withhold a quarter of the credit at any time.
     let (least, largest) = (among_others.iter().min().unwrap(), among_others.iter().max().unwrap());
     assert!(3 * largest <= 5 * least, "{among_others:?}");
 }
 
 #[test]
-fn a_window_is_grown_to_its_full_size_in_a_few_round_trips() {
+fn a_window_grows_to_its_full_size_in_a_few_round_trips() {
     let limits = Limits::default;
     let mut pair = Pair::with(Dialect::Extended, [limits(), limits()]);
     pair.step(&Step::Open);
     pair.settle_wires();
     let id = pair.open[0];
-    // Whatever credit there is, is used at once; a round trip later all of it is read.
+    // The sender uses all credit at once, and the reader reads everything one round trip later.
     let mut flights = Vec::new();
     while flights.last().is_none_or(|flight| *flight < limits().window as usize * 3 / 4) {
         let mut flight = 0;
@@ -128,13 +128,13 @@ fn a_window_is_grown_to_its_full_size_in_a_few_round_trips() {
             }
             pair.ends[0].receive(frame.encode()).unwrap();
             while let ReadOutcome::Data(_) = pair.ends[0].read(id, 64 << 10) {}
-            pair.hold(0);
+            pair.send_all(0);
         }
-        pair.release_held(0);
+        pair.deliver_all(0);
         flights.push(flight);
         assert!(flights.len() < 20, "{flights:?}");
     }
-    // As much as TCP's own slow start doubles, at least, and from no less than where that starts.
+    // The window grows at least as fast as in TCP's slow start.
     assert_eq!(flights[0], 4 * limits().initial_window() as usize);
     assert!(flights.windows(2).all(|pair| pair[1] >= 2 * pair[0] || pair[1] >= 3 << 20), "{flights:?}");
     assert!(flights.len() <= 4, "{flights:?}");
@@ -164,9 +164,9 @@ fn a_window_grows_with_a_fast_reader_and_shrinks_with_a_slow_one() {
     assert!(server.promised_bytes() <= first, "{}", server.promised_bytes());
 }
 
-/// A client of the original: each of its streams has sent a whole window, more than the session keeps.
-fn overfull() -> Pair {
-    let mut pair = full_house(Dialect::Original, whole_windows());
+/// Returns a pair whose server is full: each stream of an original client has sent a whole window.
+fn full_session() -> Pair {
+    let mut pair = pair_with_all_streams(Dialect::Original, whole_windows());
     let ids = pair.open.clone();
     flood(&mut pair, &ids);
     assert!(pair.ends[0].is_full());
@@ -176,7 +176,7 @@ fn overfull() -> Pair {
 
 #[test]
 fn a_client_of_the_original_waits_while_readers_are_slow_and_nobody_is_cut() {
-    let mut pair = overfull();
+    let mut pair = full_session();
     for round in 0..200 {
         for id in pair.open.clone() {
             pair.read(0, id, 20);
@@ -193,8 +193,8 @@ fn a_client_of_the_original_waits_while_readers_are_slow_and_nobody_is_cut() {
 }
 
 #[test]
-fn what_nobody_reads_for_a_whole_interval_is_cut_when_the_session_is_full_and_nothing_else_is() {
-    let mut pair = overfull();
+fn a_full_session_cuts_only_streams_that_nobody_reads_for_a_whole_interval() {
+    let mut pair = full_session();
     let read = pair.open[3];
     pair.ends[0].on_interval();
     pair.read(0, read, 20);
@@ -202,13 +202,13 @@ fn what_nobody_reads_for_a_whole_interval_is_cut_when_the_session_is_full_and_no
     pair.settle_wires();
     assert!(!pair.cuts.is_empty());
     assert!(pair.cuts.iter().all(|(end, id, cut)| (*end, *cut) == (0, Cut::Unread) && *id != read), "{:?}", pair.cuts);
-    // No more than it takes: the rest stays as long as there is room.
+    // Only as many streams are cut as necessary.
     for (_, id, _) in &pair.cuts {
         assert_eq!(pair.ends[0].read(*id, 1), ReadOutcome::Failed(ResetReason::Limit));
     }
     assert!(pair.cuts.len() < pair.open.len() - 1);
     assert!(matches!(pair.ends[0].read(read, 1), ReadOutcome::Data(_)));
-    // Who has stopped reading long ago makes room at once when it is needed again.
+    // Other stalled streams are cut as soon as the session is full again.
     while pair.ends[0].is_full() {
         pair.settle_wires();
     }
@@ -216,8 +216,8 @@ fn what_nobody_reads_for_a_whole_interval_is_cut_when_the_session_is_full_and_no
 }
 
 #[test]
-fn who_takes_next_to_nothing_holds_a_full_session_no_longer_than_who_takes_nothing() {
-    let mut pair = overfull();
+fn a_full_session_cuts_streams_whose_readers_take_single_bytes() {
+    let mut pair = full_session();
     for _ in 0..2 {
         for id in pair.open.clone() {
             assert!(pair.read(0, id, 1));
@@ -228,16 +228,16 @@ fn who_takes_next_to_nothing_holds_a_full_session_no_longer_than_who_takes_nothi
     pair.settle_wires();
     assert!(!pair.cuts.is_empty());
     assert!(pair.cuts.iter().all(|(end, _, cut)| (*end, *cut) == (0, Cut::Unread)), "{:?}", pair.cuts);
-    // No more than it takes.
+    // Only as many streams are cut as necessary.
     assert!(pair.cuts.len() < pair.open.len(), "{:?}", pair.cuts);
 }
 
 #[test]
-fn a_reader_that_goes_on_is_not_held_to_what_it_left_before() {
-    let mut pair = overfull();
+fn a_reader_that_resumes_is_not_cut() {
+    let mut pair = full_session();
     let ids = pair.open.clone();
     pair.ends[0].on_interval();
-    // All take enough in the second interval, and one in the middle of the third, after the rest have stopped.
+    // All readers read enough in the second interval. One also reads in the third, after the others have stopped.
     ids.iter().for_each(|id| assert!(pair.read(0, *id, 20)));
     for _ in 0..2 {
         pair.ends[0].on_interval();
@@ -249,8 +249,8 @@ fn a_reader_that_goes_on_is_not_held_to_what_it_left_before() {
     assert!(!pair.cuts.is_empty() && pair.cuts.iter().all(|(_, id, _)| *id != ids[0]), "{:?}", pair.cuts);
 }
 
-/// Intervals for which a session is full of the windows of a client that sends no more, while a reader takes `bytes` in
-/// each of them, or in every second one.
+/// Returns the number of intervals for which a session stays full after its client has died. The readers take `bytes`
+/// in every interval, or in each second one if `every` is 2.
 fn intervals_of_a_full_session(bytes: usize, every: usize) -> usize {
     let limits = Limits::default();
     let window = limits.window;
@@ -275,8 +275,8 @@ fn intervals_of_a_full_session(bytes: usize, every: usize) -> usize {
 }
 
 #[test]
-fn a_client_that_is_dead_is_heard_for_again_after_ten_intervals_of_a_full_session_whatever_its_readers_do() {
-    // The last of these are as slow as a reader may be.
+fn a_full_session_of_a_dead_client_has_room_after_ten_intervals() {
+    // The last of these readers are just fast enough not to stall.
     for bytes in [1, 1 << 10, 32 << 10, 64 << 10, 70_000, 71_000] {
         for every in [1, 2] {
             let intervals = intervals_of_a_full_session(bytes, every);
@@ -286,10 +286,10 @@ fn a_client_that_is_dead_is_heard_for_again_after_ten_intervals_of_a_full_sessio
 }
 
 #[test]
-fn a_session_that_is_full_of_what_slow_readers_hold_ends_no_stream_twice() {
-    let mut pair = overfull();
+fn a_full_session_with_slow_readers_cuts_no_stream_twice() {
+    let mut pair = full_session();
     let (unread, slow) = (pair.open[0], pair.open[1..].to_vec());
-    // Every reader but one takes a little in every interval, and the client refills what that and the end of one freed.
+    // All readers but one take a little in every interval, and the client refills what becomes free.
     for _ in 0..20 {
         slow.iter().for_each(|id| assert!(pair.read(0, *id, 10)));
         flood(&mut pair, &slow);
@@ -300,9 +300,9 @@ fn a_session_that_is_full_of_what_slow_readers_hold_ends_no_stream_twice() {
 }
 
 #[test]
-fn a_session_that_is_not_full_cuts_nobody_however_long_nothing_is_read() {
+fn a_session_that_is_not_full_cuts_no_unread_stream() {
     for dialect in [Dialect::Extended, Dialect::Original] {
-        let mut pair = full_house(dialect, small_limits());
+        let mut pair = pair_with_all_streams(dialect, small_limits());
         let ids = pair.open.clone();
         flood(&mut pair, &ids);
         for _ in 0..100 {
@@ -314,7 +314,7 @@ fn a_session_that_is_not_full_cuts_nobody_however_long_nothing_is_read() {
 }
 
 #[test]
-fn credit_that_a_peer_of_the_original_names_is_no_more_than_a_window() {
+fn the_first_credit_of_an_original_peer_is_at_most_a_window() {
     let mut server = session(Role::Server, Dialect::Original);
     let id = server.open().unwrap();
     server.poll_transmit();
@@ -326,7 +326,7 @@ fn credit_that_a_peer_of_the_original_names_is_no_more_than_a_window() {
 }
 
 #[test]
-fn a_peer_that_cuts_a_stream_for_a_limit_is_noted() {
+fn a_reset_for_a_limit_of_the_peer_gives_a_cut_notice() {
     let (mut pair, id) = connected(Dialect::Extended);
     pair.ends[0].receive(Frame::Reset(id, ResetReason::Limit).encode()).unwrap();
     let cut = std::iter::from_fn(|| pair.ends[0].poll_notice()).find(|notice| matches!(notice, Notice::Cut(..)));
@@ -334,7 +334,7 @@ fn a_peer_that_cuts_a_stream_for_a_limit_is_noted() {
 }
 
 #[test]
-fn a_stream_that_is_one_too_many_is_noted_by_who_refuses_it() {
+fn a_stream_refused_for_a_limit_gives_a_cut_notice() {
     let mut client = session(Role::Client, Dialect::Extended);
     for n in 0..13 {
         client.receive(Frame::Open(2 * n).encode()).unwrap();

@@ -1,13 +1,13 @@
-//! Two sessions against each other, and one against a peer that keeps no rule.
+//! Tests of two sessions with each other, and of one session with a hostile peer.
 //!
-//! | file | what |
+//! | file | content |
 //! |---|---|
-//! | `pair` | two honest ends with wires between them, and what their users may do |
-//! | `interleavings` | any order of that delivers everything |
-//! | `hostile` | peers that break rules, and what it costs them |
-//! | `credit` | what may be sent when |
-//! | `memory` | what many slow readers cost, and whom |
-//! | `endings` | how streams and sessions end |
+//! | `pair` | two honest ends, the wires between them, and the operations of their users |
+//! | `interleavings` | random orders of these operations |
+//! | `hostile` | peers that violate the protocol |
+//! | `credit` | credit and the order of frames |
+//! | `memory` | the memory of a session with slow readers |
+//! | `endings` | the ends of streams and sessions |
 
 mod credit;
 mod endings;
@@ -19,12 +19,12 @@ mod pair;
 use super::*;
 use pair::{Pair, Step};
 
-/// What a stream may grow to, what it starts with for good, and what the first one gets.
+/// The largest window, the initial window, and the first window of the first stream, in bytes.
 const WINDOW: u32 = 600;
 const INITIAL: u32 = 64;
 const FIRST: u32 = INITIAL + (3000 - 12 * INITIAL) / 256;
 
-/// Less memory than the windows of all streams together would take.
+/// Returns limits with less memory than the windows of all streams need together.
 fn small_limits() -> Limits {
     Limits {
         streams: 12,
@@ -41,13 +41,13 @@ fn session(role: Role, dialect: Dialect) -> Session {
     Session::new(Config { role, dialect, peer_window: Some(INITIAL), limits: small_limits() })
 }
 
-/// The limits of a client that takes a whole window a stream from the start: the original, or a 0.1 of ours.
+/// Returns the limits of a client whose streams start with a whole window, as in the original and in our 0.1.
 fn whole_windows() -> Limits {
     let limits = small_limits();
     Limits { window: 512, session_bytes: 2 * 512 * limits.streams, ..limits }
 }
 
-/// A pair with one stream that is open on both ends.
+/// Returns a pair with one open stream, and its number.
 fn connected(dialect: Dialect) -> (Pair, StreamId) {
     let mut pair = Pair::new(dialect);
     pair.step(&Step::Open);

@@ -1,4 +1,4 @@
-//! Two honest ends, the wires between them, and users whose bytes are counters, so that loss and reordering show.
+//! Two honest ends, the wires between them, and their users.
 
 use super::*;
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-/// A direction of one stream as its user sees it: bytes are a counter, so that loss and reordering show.
+/// One direction of a stream, as its users see it. The bytes are a counter, which detects loss and reordering.
 #[derive(Default)]
 pub struct Flow {
     pub written: u64,
@@ -17,18 +17,20 @@ pub struct Flow {
     pub ended: bool,
 }
 
+/// A server (0) and a client (1).
 pub struct Pair {
     pub ends: [Session; 2],
     wires: [VecDeque<Bytes>; 2],
-    /// By stream and by the end that sends.
+    /// The flows, by stream and sending end.
     pub flows: BTreeMap<(StreamId, usize), Flow>,
     pub released: BTreeSet<StreamId>,
     pub open: Vec<StreamId>,
-    /// Streams that a bound has cut, by the end that says so.
+    /// The streams that limits ended, with the end that reported it.
     pub cuts: Vec<(usize, StreamId, Cut)>,
     pub now: Instant,
 }
 
+/// An operation of a user or a wire.
 #[derive(Clone, Debug)]
 pub enum Step {
     Open,
@@ -52,7 +54,7 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Steps of which most write and carry, and few read: what is on its way grows.
+/// Returns steps with many writes and few reads, so that unread bytes accumulate.
 pub fn any_step_of_a_slow_reader() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0usize..2, 0usize..8, 100usize..400).prop_map(|(end, s, n)| Step::Write(end, s, n)),
@@ -67,8 +69,8 @@ impl Pair {
         Self::with(dialect, [small_limits(), small_limits()])
     }
 
-    /// A server and a client with their limits. A client of the original kind takes what it announces for its own first
-    /// credit; of extended peers each goes by the other's announcement.
+    /// Returns a server and a client with these limits. A client of the original dialect uses its own window as its
+    /// first credit. Extended peers use the window that the other announces.
     pub fn with(dialect: Dialect, limits: [Limits; 2]) -> Self {
         let [server, client] = [limits[0].initial_window(), limits[1].initial_window()];
         let first_credit = if dialect == Dialect::Extended { server } else { client };
@@ -154,12 +156,12 @@ impl Pair {
                 true
             }
             ReadOutcome::End => {
-                assert!(flow.finished, "stream {id} ended at {end} and nobody finished it");
+                assert!(flow.finished, "stream {id} ended at {end} before its sender finished");
                 assert_eq!(flow.read, flow.written, "stream {id} to {end} ended early");
                 flow.ended = true;
                 false
             }
-            // Before the offer has arrived the acceptor has no such stream.
+            // The client does not know the stream before the SYN has arrived.
             ReadOutcome::Failed(_) => {
                 assert!(end == 1 && flow.read == 0, "stream {id} failed at {end}");
                 false
@@ -175,7 +177,7 @@ impl Pair {
                 break;
             };
             if let Frame::Data(_, data) = &frame {
-                assert!(!data.is_empty(), "an empty DAT makes a peer of the original kind invent bytes");
+                assert!(!data.is_empty(), "an original peer would read bytes from an empty DAT");
             }
             self.wires[end].push_back(frame.encode());
             any = true;
@@ -210,8 +212,8 @@ impl Pair {
         any
     }
 
-    /// Checks what holds at any time: nobody is cut, and the bound on memory is kept. An end whose peer is of the
-    /// original kind cannot keep its promises within the bound, only what it takes in, to within one message.
+    /// Checks the invariants: no stream is cut, and the memory limit holds. For the original dialect, the limit holds
+    /// for received bytes only, plus one message.
     pub fn check(&self) {
         assert_eq!(self.cuts, []);
         for end in &self.ends {
@@ -225,7 +227,7 @@ impl Pair {
         }
     }
 
-    /// Lets both ends run, finishes every stream, and expects that all of it comes to its end.
+    /// Finishes every stream and runs both ends until nothing changes.
     pub fn settle(&mut self) {
         for id in self.open.clone() {
             for end in 0..2 {
@@ -257,16 +259,17 @@ impl Pair {
         }
     }
 
-    /// Puts what an end has to send on its wire, where it stays.
-    pub fn hold(&mut self, end: usize) {
+    /// Sends all due frames of an end to its wire.
+    pub fn send_all(&mut self, end: usize) {
         self.send(end, usize::MAX);
     }
 
-    /// Delivers what is on an end's wire.
-    pub fn release_held(&mut self, end: usize) {
+    /// Delivers all frames on an end's wire.
+    pub fn deliver_all(&mut self, end: usize) {
         self.deliver(1 - end, usize::MAX);
     }
 
+    /// Sends and delivers frames until no frame is due.
     pub fn settle_wires(&mut self) {
         loop {
             let mut any = false;

@@ -1,4 +1,4 @@
-//! What a client is told.
+//! The client's configuration.
 
 use super::{proxy::ProxyRules, token::Tokens};
 use crate::{mux::Limits, tunnel::wire};
@@ -6,27 +6,27 @@ use hyper::Uri;
 use std::time::Duration;
 use tokio_rustls::rustls;
 
-/// How many bytes a server takes per stream before it credits more. Servers of ours say so; the original does not.
+/// The initial window per stream of a server that does not announce it, as the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerWindow {
-    /// Found out once per connection from what the server answers to `/__version__` and `/__heartbeat__`.
+    /// Determined for each connection from the server's responses to `/__version__` and `/__heartbeat__`.
     Auto,
-    /// So many, for a server that does not say.
+    /// A number of bytes.
     Fixed(u32),
 }
 
-/// When to try again, and when not any more.
+/// The retry policy.
 #[derive(Clone, Debug)]
 pub struct Retry {
-    /// Before the second attempt. Default 0.5 s.
+    /// The wait before the second attempt. Default 0.5 s.
     pub initial: Duration,
-    /// At most. Default 60 s.
+    /// The longest wait. Default 60 s.
     pub max: Duration,
-    /// Each wait is that many times the one before. Default 1.5.
+    /// The factor between two waits. Default 1.5.
     pub multiplier: f64,
-    /// Each wait is spread by that part of itself, up or down. Default 0.5.
+    /// The random part of a wait: 0.5 means between half and one and a half of it. Default 0.5.
     pub jitter: f64,
-    /// When to give up. Default 3 minutes; none is never.
+    /// The time limit for all attempts, or `None` for no limit. Default 3 minutes.
     pub give_up: Option<Duration>,
 }
 
@@ -42,47 +42,47 @@ impl Default for Retry {
     }
 }
 
-/// Everything that a client is started with.
+/// The configuration of a client.
 pub struct Config {
     pub(super) server: Server,
     pub(super) id: String,
     pub(super) tokens: Tokens,
-    /// See [`Retry`].
+    /// The retry policy.
     pub retry: Retry,
-    /// How long an attempt may take. Default 45 s.
+    /// The time limit for one attempt. Default 45 s.
     pub handshake_timeout: Duration,
-    /// How long the streams of an old session may take to end. Default 60 s.
+    /// The time limit for the streams of an old session to end. Default 60 s.
     pub grace: Duration,
-    /// See [`ServerWindow`]. Default: found out.
+    /// The server's window, if the server does not announce it. Default: [`ServerWindow::Auto`].
     pub server_window: ServerWindow,
-    /// Which proxy to use. Default: what the environment says.
+    /// The proxies to use. Default: from the environment.
     pub proxy: ProxyRules,
-    /// Certificates to trust instead of the system's.
+    /// The trusted certificates. Default: the system's.
     pub roots: Option<rustls::RootCertStore>,
-    /// Speak to every server as the original does. For tests and for finding faults. Default: false.
+    /// True to use the original dialect with every server, for tests and debugging. Default: false.
     pub plain_dialect: bool,
-    /// Bounds of each session.
+    /// The limits of each session.
     pub limits: Limits,
 }
 
-/// Where the server is.
+/// The server's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Server {
     pub tls: bool,
     pub host: String,
     pub port: u16,
-    /// `Host`, as the URL has it.
+    /// The value of `Host`, from the URL.
     pub authority: String,
     pub path: String,
 }
 
-/// Something in the configuration that no attempt could mend.
+/// An error of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadConfig(pub String);
 
 impl Config {
-    /// A client named `id` of the server at `url` (`http`, `https`, `ws` or `wss`).
+    /// Returns the configuration of a client with the ID `id` for the server at `url` (`http`, `https`, `ws` or `wss`).
     pub fn new(url: &str, id: &str, tokens: Tokens) -> Result<Self, BadConfig> {
         if !wire::is_valid_id(id) {
             return Err(BadConfig(format!("{id:?} is not an ID: letters, digits and _ ~ . % - only, at most 255")));
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_urls_of_four_schemes() {
+    fn a_servers_url_has_one_of_four_schemes_a_host_and_no_credentials() {
         let server = Server::parse("wss://[::1]:8443/x").unwrap();
         assert_eq!((server.tls, server.host.as_str(), server.port, server.path.as_str()), (true, "::1", 8443, "/x"));
         assert_eq!(Server::parse("http://h").unwrap().port, 80);

@@ -1,4 +1,4 @@
-//! One attempt to register.
+//! One registration attempt: the connection, the handshake and the server's window.
 
 use super::config::{Config, Server, ServerWindow};
 use crate::{
@@ -17,33 +17,33 @@ use tokio_rustls::{
 };
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
-/// The window of the original's releases since late 2025, and the smallest of any that is older.
+/// The window of the original's releases since late 2025, and the smallest window of older ones.
 const ORIGINAL_WINDOWS: [u32; 2] = [4 << 20, 4096];
-/// The first of those releases.
-const WIDE_SINCE: u64 = 94;
+/// The major version of the first release with the wide window.
+const WIDE_WINDOW_SINCE: u64 = 94;
 
-/// Why an attempt failed.
+/// The error of an attempt.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     /// The server refused the token.
     #[error("the server refused the token (401)")]
     Unauthorized,
-    /// The server will never take this registration.
+    /// The server refused the registration. A retry would fail too.
     #[error("the server answered {0}")]
     Refused(StatusCode),
-    /// It may work another time.
+    /// A temporary error. A retry may succeed.
     #[error("{0}")]
     Temporary(String),
-    /// Nothing that time could mend.
+    /// A permanent error. A retry would fail too.
     #[error("{0}")]
-    Hopeless(String),
+    Permanent(String),
 }
 
 impl From<io::Error> for DialError {
     fn from(error: io::Error) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
-            Some(rustls::Error::InvalidCertificate(_)) => Self::Hopeless(format!("the server's certificate: {error}")),
+            Some(rustls::Error::InvalidCertificate(_)) => Self::Permanent(format!("the server's certificate: {error}")),
             _ => Self::Temporary(error.to_string()),
         }
     }
@@ -55,13 +55,13 @@ impl From<hyper::Error> for DialError {
     }
 }
 
-/// A registration that succeeded.
+/// A successful registration.
 pub(super) struct Registered {
     pub link: Link,
     pub url: String,
 }
 
-/// Connects and registers.
+/// Connects to the server and registers.
 pub(super) async fn register(config: &Config, token: &str) -> Result<Registered, DialError> {
     let io = transport(config).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
@@ -78,16 +78,17 @@ pub(super) async fn register(config: &Config, token: &str) -> Result<Registered,
     let headers = response.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::SEC_WEBSOCKET_ACCEPT.as_str()) != Some(derive_accept_key(nonce.as_bytes()).as_str()) {
-        return Err(DialError::Hopeless("the server's WebSocket handshake is wrong".into()));
+        return Err(DialError::Permanent("the server's WebSocket handshake is wrong".into()));
     }
     let url = text(wire::URL_HEADER).filter(|url| !url.is_empty()).map(str::to_owned);
-    let url = url.ok_or_else(|| DialError::Hopeless("the server does not say where viewers go: is it one?".into()))?;
+    let url = url.ok_or_else(|| DialError::Permanent("the server does not say where viewers go: is it one?".into()))?;
     let session = session(config, headers).await;
     let parts = upgrade::on(&mut response).await?.downcast::<TokioIo<Box<dyn Transport>>>();
-    let parts = parts.map_err(|_| DialError::Hopeless("the connection cannot be taken over".into()))?;
+    let parts = parts.map_err(|_| DialError::Permanent("the connection cannot be taken over".into()))?;
     Ok(Registered { link: Link::start(parts.io.into_inner(), parts.read_buf, session), url })
 }
 
+/// Returns the request that registers.
 fn registration(config: &Config, token: &str, nonce: &str) -> Result<Request<Empty<Bytes>>, DialError> {
     let mut request = Request::get(config.server.path.as_str())
         .header(header::HOST, &config.server.authority)
@@ -102,16 +103,16 @@ fn registration(config: &Config, token: &str, nonce: &str) -> Result<Request<Emp
             .header(wire::DIALECT_HEADER, wire::DIALECT_VALUE)
             .header(wire::WINDOW_HEADER, config.limits.initial_window());
     }
-    // What does not fit into a header is the token; it is not repeated.
-    request.body(Empty::new()).map_err(|_| DialError::Hopeless("the token holds characters that no token has".into()))
+    // Only the token can be invalid here. The error must not contain it.
+    request.body(Empty::new()).map_err(|_| DialError::Permanent("the token holds characters that no token has".into()))
 }
 
-/// What both sides know of each other after the handshake.
+/// Returns the session's configuration from the server's response.
 async fn session(config: &Config, headers: &HeaderMap) -> mux::Config {
-    let said = headers.get(wire::DIALECT_HEADER).is_some_and(|value| value == wire::DIALECT_VALUE);
+    let extended = headers.get(wire::DIALECT_HEADER).is_some_and(|value| value == wire::DIALECT_VALUE);
     let announced = headers.get(wire::WINDOW_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
     let window = match (announced, config.server_window) {
-        // A server that takes us for an original believes that our first credit is what we say to take ourselves.
+        // A server that regards us as an original client assumes that our first credit equals our own window.
         (Some(_), _) if config.plain_dialect => config.limits.initial_window(),
         (Some(window), _) => window,
         (None, ServerWindow::Fixed(window)) => window,
@@ -119,25 +120,26 @@ async fn session(config: &Config, headers: &HeaderMap) -> mux::Config {
     };
     mux::Config {
         role: Role::Client,
-        dialect: if said && !config.plain_dialect { Dialect::Extended } else { Dialect::Original },
+        dialect: if extended && !config.plain_dialect { Dialect::Extended } else { Dialect::Original },
         peer_window: Some(window),
         limits: config.limits.clone(),
     }
 }
 
-/// Finds out how much an original server takes. Sending it more than that breaks every longer response, so what is
-/// not known to be wide is taken to be narrow.
+/// Determines the window of an original server. More bytes than its window would break every longer response, so the
+/// narrow window is assumed unless the server is known to have the wide one.
 async fn find_window(config: &Config) -> u32 {
     let [wide, narrow] = ORIGINAL_WINDOWS;
-    match ask(config, "/__version__").await {
+    match get(config, "/__version__").await {
         Ok((StatusCode::OK, body)) => {
             let version: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
             let text = version.as_ref().and_then(|version| version.get("version")?.as_str()).unwrap_or_default();
             let major = text.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u64>().ok());
-            if major.is_some_and(|major| major >= WIDE_SINCE) { wide } else { narrow }
+            if major.is_some_and(|major| major >= WIDE_WINDOW_SINCE) { wide } else { narrow }
         }
-        // Built from source, without a version file: the endpoint exists since 2020, the wide window since 2025.
-        Ok(_) => match ask(config, "/__heartbeat__").await {
+        // A server without a version file is built from source. /__heartbeat__ exists since 2020, the wide window since
+        // 2025.
+        Ok(_) => match get(config, "/__heartbeat__").await {
             Ok((StatusCode::OK, _)) => wide,
             _ => narrow,
         },
@@ -145,12 +147,13 @@ async fn find_window(config: &Config) -> u32 {
     }
 }
 
-async fn ask(config: &Config, path: &str) -> Result<(StatusCode, Bytes), DialError> {
+/// Sends a GET on a connection of its own. Returns the status and at most 64 KiB of the body.
+async fn get(config: &Config, path: &str) -> Result<(StatusCode, Bytes), DialError> {
     let io = transport(config).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
     tokio::spawn(connection);
     let request = Request::get(path).header(header::HOST, &config.server.authority).body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| DialError::Hopeless(error.to_string()))?;
+    let request = request.map_err(|error| DialError::Permanent(error.to_string()))?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), 64 << 10).collect().await;
@@ -158,10 +161,10 @@ async fn ask(config: &Config, path: &str) -> Result<(StatusCode, Bytes), DialErr
     Ok((status, body.to_bytes()))
 }
 
-/// A connection to the server: through a proxy if there is one, in TLS if the URL says so.
+/// Connects to the server, through the proxy if one is configured, and with TLS if the URL requires it.
 async fn transport(config: &Config) -> Result<Box<dyn Transport>, DialError> {
     let Server { tls, host, port, .. } = &config.server;
-    let proxy = config.proxy.proxy_for(*tls, host, *port).map_err(DialError::Hopeless)?;
+    let proxy = config.proxy.proxy_for(*tls, host, *port).map_err(DialError::Permanent)?;
     let mut socket = match &proxy {
         Some(proxy) => TcpStream::connect((proxy.host.as_str(), proxy.port)).await?,
         None => TcpStream::connect((host.as_str(), *port)).await?,
@@ -175,7 +178,7 @@ async fn transport(config: &Config) -> Result<Box<dyn Transport>, DialError> {
         return Ok(Box::new(socket));
     }
     let name = ServerName::try_from(host.clone());
-    let name = name.map_err(|_| DialError::Hopeless("the server's name cannot be in a certificate".into()))?;
+    let name = name.map_err(|_| DialError::Permanent("the server's name cannot be in a certificate".into()))?;
     let connector = TlsConnector::from(Arc::new(tls_config(config)?));
     Ok(Box::new(connector.connect(name, socket).await?))
 }
@@ -190,10 +193,10 @@ fn tls_config(config: &Config) -> Result<rustls::ClientConfig, DialError> {
         }
     };
     if roots.is_empty() {
-        return Err(DialError::Hopeless("the system has no certificates to trust".into()));
+        return Err(DialError::Permanent("the system has no certificates to trust".into()));
     }
     let builder = rustls::ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()
-        .map_err(|error| DialError::Hopeless(error.to_string()))?;
+        .map_err(|error| DialError::Permanent(error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -1,4 +1,4 @@
-//! Streams to a local service: one connection each.
+//! Forwards each stream to the local service on a connection of its own.
 
 use super::{Client, ClientError};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 use std::{fmt, io, net::Ipv4Addr, net::Ipv6Addr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use tokio::net::{TcpStream, UnixStream};
 
-/// How long the target may take to accept a connection.
+/// The time limit for a connection to the target.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The local service.
@@ -19,7 +19,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Target {
     /// A port of this host, over loopback.
     Port(u16),
-    /// A unix socket.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
@@ -46,10 +46,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// Called when the target cannot be reached.
+/// A callback for each failed connection to the target.
 pub type DialObserver = Arc<dyn Fn(&io::Error) + Send + Sync>;
 
-/// Takes streams and forwards each to the target, until the client ends.
+/// Forwards the client's streams to the target until the client ends.
 pub async fn run(client: &mut Client, target: &Target, observer: Option<DialObserver>) -> ClientError {
     loop {
         match client.accept().await {
@@ -67,7 +67,7 @@ async fn forward(mut stream: MuxStream, target: Target, observer: Option<DialObs
     match dial(&target).await {
         Ok(Socket::Tcp(mut socket)) => {
             if relay::run(&mut socket, stream, ending).await == Outcome::StreamBroke {
-                // The target must not take a broken connection for one that ended.
+                // Resets the connection, so that the target does not see a clean end.
                 _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
             }
         }
@@ -111,7 +111,7 @@ mod tests {
     use super::Target;
 
     #[test]
-    fn targets_are_ports_or_unix_sockets() {
+    fn a_target_is_a_port_or_a_unix_socket() {
         assert_eq!("8080".parse(), Ok(Target::Port(8080)));
         assert_eq!("unix:/run/x".parse(), Ok(Target::Unix("/run/x".into())));
         for text in ["", "0", "65536", "-1", "http", "unix:"] {

@@ -1,4 +1,4 @@
-//! The client: keeps a tunnel up, and hands out the streams that come through it.
+//! The client: keeps a tunnel connected and returns the streams that viewers open.
 
 mod config;
 mod dial;
@@ -15,66 +15,66 @@ use super::stream::MuxStream;
 use std::{fmt, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
-/// Streams that wait to be taken, besides those that wait in the session.
+/// The capacity of the queue of accepted streams.
 const WAITING_STREAMS: usize = 16;
 
-/// What a client goes through.
+/// A change of a client's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Registered; viewers reach it at this URL.
+    /// The client has registered.
     Connected {
-        /// The URL.
+        /// The URL that viewers use.
         url: String,
     },
-    /// A new session has taken over from one that still ran.
+    /// A new session has replaced a session that still ran.
     Moved {
-        /// The URL.
+        /// The URL that viewers use.
         url: String,
     },
-    /// The server asked for a move, or the token was replaced: a new session is made before the old one ends.
+    /// The server sent GOAWAY, or the token was replaced. The client opens a new session before the old one ends.
     Moving {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The session ended; another is made.
+    /// The session ended. The client opens another.
     Disconnected {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// An attempt failed; the next one comes after a wait.
+    /// An attempt failed. The next one follows after a wait.
     Retrying {
-        /// What went wrong.
+        /// The error of the attempt.
         error: String,
         /// The wait, in milliseconds.
         wait_ms: u64,
     },
-    /// Nothing can be done before there is another token.
+    /// The client waits for another token.
     WaitingForToken,
-    /// A bound has cut a stream.
+    /// A limit ended a stream.
     Cut {
-        /// Its number on the session.
+        /// The stream's number.
         stream: u32,
-        /// Which bound.
+        /// The limit.
         reason: String,
     },
 }
 
-/// Why a client ended for good.
+/// The reason for which a client ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The server refused the token, and there is no other.
+    /// The server refused the token, and no other token will follow.
     #[error("authentication failed: {0}")]
     Auth(String),
     /// The server refused the registration, or the configuration cannot work.
     #[error("connecting failed: {0}")]
     Failed(String),
-    /// No attempt succeeded in the time that was given.
+    /// No attempt succeeded within the time limit.
     #[error("gave up: {0}")]
     GaveUp(String),
     /// Another client registered with the same ID.
     #[error("another client has registered with this ID")]
     Replaced,
-    /// There will be no token.
+    /// No token was provided.
     #[error("there is no token, and none will come")]
     NoToken,
     /// [`Client::close`] was called.
@@ -82,11 +82,11 @@ pub enum ClientError {
     Closed,
 }
 
-/// Called at every [`Event`]; must not block.
+/// A callback for each [`Event`]. It must not block.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// A tunnel that is kept up: it registers again when its session ends, and moves to a new session before the old one
-/// ends when it can.
+/// A client that keeps its tunnel connected. It registers again when its session ends. If the server announces the end,
+/// the client opens a new session first.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -115,7 +115,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Registers, trying as often as the configuration allows.
+    /// Registers, with the retries of the configuration.
     pub async fn connect(config: Config, observer: Option<Observer>) -> Result<Self, ClientError> {
         let (stream_sender, streams) = mpsc::channel(WAITING_STREAMS);
         let (url_sender, mut url) = watch::channel(String::new());
@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// The next stream; an error once the client has ended for good.
+    /// Returns the next stream, or an error after the client has ended.
     pub async fn accept(&mut self) -> Result<MuxStream, ClientError> {
         let ended = async { self.ended.wait_for(Option::is_some).await.map_or(None, |end| end.clone()) };
         tokio::select! {
@@ -147,19 +147,18 @@ impl Client {
         }
     }
 
-    /// Leaves the server and waits until its last session has ended. What still comes is turned away; streams that
-    /// were accepted before go on.
+    /// Closes the client and waits until its last session has ended. Refuses new streams. Accepted streams continue.
     pub async fn finish(mut self) {
         self.close();
         while self.streams.recv().await.is_some() {}
     }
 
-    /// Where viewers reach the client now.
+    /// Returns the current URL for viewers.
     pub fn url(&self) -> String {
         self.url.borrow().clone()
     }
 
-    /// Takes no more streams and leaves the server; streams that run may end.
+    /// Starts to close the client: it accepts no more streams, and open streams may end.
     pub fn close(&self) {
         _ = self.close.send(true);
     }

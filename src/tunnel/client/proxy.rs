@@ -1,4 +1,4 @@
-//! HTTP proxies, chosen by the environment as other programs do.
+//! HTTP proxies, from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::Uri;
@@ -8,18 +8,18 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The longest answer to CONNECT that is read.
-const MAX_ANSWER: usize = 8 << 10;
+/// The size limit of the response to CONNECT, in bytes.
+const MAX_RESPONSE: usize = 8 << 10;
 
-/// Which proxy is for which server.
+/// The rules that select a proxy for a server.
 #[derive(Clone, Debug, Default)]
 pub struct ProxyRules {
     http: Option<String>,
     https: Option<String>,
-    none_for: Vec<String>,
+    no_proxy: Vec<String>,
 }
 
-/// A proxy that can be used.
+/// An HTTP proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Proxy {
     pub host: String,
@@ -41,27 +41,28 @@ impl ProxyRules {
         Self {
             http: either("HTTP_PROXY"),
             https: either("HTTPS_PROXY"),
-            none_for: list.split(',').map(|rule| rule.trim().to_lowercase()).filter(|rule| !rule.is_empty()).collect(),
+            no_proxy: list.split(',').map(|rule| rule.trim().to_lowercase()).filter(|rule| !rule.is_empty()).collect(),
         }
     }
 
-    /// No proxy, whatever the environment says.
+    /// Returns rules without a proxy.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The proxy for a server, none when it is to be dialled directly, or why the setting cannot be used.
+    /// Returns the proxy for a server, `None` for a direct connection, or an error of the setting.
     pub(super) fn proxy_for(&self, tls: bool, host: &str, port: u16) -> Result<Option<Proxy>, String> {
         let setting = if tls { &self.https } else { &self.http };
         let Some(setting) = setting else { return Ok(None) };
         let loopback = host.parse::<IpAddr>().map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback());
-        if loopback || self.none_for.iter().any(|rule| exempts(rule, host, port)) {
+        if loopback || self.no_proxy.iter().any(|rule| exempts(rule, host, port)) {
             return Ok(None);
         }
         parse_proxy(setting).map(Some)
     }
 }
 
+/// Returns true if a rule of `NO_PROXY` matches a server.
 fn exempts(rule: &str, host: &str, port: u16) -> bool {
     let host = host.to_lowercase();
     let rule = match rule.rsplit_once(':') {
@@ -97,7 +98,7 @@ fn in_network(network: &str, bits: &str, ip: IpAddr) -> bool {
 
 fn parse_proxy(setting: &str) -> Result<Proxy, String> {
     let with_scheme = if setting.contains("://") { setting.to_owned() } else { format!("http://{setting}") };
-    // The setting may hold a password, so it is not repeated.
+    // The setting may contain a password, so errors must not contain it.
     let uri: Uri = with_scheme.parse().map_err(|_| "the proxy's URL cannot be read".to_owned())?;
     if uri.scheme_str() != Some("http") {
         return Err("only proxies with http:// URLs are supported".into());
@@ -112,7 +113,7 @@ fn parse_proxy(setting: &str) -> Result<Proxy, String> {
 }
 
 impl Proxy {
-    /// Asks the proxy for a connection to the server.
+    /// Sends CONNECT to the proxy and reads its response.
     pub async fn connect(&self, socket: &mut TcpStream, authority: &str) -> io::Result<()> {
         let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
         if let Some(credentials) = &self.credentials {
@@ -121,9 +122,9 @@ impl Proxy {
         request.push_str("\r\n");
         socket.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        // Byte by byte: what follows the answer belongs to the server's protocol.
+        // Reads byte by byte, because the bytes after the response belong to the server.
         while !answer.ends_with(b"\r\n\r\n") {
-            if answer.len() >= MAX_ANSWER {
+            if answer.len() >= MAX_RESPONSE {
                 return Err(io::Error::other("the proxy's answer is too long"));
             }
             answer.push(socket.read_u8().await?);
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_chooses_by_scheme() {
+    fn the_scheme_of_the_server_selects_the_proxy() {
         let rules = rules(&[("HTTP_PROXY", "http://p:3128"), ("https_proxy", "u:secret@q")]);
         assert_eq!(rules.proxy_for(false, "h", 80).unwrap().unwrap().port, 3128);
         let proxy = rules.proxy_for(true, "h", 443).unwrap().unwrap();
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_knows_names_suffixes_addresses_networks_and_ports() {
+    fn no_proxy_matches_names_suffixes_addresses_networks_and_ports() {
         for (rule, host, port, exempt) in [
             ("*", "any", 1, true),
             ("example.com", "example.com", 1, true),

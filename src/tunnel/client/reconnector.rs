@@ -1,4 +1,4 @@
-//! The task that keeps a client's tunnel up.
+//! The reconnector: the task that keeps a client's tunnel connected.
 
 use super::{
     ClientError, Event, Observer,
@@ -16,26 +16,27 @@ use crate::{
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// A session shorter than this counts as a failed attempt.
+/// The minimum duration of a session. A wait follows a shorter one.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
+/// The state of the task.
 pub(super) struct Reconnector {
     config: Config,
     observer: Option<Observer>,
     streams: mpsc::Sender<MuxStream>,
     url: watch::Sender<String>,
     closing: watch::Receiver<bool>,
-    /// The token of the session that runs, or ran last.
+    /// The token of the current or last session.
     token: String,
-    /// The server has said that this token has run out. Our own clock is not asked: the two may differ.
-    spent: bool,
+    /// True if the server has reported that this token has expired. The local clock is not used, because it may differ.
+    token_expired: bool,
 }
 
-/// What becomes of a session.
+/// The next step after a session.
 enum Next {
-    /// It is over: make another.
+    /// The session has ended. Open another.
     Reconnect,
-    /// It still runs: make another, then let go of it.
+    /// The session still runs. Open another, then end this one.
     Move,
 }
 
@@ -47,25 +48,25 @@ impl Reconnector {
         url: watch::Sender<String>,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        Self { config, observer, streams, url, closing, token: String::new(), spent: false }
+        Self { config, observer, streams, url, closing, token: String::new(), token_expired: false }
     }
 
-    fn tell(&self, event: Event) {
+    fn notify(&self, event: Event) {
         if let Some(observer) = &self.observer {
             observer(&event);
         }
     }
 
-    /// Runs until the client is closed or nothing can be done any more.
+    /// Runs until the client is closed or a permanent error occurs. Returns the reason.
     pub async fn run(mut self) -> ClientError {
         let mut closing = self.closing.clone();
         let closed = async move {
-            // A handle that was dropped wants no more streams either.
+            // An error means that the client was dropped, which closes it too.
             _ = closing.wait_for(|close| *close).await.is_ok();
         };
         let mut current = None;
         let end = tokio::select! {
-            error = self.keep(&mut current) => error,
+            error = self.keep_connected(&mut current) => error,
             () = closed => ClientError::Closed,
         };
         if let Some(link) = current {
@@ -74,19 +75,20 @@ impl Reconnector {
         end
     }
 
-    async fn keep(&mut self, current: &mut Option<Link>) -> ClientError {
+    /// Registers again whenever a session ends or has to be replaced.
+    async fn keep_connected(&mut self, current: &mut Option<Link>) -> ClientError {
         loop {
             let Registered { link, url } = match self.register().await {
                 Ok(registered) => registered,
                 Err(error) => return error,
             };
-            tokio::spawn(hand_out(link.clone(), self.streams.clone(), self.observer.clone()));
+            tokio::spawn(forward_streams(link.clone(), self.streams.clone(), self.observer.clone()));
             let predecessor = current.replace(link.clone());
             _ = self.url.send(url.clone());
             match predecessor {
-                None => self.tell(Event::Connected { url }),
+                None => self.notify(Event::Connected { url }),
                 Some(old) => {
-                    self.tell(Event::Moved { url });
+                    self.notify(Event::Moved { url });
                     old.drain(CloseReason::Done, self.config.grace, Duration::ZERO);
                 }
             }
@@ -94,7 +96,7 @@ impl Reconnector {
             match self.watch(&link).await {
                 Ok(Next::Reconnect) => {
                     *current = None;
-                    // A session that hardly lived must not be followed by another at once, and so on for ever.
+                    // The wait prevents a loop of short sessions.
                     if since.elapsed() < SHORT_LIFE {
                         let wait = Backoff::new(&self.config.retry).next().unwrap_or(self.config.retry.initial);
                         tokio::time::sleep(wait).await;
@@ -106,44 +108,47 @@ impl Reconnector {
         }
     }
 
-    /// Waits until a session has to be replaced.
+    /// Waits until a session ends or has to be replaced.
     async fn watch(&mut self, link: &Link) -> Result<Next, ClientError> {
         let mut tokens = self.config.tokens.clone();
         let replaced = async {
-            // A server of the original kind cuts the old session, so there a new token waits for its turn.
-            if link.dialect() == Dialect::Original || tokens.other_than(&self.token).await.is_err() {
+            // An original server ends the old session at once, so a new token is used only after that session.
+            if link.dialect() == Dialect::Original || tokens.wait_for_other(&self.token).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
             end = link.ended() => {
-                if matches!(end, SessionEnd::Closed { code, .. } if code == CloseReason::Replaced.close_frame().0) {
+                let closed_for = |reason: CloseReason| {
+                    matches!(end, SessionEnd::Closed { code, .. } if code == reason.close_frame().0)
+                };
+                if closed_for(CloseReason::Replaced) {
                     return Err(ClientError::Replaced);
                 }
-                self.spent = matches!(end, SessionEnd::Closed { code, .. } if code == CloseReason::Expired.close_frame().0);
-                self.tell(Event::Disconnected { reason: end.to_string() });
+                self.token_expired = closed_for(CloseReason::Expired);
+                self.notify(Event::Disconnected { reason: end.to_string() });
                 Ok(Next::Reconnect)
             }
             reason = link.peer_go_away() => match reason {
                 GoAwayReason::Replaced => Err(ClientError::Replaced),
                 GoAwayReason::Draining => {
-                    self.tell(Event::Moving { reason: "the server is stopping".into() });
+                    self.notify(Event::Moving { reason: "the server is stopping".into() });
                     Ok(Next::Move)
                 }
                 GoAwayReason::Expired => {
-                    self.spent = true;
-                    self.tell(Event::Moving { reason: "the token has expired".into() });
+                    self.token_expired = true;
+                    self.notify(Event::Moving { reason: "the token has expired".into() });
                     Ok(Next::Move)
                 }
             },
             () = replaced => {
-                self.tell(Event::Moving { reason: "the token was replaced".into() });
+                self.notify(Event::Moving { reason: "the token was replaced".into() });
                 Ok(Next::Move)
             }
         }
     }
 
-    /// Registers, with waits between attempts.
+    /// Registers, with the retries of the configuration.
     async fn register(&mut self) -> Result<Registered, ClientError> {
         let mut backoff = Backoff::new(&self.config.retry);
         loop {
@@ -151,7 +156,7 @@ impl Reconnector {
             let attempt = tokio::time::timeout(self.config.handshake_timeout, dial::register(&self.config, &token));
             let error = match attempt.await {
                 Ok(Ok(registered)) => {
-                    (self.token, self.spent) = (token, false);
+                    (self.token, self.token_expired) = (token, false);
                     return Ok(registered);
                 }
                 Ok(Err(error)) => error,
@@ -159,45 +164,46 @@ impl Reconnector {
             };
             match error {
                 DialError::Unauthorized => {
-                    self.another_token(&token, error.to_string()).await?;
+                    self.wait_for_new_token(&token, error.to_string()).await?;
                     continue;
                 }
-                DialError::Refused(_) | DialError::Hopeless(_) => return Err(ClientError::Failed(error.to_string())),
+                DialError::Refused(_) | DialError::Permanent(_) => return Err(ClientError::Failed(error.to_string())),
                 DialError::Temporary(_) => {}
             }
             let Some(wait) = backoff.next() else { return Err(ClientError::GaveUp(error.to_string())) };
-            self.tell(Event::Retrying { error: error.to_string(), wait_ms: wait.as_millis() as u64 });
+            self.notify(Event::Retrying { error: error.to_string(), wait_ms: wait.as_millis() as u64 });
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// The newest token; waits for another when the server has said that it has run out.
+    /// Returns the newest token. Waits for another if the server has reported that it has expired.
     async fn usable_token(&mut self) -> Result<String, ClientError> {
         loop {
             let token = self.config.tokens.newest().await.map_err(|_| ClientError::NoToken)?;
-            if token != self.token || !self.spent {
+            if token != self.token || !self.token_expired {
                 return Ok(token);
             }
-            self.another_token(&token, "the token has expired".into()).await?;
+            self.wait_for_new_token(&token, "the token has expired".into()).await?;
         }
     }
 
-    async fn another_token(&mut self, used: &str, why: String) -> Result<(), ClientError> {
-        self.tell(Event::WaitingForToken);
-        self.config.tokens.other_than(used).await.map_err(|_| ClientError::Auth(why))
+    /// Waits for a token other than `used`. Fails with `why` if none will follow.
+    async fn wait_for_new_token(&mut self, used: &str, why: String) -> Result<(), ClientError> {
+        self.notify(Event::WaitingForToken);
+        self.config.tokens.wait_for_other(used).await.map_err(|_| ClientError::Auth(why))
     }
 }
 
-/// Passes the streams of one session on, and tells of those that a bound has cut, until it ends.
-async fn hand_out(link: Link, streams: mpsc::Sender<MuxStream>, observer: Option<Observer>) {
-    let pass_on = async {
+/// Forwards the streams of one session to the client, and reports the streams that limits ended.
+async fn forward_streams(link: Link, streams: mpsc::Sender<MuxStream>, observer: Option<Observer>) {
+    let forward = async {
         while let Some(stream) = link.accept().await {
             if streams.send(stream).await.is_err() {
                 return;
             }
         }
     };
-    let tell = async {
+    let report_cuts = async {
         loop {
             for (stream, cut) in link.cuts().await {
                 if let Some(observer) = &observer {
@@ -207,12 +213,12 @@ async fn hand_out(link: Link, streams: mpsc::Sender<MuxStream>, observer: Option
         }
     };
     tokio::select! {
-        () = pass_on => {}
-        () = tell => {}
+        () = forward => {}
+        () = report_cuts => {}
     }
 }
 
-/// Waits that grow, spread so that many clients do not come back at once.
+/// An exponential backoff with jitter, so that many clients do not reconnect at the same time.
 struct Backoff {
     retry: Retry,
     start: Instant,
@@ -224,9 +230,9 @@ impl Backoff {
         Self { retry: retry.clone(), start: Instant::now(), wait: retry.initial }
     }
 
-    /// The next wait; none when it would end after the time to give up.
+    /// Returns the next wait, or `None` if it would exceed the time limit.
     fn next(&mut self) -> Option<Duration> {
-        let spread = 1.0 + self.retry.jitter * (2.0 * random_unit() - 1.0);
+        let spread = 1.0 + self.retry.jitter * (2.0 * random_fraction() - 1.0);
         let wait = self.wait.mul_f64(spread.max(0.0)).min(self.retry.max);
         self.wait = self.wait.mul_f64(self.retry.multiplier.max(1.0)).min(self.retry.max);
         let over = self.retry.give_up.is_some_and(|limit| self.start.elapsed() + wait > limit);
@@ -234,10 +240,10 @@ impl Backoff {
     }
 }
 
-/// A number in [0, 1).
-fn random_unit() -> f64 {
+/// Returns a random number in [0, 1).
+fn random_fraction() -> f64 {
     let mut bytes = [0; 4];
-    // Without randomness the waits are merely not spread.
+    // Without randomness the waits only lack jitter.
     _ = aws_lc_rs::rand::fill(&mut bytes);
     f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }
@@ -247,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_stay_in_their_spread_and_end() {
+    fn waits_grow_with_bounded_jitter_until_the_time_limit() {
         let retry = Retry { give_up: Some(Duration::from_secs(30)), max: Duration::from_secs(2), ..Retry::default() };
         let mut backoff = Backoff::new(&retry);
         for base in [500.0, 750.0, 1125.0, 1687.5] {

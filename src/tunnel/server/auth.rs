@@ -1,4 +1,4 @@
-//! Who may register: the checks of a registration token, on top of the crate's JWT core.
+//! The checks of a registration token, in addition to those of [`crate::jwt`].
 
 use crate::{
     error::{ConfigError, Reason},
@@ -7,25 +7,25 @@ use crate::{
 };
 use serde_json::Value;
 
-/// `nbf` and `exp` may be this far apart.
+/// The longest time between `nbf` and `exp`, in seconds.
 const MAX_LIFETIME: f64 = 31.0 * 86_400.0;
 
-/// Why a token is refused; goes to the log and the metrics, never to the client.
+/// The reason for which a token is refused. It is logged and never sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// The JWT core refused it.
+    /// [`crate::jwt::verify`] refused the token.
     #[error("{0}")]
     Token(Reason),
-    /// `nbf` is missing (or 0, which the reference counts as missing).
+    /// `nbf` is missing or 0, which the original treats as missing.
     #[error("nbf_missing")]
     NotBeforeMissing,
-    /// `tid` is not the ID that is registered.
+    /// `tid` is not the registered ID.
     #[error("tid_mismatch")]
     WrongTunnel,
-    /// More than 31 days between `nbf` and `exp`.
+    /// `nbf` and `exp` are more than 31 days apart.
     #[error("lifetime_too_long")]
     TooLong,
-    /// The token is not meant for this server, or this server asks for an audience and it has none.
+    /// The token is for another server, or it lacks the audience that this server requires.
     #[error("audience_mismatch")]
     WrongAudience,
 }
@@ -44,17 +44,18 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Takes secrets A and B. Tokens of either are accepted.
+    /// Returns an authority that accepts tokens signed with either secret.
     pub fn new(secret_a: &[u8], secret_b: &[u8], audience: Option<String>) -> Result<Self, ConfigError> {
         Ok(Self {
             secrets: KeySet::new(vec![Key::from_secret(secret_a)?, Key::from_secret(secret_b)?])?,
             audience,
-            // Issuers put nbf into the past instead, as the reference asks of them.
+            // No leeway: the original requires issuers to set nbf in the past.
             policy: Policy { algorithms: Some(vec![Algorithm::HS256]), leeway: 0, ..Policy::default() },
         })
     }
 
-    /// Checks a token that wants to register `id` at `now` (seconds of the epoch); returns when it expires.
+    /// Checks a token for the registration of `id` at `now`. Returns its expiry. Both times are in seconds since the
+    /// epoch.
     pub fn check(&self, token: &str, id: &str, now: i64) -> Result<i64, Refusal> {
         let claims = verify(token.as_bytes(), &self.secrets, &self.policy, now)?;
         let expires = claims.numeric_date("exp")?.ok_or(Reason::ClaimMissing)?;
@@ -72,7 +73,7 @@ impl Authority {
         Ok(expires.floor() as i64)
     }
 
-    /// A server without an audience refuses a token that has one: it is meant for another server.
+    /// Checks `aud`. A server without an audience refuses a token that has one, because it is for another server.
     fn check_audience(&self, claims: &Claims) -> Result<(), Refusal> {
         let named: Vec<&str> = match claims.members.get("aud") {
             None => Vec::new(),
@@ -91,8 +92,8 @@ impl Authority {
     }
 }
 
-/// Signs a registration token with `secret`: valid from a minute ago, so that clocks may differ, for `ttl` seconds. `None` when
-/// no server would take the secret.
+/// Signs a registration token that is valid for `ttl` seconds. Sets `nbf` one minute in the past, because clocks may
+/// differ. Returns `None` if servers would refuse the secret.
 pub fn mint(secret: &[u8], id: &str, audience: Option<&str>, now: i64, ttl: u32) -> Option<String> {
     Key::from_secret(secret).ok()?;
     let mut claims = serde_json::json!({"tid": id, "iat": now, "nbf": now - 60, "exp": now + i64::from(ttl)});
@@ -103,7 +104,7 @@ pub fn mint(secret: &[u8], id: &str, audience: Option<&str>, now: i64, ttl: u32)
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).ok()
 }
 
-/// Takes the token out of an `Authorization` header: the word, one space, and only the characters of a JWT.
+/// Returns the token of an `Authorization` header: `Bearer`, one space, and only the characters of a JWT.
 pub fn bearer_token(header: &str) -> Option<&str> {
     let token = header.strip_prefix("Bearer ")?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn either_secret_signs_and_no_other() {
+    fn tokens_of_either_secret_and_of_no_other_are_accepted() {
         let authority = Authority::new(A, B, None).unwrap();
         for secret in [A, B] {
             assert_eq!(authority.check(&sign(secret, &claims(json!({}))), "c1", NOW), Ok(NOW + 60));
@@ -152,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn a_minted_token_registers() {
+    fn a_minted_token_is_accepted() {
         let authority = Authority::new(A, B, Some("srv".into())).unwrap();
         assert_eq!(authority.check(&mint(A, "c1", Some("srv"), NOW, 60).unwrap(), "c1", NOW), Ok(NOW + 60));
     }
 
     #[test]
-    fn every_claim_is_checked() {
+    fn a_missing_or_wrong_claim_is_refused() {
         let refused = |change| check(None, change).unwrap_err();
         assert_eq!(refused(json!({"exp": "absent"})), Reason::ClaimMissing.into());
         assert_eq!(refused(json!({"exp": "never"})), Reason::ClaimMalformed.into());
@@ -172,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn thirty_one_days_are_the_limit() {
+    fn a_token_may_live_for_thirty_one_days() {
         let days = 31 * 86_400;
         assert!(check(None, json!({"nbf": NOW - 1, "exp": NOW - 1 + days})).is_ok());
         assert_eq!(check(None, json!({"nbf": NOW - 1, "exp": NOW + days})), Err(Refusal::TooLong));
     }
 
     #[test]
-    fn the_audience_is_asked_for_when_the_server_has_one() {
+    fn the_audience_of_a_token_must_be_the_servers() {
         let fine = [json!({"aud": "srv"}), json!({"aud": ["x", "srv"]})];
         let wrong = [json!({}), json!({"aud": ""}), json!({"aud": []}), json!({"aud": "x"}), json!({"aud": ["x"]})];
         for change in fine {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_id_in_the_header_chooses_nothing() {
+    fn a_key_id_in_the_header_is_ignored() {
         let header = Header { kid: Some("whatever".into()), ..Header::default() };
         let token = encode(&header, &claims(json!({})), &EncodingKey::from_secret(A)).unwrap();
         let authority = Authority::new(A, B, None).unwrap();
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authorization_header_has_one_form() {
+    fn only_bearer_one_space_and_a_token_is_accepted() {
         assert_eq!(bearer_token("Bearer a.b-c_d"), Some("a.b-c_d"));
         for header in
             ["", "Bearer", "Bearer ", "bearer a.b.c", "Bearer  a", "Bearer a=", "Bearer a+b", "Bearer a b", "Basic a"]

@@ -1,4 +1,4 @@
-//! The server's settings, from the environment.
+//! The server's configuration, from environment variables.
 
 use super::{
     setting::{BadSetting, bad},
@@ -10,44 +10,44 @@ use crate::{
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Everything that a server is started with.
+/// The configuration of a server.
 pub struct Config {
-    /// What client URLs start with, without a trailing slash.
+    /// The prefix of client URLs, without a trailing slash.
     pub url_prefix: String,
-    /// Where to listen; each address gets a listener.
+    /// The addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// Where the metrics are served, if anywhere.
+    /// The address of `/metrics`, or `None` to serve none.
     pub metrics: Option<SocketAddr>,
-    /// The secrets that tokens may be signed with.
+    /// The secrets that sign tokens.
     pub secrets: [Vec<u8>; 2],
-    /// The audience that tokens must name.
+    /// The audience that tokens must have.
     pub audience: Option<String>,
-    /// The certificate, when the server speaks TLS itself.
+    /// The certificate of a server with TLS.
     pub tls: Option<TlsSource>,
-    /// The file behind `/__version__`.
+    /// The file that `/__version__` serves.
     pub version_file: PathBuf,
-    /// The peers are proxies that set `X-Forwarded-*`: keep what they say. Default: false, replace it.
+    /// True to keep the `X-Forwarded-*` fields, which a proxy in front sets. Default: false, which replaces them.
     pub behind_proxy: bool,
-    /// A session may go on after its token has expired. Default: false.
+    /// True to keep a session after its token has expired. Default: false.
     pub outlive_token: bool,
-    /// How many clients may be connected. Default: 20,000.
+    /// The number of connected clients. Default: 20,000.
     pub max_clients: usize,
-    /// How long open streams get when a session has to end. Default: 30 s.
+    /// The time limit for open streams when a session ends. Default: 30 s.
     pub grace: Duration,
-    /// How long a client may take to accept a stream. Default: 30 s.
+    /// The time limit for a client to accept a stream. Default: 30 s.
     pub open_timeout: Duration,
-    /// How long a client may take to answer, counted from the request's last byte. Default: 300 s.
+    /// The time limit for a client to respond, after the last byte of the request. Default: 300 s.
     pub response_timeout: Duration,
-    /// How long a viewer may take to send a request's head. Default: 30 s.
+    /// The time limit for a viewer to send a request's head. Default: 30 s.
     pub header_timeout: Duration,
-    /// Bounds of each session.
+    /// The limits of each session.
     pub limits: Limits,
-    /// Where log lines go.
+    /// The logger.
     pub logger: Logger,
 }
 
 impl Config {
-    /// A configuration with defaults, to listen on `listen`.
+    /// Returns a configuration with defaults that listens on `listen`.
     pub fn new(url_prefix: &str, listen: SocketAddr, secrets: [Vec<u8>; 2]) -> Self {
         Self {
             url_prefix: url_prefix.strip_suffix('/').unwrap_or(url_prefix).to_owned(),
@@ -69,7 +69,7 @@ impl Config {
         }
     }
 
-    /// Reads the settings by name; an empty value counts as unset.
+    /// Reads the environment variables with `get`. An empty variable is unset.
     pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, BadSetting> {
         let env = Env { get: &get };
         let tls = TlsSource::from_settings(env.text("TLS_CERTIFICATE"), env.text("TLS_KEY"))?;
@@ -96,6 +96,7 @@ impl Config {
     }
 }
 
+/// The reader of variables.
 struct Env<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
 }
@@ -134,7 +135,7 @@ impl Env<'_> {
         Ok([secret("TASKCLUSTER_PROXY_SECRET_A")?, secret("TASKCLUSTER_PROXY_SECRET_B")?])
     }
 
-    /// `URL_PREFIX`, or what `HOSTNAME` and the port make of it.
+    /// Returns `URL_PREFIX`, or a URL of `HOSTNAME` and the port.
     fn url_prefix(&self, tls: bool, port: u16) -> Result<String, BadSetting> {
         if let Some(prefix) = self.text("URL_PREFIX") {
             let uri: hyper::Uri = prefix.parse().map_err(|_| bad("URL_PREFIX", "is not a URL"))?;
@@ -153,7 +154,7 @@ impl Env<'_> {
 
     fn listen(&self, port: u16) -> Result<Vec<SocketAddr>, BadSetting> {
         let Some(list) = self.text("TUNNEL_BIND") else {
-            // One IPv6 socket takes IPv4 too; where there is no IPv6, the server falls back.
+            // An IPv6 socket accepts IPv4 too. Without IPv6, listen::bind falls back to IPv4.
             return Ok(vec![SocketAddr::from(([0u16; 8], port))]);
         };
         let parse = |text: &str| text.trim().parse().map(|ip| SocketAddr::new(ip, port));
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_references_variables_are_read() {
+    fn the_originals_variables_are_read() {
         let config = read(&[("URL_PREFIX", "https://t.example/x/"), ("PORT", "8000"), ("AUDIENCE", "me")]).unwrap();
         assert_eq!(config.url_prefix, "https://t.example/x");
         assert_eq!(config.listen[0].port(), 8000);
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn each_unusable_value_is_named_and_never_shown() {
+    fn an_error_names_the_variable_without_its_secret() {
         let secret = "TASKCLUSTER_PROXY_SECRET_A";
         for (settings, name) in [
             (vec![], "URL_PREFIX"),

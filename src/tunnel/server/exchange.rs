@@ -1,11 +1,11 @@
-//! One request and its answer on a connection to the target.
+//! One request and its response on a connection to the target.
 
 use super::{
     Server, headers,
     registry::Tunnel,
     request_body::{Progress, RequestBody},
     response_body::{ResponseBody, Upstream},
-    upstream::{ConnectError, Connection, Exchange, lets_continue},
+    upstream::{ConnectError, Connection, Exchange, allows_keep_alive},
 };
 use crate::tunnel::wire;
 use hyper::{
@@ -14,7 +14,7 @@ use hyper::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Why a request got no answer from the target.
+/// The reason for which a request got no response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("{0}")]
@@ -24,32 +24,32 @@ pub(super) enum Failure {
     #[error("the viewer's body is malformed or broke off")]
     Body,
     #[error("the target did not answer in time")]
-    Slow,
+    Timeout,
     #[error("the target switched protocols unasked")]
-    UnaskedUpgrade,
+    UnexpectedUpgrade,
     #[error("the target encodes its answer for this hop, in a way that it was not told to be understood")]
-    ForeignCoding,
+    UnsupportedCoding,
     #[error("the target answered {}, which a proxy would take for this server's word", wire::ELSEWHERE_STATUS)]
     ReservedStatus,
 }
 
 impl Failure {
-    /// 400 for what the viewer did, 504 for who is slow, 502 for who is broken.
+    /// Returns the status for the viewer: 400 for a fault of the viewer, 504 for a timeout, 502 for other failures.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Body => StatusCode::BAD_REQUEST,
-            Self::Slow | Self::Connect(ConnectError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout | Self::Connect(ConnectError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
 }
 
-/// Whether a connection that was kept turned out to be closed before anything came back on it.
+/// Returns true if the target had closed a reused connection before it responded.
 pub(super) fn is_stale(error: &hyper::Error) -> bool {
     error.is_canceled() || error.is_incomplete_message() || error.is_closed()
 }
 
-/// Sends a request on a connection and waits for the head of the response.
+/// Sends a request on a connection, waits for the head of the response, and returns the viewer's response.
 pub(super) async fn exchange(
     server: &Arc<Server>,
     tunnel: &Arc<Tunnel>,
@@ -59,33 +59,33 @@ pub(super) async fn exchange(
 ) -> Result<Response<ResponseBody>, Failure> {
     let timeout = server.config.response_timeout;
     let request_body = (!request.body().is_end_stream()).then(|| progress.clone());
-    let claimed = headers::claims_connection(request.headers());
-    let response = within(timeout, progress, connection.send_request(request)).await?.map_err(|error| {
-        // The connection that sends a body fails with it.
+    let connection_bound = headers::authenticates_connection(request.headers());
+    let response = with_timeout(timeout, progress, connection.send_request(request)).await?.map_err(|error| {
+        // A failure of the viewer's body fails the connection too.
         if progress.has_failed() { Failure::Body } else { error.into() }
     })?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Failure::UnaskedUpgrade);
+        return Err(Failure::UnexpectedUpgrade);
     }
-    pass_on(server, tunnel, connection, response, request_body, claimed)
+    forward_response(server, tunnel, connection, response, request_body, connection_bound)
 }
 
-/// Makes the target's answer the viewer's, in this server's own version and framing.
-pub(super) fn pass_on(
+/// Converts the target's response into the viewer's: HTTP/1.1, with this server's framing.
+pub(super) fn forward_response(
     server: &Arc<Server>,
     tunnel: &Arc<Tunnel>,
     connection: Connection,
     response: Response<Incoming>,
     request: Option<Progress>,
-    claimed: bool,
+    connection_bound: bool,
 ) -> Result<Response<ResponseBody>, Failure> {
-    if headers::has_foreign_coding(response.headers()) {
-        return Err(Failure::ForeignCoding);
+    if headers::has_unsupported_coding(response.headers()) {
+        return Err(Failure::UnsupportedCoding);
     }
-    let continues = lets_continue(&response);
-    let claimed = claimed || headers::claims_connection(response.headers());
+    let keep_alive = allows_keep_alive(&response);
+    let connection_bound = connection_bound || headers::authenticates_connection(response.headers());
     let (mut parts, body) = response.into_parts();
-    headers::frame_answer(&mut parts.headers, &body);
+    headers::frame_response(&mut parts.headers, &body);
     headers::strip_hop_by_hop(&mut parts.headers);
     parts.version = Version::HTTP_11;
     let body = ResponseBody::Upstream(Upstream {
@@ -93,26 +93,26 @@ pub(super) fn pass_on(
         connection: Some(connection),
         pool: tunnel.pool.clone(),
         metrics: server.metrics.clone(),
-        exchange: Exchange { claimed, request_ended: false, continues, answer_ended: false },
+        exchange: Exchange { connection_bound, request_ended: false, keep_alive, answer_ended: false },
         request,
-        open_end: None,
+        close_delimited: None,
     });
     Ok(Response::from_parts(parts, body))
 }
 
-/// Waits for `work`, as long as the request's body has moved within `timeout`.
-pub(super) async fn within<T>(
+/// Waits for `work` until the request's body has made no progress for `timeout`.
+pub(super) async fn with_timeout<T>(
     timeout: Duration,
     progress: &Progress,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
     let mut work = std::pin::pin!(work);
     loop {
-        let deadline = progress.last() + timeout;
+        let deadline = progress.last_activity() + timeout;
         match tokio::time::timeout_at(deadline.into(), &mut work).await {
             Ok(done) => return Ok(done),
-            Err(_) if progress.last() + timeout > deadline => {}
-            Err(_) => return Err(Failure::Slow),
+            Err(_) if progress.last_activity() + timeout > deadline => {}
+            Err(_) => return Err(Failure::Timeout),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What of a message's head crosses the tunnel (RFC 9110 §7.6).
+//! The header fields that cross the tunnel (RFC 9110 §7.6).
 
 use hyper::{
     HeaderMap, Method, Request, Version,
@@ -7,7 +7,7 @@ use hyper::{
 };
 use std::net::IpAddr;
 
-/// Fields that mean something for one connection only, whether or not `Connection` names them.
+/// The fields that belong to one connection, whether or not `Connection` names them.
 static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -22,13 +22,13 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Whether a field is a list that contains `token`, in any case.
+/// Returns true if a field is a list that contains `token`, in any case.
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
-/// Whether a request is a WebSocket's handshake: a GET of HTTP/1.1 without a body (RFC 6455 §4.1).
+/// Returns true for a WebSocket handshake, which is a GET of HTTP/1.1 without a body (RFC 6455 §4.1).
 pub(super) fn is_handshake<B: Body>(request: &Request<B>) -> bool {
     request.method() == Method::GET
         && request.version() == Version::HTTP_11
@@ -38,9 +38,9 @@ pub(super) fn is_handshake<B: Body>(request: &Request<B>) -> bool {
         && request.headers()[header::UPGRADE].as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
-/// Whether a request or an answer authenticates its connection and not itself, as NTLM and Negotiate do (RFC 4559 §6).
-/// Such a connection must never carry another viewer's request.
-pub(super) fn claims_connection(headers: &HeaderMap) -> bool {
+/// Returns true if a request or a response authenticates its connection, as NTLM and Negotiate do (RFC 4559 §6). Such a
+/// connection must never carry another viewer's request.
+pub(super) fn authenticates_connection(headers: &HeaderMap) -> bool {
     let fields = [header::AUTHORIZATION, header::WWW_AUTHENTICATE];
     fields.iter().flat_map(|name| headers.get_all(name)).any(|value| {
         let schemes = value.as_bytes().split(|byte| *byte == b',');
@@ -50,12 +50,12 @@ pub(super) fn claims_connection(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Removes from a request's trailers what is decided by its head (RFC 9110 §6.5.1): a service that merges the two would
-/// take a viewer's word for where the request came from, or for who sent it.
+/// Removes from a request's trailers the fields that belong to its head (RFC 9110 §6.5.1). A service that merges
+/// trailers into the head would otherwise trust a viewer's `X-Forwarded-For` or `Authorization`.
 pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
     let refused = |name: &HeaderName| {
         let name = name.as_str();
-        let decided = [
+        let head_only = [
             "host",
             "content-length",
             "content-type",
@@ -67,7 +67,7 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
             "authorization",
             "x-real-ip",
         ];
-        decided.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-websocktunnel-")
+        head_only.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("x-websocktunnel-")
     };
     let names: Vec<HeaderName> =
         trailers.keys().filter(|name| HOP_BY_HOP.contains(name) || refused(name)).cloned().collect();
@@ -76,12 +76,12 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// Whether the head asks to switch to WebSocket.
+/// Returns true if a head requests an upgrade to WebSocket.
 pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
     has_token(headers, &header::CONNECTION, "upgrade") && has_token(headers, &header::UPGRADE, "websocket")
 }
 
-/// Whether the head of a 101 switches to WebSocket, and to nothing else besides.
+/// Returns true if the head of a 101 switches to WebSocket and to no other protocol.
 pub(super) fn switches_to_websocket(headers: &HeaderMap) -> bool {
     let mut protocols = headers.get_all(header::UPGRADE).iter();
     has_token(headers, &header::CONNECTION, "upgrade")
@@ -89,9 +89,9 @@ pub(super) fn switches_to_websocket(headers: &HeaderMap) -> bool {
         && protocols.next().is_none()
 }
 
-/// Removes what belongs to the connection that the message came on. `TE: trailers` is said again for the next hop.
+/// Removes the fields that belong to the connection of the message. Keeps `TE: trailers` for the next hop.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Most messages have none of them, and this finds out without a search for each.
+    // Most messages have none of these fields. One pass finds out faster than a search for each.
     if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         return;
     }
@@ -104,7 +104,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     for name in named {
-        // Connection must not be used to take away what the message cannot do without.
+        // Connection must not remove fields that the message requires.
         if name != header::HOST && name != header::CONTENT_LENGTH {
             headers.remove(name);
         }
@@ -117,8 +117,8 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a body is encoded for its hop in a way that is not undone here: by anything but `chunked`, and that once.
-pub(super) fn has_foreign_coding(headers: &HeaderMap) -> bool {
+/// Returns true if a body has a transfer coding other than a single `chunked`.
+pub(super) fn has_unsupported_coding(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => false,
@@ -127,22 +127,22 @@ pub(super) fn has_foreign_coding(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Makes a request's head announce the body that follows it, whatever the viewer's head has said.
+/// Sets the framing fields of a request to those of its body, whatever the viewer sent.
 pub(super) fn frame_request(headers: &mut HeaderMap, body: &impl Body) {
     let had_length = headers.remove(header::CONTENT_LENGTH).is_some();
     headers.remove(header::TRANSFER_ENCODING);
     match body.size_hint().exact() {
-        // Who said that there is no body may have had to.
+        // Keeps a `Content-Length: 0`, which the method may require.
         Some(0) if !had_length => {}
         Some(length) => _ = headers.insert(header::CONTENT_LENGTH, length.into()),
-        // Said here, because hyper takes a GET without either field for one without a body.
+        // hyper sends a GET without framing fields as one without a body.
         None => _ = headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
     }
 }
 
-/// Leaves an answer's head the length that it announces, unless the body has another end: chunks win (RFC 9112 §6.3).
-/// The answer to a HEAD announces the length of a body that does not follow.
-pub(super) fn frame_answer(headers: &mut HeaderMap, body: &impl Body) {
+/// Keeps the `Content-Length` of a response if it is valid and the body has that framing. `chunked` takes precedence
+/// (RFC 9112 §6.3). The response to a HEAD has the length of a body that does not follow.
+pub(super) fn frame_response(headers: &mut HeaderMap, body: &impl Body) {
     let chunked = headers.remove(header::TRANSFER_ENCODING).is_some();
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return };
@@ -151,12 +151,12 @@ pub(super) fn frame_answer(headers: &mut HeaderMap, body: &impl Body) {
     if chunked || !valid || body.size_hint().exact().is_none() {
         headers.remove(header::CONTENT_LENGTH);
     } else {
-        // One of several that are the same.
+        // Replaces repeated equal fields by one.
         headers.insert(header::CONTENT_LENGTH, first);
     }
 }
 
-/// Says where a request came from. What an untrusted peer says about that itself is replaced.
+/// Sets the `X-Forwarded-*` fields. Replaces those of an untrusted peer.
 pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, tls: bool, trust_peer: bool) {
     let mut chain = String::new();
     if trust_peer {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_the_connection_stays_on_it() {
+    fn hop_by_hop_fields_are_removed() {
         let mut headers = map(&[
             ("connection", "close, X-Secret"),
             ("connection", "host, content-length"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn some_schemes_authenticate_the_connection() {
+    fn ntlm_and_negotiate_authenticate_the_connection() {
         for (name, value, expected) in [
             ("authorization", "NTLM TlRMTVNTUAAB", true),
             ("authorization", "negotiate YII", true),
@@ -264,12 +264,12 @@ mod tests {
             ("authorization", "Basic x", false),
             ("www-authenticate", "Bearer error=\"ntlm\"", false),
         ] {
-            assert_eq!(claims_connection(&map(&[(name, value)])), expected, "{name}: {value}");
+            assert_eq!(authenticates_connection(&map(&[(name, value)])), expected, "{name}: {value}");
         }
     }
 
     #[test]
-    fn trailers_say_nothing_that_the_head_decides() {
+    fn fields_of_the_head_are_removed_from_trailers() {
         let mut trailers = map(&[
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-anything", "1"),
@@ -287,13 +287,13 @@ mod tests {
         assert_eq!(trailers, map(&[("x-sum", "1")]));
     }
 
-    /// A body without a known length.
+    /// Returns a body without a known length.
     fn unknown() -> impl Body {
         StreamBody::new(futures_util::stream::empty::<Result<Frame<Bytes>, Infallible>>())
     }
 
     #[test]
-    fn a_request_is_framed_by_its_own_body() {
+    fn a_request_gets_the_framing_of_its_body() {
         const LENGTH: (&str, &str) = ("content-length", "40");
         const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
         for fields in [&[][..], &[LENGTH], &[CHUNKED], &[LENGTH, CHUNKED], &[LENGTH, ("content-length", "41")]] {
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_keeps_a_length_that_its_body_has() {
+    fn a_response_keeps_a_valid_length_of_its_body() {
         const LENGTH: (&str, &str) = ("content-length", "5");
         const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
         let none = || Full::new(Bytes::new());
@@ -327,28 +327,28 @@ mod tests {
             (&[CHUNKED], false),
         ] {
             let mut headers = map(fields);
-            // As for a HEAD: a length, and no body.
-            frame_answer(&mut headers, &none());
+            // The response to a HEAD has a length and no body.
+            frame_response(&mut headers, &none());
             assert_eq!(headers, if kept { map(&[LENGTH]) } else { map(&[]) }, "{fields:?}");
             let mut headers = map(fields);
-            frame_answer(&mut headers, &unknown());
+            frame_response(&mut headers, &unknown());
             assert_eq!(headers, map(&[]), "{fields:?}");
         }
     }
 
     #[test]
-    fn only_chunks_are_undone() {
+    fn a_single_chunked_is_the_only_supported_coding() {
         for fields in [&[][..], &[("transfer-encoding", "chunked")], &[("transfer-encoding", " Chunked ")]] {
-            assert!(!has_foreign_coding(&map(fields)), "{fields:?}");
+            assert!(!has_unsupported_coding(&map(fields)), "{fields:?}");
         }
         for coding in ["gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked", "identity", ""] {
-            assert!(has_foreign_coding(&map(&[("transfer-encoding", coding)])), "{coding}");
+            assert!(has_unsupported_coding(&map(&[("transfer-encoding", coding)])), "{coding}");
         }
-        assert!(has_foreign_coding(&map(&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")])));
+        assert!(has_unsupported_coding(&map(&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")])));
     }
 
     #[test]
-    fn a_viewer_cannot_say_who_it_is() {
+    fn forwarded_fields_of_an_untrusted_peer_are_replaced() {
         let sent = [
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "https"),
@@ -373,14 +373,14 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_is_asked_for_in_both_fields() {
+    fn an_upgrade_needs_connection_and_upgrade() {
         assert!(wants_websocket(&map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")])));
         assert!(!wants_websocket(&map(&[("connection", "keep-alive"), ("upgrade", "websocket")])));
         assert!(!wants_websocket(&map(&[("connection", "upgrade"), ("upgrade", "h2c")])));
     }
 
     #[test]
-    fn a_switch_is_to_one_protocol() {
+    fn a_101_switches_to_websocket_and_to_no_other_protocol() {
         let both = |upgrades: &[&'static str]| {
             let fields: Vec<_> = upgrades.iter().map(|name| ("upgrade", *name)).collect();
             map(&[&[("connection", "Upgrade")], &fields[..]].concat())

@@ -1,4 +1,4 @@
-//! Sockets: accepting, TLS, HTTP, and stopping.
+//! The listeners: accepts connections, serves TLS and HTTP on them, and stops.
 
 use super::{Bound, MOVE_TIME, Peer, Server, StartError, answer, metrics::Metrics};
 use crate::tunnel::log::Level;
@@ -24,14 +24,14 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// How long a TLS handshake may take.
+/// The time limit for a TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often [`Server::tick`] runs.
+/// The interval of [`Server::tick`].
 const TICK: Duration = Duration::from_secs(1);
-/// How often a drain looks whether it is done.
+/// The interval at which a drain checks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-/// Opens a listener. Where there is no IPv6, the wildcard of IPv4 stands in for that of IPv6.
+/// Opens a listener. Uses the IPv4 wildcard in place of the IPv6 one if the host has no IPv6.
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     let outcome = match TcpListener::bind(address).await {
         Err(error)
@@ -45,17 +45,18 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
 }
 
 impl Bound {
-    /// Where the server listens.
+    /// Returns the addresses on which the server listens.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Where the metrics are served.
+    /// Returns the address of `/metrics`, or `None` if it is not served.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Serves until `shutdown` is done, then asks the clients to move and gives open streams their time to end.
+    /// Serves until `shutdown` completes. Then asks the clients to move, and lets open streams end within the grace
+    /// time.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         let server = self.server;
         let acceptor = server.certificate.as_ref().map(|certificate| certificate.server_config()).transpose();
@@ -84,8 +85,8 @@ impl Bound {
 }
 
 impl Server {
-    /// Ends everything: clients first, so that they meet a server elsewhere while this one still answers. Once they
-    /// have gone, nothing new is accepted, so that a proxy in front finds out before it has sent anything.
+    /// Drains the server. Clients move first, and can register elsewhere while this server still responds. Then the
+    /// listeners close, so that a proxy in front fails to connect before it has sent a request.
     async fn drain(&self, stop: &watch::Sender<bool>, accepting: Vec<AbortHandle>) {
         self.draining.store(true, Relaxed);
         self.config.logger.event(Level::Info, "draining", &[("clients", &self.registry.len())]);
@@ -101,33 +102,34 @@ impl Server {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         self.config.logger.event(Level::Info, "stopped", &[("clients", &self.sessions.load(Relaxed))]);
-        // The close frames and the last bytes of responses are with the kernel a moment later.
+        // Gives the tasks time to write close frames and the last bytes of responses.
         tokio::time::sleep(DRAIN_POLL).await;
     }
 }
 
+/// Accepts connections until it is aborted.
 async fn accept(server: Arc<Server>, listener: TcpListener, tls: Option<TlsAcceptor>, stopping: watch::Receiver<bool>) {
     loop {
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, mostly: connections that end will free some.
+                // Usually no descriptors are left. Connections that end free some.
                 server.config.logger.event(Level::Error, "cannot accept", &[("error", &error)]);
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        tune(&socket);
-        let open_end = Arc::<AtomicBool>::default();
-        let socket = Socket { tcp: socket, open_end: open_end.clone(), resets: false };
+        set_tcp_options(&socket);
+        let close_delimited = Arc::<AtomicBool>::default();
+        let socket = Socket { tcp: socket, close_delimited: close_delimited.clone(), resets_on_close: false };
         let peer = Peer { address, tls: tls.is_some() };
         let (server, stopping) = (server.clone(), stopping.clone());
         match tls.clone() {
-            None => _ = tokio::spawn(serve(server, peer, socket, open_end, stopping)),
+            None => _ = tokio::spawn(serve(server, peer, socket, close_delimited, stopping)),
             Some(tls) => {
                 _ = tokio::spawn(async move {
                     if let Ok(Ok(socket)) = tokio::time::timeout(TLS_TIMEOUT, tls.accept(socket)).await {
-                        Box::pin(serve(server, peer, socket, open_end, stopping)).await;
+                        Box::pin(serve(server, peer, socket, close_delimited, stopping)).await;
                     }
                 })
             }
@@ -135,8 +137,8 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: Option<TlsAccep
     }
 }
 
-/// Small frames must not wait for acknowledgements, and a peer that vanished must be noticed.
-fn tune(socket: &TcpStream) {
+/// Disables Nagle's algorithm for small frames, and enables TCP keepalive to detect lost peers.
+fn set_tcp_options(socket: &TcpStream) {
     _ = socket.set_nodelay(true);
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
@@ -145,23 +147,23 @@ fn tune(socket: &TcpStream) {
     _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
 }
 
-/// A connection that is reset, and not closed, as long as its end would pass for the end of an answer: whoever cuts
-/// the answer off, be it the kernel that cleans up after this process.
+/// A connection that is reset, not closed, while its close would look like the end of a response. That also holds when
+/// the kernel closes it because the process died.
 pub(super) struct Socket {
     tcp: TcpStream,
-    /// The answer that is under way has no end but that of the connection.
-    open_end: Arc<AtomicBool>,
-    /// What the kernel was last told to do on close.
-    resets: bool,
+    /// True during a response that ends with the connection.
+    close_delimited: Arc<AtomicBool>,
+    /// True if the socket is set to reset on close.
+    resets_on_close: bool,
 }
 
 impl Socket {
-    /// Tells the kernel what an end means by now. Comes before all that is written, and so before every clean end.
-    fn tell(&mut self) -> Pin<&mut TcpStream> {
-        let open_end = self.open_end.load(Relaxed);
-        if open_end != self.resets {
-            self.resets = open_end;
-            _ = socket2::SockRef::from(&self.tcp).set_linger(open_end.then_some(Duration::ZERO));
+    /// Sets whether a close resets the connection. Runs before each write, and therefore before each clean close.
+    fn update_linger(&mut self) -> Pin<&mut TcpStream> {
+        let close_delimited = self.close_delimited.load(Relaxed);
+        if close_delimited != self.resets_on_close {
+            self.resets_on_close = close_delimited;
+            _ = socket2::SockRef::from(&self.tcp).set_linger(close_delimited.then_some(Duration::ZERO));
         }
         Pin::new(&mut self.tcp)
     }
@@ -175,7 +177,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.tell().poll_write(cx, data)
+        self.update_linger().poll_write(cx, data)
     }
 
     fn poll_write_vectored(
@@ -183,7 +185,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.tell().poll_write_vectored(cx, data)
+        self.update_linger().poll_write_vectored(cx, data)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -191,31 +193,32 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tell().poll_flush(cx)
+        self.update_linger().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tell().poll_shutdown(cx)
+        self.update_linger().poll_shutdown(cx)
     }
 }
 
+/// Serves HTTP on one connection.
 async fn serve<S>(
     server: Arc<Server>,
     peer: Peer,
     socket: S,
-    open_end: Arc<AtomicBool>,
+    close_delimited: Arc<AtomicBool>,
     mut stopping: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let header_timeout = server.config.header_timeout;
     let service = service_fn(move |request: Request<Incoming>| {
-        let knows_chunks = request.version() != Version::HTTP_10;
-        let (answered, open_end) = (server.clone().handle(peer, request), open_end.clone());
+        let supports_chunked = request.version() != Version::HTTP_10;
+        let (answered, close_delimited) = (server.clone().handle(peer, request), close_delimited.clone());
         async move {
             let mut response = answered.await?;
-            if !knows_chunks {
-                response.body_mut().ends_with_connection(&open_end);
+            if !supports_chunked {
+                response.body_mut().mark_close_delimited(&close_delimited);
             }
             Ok::<_, Infallible>(response)
         }
@@ -235,11 +238,11 @@ async fn serve<S>(
             connection.await
         }
     };
-    // A viewer that went away or sent nonsense has had its answer, or wants none.
+    // Ignores the error: the viewer is gone, or got a response to its invalid request.
     _ = result;
 }
 
-/// `/metrics`, on an address of its own.
+/// Serves `/metrics` on its own address.
 async fn serve_metrics(metrics: Arc<Metrics>, listener: TcpListener) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };

@@ -1,4 +1,4 @@
-//! Counters, in the text format of Prometheus.
+//! The metrics, in the text format of Prometheus.
 
 use std::{
     fmt::Write,
@@ -7,14 +7,14 @@ use std::{
 
 macro_rules! metrics {
     ($($name:ident: $kind:literal, $help:literal;)+) => {
-        /// What the server counts.
+        /// The metrics of a server.
         #[derive(Debug, Default)]
         pub struct Metrics {
             $(#[doc = $help] pub $name: AtomicU64,)+
         }
 
         impl Metrics {
-            /// Writes all of them.
+            /// Returns all metrics as text.
             pub fn render(&self) -> String {
                 let mut out = String::new();
                 $(
@@ -38,7 +38,7 @@ metrics! {
     sessions_expired_total: "counter", "Sessions that ended with their token.";
     sessions_violated_total: "counter", "Sessions that ended because the client broke a rule.";
     sessions_lost_total: "counter", "Sessions whose connection broke.";
-    streams_cut_total: "counter", "Streams that a bound of ours or of the client's has cut.";
+    streams_cut_total: "counter", "Streams that a limit of this server or of the client ended.";
     viewer_requests_total: "counter", "Requests of viewers.";
     viewer_websockets_total: "counter", "WebSockets of viewers.";
     viewer_unknown_total: "counter", "Requests of viewers for an ID that is not connected.";
@@ -47,7 +47,7 @@ metrics! {
     viewer_truncated_total: "counter", "Responses that broke off after their head.";
 }
 
-/// Adds one.
+/// Increments a counter.
 pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }

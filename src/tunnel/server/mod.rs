@@ -1,4 +1,4 @@
-//! The server: clients register, viewers reach them.
+//! The server: registers clients, and forwards the requests of viewers to them.
 
 pub mod auth;
 pub mod config;
@@ -42,41 +42,42 @@ use std::{
 use tls::Certificate;
 use tokio::net::TcpListener;
 
-/// How long a client that was asked to move may look for another server while this one still serves it.
+/// How long a draining server still serves a client that looks for another server.
 const MOVE_TIME: Duration = Duration::from_secs(5);
 
 const NO_CLIENT: &str = "No client is connected with that id\n";
 
-/// What whoever asks can do with a request that a server which stops no longer serves ([`wire::ELSEWHERE_HEADER`]).
+/// What the sender of a request can do if a draining server no longer has the client ([`wire::ELSEWHERE_HEADER`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DrainResponse {
-    /// Ask again later.
-    Later,
-    /// Look at another server, when told to.
-    CanLook,
-    /// It is being looked for.
-    Looking,
+    /// Retry later.
+    RetryLater,
+    /// Retry with another server, on request.
+    CanRetryElsewhere,
+    /// The sender is already trying the other servers.
+    RetryingElsewhere,
 }
 
 impl DrainResponse {
-    /// A request with a body cannot be sent again: its bytes have left the proxy.
-    fn of<B: Body>(request: &Request<B>) -> Self {
+    /// Reads the header field of a request. A proxy cannot repeat a request with a body.
+    fn for_request<B: Body>(request: &Request<B>) -> Self {
         match request.headers().get(wire::ELSEWHERE_HEADER).map(HeaderValue::as_bytes) {
-            Some(b"looking") => Self::Looking,
-            Some(b"ask") if request.body().is_end_stream() => Self::CanLook,
-            _ => Self::Later,
+            Some(b"looking") => Self::RetryingElsewhere,
+            Some(b"ask") if request.body().is_end_stream() => Self::CanRetryElsewhere,
+            _ => Self::RetryLater,
         }
     }
 
+    /// Returns the response that suits the sender.
     fn answer(self) -> Response<ResponseBody> {
         const STOPPING: &str = "The server is stopping\n";
         match self {
-            Self::Looking => answer(StatusCode::NOT_FOUND, NO_CLIENT),
-            Self::CanLook => {
+            Self::RetryingElsewhere => answer(StatusCode::NOT_FOUND, NO_CLIENT),
+            Self::CanRetryElsewhere => {
                 let status = StatusCode::from_u16(wire::ELSEWHERE_STATUS);
                 answer(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), STOPPING)
             }
-            Self::Later => {
+            Self::RetryLater => {
                 let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 response
@@ -85,37 +86,37 @@ impl DrainResponse {
     }
 }
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     address: SocketAddr,
     tls: bool,
 }
 
-/// A server. [`Server::bind`] makes one that listens, [`Bound::run`] serves.
+/// A server. [`Server::bind`] opens its listeners, and [`Bound::run`] serves.
 pub struct Server {
     config: Config,
     authority: Authority,
     registry: Registry,
-    /// Sessions that run, also those that have lost their place in the registry.
+    /// The number of running sessions, including those that are no longer in the registry.
     sessions: AtomicUsize,
     metrics: Arc<Metrics>,
     certificate: Option<Arc<Certificate>>,
     draining: AtomicBool,
 }
 
-/// Why a server cannot start.
+/// The error of a server's start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A setting is unusable.
     #[error("{0}")]
     Setting(#[from] BadSetting),
-    /// An address cannot be listened on.
+    /// A listener cannot be opened.
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, std::io::Error),
 }
 
-/// A server that listens and does not serve yet.
+/// A server whose listeners are open and that does not serve yet.
 pub struct Bound {
     server: Arc<Server>,
     listeners: Vec<TcpListener>,
@@ -126,7 +127,7 @@ impl Server {
     /// Checks the settings and opens the listeners.
     pub async fn bind(config: Config) -> Result<Bound, StartError> {
         let [a, b] = &config.secrets;
-        // The secrets themselves are no part of the sentence.
+        // The error message does not contain the secrets.
         let authority = Authority::new(a, b, config.audience.clone())
             .map_err(|error| BadSetting { name: "TASKCLUSTER_PROXY_SECRET_A or _B", problem: error.to_string() })?;
         let certificate = config.tls.clone().map(Certificate::load).transpose()?;
@@ -150,7 +151,7 @@ impl Server {
         Ok(Bound { server: Arc::new(server), listeners, metrics })
     }
 
-    /// Seconds of the epoch.
+    /// Returns the time in seconds since the epoch.
     fn now(&self) -> i64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64)
     }
@@ -159,7 +160,7 @@ impl Server {
         self.draining.load(Relaxed)
     }
 
-    /// Answers any request.
+    /// Handles a request.
     async fn handle(
         self: Arc<Self>,
         peer: Peer,
@@ -186,18 +187,18 @@ impl Server {
         }
     }
 
-    /// No such client. A server that drains has sent its clients elsewhere, and says so.
-    fn unknown(&self, id: &str, elsewhere: DrainResponse) -> Response<ResponseBody> {
+    /// Returns the response for an ID without a client. The clients of a draining server have moved to other servers.
+    fn no_such_client(&self, id: &str, drain_response: DrainResponse) -> Response<ResponseBody> {
         count(&self.metrics.viewer_unknown_total);
         self.config.logger.event(Level::Debug, "no such client", &[("tunnel-id", &id)]);
         if self.is_draining() {
-            return elsewhere.answer();
+            return drain_response.answer();
         }
         answer(StatusCode::NOT_FOUND, NO_CLIENT)
     }
 
-    /// Answers a viewer whose request has no answer of the target's.
-    fn failed(&self, status: StatusCode) -> Response<ResponseBody> {
+    /// Returns the response for a request that failed.
+    fn error_response(&self, status: StatusCode) -> Response<ResponseBody> {
         if status == StatusCode::BAD_REQUEST {
             answer(status, "The request's body is malformed or incomplete\n")
         } else if status == StatusCode::GATEWAY_TIMEOUT {
@@ -209,7 +210,8 @@ impl Server {
         }
     }
 
-    /// What is due every second: tokens that expired, connections that idled, certificates that changed.
+    /// Runs every second: ends sessions with expired tokens, closes idle connections, updates gauges, reloads
+    /// certificates.
     fn tick(&self) {
         let (now, instant) = (self.now(), Instant::now());
         let (mut clients, mut streams, mut buffered) = (0, 0, 0);
@@ -218,7 +220,7 @@ impl Server {
             let (held, bytes) = tunnel.link.load();
             (clients, streams, buffered) = (clients + 1, streams + held as u64, buffered + bytes as u64);
             if now >= tunnel.expires && !self.config.outlive_token {
-                // No grace: what the token allowed is over.
+                // An expired token gets no grace time.
                 tunnel.end(CloseReason::Expired, Duration::ZERO);
             }
         });
@@ -234,19 +236,19 @@ impl Server {
 }
 
 impl Tunnel {
-    /// Ends the session; streams that run may end within `grace`.
+    /// Ends the session. Open streams may end within `grace`.
     fn end(&self, reason: CloseReason, grace: Duration) {
         self.link.drain(reason, grace, Duration::ZERO);
         self.pool.clear();
     }
 
-    /// Ends the session because the server stops: new streams are still served until the client has moved.
+    /// Ends the session because the server stops. Streams can still be opened until the client has moved.
     fn move_away(&self, grace: Duration) {
         self.link.drain(CloseReason::Stopping, grace, MOVE_TIME);
     }
 }
 
-/// A short answer of our own.
+/// Returns a response with a short text.
 fn answer(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::text(text));
     *response.status_mut() = status;

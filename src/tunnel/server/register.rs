@@ -1,4 +1,4 @@
-//! Clients: the request that turns a connection into a tunnel.
+//! Registrations: the requests that turn a connection into a tunnel.
 
 use super::{
     DrainResponse, Peer, Server, answer, auth::bearer_token, headers, listen::Socket, metrics::count, registry::Tunnel,
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{self, HeaderName, HeaderValue},
+    header::{self, HeaderValue},
     upgrade::{self, Upgraded},
 };
 use hyper_util::rt::TokioIo;
@@ -27,25 +27,25 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// What a registration asks for, once it is known to be allowed.
-struct Claim {
+/// A registration that passed the checks.
+struct Registration {
     id: String,
     expires: i64,
-    turn: u64,
+    sequence: u64,
     dialect: Dialect,
     window: Option<u32>,
 }
 
-/// Whether a request is a registration: exactly `/`, with the header.
+/// Returns true for a registration: the path is `/`, and the request has an ID.
 pub(super) fn is_registration(request: &Request<Incoming>) -> bool {
     let named = request.headers().get(wire::ID_HEADER).is_some_and(|id| !id.is_empty());
     request.uri().path() == "/" && named
 }
 
-/// Answers a registration.
+/// Handles a registration.
 pub(super) fn serve(server: &Arc<Server>, peer: Peer, mut request: Request<Incoming>) -> Response<ResponseBody> {
-    let claim = match check(server, peer, &request) {
-        Ok(claim) => claim,
+    let registration = match check(server, peer, &request) {
+        Ok(registration) => registration,
         Err(refusal) => {
             count(&server.metrics.registrations_refused_total);
             return *refusal;
@@ -61,30 +61,34 @@ pub(super) fn serve(server: &Arc<Server>, peer: Peer, mut request: Request<Incom
     out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     out.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     out.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if let Ok(url) = HeaderValue::try_from(format!("{}/{}", server.config.url_prefix, claim.id)) {
+    if let Ok(url) = HeaderValue::try_from(format!("{}/{}", server.config.url_prefix, registration.id)) {
         out.insert(wire::URL_HEADER, url);
     }
     let limits = &server.config.limits;
-    if claim.dialect == Dialect::Extended {
+    if registration.dialect == Dialect::Extended {
         out.insert(wire::WINDOW_HEADER, HeaderValue::from(limits.initial_window()));
         out.insert(wire::DIALECT_HEADER, HeaderValue::from_static(wire::DIALECT_VALUE));
     } else {
-        // A client of ours in disguise: what it takes for its own first credit is the number in its first ACK.
+        // One of our clients may use the original dialect. This is the largest first credit that it can set itself.
         out.insert(wire::WINDOW_HEADER, HeaderValue::from(limits.window));
     }
     let upgraded = upgrade::on(&mut request);
     let server = server.clone();
     tokio::spawn(async move {
-        // The predecessor goes only now: a registration that fails on its way must not cost a session that works.
+        // The previous session ends only after the upgrade, because a failed registration must not end it.
         if let Ok(upgraded) = upgraded.await {
-            start(&server, peer, claim, upgraded);
+            start(&server, peer, registration, upgraded);
         }
     });
     response
 }
 
-/// The checks, in the order of the reference.
-fn check(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Claim, Box<Response<ResponseBody>>> {
+/// Checks a registration, in the order of the original.
+fn check(
+    server: &Server,
+    peer: Peer,
+    request: &Request<Incoming>,
+) -> Result<Registration, Box<Response<ResponseBody>>> {
     let log_refusal = |why: &dyn std::fmt::Display| {
         let fields: [(&str, &dyn std::fmt::Display); 2] = [("remote-addr", &peer.address), ("reason", why)];
         server.config.logger.event(Level::Warn, "registration refused", &fields);
@@ -95,7 +99,6 @@ fn check(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Cla
     };
     let bad_request = |why: &'static str| refuse(StatusCode::BAD_REQUEST, "Bad Request\n", &why);
     let headers = request.headers();
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let id = headers.get(wire::ID_HEADER).and_then(|id| id.to_str().ok()).filter(|id| wire::is_valid_id(id));
     let id = id.ok_or_else(|| bad_request("bad_id"))?;
     let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
@@ -110,56 +113,59 @@ fn check(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Cla
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         response
     })?;
-    let handshake_fault = |status, text, why: &'static str| {
+    if let Some((status, text, why)) = handshake_fault(request) {
         let mut response = refuse(status, text, &why);
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        response
-    };
-    if request.method() != Method::GET {
-        return Err(handshake_fault(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n", "not_get"));
-    }
-    if !headers::has_token(headers, &header::SEC_WEBSOCKET_VERSION, "13") {
-        return Err(handshake_fault(StatusCode::BAD_REQUEST, "Bad Request\n", "bad_version"));
-    }
-    let nonce = text(&header::SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key.trim()).ok());
-    if nonce.is_none_or(|nonce| nonce.len() != 16) {
-        return Err(handshake_fault(StatusCode::BAD_REQUEST, "Bad Request\n", "bad_key"));
+        return Err(response);
     }
     if server.is_draining() {
         log_refusal(&"stopping");
-        return Err(Box::new(DrainResponse::of(request).answer()));
+        return Err(Box::new(DrainResponse::for_request(request).answer()));
     }
     if server.registry.len() >= server.config.max_clients && server.registry.get(id).is_none() {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n", &"no_room"));
     }
     let extended = headers.get(wire::DIALECT_HEADER).is_some_and(|value| value == wire::DIALECT_VALUE);
     let window = headers.get(wire::WINDOW_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Claim {
+    Ok(Registration {
         id: id.to_owned(),
         expires,
-        turn: server.registry.turn(),
+        sequence: server.registry.next_sequence(),
         dialect: if extended { Dialect::Extended } else { Dialect::Original },
         window,
     })
 }
 
-/// Starts the session, gives it its place, and takes it out again at its end.
-fn start(server: &Arc<Server>, peer: Peer, claim: Claim, upgraded: Upgraded) {
+/// Returns the status, the text and the logged reason for a WebSocket handshake that is invalid.
+fn handshake_fault(request: &Request<Incoming>) -> Option<(StatusCode, &'static str, &'static str)> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n", "not_get"));
+    }
+    if !headers::has_token(headers, &header::SEC_WEBSOCKET_VERSION, "13") {
+        return Some((StatusCode::BAD_REQUEST, "Bad Request\n", "bad_version"));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key.to_str().ok()?.trim()).ok());
+    key.is_none_or(|key| key.len() != 16).then_some((StatusCode::BAD_REQUEST, "Bad Request\n", "bad_key"))
+}
+
+/// Starts the session, adds it to the registry, and removes it at its end.
+fn start(server: &Arc<Server>, peer: Peer, registration: Registration, upgraded: Upgraded) {
     let (io, early) = unwrap(upgraded);
     let config = Config {
         role: Role::Server,
-        dialect: claim.dialect,
-        peer_window: claim.window,
+        dialect: registration.dialect,
+        peer_window: registration.window,
         limits: server.config.limits.clone(),
     };
     let link = Link::start(io, early, config);
-    let tunnel = Tunnel::new(link.clone(), claim.expires, claim.turn);
+    let tunnel = Tunnel::new(link.clone(), registration.expires, registration.sequence);
     let log = &server.config.logger;
-    log.event(Level::Info, "client connected", &[("tunnel-id", &claim.id), ("remote-addr", &peer.address)]);
+    log.event(Level::Info, "client connected", &[("tunnel-id", &registration.id), ("remote-addr", &peer.address)]);
     count(&server.metrics.registrations_total);
-    if let Some(loser) = server.registry.insert(&claim.id, tunnel.clone()) {
+    if let Some(replaced) = server.registry.insert(&registration.id, tunnel.clone()) {
         count(&server.metrics.registrations_replaced_total);
-        loser.end(CloseReason::Replaced, server.config.grace);
+        replaced.end(CloseReason::Replaced, server.config.grace);
     }
     if server.is_draining() {
         tunnel.move_away(server.config.grace);
@@ -167,26 +173,27 @@ fn start(server: &Arc<Server>, peer: Peer, claim: Claim, upgraded: Upgraded) {
     server.sessions.fetch_add(1, Relaxed);
     let server = server.clone();
     tokio::spawn(async move {
-        let mut moved = false;
+        let mut client_moved = false;
         let end = loop {
             tokio::select! {
                 biased;
-                cuts = link.cuts() => note_cuts(&server, &claim.id, &cuts),
+                cuts = link.cuts() => report_cuts(&server, &registration.id, &cuts),
                 end = link.ended() => break end,
-                // The client has moved away: whoever asks from now on is better served elsewhere.
-                _ = link.peer_go_away(), if !moved => {
-                    moved = true;
-                    server.registry.remove(&claim.id, &tunnel);
+                // The client has registered with another server.
+                _ = link.peer_go_away(), if !client_moved => {
+                    client_moved = true;
+                    server.registry.remove(&registration.id, &tunnel);
                     tunnel.end(CloseReason::Done, server.config.grace);
                 }
             }
         };
-        leave(&server, &claim.id, &tunnel, &end);
+        remove(&server, &registration.id, &tunnel, &end);
         server.sessions.fetch_sub(1, Relaxed);
     });
 }
 
-fn note_cuts(server: &Server, id: &str, cuts: &[(StreamId, Cut)]) {
+/// Logs and counts streams that limits ended.
+fn report_cuts(server: &Server, id: &str, cuts: &[(StreamId, Cut)]) {
     for (stream, cut) in cuts {
         count(&server.metrics.streams_cut_total);
         let fields: [(&str, &dyn std::fmt::Display); 3] = [("tunnel-id", &id), ("stream", stream), ("reason", cut)];
@@ -194,7 +201,8 @@ fn note_cuts(server: &Server, id: &str, cuts: &[(StreamId, Cut)]) {
     }
 }
 
-fn leave(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &SessionEnd) {
+/// Removes a session that has ended, and logs and counts its end.
+fn remove(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &SessionEnd) {
     server.registry.remove(id, tunnel);
     tunnel.pool.clear();
     match end {
@@ -209,7 +217,7 @@ fn leave(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &SessionEnd) {
     server.config.logger.event(level, "client disconnected", &[("tunnel-id", &id), ("reason", end)]);
 }
 
-/// Takes the connection out of its HTTP wrapping, whose buffers would otherwise live as long as the tunnel.
+/// Unwraps the connection. The HTTP wrapper's buffers would otherwise live as long as the tunnel.
 fn unwrap(upgraded: Upgraded) -> (Box<dyn Transport>, Bytes) {
     match upgraded.downcast::<TokioIo<Socket>>() {
         Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),

@@ -1,4 +1,4 @@
-//! Which clients are connected.
+//! The registry of connected clients.
 
 use super::upstream::Pool;
 use crate::tunnel::link::Link;
@@ -8,33 +8,34 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// A client that is connected.
+/// A connected client.
 pub(super) struct Tunnel {
     pub link: Link,
     pub pool: Pool,
-    /// When its token expires, in seconds of the epoch.
+    /// The expiry of its token, in seconds since the epoch.
     pub expires: i64,
-    /// Its place in the order of registrations.
-    turn: u64,
+    /// The sequence number of its registration.
+    sequence: u64,
 }
 
 impl Tunnel {
-    pub fn new(link: Link, expires: i64, turn: u64) -> Arc<Self> {
-        Arc::new(Self { pool: Pool::new(link.clone()), link, expires, turn })
+    /// Returns a client with an empty pool.
+    pub fn new(link: Link, expires: i64, sequence: u64) -> Arc<Self> {
+        Arc::new(Self { pool: Pool::new(link.clone()), link, expires, sequence })
     }
 }
 
-/// The table of clients. The newest registration of an ID wins, in the order in which the requests came.
+/// A map from IDs to clients. The newest registration of an ID wins, in the order in which the requests arrived.
 #[derive(Default)]
 pub(super) struct Registry {
     tunnels: DashMap<Box<str>, Arc<Tunnel>>,
-    turns: AtomicU64,
+    sequence: AtomicU64,
 }
 
 impl Registry {
-    /// Draws a place in the order of registrations.
-    pub fn turn(&self) -> u64 {
-        self.turns.fetch_add(1, Relaxed)
+    /// Returns the next sequence number.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Relaxed)
     }
 
     pub fn len(&self) -> usize {
@@ -45,10 +46,10 @@ impl Registry {
         self.tunnels.get(id).map(|entry| entry.value().clone())
     }
 
-    /// Puts a client in its place. Returns the one that has to go: its predecessor, or itself when it comes late.
+    /// Inserts a client. Returns the client that must end: the previous one, or this one if a newer one is registered.
     pub fn insert(&self, id: &str, tunnel: Arc<Tunnel>) -> Option<Arc<Tunnel>> {
         match self.tunnels.entry(id.into()) {
-            Entry::Occupied(entry) if entry.get().turn > tunnel.turn => Some(tunnel),
+            Entry::Occupied(entry) if entry.get().sequence > tunnel.sequence => Some(tunnel),
             Entry::Occupied(mut entry) => Some(entry.insert(tunnel)),
             Entry::Vacant(entry) => {
                 entry.insert(tunnel);
@@ -57,12 +58,12 @@ impl Registry {
         }
     }
 
-    /// Takes a client out, unless another has its place by now.
+    /// Removes a client, unless another has replaced it.
     pub fn remove(&self, id: &str, tunnel: &Arc<Tunnel>) {
         self.tunnels.remove_if(id, |_, current| Arc::ptr_eq(current, tunnel));
     }
 
-    /// All of them, for the janitor and for the end.
+    /// Calls `visit` for each client.
     pub fn for_each(&self, mut visit: impl FnMut(&str, &Arc<Tunnel>)) {
         for entry in &self.tunnels {
             visit(entry.key(), entry.value());

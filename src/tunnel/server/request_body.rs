@@ -1,4 +1,4 @@
-//! Requests' bodies on their way through: passed on chunk by chunk, never collected.
+//! Request bodies, which are forwarded chunk by chunk and never buffered.
 
 use super::headers;
 use bytes::Bytes;
@@ -15,55 +15,58 @@ use std::{
 };
 use tokio::{sync::oneshot, time::Sleep};
 
-/// How long a body waits for `100 Continue` before it is sent unasked (RFC 9110 §10.1.1).
+/// How long a body waits for `100 Continue` before it is sent without it (RFC 9110 §10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
-/// When a request's body last moved, so that a slow upload is not taken for a slow answer; and whether it has ended.
+/// The progress of a request's body: its last activity, which distinguishes a slow upload from a slow response, and its
+/// end.
 #[derive(Clone)]
 pub(super) struct Progress {
     start: Instant,
-    moved: Arc<Moved>,
+    state: Arc<ProgressState>,
 }
 
 #[derive(Default)]
-struct Moved {
+struct ProgressState {
     millis: AtomicU64,
     ended: AtomicBool,
     failed: AtomicBool,
-    /// What must live as long as the body does.
-    held: Mutex<Option<Box<dyn Any + Send>>>,
+    /// A value that must live as long as the body.
+    kept: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Progress {
     pub fn new() -> Self {
-        Self { start: Instant::now(), moved: Arc::default() }
+        Self { start: Instant::now(), state: Arc::default() }
     }
 
+    /// Records activity.
     fn touch(&self) {
-        self.moved.millis.store(self.start.elapsed().as_millis() as u64, Relaxed);
+        self.state.millis.store(self.start.elapsed().as_millis() as u64, Relaxed);
     }
 
-    /// Whether the body was read to its end by the connection that sends it.
+    /// Returns true if the body was read to its end.
     pub fn has_ended(&self) -> bool {
-        self.moved.ended.load(Relaxed)
+        self.state.ended.load(Relaxed)
     }
 
-    /// Whether the viewer broke its body off, or broke the rules of its framing.
+    /// Returns true if the viewer's body is incomplete or malformed.
     pub fn has_failed(&self) -> bool {
-        self.moved.failed.load(Relaxed)
+        self.state.failed.load(Relaxed)
     }
 
-    /// Keeps something until the body has been sent or has failed, such as the connection that it is sent on.
-    pub fn hold(&self, kept: impl Any + Send) {
-        *self.moved.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(kept));
+    /// Keeps a value, such as the body's connection, until the body is sent or has failed.
+    pub fn keep_until_sent(&self, kept: impl Any + Send) {
+        *self.state.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(kept));
     }
 
-    pub fn last(&self) -> Instant {
-        self.start + Duration::from_millis(self.moved.millis.load(Relaxed))
+    /// Returns the time of the last activity.
+    pub fn last_activity(&self) -> Instant {
+        self.start + Duration::from_millis(self.state.millis.load(Relaxed))
     }
 }
 
-/// Opens when the target says `100 Continue`, or after a while.
+/// A gate that opens when the target sends `100 Continue`, or after [`CONTINUE_WAIT`].
 struct Gate {
     opened: oneshot::Receiver<()>,
     timeout: Pin<Box<Sleep>>,
@@ -77,7 +80,7 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    /// No body at all.
+    /// Returns an empty body.
     pub fn empty() -> Self {
         Self { body: None, gate: None, progress: None }
     }
@@ -86,7 +89,7 @@ impl RequestBody {
         Self { body: Some(body), gate: None, progress: Some(progress) }
     }
 
-    /// Holds the body back until the returned sender is used or dropped, or a second has passed.
+    /// Holds the body back until the returned sender is used or dropped, or until [`CONTINUE_WAIT`] is over.
     pub fn gate(&mut self) -> oneshot::Sender<()> {
         let (open, opened) = oneshot::channel();
         self.gate = Some(Gate { opened, timeout: Box::pin(tokio::time::sleep(CONTINUE_WAIT)) });
@@ -118,17 +121,17 @@ impl Body for RequestBody {
         }
         let ended = match &frame {
             None => true,
-            // Trailers end a body, and so do the bytes that complete its length: nothing is polled after either.
+            // Trailers end a body, and so does the last byte of its length. hyper does not poll the body afterwards.
             Some(Ok(frame)) => frame.is_trailers() || body.is_end_stream(),
             Some(Err(_)) => false,
         };
         if let Some(progress) = &self.progress {
             progress.touch();
             if ended {
-                progress.moved.ended.store(true, Relaxed);
+                progress.state.ended.store(true, Relaxed);
             }
             if matches!(frame, Some(Err(_))) {
-                progress.moved.failed.store(true, Relaxed);
+                progress.state.failed.store(true, Relaxed);
             }
         }
         Poll::Ready(frame)

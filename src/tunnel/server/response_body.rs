@@ -1,9 +1,9 @@
-//! Answers' bodies on their way through: passed on chunk by chunk, never collected.
+//! Response bodies, which are forwarded chunk by chunk and never buffered.
 
 use super::{
     metrics::{Metrics, count},
     request_body::Progress,
-    upstream::{Connection, Ending, Exchange, Pool},
+    upstream::{Connection, Draining, Exchange, Pool},
 };
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -16,37 +16,37 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// What a viewer is answered with.
+/// The body of a response.
 pub(super) enum ResponseBody {
-    /// A short text of ours.
+    /// A short text of this server.
     Text(Option<Bytes>),
-    /// The target's.
+    /// The target's body.
     Upstream(Upstream),
 }
 
-/// The target's body, and the connection that it comes on.
+/// The target's body and its connection.
 pub(super) struct Upstream {
     pub body: Incoming,
     pub connection: Option<Connection>,
     pub pool: Pool,
     pub metrics: Arc<Metrics>,
-    /// What was known once the answer's head was there.
+    /// The state of the exchange when the response's head arrived.
     pub exchange: Exchange,
-    /// Of the request's body, if it has one.
+    /// The progress of the request's body, or `None` if it has none.
     pub request: Option<Progress>,
-    /// Set as long as the end of the viewer's connection would pass for the end of this body.
-    pub open_end: Option<Arc<AtomicBool>>,
+    /// The connection's flag, which is true while a close would look like the end of this body.
+    pub close_delimited: Option<Arc<AtomicBool>>,
 }
 
 impl Upstream {
-    /// Gives the connection away, now that the body has come to its end.
+    /// Returns the connection to the pool after the end of the body.
     fn end(&mut self) {
-        if let Some(open_end) = self.open_end.take() {
-            open_end.store(false, Relaxed);
+        if let Some(close_delimited) = self.close_delimited.take() {
+            close_delimited.store(false, Relaxed);
         }
         let Some(connection) = self.connection.take() else { return };
         match self.request.take().filter(|request| !request.has_ended()) {
-            Some(request) => request.hold(Ending::new(connection, self.pool.clone())),
+            Some(request) => request.keep_until_sent(Draining::new(connection, self.pool.clone())),
             None => {
                 let exchange = Exchange { request_ended: true, answer_ended: true, ..self.exchange };
                 self.pool.put(connection, &exchange);
@@ -56,17 +56,18 @@ impl Upstream {
 }
 
 impl ResponseBody {
+    /// Returns a text body.
     pub fn text(text: impl Into<Bytes>) -> Self {
         Self::Text(Some(text.into()))
     }
 
-    /// Says where to note that this body's end is that of the connection, for a viewer who knows no chunks.
-    pub fn ends_with_connection(&mut self, flag: &Arc<AtomicBool>) {
+    /// Sets `flag` until the body ends, if it has no known length and the viewer does not support chunks.
+    pub fn mark_close_delimited(&mut self, flag: &Arc<AtomicBool>) {
         if let Self::Upstream(upstream) = self
             && upstream.body.size_hint().exact().is_none()
         {
             flag.store(true, Relaxed);
-            upstream.open_end = Some(flag.clone());
+            upstream.close_delimited = Some(flag.clone());
         }
     }
 }
@@ -83,7 +84,7 @@ impl Body for ResponseBody {
             Self::Upstream(upstream) => {
                 let frame = ready!(Pin::new(&mut upstream.body).poll_frame(cx));
                 match &frame {
-                    // A body that broke off ends the viewer's connection: it must never look complete.
+                    // An incomplete body breaks the viewer's connection, so that it never looks complete.
                     Some(Err(_)) => {
                         upstream.connection = None;
                         count(&upstream.metrics.viewer_truncated_total);
@@ -114,7 +115,7 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        // Of a response without a body nothing is ever polled.
+        // hyper never polls an empty body.
         if let Self::Upstream(upstream) = self
             && upstream.body.is_end_stream()
         {

@@ -1,15 +1,16 @@
-//! A setting of the environment that is wrong.
+//! The error of a setting.
 
-/// A setting that cannot be used, in a sentence. Never contains a secret.
+/// The error of a setting, which displays as one sentence without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {problem}")]
 pub struct BadSetting {
     /// The environment variable.
     pub name: &'static str,
-    /// What is wrong with it.
+    /// The problem, a predicate such as "is not set".
     pub problem: String,
 }
 
+/// Returns the error of a setting.
 pub(super) fn bad(name: &'static str, problem: impl Into<String>) -> BadSetting {
     BadSetting { name, problem: problem.into() }
 }

@@ -1,4 +1,4 @@
-//! The server's certificate: read at the start, and again when its files change.
+//! The server's certificate, which is reloaded when its files change.
 
 use super::setting::BadSetting;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
     sign::CertifiedKey,
 };
 
-/// Where PEM text comes from: the variable itself, in base64 as the reference has it, or a file that it names.
+/// The source of PEM text: base64 in the variable, as in the original, or a file that the variable names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pem {
     Inline(Vec<u8>),
@@ -24,7 +24,7 @@ enum Pem {
 
 impl Pem {
     fn from_setting(name: &'static str, value: &str) -> Result<Self, BadSetting> {
-        // Every PEM text starts with five dashes, which base64 turns into this; no sensible path does.
+        // The base64 of the five dashes that begin PEM text. A path is unlikely to begin with it.
         if !value.starts_with("LS0tLS") {
             return Ok(Self::File(value.into()));
         }
@@ -40,7 +40,8 @@ impl Pem {
         }
     }
 
-    fn changed(&self) -> Option<SystemTime> {
+    /// Returns the modification time of a file.
+    fn modified(&self) -> Option<SystemTime> {
         match self {
             Self::Inline(_) => None,
             Self::File(path) => std::fs::metadata(path).and_then(|meta| meta.modified()).ok(),
@@ -48,7 +49,7 @@ impl Pem {
     }
 }
 
-/// A certificate chain and its key, as configured.
+/// The sources of a certificate chain and its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSource {
     certificate: Pem,
@@ -56,8 +57,8 @@ pub struct TlsSource {
 }
 
 impl TlsSource {
-    /// Both or neither. One alone, or one that cannot be used, keeps the server from starting: it must never serve
-    /// in the clear by mistake.
+    /// Reads both settings, or returns `None` if neither is set. One setting alone is an error, so that a server never
+    /// serves plain HTTP by mistake.
     pub(super) fn from_settings(certificate: Option<String>, key: Option<String>) -> Result<Option<Self>, BadSetting> {
         let missing = |name| Err(BadSetting { name, problem: "is not set, but its counterpart is".into() });
         match (certificate, key) {
@@ -71,11 +72,12 @@ impl TlsSource {
         }
     }
 
-    /// A certificate and a key in files.
+    /// Returns a source with a certificate file and a key file.
     pub fn files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { certificate: Pem::File(certificate.into()), key: Pem::File(key.into()) }
     }
 
+    /// Reads the certificate and the key, and checks that they match.
     fn load(&self) -> Result<CertifiedKey, BadSetting> {
         let bad = |name, problem: String| BadSetting { name, problem };
         let text =
@@ -95,12 +97,13 @@ impl TlsSource {
         }
     }
 
-    fn changed(&self) -> [Option<SystemTime>; 2] {
-        [self.certificate.changed(), self.key.changed()]
+    /// Returns the modification times of the files.
+    fn modified(&self) -> [Option<SystemTime>; 2] {
+        [self.certificate.modified(), self.key.modified()]
     }
 }
 
-/// The certificate in use.
+/// The certificate in use, with the modification times of its files.
 #[derive(Debug)]
 pub(super) struct Certificate {
     source: TlsSource,
@@ -108,25 +111,26 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
+    /// Loads a certificate.
     pub fn load(source: TlsSource) -> Result<Arc<Self>, BadSetting> {
-        let changed = source.changed();
+        let modified = source.modified();
         let certified = Arc::new(source.load()?);
-        Ok(Arc::new(Self { source, current: RwLock::new((certified, changed)) }))
+        Ok(Arc::new(Self { source, current: RwLock::new((certified, modified)) }))
     }
 
-    /// Looks at the files again. `Some` when they have changed: whether the new ones are in use, or why not; then
-    /// the old ones stay.
+    /// Reloads the files if they have changed. Returns `None` if they have not. After an error, the old certificate
+    /// stays.
     pub fn reload(&self) -> Option<Result<(), BadSetting>> {
-        let changed = self.source.changed();
+        let modified = self.source.modified();
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.1 == changed {
+        if current.1 == modified {
             return None;
         }
-        current.1 = changed;
+        current.1 = modified;
         Some(self.source.load().map(|certified| current.0 = Arc::new(certified)))
     }
 
-    /// The server side of TLS 1.2 and 1.3, for HTTP/1.1.
+    /// Returns the configuration of TLS 1.2 and 1.3 for HTTP/1.1.
     pub fn server_config(self: &Arc<Self>) -> Result<rustls::ServerConfig, rustls::Error> {
         let mut config = rustls::ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()?

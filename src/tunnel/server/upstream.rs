@@ -1,8 +1,7 @@
-//! HTTP over the streams of a client: one HTTP connection a stream, kept for the next request.
+//! The pool of HTTP connections to a target, one on each stream of its client.
 //!
-//! A stream is a connection to the target behind the client, so keeping it spares the target's accept, the client's
-//! dial and the stream's opening. Targets close idle connections when they like; a request that meets a closed one
-//! is sent again on a fresh stream, if it is one that may be repeated.
+//! The reuse of a connection saves opening a stream and connecting the client to the target. A target may close an idle
+//! connection at any time. A repeatable request on such a connection is sent again on a new stream.
 
 use super::{headers, request_body::RequestBody};
 use crate::{
@@ -24,16 +23,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Connections that are kept per client.
+/// The number of idle connections per client.
 const MAX_IDLE: usize = 64;
-/// How long one is kept. Shorter than the keep-alive of common servers (Node's is 5 s), so that it is mostly us who
-/// closes.
+/// The idle timeout. It is shorter than the one of common servers (5 s for Node), so that this side usually closes
+/// first.
 const IDLE_TIME: Duration = Duration::from_secs(4);
 
 /// An HTTP connection over a stream.
 pub(super) type Connection = SendRequest<RequestBody>;
 
-/// Why there is no connection.
+/// The reason for which a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("{0}")]
@@ -46,34 +45,35 @@ pub(super) enum ConnectError {
     Http(#[from] hyper::Error),
 }
 
-/// What is known of a request and its answer by the time that its connection could be kept.
+/// The state of a request and its response that decides whether the connection can be reused.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
-    /// The request asked for another protocol, or it or its answer authenticates the connection.
-    pub claimed: bool,
-    /// The request's body was read to its end and handed on, or there was none.
+    /// The request upgrades the connection, or the request or the response authenticates it.
+    pub connection_bound: bool,
+    /// The request's body was sent to its end, or there is none.
     pub request_ended: bool,
-    /// The answer's head lets the connection go on ([`lets_continue`]).
-    pub continues: bool,
-    /// The answer's body came to its end, or there was none.
+    /// The response's head allows another request ([`allows_keep_alive`]).
+    pub keep_alive: bool,
+    /// The response's body was read to its end, or there is none.
     pub answer_ended: bool,
 }
 
-/// Decides whether a connection may carry the request of another viewer.
+/// Returns true if a connection may carry the request of another viewer.
 ///
-/// Both messages must be over: what is still to come of a request would be taken from the next one, and what is still
-/// to come of an answer would answer it. Both sides must agree on that, so an answer whose head speaks against it or
-/// can be read in two ways ends the connection. A request for an upgrade does too, because the service may speak
-/// whatever it likes after it, and so does one that authenticates the connection, because it would do so for the next
-/// viewer. Bytes that come unasked after an answer close the connection inside hyper, as soon as they are seen; so
-/// [`Pool::put`] keeps no closed one, and [`Pool::take`] hands out only one that waits for a request.
+/// Both messages must have ended. The rest of a request would be read as the next request, and the rest of a response
+/// as the response to it. Both sides must agree on the ends, so a response that is ambiguous or has `Connection: close`
+/// ends the connection. An upgrade ends it too, because the service may use any protocol afterwards. So does
+/// authentication of the connection, because it would also apply to the next viewer. hyper closes a connection on
+/// unsolicited bytes after a response. [`Pool::put`] therefore drops closed connections, and [`Pool::take`] returns
+/// only those that are ready.
 pub(super) fn may_be_reused(exchange: &Exchange) -> bool {
-    !exchange.claimed && exchange.request_ended && exchange.continues && exchange.answer_ended
+    !exchange.connection_bound && exchange.request_ended && exchange.keep_alive && exchange.answer_ended
 }
 
-/// Whether the head of an answer lets its connection go on: HTTP/1.1, no `close`, and one way to find the body's end. A
-/// head that announces a body which does not follow, as a HEAD's does, is one that a service may have meant otherwise.
-pub(super) fn lets_continue<B: Body>(answer: &Response<B>) -> bool {
+/// Returns true if the head of a response allows another request: HTTP/1.1, no `close`, and an unambiguous end of the
+/// body. A head that announces a body that does not follow, as for a HEAD, is ambiguous: a service may send the body
+/// anyway.
+pub(super) fn allows_keep_alive<B: Body>(answer: &Response<B>) -> bool {
     let fields = answer.headers();
     let announces = fields.contains_key(header::TRANSFER_ENCODING)
         || fields.get_all(header::CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
@@ -94,13 +94,14 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Connections {
-    /// For the next request, each with the time that it came.
+    /// The connections that can be reused, each with the start of its idle time.
     idle: Vec<(Connection, Instant)>,
-    /// For no other request: what was sent last on them is still on its way.
-    ending: Vec<(Connection, Instant)>,
+    /// The connections that cannot be reused and whose last bytes are still being sent.
+    draining: Vec<(Connection, Instant)>,
 }
 
 impl Pool {
+    /// Returns an empty pool.
     pub fn new(link: Link) -> Self {
         Self { link, connections: Arc::default() }
     }
@@ -109,7 +110,7 @@ impl Pool {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a connection that is idle, if there is one.
+    /// Removes an idle connection from the pool and returns it. Returns `None` if there is none.
     pub fn take(&self) -> Option<Connection> {
         let now = Instant::now();
         let mut connections = self.lock();
@@ -121,7 +122,7 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection, if it may be used for another request.
+    /// Adds a connection to the pool if it can be reused.
     pub fn put(&self, connection: Connection, exchange: &Exchange) {
         if !may_be_reused(exchange) || connection.is_closed() || !self.link.is_live() {
             return;
@@ -139,19 +140,19 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection for a while that no other request is sent on.
-    fn end(&self, connection: Connection) {
-        let ending = &mut self.lock().ending;
-        if ending.len() >= MAX_IDLE {
-            ending.remove(0);
+    /// Keeps a connection that cannot be reused until [`IDLE_TIME`] is over.
+    fn drain(&self, connection: Connection) {
+        let draining = &mut self.lock().draining;
+        if draining.len() >= MAX_IDLE {
+            draining.remove(0);
         }
-        ending.push((connection, Instant::now()));
+        draining.push((connection, Instant::now()));
     }
 
-    /// Drops what has been idle for too long, and the memory of a table that was once full.
+    /// Drops closed and expired connections, and frees the memory of empty lists.
     pub fn sweep(&self, now: Instant) {
-        let Connections { idle, ending } = &mut *self.lock();
-        for list in [idle, ending] {
+        let Connections { idle, draining } = &mut *self.lock();
+        for list in [idle, draining] {
             list.retain(|(connection, since)| !connection.is_closed() && now.duration_since(*since) < IDLE_TIME);
             if list.is_empty() {
                 *list = Vec::new();
@@ -159,44 +160,45 @@ impl Pool {
         }
     }
 
-    /// Drops all of them.
+    /// Drops all connections.
     pub fn clear(&self) {
         *self.lock() = Connections::default();
     }
 
-    /// Opens a fresh stream and speaks HTTP on it. It takes the place of the one that has been idle for longest: an idle
-    /// stream holds what it was lent of the session's memory.
+    /// Opens a stream and starts HTTP on it. Drops the oldest idle connection, because its stream still borrows memory
+    /// of the session.
     pub async fn connect(&self, timeout: Duration) -> Result<Connection, ConnectError> {
         self.drop_oldest();
         let stream = open(&self.link, timeout).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
-            // What went wrong is told to whoever waits for the response; nobody else is concerned.
+            // The task that waits for the response gets the error.
             _ = connection.with_upgrades().await;
         });
         Ok(sender)
     }
 }
 
-/// A connection that still sends the body of a request which has been answered. When the body is over its end is still on
-/// its way: closed at once, the connection would be reset, so it is kept for a while.
-pub(super) struct Ending(Option<Connection>, Pool);
+/// A connection that still sends a request's body after the response. At the end of the body its last bytes are not
+/// sent yet, and dropping the connection would reset it. Dropping this type therefore keeps the connection in the
+/// pool's list.
+pub(super) struct Draining(Option<Connection>, Pool);
 
-impl Ending {
+impl Draining {
     pub fn new(connection: Connection, pool: Pool) -> Self {
         Self(Some(connection), pool)
     }
 }
 
-impl Drop for Ending {
+impl Drop for Draining {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            self.1.end(connection);
+            self.1.drain(connection);
         }
     }
 }
 
-/// Opens a stream. An extended peer takes bytes before it has answered, so only others are waited for.
+/// Opens a stream. Waits until an original peer has accepted it. An extended peer stores bytes before that.
 async fn open(link: &Link, timeout: Duration) -> Result<MuxStream, ConnectError> {
     let stream = link.open()?;
     if stream.dialect() == Dialect::Original {
@@ -212,12 +214,12 @@ mod tests {
     use http_body_util::Full;
 
     #[test]
-    fn a_connection_is_reused_only_when_request_and_answer_are_over() {
+    fn a_connection_is_reused_only_after_request_and_response_have_ended() {
         for bits in 0..16u8 {
             let exchange = Exchange {
-                claimed: bits & 1 != 0,
+                connection_bound: bits & 1 != 0,
                 request_ended: bits & 2 != 0,
-                continues: bits & 4 != 0,
+                keep_alive: bits & 4 != 0,
                 answer_ended: bits & 8 != 0,
             };
             assert_eq!(may_be_reused(&exchange), bits == 0b1110, "{exchange:?}");
@@ -225,10 +227,10 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_an_answer_says_whether_its_connection_goes_on() {
+    fn an_unambiguous_http_1_1_response_without_close_allows_keep_alive() {
         const LENGTH: (&str, &str) = ("content-length", "2");
         const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
-        for (version, status, fields, continues) in [
+        for (version, status, fields, keep_alive) in [
             (Version::HTTP_11, 200, &[LENGTH][..], true),
             (Version::HTTP_11, 200, &[CHUNKED], true),
             (Version::HTTP_11, 204, &[], true),
@@ -246,10 +248,10 @@ mod tests {
             }
             let body = if status == 204 || status == 304 { "" } else { "ab" };
             let answer = answer.body(Full::new(Bytes::from(body))).unwrap();
-            assert_eq!(lets_continue(&answer), continues, "{version:?} {status} {fields:?}");
+            assert_eq!(allows_keep_alive(&answer), keep_alive, "{version:?} {status} {fields:?}");
         }
-        // As for a HEAD, or for a 304 that says how long its page is.
-        for (fields, continues) in
+        // Responses without a body, as to a HEAD or with 304.
+        for (fields, keep_alive) in
             [(&[LENGTH][..], false), (&[CHUNKED], false), (&[("content-length", "0")], true), (&[], true)]
         {
             let mut answer = Response::builder();
@@ -257,7 +259,7 @@ mod tests {
                 answer = answer.header(*name, *value);
             }
             let answer = answer.body(Full::new(Bytes::new())).unwrap();
-            assert_eq!(lets_continue(&answer), continues, "{fields:?}");
+            assert_eq!(allows_keep_alive(&answer), keep_alive, "{fields:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Viewers: HTTP requests that cross a tunnel.
+//! Requests of viewers, which are forwarded through a tunnel.
 
 use super::{
     DrainResponse, Peer, Server, answer,
@@ -27,8 +27,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// Splits a request target into the tunnel's ID and what the target behind it is asked for. Both stay as they were
-/// written: nothing is decoded, nothing is cleaned.
+/// Splits a request target into the tunnel's ID and the target's path and query. Neither decodes nor normalizes them.
 pub(super) fn split_target(uri: &Uri) -> (&str, String) {
     let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let rest = whole.strip_prefix('/').unwrap_or(whole);
@@ -38,7 +37,7 @@ pub(super) fn split_target(uri: &Uri) -> (&str, String) {
     (id, target)
 }
 
-/// Answers a viewer.
+/// Handles the request of a viewer.
 pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
     if request.method() == Method::CONNECT {
         return answer(StatusCode::NOT_FOUND, "404 page not found\n");
@@ -47,15 +46,15 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
     if id.is_empty() {
         return answer(StatusCode::NOT_FOUND, "404 page not found\n");
     }
-    let elsewhere = DrainResponse::of(&request);
-    let may_look = request.headers().contains_key(wire::ELSEWHERE_HEADER);
+    let drain_response = DrainResponse::for_request(&request);
+    let can_retry_elsewhere = request.headers().contains_key(wire::ELSEWHERE_HEADER);
     let Some(tunnel) = server.registry.get(id) else {
-        return server.unknown(id, elsewhere);
+        return server.no_such_client(id, drain_response);
     };
     let id = id.to_owned();
     let log = server.config.logger.clone();
     log.event(Level::Debug, "viewer request", &[("tunnel-id", &id), ("remote-addr", &peer.address)]);
-    if headers::has_foreign_coding(request.headers()) {
+    if headers::has_unsupported_coding(request.headers()) {
         return answer(StatusCode::NOT_IMPLEMENTED, "Only chunked bodies are understood\n");
     }
     let is_websocket = headers::is_handshake(&request);
@@ -69,20 +68,20 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
         forward(server, &tunnel, parts, body).await
     };
     let outcome = outcome.and_then(|response| match response.status().as_u16() {
-        wire::ELSEWHERE_STATUS if may_look => Err(Failure::ReservedStatus),
+        wire::ELSEWHERE_STATUS if can_retry_elsewhere => Err(Failure::ReservedStatus),
         _ => Ok(response),
     });
     outcome.unwrap_or_else(|failure| {
         if matches!(failure, Failure::Connect(ConnectError::Open(OpenError::Closed))) {
-            // It has gone since it was looked up, and nothing was sent.
-            return server.unknown(&id, elsewhere);
+            // The client disconnected after the lookup, before anything was sent.
+            return server.no_such_client(&id, drain_response);
         }
         log.event(Level::Warn, "viewer request failed", &[("tunnel-id", &id), ("error", &failure)]);
-        server.failed(failure.status())
+        server.error_response(failure.status())
     })
 }
 
-/// Makes a viewer's head the one that the target gets.
+/// Converts the head of a viewer's request into the one for the target.
 fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str, is_websocket: bool) {
     headers::strip_hop_by_hop(&mut parts.headers);
     parts.headers.remove(wire::ELSEWHERE_HEADER);
@@ -104,7 +103,7 @@ fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str
     }
 }
 
-/// Sends a plain request through the tunnel.
+/// Forwards a request that is no WebSocket handshake.
 async fn forward(
     server: &Arc<Server>,
     tunnel: &Arc<Tunnel>,
@@ -117,7 +116,7 @@ async fn forward(
     if repeatable && let Some(connection) = tunnel.pool.take() {
         let request = Request::from_parts(parts.clone(), RequestBody::empty());
         match exchange(server, tunnel, connection, request, &Progress::new()).await {
-            // The target closed the connection as we used it: once more, on one that is certainly open.
+            // The target closed the idle connection. Retries on a new one.
             Err(Failure::Http(error)) if is_stale(&error) => {}
             outcome => return outcome,
         }
@@ -128,7 +127,7 @@ async fn forward(
     exchange(server, tunnel, connection, with_expectation(parts, body), &progress).await
 }
 
-/// Holds the body back while the target has not said `100 Continue`, if the viewer waits for that.
+/// Holds the body back until the target sends `100 Continue`, if the viewer expects it.
 fn with_expectation(parts: request::Parts, mut body: RequestBody) -> Request<RequestBody> {
     let expects =
         parts.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_split_and_not_touched() {
+    fn a_target_is_split_without_decoding() {
         for (target, id, rest) in [
             ("/c1", "c1", "/"),
             ("/c1/", "c1", "/"),

@@ -1,11 +1,11 @@
-//! Viewers that speak WebSocket.
+//! WebSockets of viewers.
 //!
-//! The handshake is the viewer's own, and so is every frame: the target answers it, chooses the subprotocol, refuses,
-//! pings and closes; we carry bytes. So what the viewer sees is what it would see without a tunnel.
+//! The server forwards the viewer's handshake and then bytes. The target responds to the handshake, selects the
+//! subprotocol, and sends its own pings and close frames. The viewer sees the same as without a tunnel.
 
 use super::{
     Server,
-    exchange::{Failure, pass_on, within},
+    exchange::{Failure, forward_response, with_timeout},
     headers,
     registry::Tunnel,
     request_body::{Progress, RequestBody},
@@ -24,7 +24,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 
-/// Carries a viewer's handshake to the target, and then bytes both ways.
+/// Forwards a viewer's handshake to the target, and then relays bytes.
 pub(super) async fn serve(
     server: &Arc<Server>,
     tunnel: &Arc<Tunnel>,
@@ -35,18 +35,18 @@ pub(super) async fn serve(
     headers::frame_request(&mut parts.headers, &RequestBody::empty());
     let mut connection = tunnel.pool.connect(server.config.open_timeout).await?;
     let handshake = connection.send_request(Request::from_parts(parts, RequestBody::empty()));
-    let mut response = within(server.config.response_timeout, &Progress::new(), handshake).await??;
+    let mut response = with_timeout(server.config.response_timeout, &Progress::new(), handshake).await??;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        // A refusal is the target's to word.
-        return pass_on(server, tunnel, connection, response, None, true);
+        // Forwards the target's refusal.
+        return forward_response(server, tunnel, connection, response, None, true);
     }
     if !headers::switches_to_websocket(response.headers()) {
-        return Err(Failure::UnaskedUpgrade);
+        return Err(Failure::UnexpectedUpgrade);
     }
     let target = upgrade::on(&mut response);
     tokio::spawn(async move {
         if let (Ok(viewer), Ok(target)) = tokio::join!(viewer, target) {
-            carry(viewer, target).await;
+            relay_upgraded(viewer, target).await;
         }
     });
     let (mut parts, _) = response.into_parts();
@@ -56,8 +56,8 @@ pub(super) async fn serve(
     Ok(Response::from_parts(parts, ResponseBody::Text(None)))
 }
 
-/// Takes both sides out of their HTTP wrapping and relays.
-async fn carry(viewer: Upgraded, target: Upgraded) {
+/// Unwraps both connections and relays bytes between them.
+async fn relay_upgraded(viewer: Upgraded, target: Upgraded) {
     let Ok(target) = target.downcast::<TokioIo<MuxStream>>() else { return };
     let mut stream = target.io.into_inner();
     stream.unread(target.read_buf);
