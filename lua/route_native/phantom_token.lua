@@ -22,6 +22,7 @@ local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
+local kept = require "route_native.core.kept"
 local library = require "route_native.core.ffi"
 require "route_native.hooks" -- The master may still read files that the workers may not.
 local outbound = require "route_native.http.outbound"
@@ -50,6 +51,7 @@ local ACTIVE, INACTIVE = byte "A", byte "I"
 
 -- Shared by all requests: they are written and read without a yield in between.
 local bearer = ffi.new("rn_bearer")
+local header_array = ffi.typeof("rn_header[?]")
 local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
 -- The decoded entries of this worker by key, and their size. They are dropped when they exceed the limit.
@@ -72,6 +74,20 @@ local function note_token(token)
     local text = ffi_string(fingerprint, FINGERPRINT_BYTES)
     note("route_token", text)
     return text
+end
+
+-- Returns the Authorization headers as the client sent them, in the form that the library takes, and their count. They
+-- are valid as long as `before`.
+local function headers_as_sent(before)
+    local values = kept.header(before, "authorization", ngx.req.get_headers(0).authorization)
+    values = type(values) == "table" and values or { values }
+    local list = header_array(#values)
+    for i, value in ipairs(values) do
+        list[i - 1].name.data, list[i - 1].name.length = "authorization", #"authorization"
+        list[i - 1].value.data, list[i - 1].value.length = value, #value
+    end
+    before.texts = values
+    return list, #values
 end
 
 -- Returns the entry of an active token.
@@ -145,8 +161,17 @@ local function introspect_once(settings, dict, key, token)
     return entry, "miss"
 end
 
+-- Keeps the token for a check that follows in the same request, before this one writes the API's header. `header` is
+-- nil if the header is removed.
+local function keep_token(header)
+    local before = kept.open()
+    local sent = kept.header(before, "authorization", ngx.var.http_authorization)
+    before.places["header:authorization"], before.written.authorization = sent, header
+end
+
 -- Removes the client's own headers of the names that the API trusts.
 local function clear(settings)
+    keep_token(nil)
     clear_header("Authorization")
     if settings.sends_claims then
         claim_headers.clear(settings.claim_headers, ngx.req.get_headers(0))
@@ -186,6 +211,17 @@ local function send_claims(settings, active)
     end
 end
 
+-- Sets the variable that phantom_proxy.conf sends. Returns false in a location without that file. nginx keeps variables
+-- when it redirects a request to a named location, which may have no such file, so that this one is good for one run.
+local function pass_by_variable(r, text)
+    if not has_value(r, "phantom_by_variable") then
+        return false
+    end
+    set(r, "phantom_by_variable", "", 0)
+    set(r, "phantom_authorization", text, #text)
+    return true
+end
+
 -- Passes the request with an active token, or ends it for a missing scope.
 local function accept(settings, active, cache)
     note("route_cache", cache)
@@ -194,18 +230,17 @@ local function accept(settings, active, cache)
         return refuse_scope(settings)
     elseif settings.sends_claims then
         return send_claims(settings, active)
-    elseif has_value(r, "phantom_by_variable") then
-        set(r, "phantom_authorization", active.text, #active.text)
+    elseif pass_by_variable(r, active.text) then
         return
     end
+    keep_token(active.text)
     return set_header("Authorization", active.text)
 end
 
 -- Accepts a token that this worker has decoded before. phantom_proxy.conf has set $route_cache to "hit" already.
 local function accept_decoded(r, settings, active)
-    if settings.is_plain and has_value(r, "phantom_by_variable") then
+    if settings.is_plain and pass_by_variable(r, active.text) then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
-        set(r, "phantom_authorization", active.text, #active.text)
         return
     end
     note("route_token", active.fingerprint)
@@ -225,14 +260,16 @@ local function store_decoded(key, active, seconds, token_fingerprint)
     decoded[key], decoded_bytes = active, decoded_bytes + bytes
 end
 
--- Passes or ends the request, as its entry requires. Also returns the decoded entry of an active token.
-local function apply(settings, entry, cache)
+-- Passes or ends the request, as its entry requires. Also returns the decoded entry of an active token. The request
+-- keeps it, because the server may have forbidden to cache it.
+local function apply(settings, key, entry, cache)
     if byte(entry) ~= ACTIVE then
         note("route_cache", cache)
         return refuse(settings, tonumber(sub(entry, 2)))
     end
     local scope, text = decode(entry)
-    local active = { scope = scope, text = text, ends = 0, fingerprint = "" }
+    local active = { scope = scope, text = text, ends = 0, fingerprint = "", key = key }
+    kept.open().verdicts[settings] = active
     return accept(settings, active, cache), active
 end
 
@@ -244,17 +281,22 @@ local function check(settings, key, token)
     if not dict then
         return unavailable(settings, "lua_shared_dict " .. settings.cache_name .. " is missing")
     end
+    local before = kept.find()
+    local decided = before and before.verdicts[settings]
+    if decided and decided.key == key then
+        return (accept(settings, decided, "hit"))
+    end
     local entry = fresh(settings, dict, key)
     if entry then
         local seconds = seconds_left(settings, dict, key)
-        local _, active = apply(settings, entry, "hit")
+        local _, active = apply(settings, key, entry, "hit")
         return active and store_decoded(key, active, seconds, token_fingerprint)
     end
     local possible, err = outbound.possible(settings.outbound)
     if not possible then
         return unavailable(settings, err)
     end
-    return (apply(settings, introspect_once(settings, dict, key, token)))
+    return (apply(settings, key, introspect_once(settings, dict, key, token)))
 end
 
 -- Answers a CORS preflight, or passes it to the API without the headers that the API trusts.
@@ -309,7 +351,13 @@ function _M.run(config)
     elseif settings.preflight and client.is_preflight() then
         return preflight(settings)
     end
-    local headers, count = headers_of(r)
+    local before = kept.find()
+    local headers, count
+    if before and before.places["header:authorization"] then
+        headers, count = headers_as_sent(before)
+    else
+        headers, count = headers_of(r)
+    end
     local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
     if status ~= OK then
         note("route_cache", "")

@@ -14,6 +14,7 @@ local claim_rules = require "route_native.auth.claim_rules"
 local client = require "route_native.core.client"
 local config = require "route_native.core.config"
 local jwt = require "route_native.jwt"
+local kept = require "route_native.core.kept"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
 
@@ -53,6 +54,13 @@ local function refuse(self, status, reason, attributes)
     return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
+-- Returns what this configuration has decided about the request and this token before, or nil.
+local function decided(self, token)
+    local before = kept.find()
+    local verdict = before and before.verdicts[self]
+    return verdict and verdict.token == token and verdict
+end
+
 -- Returns the claims and the header of the request's token, nothing for a preflight, or ends the request.
 function _M.run(self)
     if request.has_too_many_headers(request.current()) then
@@ -64,7 +72,11 @@ function _M.run(self)
     if self.strip then
         token_sources.remove(self.sources, headers)
     end
-    if self.preflight and client.is_preflight() then
+    local verdict = token and decided(self, token)
+    if verdict then
+        claim_headers.set(self.headers, verdict.claims)
+        return verdict.claims, verdict.header
+    elseif self.preflight and client.is_preflight() then
         return nil
     end
     local keys, err = self.keys()
@@ -100,6 +112,7 @@ function _M.run(self)
     if not claim_headers.set(self.headers, claims) then
         return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
     end
+    kept.open().verdicts[self] = { token = token, claims = claims, header = header }
     return claims, header
 end
 

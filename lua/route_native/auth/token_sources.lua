@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local bearer = require "route_native.core.bearer"
 local config = require "route_native.core.config"
+local kept = require "route_native.core.kept"
 local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
 local request = require "route_native.core.request"
@@ -19,8 +20,14 @@ local _M = {}
 local function header_source(name)
     local lowered = lower(name)
     return {
-        find = function(headers) return bearer.token(headers[lowered]) end,
-        remove = function() ngx.req.clear_header(name) end,
+        find = function(headers, before) return bearer.token(kept.header(before, lowered, headers[lowered])) end,
+        remove = function(headers, before)
+            local value = kept.header(before, lowered, headers[lowered])
+            if value then
+                kept.place("header:" .. lowered, value)
+            end
+            ngx.req.clear_header(name)
+        end,
     }
 end
 
@@ -31,16 +38,28 @@ local function cookies_of(headers)
 end
 
 local function cookie_source(name)
+    local place = "cookie:" .. name
+    local function value_of(headers, before)
+        local header = cookies_of(headers)
+        local value, from = scan.cookie(header, name)
+        if not value then
+            return before and before.places[place]
+        end
+        return value, scan.cookie(header, name, from)
+    end
     return {
-        find = function(headers)
-            local header = cookies_of(headers)
-            local value, from = scan.cookie(header, name)
-            if value and scan.cookie(header, name, from) then
+        find = function(headers, before)
+            local value, another = value_of(headers, before)
+            if another then
                 return nil, "token_ambiguous"
             end
             return value and (match(value, '^"(.*)"$') or value)
         end,
-        remove = function(headers)
+        remove = function(headers, before)
+            local value = value_of(headers, before)
+            if value then
+                kept.place(place, value)
+            end
             local rest = scan.without_cookies(cookies_of(headers), name, false)
             -- The next cookie source removes its cookie from this header.
             headers.cookie = rest ~= "" and rest or nil
@@ -57,15 +76,18 @@ end
 -- in one must not reach the upstream or nginx's logs.
 local function query_source(name)
     name = lower(name)
+    local place = "query:" .. name
     return {
-        find = function()
+        find = function(_, before)
             local arguments = ngx.var.args
-            if not arguments or not find(arguments, "=", 1, true) then
-                return nil
-            end
-            local kept, tokens = query.extract(arguments, name)
-            if #tokens > 0 then
-                ngx.req.set_uri_args(kept)
+            local tokens = before and before.places[place] or {}
+            if arguments and find(arguments, "=", 1, true) then
+                local rest, found = query.extract(arguments, name)
+                if #found > 0 then
+                    tokens = found
+                    kept.place(place, tokens)
+                    ngx.req.set_uri_args(rest)
+                end
             end
             if #tokens > 1 then
                 return nil, "token_ambiguous"
@@ -99,11 +121,13 @@ function _M.of(owner, values)
 end
 
 -- Returns the token of the first source that has one, nil if none has one, or nil and a reason if that source has
--- several. Every source is read, because reading removes a token from the URL.
+-- several. Every source is read, because reading removes a token from the URL. A source that an earlier check of this
+-- request emptied still has what it had.
 function _M.find(sources, headers)
+    local before = kept.find()
     local token, reason
     for _, source in ipairs(sources) do
-        local found, err = source.find(headers)
+        local found, err = source.find(headers, before)
         if (found or err) and not (token or reason) then
             token, reason = found, err
         end
@@ -113,8 +137,9 @@ end
 
 -- Removes the tokens of all sources from the request. A token that was not checked is a credential too.
 function _M.remove(sources, headers)
+    local before = kept.find()
     for _, source in ipairs(sources) do
-        source.remove(headers)
+        source.remove(headers, before)
     end
 end
 

@@ -4,6 +4,7 @@
 
 local cjson = require("cjson.safe").new()
 local config = require "route_native.core.config"
+local kept = require "route_native.core.kept"
 
 local ngx = ngx
 local byte, format, gsub, lower = string.byte, string.format, string.gsub, string.lower
@@ -70,7 +71,7 @@ function _M.of(owner, values)
         elseif type(claim) ~= "string" or claim == "" or claim:find("%c") then
             config.fail(owner, 'the field "headers" must name a claim for %s', name)
         end
-        headers.list[#headers.list + 1] = { name = name, claim = claim }
+        headers.list[#headers.list + 1] = { name = name, lowered = lower(name), claim = claim }
         headers.names[folded(name)] = true
     end
     return headers
@@ -81,8 +82,10 @@ function _M.clear(headers, sent)
     if #headers.list == 0 then
         return
     end
-    for name in pairs(sent) do
+    local before = kept.find()
+    for name, value in pairs(sent) do
         if headers.names[folded(name)] then
+            kept.place("header:" .. name, kept.header(before, name, value))
             ngx.req.clear_header(name)
         end
     end
@@ -95,6 +98,7 @@ function _M.set(headers, claims)
         if text and #text > MAX_BYTES then
             return false
         elseif text then
+            kept.open().written[item.lowered] = text
             ngx.req.set_header(item.name, text)
         end
     end

@@ -189,7 +189,7 @@ function _M.resolve()
     elseif status == NOT_CACHED then
         return resolve_token(r, now)
     elseif status == TOKEN_MISSING then
-        return resolve_from_query(r, query_token or token_of_variable(), now)
+        return resolve_from_query(r, query_token or token_of_variable() or query.taken(), now)
     end
     return refuse(r, status)
 end
