@@ -16,10 +16,10 @@
 -- @also resty.phantom-token
 
 local ffi = require "ffi"
-local cjson = require("cjson.safe").new()
 local answer = require "route_native.phantom.answer"
 local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
+local digits = require "route_native.core.digits"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
 local kept = require "route_native.core.kept"
@@ -204,7 +204,7 @@ end
 -- Sets the headers of the claims. Ends the request with 403 if a claim is too large, as auth does.
 local function send_claims(settings, active)
     clear(settings)
-    active.claims = active.claims or cjson.decode(active.text)
+    active.claims = active.claims or digits.decode(active.text)
     if not claim_headers.set(settings.claim_headers, active.claims) then
         note("route_reason", "claim_too_large")
         return answer.insufficient_scope(settings)

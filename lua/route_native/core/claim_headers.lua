@@ -2,8 +2,8 @@
 -- ASCII stays, and everything else, `%` and `,` become %XX. The items of a list are joined by commas. An object becomes
 -- JSON and is then encoded likewise.
 
-local cjson = require("cjson.safe").new()
 local config = require "route_native.core.config"
+local digits = require "route_native.core.digits"
 local kept = require "route_native.core.kept"
 
 local ngx = ngx
@@ -29,11 +29,11 @@ local function scalar(value)
     if type(value) == "string" then
         return escaped(value)
     elseif type(value) == "number" then
-        return value % 1 == 0 and format("%.0f", value) or tostring(value)
+        return digits.text(value)
     elseif type(value) == "boolean" then
         return tostring(value)
     elseif type(value) == "table" and next(value) ~= nil then
-        return escaped(cjson.encode(value))
+        return escaped(digits.encode_decoded(value))
     end
     return nil
 end
