@@ -16,7 +16,7 @@
 #define RN_REASON_NAME_BYTES 64
 
 // The version of this ABI. Lua refuses a library of another version.
-#define RN_ABI_VERSION 2
+#define RN_ABI_VERSION 3
 
 // The size of [`rn_answer::target`], in bytes.
 #define RN_TARGET_BYTES 256
@@ -229,6 +229,8 @@ typedef struct {
     uint32_t ttl;
     // 1 when the target is a host name, 0 when it is an address, which needs no resolver.
     uint32_t is_name;
+    // 1 when the request's Authorization header holds a token that did not decide. Only [`rn_gateway_lookup`] writes it.
+    uint32_t has_another;
     // The token's identifier in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     // The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].

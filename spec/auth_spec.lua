@@ -141,6 +141,28 @@ describe("route_native.auth", function()
         assert.equal('Bearer realm="demo"', get("/guard/everywhere").headers["www-authenticate"])
     end)
 
+    it("passes over a header of another scheme and an empty place, in every order of places", function()
+        local token = minted()
+        for _, none in ipairs { "Basic dTpw", "basic dTpw", "Bearer", "Bearer  ", " ",
+            'Digest a="b", c', "Negotiate x" } do
+            assert.equal("ada", seen(get("/guard/everywhere?access_token=" .. token,
+                { "Authorization", none })).headers["x-user"], none)
+            assert.equal("ada", seen(get("/guard/everywhere", { "Authorization", none },
+                { "Cookie", "session=" .. token })).headers["x-user"], none)
+            assert.equal("ada", seen(get("/guard/everywhere", { "Authorization", none }, { "X-Token", token }))
+                .headers["x-user"], none)
+            assert.equal(401, get("/guard/everywhere", { "Authorization", none }).status, none)
+        end
+        assert.equal("ada", seen(get("/guard/everywhere?access_token=" .. token, { "Cookie", "session=" }))
+            .headers["x-user"])
+        assert.equal('Bearer realm="demo"',
+            get("/guard/everywhere", { "Authorization", "Basic dTpw" }).headers["www-authenticate"])
+        -- A bad token decides: it is none of another scheme.
+        for _, bad in ipairs { "Bearer x", "Bearer " .. token .. " x", token .. "x", "Negotiate" } do
+            assert.equal(401, get("/guard/everywhere?access_token=" .. token, { "Authorization", bad }).status, bad)
+        end
+    end)
+
     it("encodes every kind of claim, and removes the client's headers under all their names", function()
         local token = minted { roles = { "a,b", "c d" }, age = 42, admin = false, address = { city = "Ys" } }
         local headers = seen(get("/guard/everywhere", { "X-Token", token }, { "X_User", "root" }, { "x-User", "root" },

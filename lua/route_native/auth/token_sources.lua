@@ -121,16 +121,22 @@ function _M.of(owner, values)
 end
 
 -- Returns the token of the first source that has one, nil if none has one, or nil and a reason if that source has
--- several. Every source is read, because reading removes a token from the URL. A source that an earlier check of this
--- request emptied still has what it had.
+-- several. Returns "" if a source is empty and none has a token. Every source is read, because reading removes a token
+-- from the URL. A source that an earlier check of this request emptied still has what it had.
 function _M.find(sources, headers)
     local before = kept.find()
     local token, reason
+    local is_empty = false
     for _, source in ipairs(sources) do
         local found, err = source.find(headers, before)
-        if (found or err) and not (token or reason) then
+        if found == "" then
+            is_empty = true
+        elseif (found or err) and not (token or reason) then
             token, reason = found, err
         end
+    end
+    if is_empty and not (token or reason) then
+        return ""
     end
     return token, reason
 end
