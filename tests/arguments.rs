@@ -53,6 +53,7 @@ fn empty_answer() -> rn_answer {
         target_length: 0,
         ttl: 0,
         is_name: 0,
+        has_another: 0,
         fingerprint: [0; RN_FINGERPRINT_BYTES],
         tag: [0; RN_TAG_BYTES],
         target: [0; RN_TARGET_BYTES],

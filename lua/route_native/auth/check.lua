@@ -54,11 +54,39 @@ local function refuse(self, status, reason, attributes)
     return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
--- Returns what this configuration has decided about the request and this token before, or nil.
+-- Returns what this configuration has decided about the request and its token before, or nil.
 local function decided(self, token)
     local before = kept.find()
     local verdict = before and before.verdicts[self]
     return verdict and verdict.token == token and verdict
+end
+
+-- Returns whether two tokens name the same user.
+local function is_same_user(claims, others)
+    return type(claims.sub) == "string" and claims.sub == others.sub and claims.iss == others.iss
+end
+
+-- Verifies the values of one cookie. Returns the claims, the header and the first valid token. Browsers send a cookie of
+-- a longer path, or an older one, beside the current one. Two valid tokens of different users are refused: a sibling
+-- host can set a cookie, and must not choose who is logged in.
+local function verify_several(tokens, keys, policy)
+    local chosen, chosen_header, chosen_token, reason
+    for _, token in ipairs(tokens) do
+        local claims, header, is_ours = jwt.verify(token, keys, policy)
+        if is_ours then
+            return nil, header, token, true
+        elseif claims and chosen and not is_same_user(claims, chosen) then
+            return nil, "token_ambiguous", token, false
+        elseif claims and not chosen then
+            chosen, chosen_header, chosen_token = claims, header, token
+        elseif not claims then
+            reason = reason or header
+        end
+    end
+    if chosen then
+        return chosen, chosen_header, chosen_token
+    end
+    return nil, reason, tokens[1], false
 end
 
 -- Returns the claims and the header of the request's token, nothing for a preflight, or ends the request.
@@ -68,11 +96,12 @@ function _M.run(self)
     end
     local headers = ngx.req.get_headers(0)
     claim_headers.clear(self.headers, headers)
-    local token, reason = token_sources.find(self.sources, headers)
+    local token, reason, several = token_sources.find(self.sources, headers)
     if self.strip then
         token_sources.remove(self.sources, headers)
     end
-    local verdict = token and decided(self, token)
+    local sent = several and table.concat(several, ",") or token
+    local verdict = sent and decided(self, sent)
     if verdict then
         claim_headers.set(self.headers, verdict.claims)
         return verdict.claims, verdict.header
@@ -88,8 +117,12 @@ function _M.run(self)
     end
     local claims, header, is_ours
     if not reason then
+        if several then
+            claims, header, token, is_ours = verify_several(several, keys, self.policy)
+        else
+            claims, header, is_ours = jwt.verify(token, keys, self.policy)
+        end
         token_sources.note_token(token)
-        claims, header, is_ours = jwt.verify(token, keys, self.policy)
         reason = not claims and header
     end
     if is_ours then
@@ -112,7 +145,7 @@ function _M.run(self)
     if not claim_headers.set(self.headers, claims) then
         return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
     end
-    kept.open().verdicts[self] = { token = token, claims = claims, header = header }
+    kept.open().verdicts[self] = { token = sent, claims = claims, header = header }
     return claims, header
 end
 

@@ -12,6 +12,9 @@ local scan = require "route_native.core.scan"
 local ngx = ngx
 local find, lower, match = string.find, string.lower, string.match
 
+-- The most different values of one cookie that are tried. Each may cost a signature.
+local MAX_COOKIES = 4
+
 local FINGERPRINT_BYTES = library.RN_FINGERPRINT_BYTES
 local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
@@ -37,28 +40,44 @@ local function cookies_of(headers)
     return type(lines) == "table" and table.concat(lines, ";") or lines or ""
 end
 
+-- Returns a list of the different values of a cookie, without quotes, in their order. An empty value stands only alone.
+-- A list of more than MAX_COOKIES is not complete.
+local function cookies_named(header, name)
+    local values, is_known = {}, {}
+    local value, from = scan.cookie(header, name)
+    local is_there = value ~= nil
+    while value and #values <= MAX_COOKIES do
+        value = match(value, '^"(.*)"$') or value
+        if value ~= "" and not is_known[value] then
+            is_known[value] = true
+            values[#values + 1] = value
+        end
+        value, from = scan.cookie(header, name, from)
+    end
+    if is_there and #values == 0 then
+        values[1] = ""
+    end
+    return values
+end
+
 local function cookie_source(name)
     local place = "cookie:" .. name
-    local function value_of(headers, before)
-        local header = cookies_of(headers)
-        local value, from = scan.cookie(header, name)
-        if not value then
-            return before and before.places[place]
-        end
-        return value, scan.cookie(header, name, from)
+    local function values_of(headers, before)
+        local values = cookies_named(cookies_of(headers), name)
+        return #values == 0 and before and before.places[place] or values
     end
     return {
         find = function(headers, before)
-            local value, another = value_of(headers, before)
-            if another then
+            local values = values_of(headers, before)
+            if #values > MAX_COOKIES then
                 return nil, "token_ambiguous"
             end
-            return value and (match(value, '^"(.*)"$') or value)
+            return values[1], nil, #values > 1 and values or nil
         end,
         remove = function(headers, before)
-            local value = value_of(headers, before)
-            if value then
-                kept.place(place, value)
+            local values = values_of(headers, before)
+            if #values > 0 then
+                kept.place(place, values)
             end
             local rest = scan.without_cookies(cookies_of(headers), name, false)
             -- The next cookie source removes its cookie from this header.
@@ -121,24 +140,25 @@ function _M.of(owner, values)
 end
 
 -- Returns the token of the first source that has one, nil if none has one, or nil and a reason if that source has
--- several. Returns "" if a source is empty and none has a token. Every source is read, because reading removes a token
+-- several headers or arguments. Its third result is a list of all tokens, for a cookie with several values, or nil.
+-- Returns "" if a source is empty and none has a token. Every source is read, because reading removes a token
 -- from the URL. A source that an earlier check of this request emptied still has what it had.
 function _M.find(sources, headers)
     local before = kept.find()
-    local token, reason
+    local token, reason, several
     local is_empty = false
     for _, source in ipairs(sources) do
-        local found, err = source.find(headers, before)
+        local found, err, all = source.find(headers, before)
         if found == "" then
             is_empty = true
         elseif (found or err) and not (token or reason) then
-            token, reason = found, err
+            token, reason, several = found, err, all
         end
     end
     if is_empty and not (token or reason) then
         return ""
     end
-    return token, reason
+    return token, reason, several
 end
 
 -- Removes the tokens of all sources from the request. A token that was not checked is a credential too.
