@@ -42,6 +42,7 @@ function _M.read(input)
         rules = claim_rules.of(OWNER, values),
         headers = claim_headers.of(OWNER, values),
         strip = values.strip_token,
+        changes_headers = values.strip_token or next(values.headers) ~= nil,
         preflight = values.cors_preflight,
         realm = realm and ('realm="%s"'):format(realm),
         policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy),
@@ -66,8 +67,8 @@ local function is_same_user(claims, others)
     return type(claims.sub) == "string" and claims.sub == others.sub and claims.iss == others.iss
 end
 
--- Verifies the values of one cookie. Returns the claims, the header and the first valid token. Browsers send a cookie of
--- a longer path, or an older one, beside the current one. Two valid tokens of different users are refused: a sibling
+-- Verifies the values of one cookie. Returns the claims, the header and the first valid token. Browsers send a cookie
+-- of a longer path, or an older one, beside the current one. Two valid tokens of different users are refused: a sibling
 -- host can set a cookie, and must not choose who is logged in.
 local function verify_several(tokens, keys, policy)
     local chosen, chosen_header, chosen_token, reason
@@ -93,6 +94,11 @@ end
 function _M.run(self)
     if request.has_too_many_headers(request.current()) then
         return response.too_many_headers()
+    end
+    if self.changes_headers and ngx.is_subrequest and ngx.get_phase() == "content" then
+        -- nginx shares the headers of the request with an auth_request. The upstream would get the client's X-User, too.
+        config.fail(OWNER, "cannot set or remove headers in the content phase of a subrequest: leave out headers and "
+            .. "strip_token, and use auth_request_set")
     end
     local headers = ngx.req.get_headers(0)
     claim_headers.clear(self.headers, headers)

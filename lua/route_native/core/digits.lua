@@ -40,8 +40,8 @@ local function behind_string(json, at)
     return #json + 1
 end
 
--- Finds the next number of a JSON text that a double cannot hold, from a position on. Returns the positions of its first
--- and last byte, or nil.
+-- Finds the next number of a JSON text that a double cannot hold, from a position on. Returns the positions of its
+-- first and last byte, or nil.
 local function find_inexact(json, from)
     local at = find(json, '["%d-]', from)
     while at do
