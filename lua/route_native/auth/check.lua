@@ -96,7 +96,7 @@ function _M.run(self)
         return response.too_many_headers()
     end
     if self.changes_headers and ngx.is_subrequest and ngx.get_phase() == "content" then
-        -- nginx shares the headers of the request with an auth_request. The upstream would get the client's X-User, too.
+        -- nginx shares the headers of the request with an auth_request. The upstream would get the client's X-User too.
         config.fail(OWNER, "cannot set or remove headers in the content phase of a subrequest: leave out headers and "
             .. "strip_token, and use auth_request_set")
     end
