@@ -32,7 +32,9 @@ local function locations(check, upstream)
     return table.concat(all)
 end
 
-local VARIABLES = [[set $endpoint ""; set $route_uri ""; set $route_cache ""; set $route_token ""; set $route_reason "";]]
+local VARIABLES = [[
+    set $endpoint ""; set $route_uri ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+]]
 
 local CAPABILITIES = {
     check = function()
@@ -43,8 +45,9 @@ init_by_lua_block {
     scoped = require("route_native.auth").prepare_check { key = ("0123456789abcdef"):rep(2), scope = "write" }
     keyless = require("route_native.auth").prepare_check { key_file = "/no/such/file" }
 }
-server { include runtime/listen.conf; ]] .. VARIABLES .. locations(
-            'access_by_lua_block { require("route_native.auth").check(guard) }', "proxy_pass http://$auth_upstream;") .. [[
+server { include runtime/listen.conf; ]] .. VARIABLES
+            .. locations('access_by_lua_block { require("route_native.auth").check(guard) }',
+                "proxy_pass http://$auth_upstream;") .. [[
     location = /scoped {
         set $route_error_page 1; error_page 403 /sorry;
         access_by_lua_block { require("route_native.auth").check(scoped) }

@@ -297,6 +297,11 @@ local function is_whitelisted(list, alg)
     return not list or list[alg] ~= nil or (EDDSA[alg] and list[EDDSA[alg]] ~= nil)
 end
 
+-- Returns why sign() does not take the `typ` of a header, or nil.
+local function type_error(typ)
+    return typ ~= nil and typ ~= "JWT" and typ ~= "JWE" and "invalid typ: " .. tostring(typ) or nil
+end
+
 -- Returns why the signature is invalid, or nil.
 local function signature_error(self, secret, obj)
     local alg = obj.header.alg
@@ -312,6 +317,9 @@ local function signature_error(self, secret, obj)
     local keys, err = keys_of(self, secret, obj)
     if not keys then
         return err
+    elseif HMAC[alg] and type_error(obj.header.typ) then
+        -- lua-resty-jwt verifies an HMAC by sign(), which knows two types only.
+        return type_error(obj.header.typ)
     end
     local token = format("%s.%s.%s", obj.raw_header, obj.raw_payload, obj.signature)
     local status = library.rn_jws_verify(keys:current(), any_algorithm.handle, token, #token)
@@ -402,13 +410,14 @@ function _M.sign(self, secret, obj)
         refuse("missing part header")
     end
     local typ, alg = header.typ, header.alg
-    if typ ~= nil and typ ~= "JWT" and typ ~= "JWE" then
-        refuse("invalid typ: %s", tostring(typ))
+    local err = type_error(typ)
+    if err then
+        refuse("%s", err)
     elseif obj.typ == "JWE" or (obj.typ == nil and (typ == "JWE" or header.enc)) then
         return sign_encrypted(self, secret, obj)
     end
     local json, payload = raw_part(self, obj, "header"), raw_part(self, obj, "payload")
-    local keys, err
+    local keys
     if HMAC[alg] then
         keys, err = hmac_keys(secret, header)
     elseif EDDSA[alg] or CERTIFIED[alg] then
