@@ -57,6 +57,7 @@ describe("phantom tokens", function()
                     other = { client_id = "another-client" },
                     answer = { preflight = "answer", trusted_web_origins = { ORIGIN } },
                     pass = { preflight = "pass" },
+                    demanded = { preflight = "token" },
                     missing = { client_secret = phantom.ABSENT },
                     unknown = { client_secrets = "x" },
                     mistyped = { token_cache_seconds = "900" },
@@ -294,7 +295,8 @@ describe("phantom tokens", function()
                 answered.headers["access-control-allow-origin"], answered.headers["access-control-allow-headers"] })
             assert.is_nil(preflight("/answer", "https://evil.example.com").headers["access-control-allow-origin"])
             assert.is_nil(api_saw(preflight("/pass", ORIGIN)).authorization)
-            is_unauthorized(preflight("/api", ORIGIN))
+            assert.is_nil(api_saw(preflight("/api", ORIGIN)).authorization)
+            is_unauthorized(preflight("/demanded", ORIGIN))
             is_unauthorized(running.gate:request { method = "OPTIONS", path = "/answer" })
             assert.equal(204, preflight("/variable_answer", ORIGIN).status)
             is_logged("/variable_answer", "", "")

@@ -321,8 +321,8 @@ end
 -- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
 -- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
 -- @tfield[opt] string[] trusted_web_origins origins whose pages may read errors (CORS)
--- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default a
--- preflight needs a token
+-- @tfield[opt="pass"] string preflight `answer` answers CORS preflights here; `pass` passes them to the API, without
+-- Authorization; `token` needs a token of them
 -- @tfield[opt="phantom-token"] string cache_name name of the `lua_shared_dict`
 -- @tfield[opt] string upstream an `upstream` block to connect to; name and certificate stay those of the URL
 -- @tfield[opt] string verify_key path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
@@ -348,7 +348,7 @@ function _M.run(config)
     if request.has_too_many_headers(r) then
         note("route_cache", "")
         return answer.too_many_headers(settings)
-    elseif settings.preflight and client.is_preflight() then
+    elseif settings.preflight ~= "token" and client.is_preflight() then
         return preflight(settings)
     end
     local before = kept.find()

@@ -1,7 +1,5 @@
 -- Tells browsers that show pages from scripts that read JSON, and requests of this site from those of other sites.
 
-local kept = require "route_native.core.kept"
-
 local _M = {}
 
 -- Returns whether the client wants a page: the request is a browser's navigation and comes from no script.
@@ -35,16 +33,12 @@ function _M.is_cross_site(same_site)
     return url ~= nil and not is_own(url)
 end
 
--- Returns whether the request came as a CORS preflight (Fetch §4.8). The error_page of a preflight is a GET.
+-- Returns whether the request is a CORS preflight (Fetch §4.8). One that error_page has made a GET is none: the answer
+-- to a GET needs a token.
 function _M.is_preflight()
     local var = ngx.var
-    if ngx.req.get_method() == "OPTIONS" and var.http_origin ~= nil
-        and var.http_access_control_request_method ~= nil then
-        kept.open().is_preflight = true
-        return true
-    end
-    local before = kept.find()
-    return before ~= nil and before.is_preflight == true
+    return ngx.req.get_method() == "OPTIONS" and var.http_origin ~= nil
+        and var.http_access_control_request_method ~= nil
 end
 
 return _M

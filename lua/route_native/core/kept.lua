@@ -5,10 +5,9 @@
 -- memory, so its address finds what was kept. nginx uses the address again for another request: the numbers of the
 -- connection and of the request in it, which no client chooses, tell the two apart.
 --
---     places       what a place held before a check emptied it, by its name: "header:x-token", "cookie:session"
---     written      the value that a check wrote into a header, by name in lower case
---     verdicts     what a configuration decided: each decides once for a request
---     is_preflight whether the request came as a CORS preflight: error_page makes a GET of it
+--     places    what a place held before a check emptied it, by its name: "header:x-token", "cookie:session"
+--     written   the value that a check wrote into a header, by name in lower case
+--     verdicts  what a configuration decided: each decides once for a request
 
 local ffi = require "ffi"
 local request = require "route_native.core.request"
