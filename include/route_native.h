@@ -355,8 +355,8 @@ void rn_gateway_free(rn_gateway *gateway);
 // Finds the token in a request's headers and looks it up in this process's cache: the hot path in one call. Writes the
 // token, its target and its fingerprint to `answer`.
 //
-// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` without either header; `TokenMalformed` for an
-// empty header; `TokenAmbiguous`, `TokenTooLarge`.
+// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` when neither header holds a token;
+// `TokenAmbiguous`, `TokenTooLarge`.
 int32_t rn_gateway_lookup(const rn_gateway *gateway,
                           const rn_header *headers,
                           size_t count,

@@ -106,8 +106,8 @@ pub extern "C" fn rn_gateway_free(gateway: Option<Box<rn_gateway>>) {
 /// Finds the token in a request's headers and looks it up in this process's cache: the hot path in one call. Writes the
 /// token, its target and its fingerprint to `answer`.
 ///
-/// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` without either header; `TokenMalformed` for an
-/// empty header; `TokenAmbiguous`, `TokenTooLarge`.
+/// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` when neither header holds a token;
+/// `TokenAmbiguous`, `TokenTooLarge`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_lookup(
     gateway: Option<&rn_gateway>,
