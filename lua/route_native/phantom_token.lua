@@ -313,6 +313,7 @@ end
 -- @tfield string introspection_endpoint URL of the authorization server's introspection, `http` or `https`
 -- @tfield string client_id the gateway's own id, sent by HTTP Basic
 -- @tfield string client_secret the gateway's own secret
+-- @tfield[opt="form"] string client_encoding `form` encodes both as RFC 6749 §2.3.1 says; `none` sends them as they are
 -- @tfield[opt=300] integer token_cache_seconds the longest time that an answer is kept, 0 to 86400; 0 keeps none
 -- @tfield[opt=300] integer time_to_live_seconds another name of `token_cache_seconds`
 -- @tfield[opt=5] integer inactive_cache_seconds how long an inactive token is remembered, 0 to 60

@@ -22,6 +22,7 @@ local M = {}
 ---@field introspection_endpoint string URL of the authorization server's introspection, `http` or `https`
 ---@field client_id string the gateway's own id, sent by HTTP Basic
 ---@field client_secret string the gateway's own secret
+---@field client_encoding? string `form` encodes both as RFC 6749 §2.3.1 says; `none` sends them as they are (default: "form")
 ---@field token_cache_seconds? integer the longest time that an answer is kept, 0 to 86400; 0 keeps none (default: 300)
 ---@field time_to_live_seconds? integer another name of `token_cache_seconds` (default: 300)
 ---@field inactive_cache_seconds? integer how long an inactive token is remembered, 0 to 60 (default: 5)
