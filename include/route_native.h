@@ -16,7 +16,7 @@
 #define RN_REASON_NAME_BYTES 64
 
 // The version of this ABI. Lua refuses a library of another version.
-#define RN_ABI_VERSION 2
+#define RN_ABI_VERSION 3
 
 // The size of [`rn_answer::target`], in bytes.
 #define RN_TARGET_BYTES 256
@@ -229,6 +229,8 @@ typedef struct {
     uint32_t ttl;
     // 1 when the target is a host name, 0 when it is an address, which needs no resolver.
     uint32_t is_name;
+    // 1 when the request's Authorization header holds a token that did not decide. Only [`rn_gateway_lookup`] writes it.
+    uint32_t has_another;
     // The token's identifier in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     // The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
@@ -353,8 +355,8 @@ void rn_gateway_free(rn_gateway *gateway);
 // Finds the token in a request's headers and looks it up in this process's cache: the hot path in one call. Writes the
 // token, its target and its fingerprint to `answer`.
 //
-// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` without either header; `TokenMalformed` for an
-// empty header; `TokenAmbiguous`, `TokenTooLarge`.
+// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` when neither header holds a token;
+// `TokenAmbiguous`, `TokenTooLarge`.
 int32_t rn_gateway_lookup(const rn_gateway *gateway,
                           const rn_header *headers,
                           size_t count,

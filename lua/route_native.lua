@@ -83,7 +83,7 @@ function _M.verify(token)
     if not json then
         return nil, statuses.name(status)
     end
-    return require("cjson.safe").decode(json)
+    return require("route_native.core.digits").decode(json)
 end
 
 --- Decrypts the text of a `hash` claim.

@@ -131,13 +131,60 @@ describe("route_native.auth", function()
 
     it("refuses two tokens in one place", function()
         local token = minted()
-        local twice = "session=" .. token .. "; session=" .. token
-        assert.equal(401, get("/guard/everywhere", { "Cookie", twice }).status)
         assert.equal(401, get("/guard/everywhere?access_token=" .. token .. "&access_token=" .. token).status)
         assert.equal(401, get("/guard/everywhere", { "X-Token", token }, { "X-Token", token }).status)
         assert.equal('Bearer realm="demo", error="invalid_token"',
             get("/guard/everywhere?access_token=").headers["www-authenticate"])
         assert.equal('Bearer realm="demo"', get("/guard/everywhere").headers["www-authenticate"])
+    end)
+
+    it("tries each value of a cookie, and refuses two users", function()
+        local ada, again, bob = minted(), minted { jti = "2" }, minted { sub = "bob" }
+        local nobody, anybody = minted { sub = cjson.null, jti = "1" }, minted { sub = cjson.null, jti = "2" }
+        local stale, forged = minted { exp = os.time() - 60 }, minted({}, ("x"):rep(32))
+        local function status(...)
+            local values = { ... }
+            local response = get("/guard/everywhere", { "Cookie", "a=1; session=" .. table.concat(values,
+                "; session=") .. "; b=2" })
+            if response.status == 200 then
+                local request = seen(response)
+                assert.equal("a=1; b=2", request.headers.cookie)
+                return request.headers["x-user"]
+            end
+            return response.status
+        end
+        for _, case in ipairs {
+            { "ada", ada, ada }, { "ada", ada, '"' .. ada .. '"' }, { "ada", '"' .. ada .. '"' },
+            { "ada", stale, ada }, { "ada", ada, stale }, { "ada", forged, "x", stale, ada }, { "ada", "", ada },
+            { "ada", '""', ada }, { "ada", ada, again }, { "bob", "x.y.z", bob, bob, bob, bob, bob, bob, stale },
+            { 401, ada, bob }, { 401, bob, stale, ada }, { 401, nobody, anybody }, { 401, stale, forged },
+            { 401, "a", "b", "c", "d", ada }, { 401, '"' .. ada }, { 401, ada .. '"' }, { 401, "", "" },
+            { 401, ada, '"' .. bob .. '"' },
+        } do
+            assert.equal(case[1], status(unpack(case, 2)), table.concat(case, " ", 2))
+        end
+    end)
+
+    it("passes over a header of another scheme and an empty place, in every order of places", function()
+        local token = minted()
+        for _, none in ipairs { "Basic dTpw", "basic dTpw", "Bearer", "Bearer  ", " ",
+            'Digest a="b", c', "Negotiate x" } do
+            assert.equal("ada", seen(get("/guard/everywhere?access_token=" .. token,
+                { "Authorization", none })).headers["x-user"], none)
+            assert.equal("ada", seen(get("/guard/everywhere", { "Authorization", none },
+                { "Cookie", "session=" .. token })).headers["x-user"], none)
+            assert.equal("ada", seen(get("/guard/everywhere", { "Authorization", none }, { "X-Token", token }))
+                .headers["x-user"], none)
+            assert.equal(401, get("/guard/everywhere", { "Authorization", none }).status, none)
+        end
+        assert.equal("ada", seen(get("/guard/everywhere?access_token=" .. token, { "Cookie", "session=" }))
+            .headers["x-user"])
+        assert.equal('Bearer realm="demo"',
+            get("/guard/everywhere", { "Authorization", "Basic dTpw" }).headers["www-authenticate"])
+        -- A bad token decides: it is none of another scheme.
+        for _, bad in ipairs { "Bearer x", "Bearer " .. token .. " x", token .. "x", "Negotiate" } do
+            assert.equal(401, get("/guard/everywhere?access_token=" .. token, { "Authorization", bad }).status, bad)
+        end
     end)
 
     it("encodes every kind of claim, and removes the client's headers in all spellings", function()

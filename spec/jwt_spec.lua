@@ -90,7 +90,9 @@ describe("the JWT modules in nginx", function()
             local these, expected, plain, specified = {}, {}, {}, {}
             for n, case in ipairs(CORPUS) do
                 these[n] = tokens[(i - 1) * #CORPUS + n]
-                expected[n], plain[n], specified[n] = case[2], case[3], case[4]
+                -- As in lua-resty-jwt, whose HMAC verification signs once more: sign() knows two types.
+                local is_refused = algorithm[2] == "hmac" and case[1].header ~= nil
+                expected[n], plain[n], specified[n] = case[2], case[3] and not is_refused, case[4] and not is_refused
             end
             -- Also another token's payload under the first token's signature, and no signature.
             local last = #CORPUS

@@ -29,7 +29,13 @@ describe("the cache of phantom tokens", function()
                     include phantom_proxy.conf;
                     content_by_lua_block {
                         local run = require("route_native.phantom_token").run
-                        local function calls() for _ = 1, 10000 do run(config) end end
+                        local var = ngx.var
+                        local function calls()
+                            for _ = 1, 10000 do
+                                var.phantom_by_variable = "1" -- as phantom_proxy.conf does for each request
+                                run(config)
+                            end
+                        end
                         run(config)
                         calls()
                         collectgarbage() collectgarbage("stop")

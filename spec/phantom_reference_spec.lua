@@ -66,6 +66,20 @@ describe("the reference's configuration", function()
         return http.request(port, { path = "/api", headers = token and { { "Authorization", "Bearer " .. token } } })
     end
 
+    it("lets a CORS preflight reach the API without a token, and no other request", function()
+        local function options(...)
+            return http.request(port, { method = "OPTIONS", path = "/api", headers = { ... } })
+        end
+        local origin, method = { "Origin", "https://app.example" }, { "Access-Control-Request-Method", "PUT" }
+        local passed = options(origin, method, { "Authorization", "Bearer eyJhbGciOiJub25lIn0.e30." })
+        assert.equal(200, passed.status)
+        assert.is_nil(cjson.decode(passed.body).headers.authorization)
+        assert.equal(401, options().status)
+        assert.equal(401, options(origin).status)
+        assert.equal(401, options(method).status)
+        assert.equal(401, http.request(port, { path = "/api", headers = { origin, method } }).status)
+    end)
+
     it("exchanges a token by host name and over TLS, and refuses others", function()
         local token = phantom.token { kind = "jwt", claims = { sub = "reference" } }
         for _ = 1, 3 do

@@ -57,6 +57,11 @@ describe("phantom tokens", function()
                     other = { client_id = "another-client" },
                     answer = { preflight = "answer", trusted_web_origins = { ORIGIN } },
                     pass = { preflight = "pass" },
+                    scopeless = { scope = "" },
+                    blank = { scope = " " },
+                    raw = { client_encoding = "none" },
+                    colon = { client_encoding = "none", client_id = "a:b" },
+                    demanded = { preflight = "token" },
                     missing = { client_secret = phantom.ABSENT },
                     unknown = { client_secrets = "x" },
                     mistyped = { token_cache_seconds = "900" },
@@ -101,6 +106,20 @@ describe("phantom tokens", function()
             for _, path in ipairs { "/api", "/execute" } do
                 local seen = api_saw(running:get(path, { kind = "jwt", claims = { sub = "s-" .. path } }))
                 assert.equal("s-" .. path, payload_of(seen.authorization).sub)
+            end
+        end)
+
+        it("sends its credentials as they are to a server that does not decode them", function()
+            local before = #running:asked()
+            api_saw(running:get("/raw", { kind = "jwt", claims = { sub = "raw" } }))
+            local basic = running:asked()[before + 1].headers.authorization:match("^Basic (.+)$")
+            assert.equal("introspection-client:s p:%&\195\169", (require("mime").unb64(basic)))
+            assert.equal(500, running:get("/colon", { kind = "jwt", claims = { sub = "raw" } }).status)
+        end)
+
+        it("needs no scope where the configuration's is empty", function()
+            for _, path in ipairs { "/scopeless", "/blank" } do
+                assert.equal(200, running:get(path, { kind = "jwt", claims = { sub = path } }).status)
             end
         end)
 
@@ -294,7 +313,8 @@ describe("phantom tokens", function()
                 answered.headers["access-control-allow-origin"], answered.headers["access-control-allow-headers"] })
             assert.is_nil(preflight("/answer", "https://evil.example.com").headers["access-control-allow-origin"])
             assert.is_nil(api_saw(preflight("/pass", ORIGIN)).authorization)
-            is_unauthorized(preflight("/api", ORIGIN))
+            assert.is_nil(api_saw(preflight("/api", ORIGIN)).authorization)
+            is_unauthorized(preflight("/demanded", ORIGIN))
             is_unauthorized(running.gate:request { method = "OPTIONS", path = "/answer" })
             assert.equal(204, preflight("/variable_answer", ORIGIN).status)
             is_logged("/variable_answer", "", "")

@@ -31,6 +31,26 @@ describe("programs for lua-resty-jwt", function()
     end)
     teardown(function() running:stop() end)
 
+    it("get the original's reason for a type of an HMAC token that it does not know", function()
+        local reasons = eval([[
+            local key, secret = read("P-256_own.pem"), ("s"):rep(64)
+            local function reason(typ, alg)
+                -- By a second face: this one does not sign such a token.
+                local claims = { sub = "ada", exp = ngx.time() + 60 }
+                local token = assert(jwt.sign(claims, alg == "ES256" and key or secret, { typ = typ, algorithm = alg }))
+                local obj = resty:verify(alg == "ES256" and read("P-256_own.pub") or secret, token)
+                assert(obj.valid == obj.verified)
+                return obj.reason
+            end
+            return { reason("JWT", "HS256"), reason("JWE", "HS256"), reason("at+jwt", "HS256"),
+                reason("jwt", "HS512"), reason("JWS", "HS384"), reason("at+jwt", "ES256"),
+                resty:verify(("x"):rep(32), jwt.sign({}, secret, { typ = "at+jwt" })).reason }
+        ]])
+        local fine = "everything is awesome~ :p"
+        assert.same({ fine, fine, "invalid typ: at+jwt", "invalid typ: jwt", "invalid typ: JWS", fine,
+            "invalid typ: at+jwt" }, reasons)
+    end)
+
     it("provide the content of an x5u themselves, and only a trusted certificate is accepted", function()
         local asked, verdicts = eval([[
             local url, asked = "https://issuer.example/cert.pem", {}

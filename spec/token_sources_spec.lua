@@ -79,10 +79,31 @@ describe("token sources", function()
 
     it("are not skipped: a bad token in an earlier source is a 401", function()
         is_401 { { "AbcAuthorization", "nonsense" }, { "Authorization", one } }
-        is_401 { { "AbcAuthorization", "" }, { "Authorization", one } }
         is_401({ { "Authorization", "nonsense" } }, "jwt_token=" .. one)
-        is_401({ { "Authorization", "" } }, "jwt_token=" .. one)
-        is_401({ { "Authorization", "Basic dXNlcjpwYXNz" } }, "jwt_token=" .. one)
+        is_401({ { "Authorization", "Bearer " .. one .. " x" } }, "jwt_token=" .. one)
+    end)
+
+    it("are passed over where they hold no token: an empty header, another scheme", function()
+        for _, none in ipairs { "", "Bearer", "Basic dXNlcjpwYXNz", 'Digest username="a", b' } do
+            assert.equal("127.0.0.1", (reached { { "AbcAuthorization", none }, { "Authorization", one } }))
+            assert.equal("127.0.0.1", (reached({ { "Authorization", none } }, "jwt_token=" .. one)))
+            assert.equal("127.0.0.1", (reached({ { "AbcAuthorization", none } }, "jwt_token=" .. one)))
+        end
+        assert.equal("Bearer", is_401({ { "Authorization", "Basic dXNlcjpwYXNz" } }).headers["www-authenticate"])
+    end)
+
+    it("reach a desktop as the one that decided, beside credentials of other schemes", function()
+        local function authorization(...)
+            local response = running:request { path = unique(), headers = { ... } }
+            assert.equal(200, response.status)
+            return cjson.decode(response.body).headers.authorization
+        end
+        assert.is_nil(authorization({ "AbcAuthorization", one }, { "Authorization", "Bearer " .. two }))
+        assert.is_nil(authorization({ "AbcAuthorization", one }, { "Authorization", "nonsense" }))
+        assert.is_nil(authorization({ "Authorization", two }, { "AbcAuthorization", "Bearer " .. one }))
+        assert.equal("Bearer " .. two, authorization { "Authorization", "Bearer " .. two })
+        assert.equal("Basic dTpw", authorization({ "AbcAuthorization", one }, { "Authorization", "Basic dTpw" }))
+        assert.equal(two, authorization({ "AbcAuthorization", "Basic dTpw" }, { "Authorization", two }))
     end)
 
     for _, name in ipairs { "AbcAuthorization", "Authorization", "abcauthorization", "AUTHORIZATION" } do

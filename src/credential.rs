@@ -1,7 +1,8 @@
 //! The token in a request's headers, and its fingerprint for logs.
 //!
 //! The desktop gateway reads `AbcAuthorization`, then `Authorization`, both with or without `Bearer ` in any case (RFC
-//! 6750 §2.1, RFC 9110 §11.1). A request with two headers of one name is refused as ambiguous.
+//! 6750 §2.1, RFC 9110 §11.1). A header without a token, such as one of another scheme, is passed over. A request with
+//! two headers of one name is refused as ambiguous.
 
 use crate::digest::{hex, sha256};
 use crate::error::Reason;
@@ -22,12 +23,21 @@ pub fn fingerprint(token: &[u8]) -> Fingerprint {
     hex(&sha256(&[token]))
 }
 
+/// The token of a request's headers.
+#[derive(Debug, PartialEq)]
+pub struct Found<'a> {
+    /// The token that decides.
+    pub token: &'a [u8],
+    /// Whether `Authorization` holds a token that does not decide.
+    pub has_another: bool,
+}
+
 /// Finds the token among a request's headers (name and value as received).
 ///
-/// Returns `Ok(None)` without either header: the caller may then look in the query.
+/// Returns `Ok(None)` when neither header has a token: the caller may then look in the query.
 ///
-/// Errors: `TokenAmbiguous`, `TokenMissing` for an empty header, `TokenTooLarge`.
-pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Option<&'a [u8]>, Reason> {
+/// Errors: `TokenAmbiguous`, `TokenTooLarge`.
+pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Option<Found<'a>>, Reason> {
     let (mut abc, mut standard) = (None, None);
     for (name, value) in headers {
         // Compares lengths first, because this runs for every header of every request.
@@ -40,7 +50,21 @@ pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> 
             return Err(Reason::TokenAmbiguous);
         }
     }
-    abc.or(standard).map(token_of).transpose()
+    let (abc, standard) = (abc.and_then(in_header), standard.and_then(in_header));
+    let Some(token) = abc.or(standard) else { return Ok(None) };
+    Ok(Some(Found { token: token_of(token)?, has_another: abc.is_some() && standard.is_some() }))
+}
+
+/// Returns a header's value if it can hold a token: it is not empty and of no other scheme than Bearer. A scheme is
+/// followed by a blank, and no token holds one.
+fn in_header(value: &[u8]) -> Option<&[u8]> {
+    let value = value.trim_ascii();
+    let scheme = value.iter().position(|byte| b" \t".contains(byte)).map(|end| &value[..end]);
+    let is_token = match scheme {
+        Some(scheme) => scheme.eq_ignore_ascii_case(BEARER.trim_ascii_end()),
+        None => !value.is_empty() && !value.eq_ignore_ascii_case(BEARER.trim_ascii_end()),
+    };
+    is_token.then_some(value)
 }
 
 /// Returns the token in a header's value or a query argument, without `Bearer ` and surrounding whitespace.
@@ -100,7 +124,7 @@ mod tests {
 
     fn find<'a>(headers: &[(&'a str, &'a str)]) -> Result<Option<&'a str>, Reason> {
         from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
-            .map(|found| found.map(|token| std::str::from_utf8(token).expect("the test's own text")))
+            .map(|found| found.map(|found| std::str::from_utf8(found.token).expect("the test's own text")))
     }
 
     #[test]
@@ -118,13 +142,33 @@ mod tests {
     }
 
     #[test]
-    fn repeated_empty_and_long_headers_are_refused() {
+    fn a_header_without_a_token_is_passed_over() {
+        for none in ["", " ", "Bearer", "Bearer  ", "Basic dTpw", "Negotiate \tx", "Digest username=\"a\", b", "a b"] {
+            assert_eq!(find(&[("Authorization", none)]), Ok(None), "{none:?}");
+            assert_eq!(find(&[("AbcAuthorization", none), ("Authorization", "T")]), Ok(Some("T")), "{none:?}");
+            assert_eq!(find(&[("AbcAuthorization", "A"), ("Authorization", none)]), Ok(Some("A")), "{none:?}");
+        }
+        // A bad token is none of another scheme.
+        for bad in ["Bearer a b", "T", "bearer x,Bearer y"] {
+            assert_ne!(find(&[("AbcAuthorization", bad), ("Authorization", "S")]), Ok(Some("S")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_beside_the_one_that_decides_is_told() {
+        let has_another = |abc: &str, standard: &str| {
+            let headers = [("abcauthorization", abc), ("authorization", standard)];
+            from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+                .map(|found| found.map(|found| found.has_another))
+        };
+        assert_eq!(has_another("A", "Bearer V"), Ok(Some(true)));
+        assert_eq!(has_another("A", "Basic dTpw"), Ok(Some(false)));
+        assert_eq!(has_another("", "Bearer V"), Ok(Some(false)));
+    }
+
+    #[test]
+    fn repeated_and_long_headers_are_refused() {
         assert_eq!(find(&[("Authorization", "A"), ("authorization", "B")]), Err(Reason::TokenAmbiguous));
-        assert_eq!(find(&[("Authorization", "")]), Err(Reason::TokenMissing));
-        assert_eq!(find(&[("Authorization", "Bearer")]), Err(Reason::TokenMissing));
-        assert_eq!(find(&[("Authorization", "Bearer  ")]), Err(Reason::TokenMissing));
-        // An empty preferred header is a client's mistake: the other header is not tried.
-        assert_eq!(find(&[("AbcAuthorization", " "), ("Authorization", "T")]), Err(Reason::TokenMissing));
         let long = "x".repeat(MAX_TOKEN_BYTES + 1);
         assert_eq!(find(&[("Authorization", long.as_str())]), Err(Reason::TokenTooLarge));
     }

@@ -37,6 +37,17 @@ fn read_object(bytes: &[u8]) -> Result<Map<String, Value>, Option<serde_json::Er
     }
 }
 
+/// Returns whether a value holds a number whose digits a parser of doubles has lost: a whole number beyond 64 bits, or
+/// any other that is beyond 2^53.
+pub fn has_lost_digits(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|n| n.abs() >= 9007199254740992.0),
+        Value::Array(items) => items.iter().any(has_lost_digits),
+        Value::Object(members) => members.values().any(has_lost_digits),
+        _ => false,
+    }
+}
+
 /// Returns whether a JSON text has at most `limit` values.
 pub fn has_at_most(bytes: &[u8], limit: usize) -> bool {
     // A value takes two bytes with its separator or brackets, so that a short text needs no count.

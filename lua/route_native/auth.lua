@@ -101,7 +101,8 @@ function _M.prepare_login(config)
 end
 
 --- Checks the request's token. Ends the request with 401 (no valid token), 403 (a claim or scope is missing) or 503
--- (the keys are unavailable). Call it in the rewrite or access phase.
+-- (the keys are unavailable). Call it in the access phase of a request, in the rewrite phase of a captured location,
+-- and in the content phase of an auth_request: nginx runs no access phase in subrequests.
 -- @tparam CheckConfig config the configuration
 -- @treturn[1] table the claims
 -- @treturn[1] table the header

@@ -13,18 +13,17 @@
 --
 -- @module route_native.jwt
 
-local cjson = require("cjson.safe").new()
+local digits = require "route_native.core.digits"
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
 local keyring = require "route_native.jwt.keyring"
 local statuses = require "route_native.core.status"
 
--- As deep as the library allows JSON to be.
-cjson.decode_max_depth(128)
-
 local ffi_string = ffi.string
 local time = ngx and ngx.time or os.time
 local OK, KEY_NOT_FOUND = statuses.OK, statuses.KEY_NOT_FOUND
+
+local CLAIM_MALFORMED = statuses.name(library.RN_REASON_CLAIM_MALFORMED)
 
 local BUFFER_BYTES = library.RN_TOKEN_BYTES
 local ERROR_BYTES = library.RN_ERROR_BYTES
@@ -105,10 +104,13 @@ end
 local policy_type = {}
 policy_type.__index = policy_type
 
--- Returns a value as JSON. Raises an error at the caller's level if that is impossible.
+-- Returns a value as JSON, or nil for a number whose digits Lua cannot tell. Raises an error at the caller's level if
+-- there is no JSON at all.
 local function encode(value, level)
-    local json, message = cjson.encode(value)
-    if not json then
+    local json, message = digits.encode(value)
+    if message == digits.TOO_LONG then
+        return nil
+    elseif not json then
         error("route_native.jwt: " .. message, level + 1)
     end
     return json
@@ -143,7 +145,7 @@ function _M.policy(config)
     if clock ~= nil and type(clock) ~= "function" then
         error("route_native.jwt: the policy field \"clock\" must be a function", 2)
     end
-    local json = encode(plain, 2)
+    local json = encode(plain, 2) or error("route_native.jwt: " .. digits.TOO_LONG, 2)
     local handle, message = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
     if library.rn_policy_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
         error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
@@ -176,8 +178,8 @@ end
 
 -- Returns the claims and the header that the library wrote into the buffer.
 local function decode_buffer()
-    local header = cjson.decode(ffi_string(buffer, texts.header_length))
-    local claims = cjson.decode(ffi_string(buffer + texts.header_length, texts.claims_length))
+    local header = digits.decode(ffi_string(buffer, texts.header_length))
+    local claims = digits.decode(ffi_string(buffer + texts.header_length, texts.claims_length))
     return claims, header
 end
 
@@ -200,7 +202,7 @@ end
 -- @tparam string token a compact JWS
 -- @tparam string|KeyHandle key keys; a string is PEM, a JWK or a JWK Set by its looks, otherwise a secret
 -- @tparam[opt] PolicyConfig|PolicyHandle policy what the token must satisfy
--- @treturn[1] table the claims
+-- @treturn[1] table the claims; a whole number that a double cannot hold is the string of its digits
 -- @treturn[1] table the header
 -- @treturn[2] nil
 -- @treturn[2] string the reason's name, such as `token_expired`
@@ -272,7 +274,7 @@ function _M.sign_options(options)
     end
     local clock = plain.clock
     plain.clock = nil
-    local json = encode(plain, 2)
+    local json = encode(plain, 2) or error("route_native.jwt: " .. digits.TOO_LONG, 2)
     local handle, message = ffi.new("rn_sign_options *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
     if library.rn_sign_options_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
         error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
@@ -295,7 +297,7 @@ local function options_of(options)
 end
 
 --- Signs claims.
--- @tparam table|string claims the claims; JSON text keeps its numbers and lists exactly as they are
+-- @tparam table|string claims the claims; a whole number beyond 2^53 - 1 needs JSON text, which keeps it up to 64 bits
 -- @tparam string|KeyHandle key keys; the first that can sign signs
 -- @tparam[opt] SignOptions|SignOptionsHandle options how to sign
 -- @treturn[1] string the token
@@ -306,6 +308,9 @@ function _M.sign(claims, key, options)
     options = options_of(options)
     if type(claims) == "table" then
         claims = encode(claims, 2)
+        if not claims then
+            return nil, CLAIM_MALFORMED
+        end
     elseif type(claims) ~= "string" then
         error("route_native.jwt: sign() takes claims as a table or as JSON text", 2)
     end

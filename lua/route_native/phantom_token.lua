@@ -16,12 +16,13 @@
 -- @also resty.phantom-token
 
 local ffi = require "ffi"
-local cjson = require("cjson.safe").new()
 local answer = require "route_native.phantom.answer"
 local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
+local digits = require "route_native.core.digits"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
+local kept = require "route_native.core.kept"
 local library = require "route_native.core.ffi"
 require "route_native.hooks" -- The master may still read files that the workers may not.
 local outbound = require "route_native.http.outbound"
@@ -50,6 +51,7 @@ local ACTIVE, INACTIVE = byte "A", byte "I"
 
 -- Shared by all requests: they are written and read without a yield in between.
 local bearer = ffi.new("rn_bearer")
+local header_array = ffi.typeof("rn_header[?]")
 local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
 -- The decoded entries of this worker by key, and their size. They are dropped when they exceed the limit.
@@ -72,6 +74,20 @@ local function note_token(token)
     local text = ffi_string(fingerprint, FINGERPRINT_BYTES)
     note("route_token", text)
     return text
+end
+
+-- Returns the Authorization headers as the client sent them, in the form that the library takes, and their count. They
+-- are valid as long as `before`.
+local function headers_as_sent(before)
+    local values = kept.header(before, "authorization", ngx.req.get_headers(0).authorization)
+    values = type(values) == "table" and values or { values }
+    local list = header_array(#values)
+    for i, value in ipairs(values) do
+        list[i - 1].name.data, list[i - 1].name.length = "authorization", #"authorization"
+        list[i - 1].value.data, list[i - 1].value.length = value, #value
+    end
+    before.texts = values
+    return list, #values
 end
 
 -- Returns the entry of an active token.
@@ -145,8 +161,17 @@ local function introspect_once(settings, dict, key, token)
     return entry, "miss"
 end
 
+-- Keeps the token for a check that follows in the same request, before this one writes the API's header. `header` is
+-- nil if the header is removed.
+local function keep_token(header)
+    local before = kept.open()
+    local sent = kept.header(before, "authorization", ngx.var.http_authorization)
+    before.places["header:authorization"], before.written.authorization = sent, header
+end
+
 -- Removes the client's own headers of the names that the API trusts.
 local function clear(settings)
+    keep_token(nil)
     clear_header("Authorization")
     if settings.sends_claims then
         claim_headers.clear(settings.claim_headers, ngx.req.get_headers(0))
@@ -179,11 +204,22 @@ end
 -- Sets the headers of the claims. Ends the request with 403 if a claim is too large, as auth does.
 local function send_claims(settings, active)
     clear(settings)
-    active.claims = active.claims or cjson.decode(active.text)
+    active.claims = active.claims or digits.decode(active.text)
     if not claim_headers.set(settings.claim_headers, active.claims) then
         note("route_reason", "claim_too_large")
         return answer.insufficient_scope(settings)
     end
+end
+
+-- Sets the variable that phantom_proxy.conf sends. Returns false in a location without that file. nginx keeps variables
+-- when it redirects a request to a named location, which may have no such file, so that this one is good for one run.
+local function pass_by_variable(r, text)
+    if not has_value(r, "phantom_by_variable") then
+        return false
+    end
+    set(r, "phantom_by_variable", "", 0)
+    set(r, "phantom_authorization", text, #text)
+    return true
 end
 
 -- Passes the request with an active token, or ends it for a missing scope.
@@ -194,18 +230,17 @@ local function accept(settings, active, cache)
         return refuse_scope(settings)
     elseif settings.sends_claims then
         return send_claims(settings, active)
-    elseif has_value(r, "phantom_by_variable") then
-        set(r, "phantom_authorization", active.text, #active.text)
+    elseif pass_by_variable(r, active.text) then
         return
     end
+    keep_token(active.text)
     return set_header("Authorization", active.text)
 end
 
 -- Accepts a token that this worker has decoded before. phantom_proxy.conf has set $route_cache to "hit" already.
 local function accept_decoded(r, settings, active)
-    if settings.is_plain and has_value(r, "phantom_by_variable") then
+    if settings.is_plain and pass_by_variable(r, active.text) then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
-        set(r, "phantom_authorization", active.text, #active.text)
         return
     end
     note("route_token", active.fingerprint)
@@ -225,14 +260,16 @@ local function store_decoded(key, active, seconds, token_fingerprint)
     decoded[key], decoded_bytes = active, decoded_bytes + bytes
 end
 
--- Passes or ends the request, as its entry requires. Also returns the decoded entry of an active token.
-local function apply(settings, entry, cache)
+-- Passes or ends the request, as its entry requires. Also returns the decoded entry of an active token. The request
+-- keeps it, because the server may have forbidden to cache it.
+local function apply(settings, key, entry, cache)
     if byte(entry) ~= ACTIVE then
         note("route_cache", cache)
         return refuse(settings, tonumber(sub(entry, 2)))
     end
     local scope, text = decode(entry)
-    local active = { scope = scope, text = text, ends = 0, fingerprint = "" }
+    local active = { scope = scope, text = text, ends = 0, fingerprint = "", key = key }
+    kept.open().verdicts[settings] = active
     return accept(settings, active, cache), active
 end
 
@@ -244,17 +281,22 @@ local function check(settings, key, token)
     if not dict then
         return unavailable(settings, "lua_shared_dict " .. settings.cache_name .. " is missing")
     end
+    local before = kept.find()
+    local decided = before and before.verdicts[settings]
+    if decided and decided.key == key then
+        return (accept(settings, decided, "hit"))
+    end
     local entry = fresh(settings, dict, key)
     if entry then
         local seconds = seconds_left(settings, dict, key)
-        local _, active = apply(settings, entry, "hit")
+        local _, active = apply(settings, key, entry, "hit")
         return active and store_decoded(key, active, seconds, token_fingerprint)
     end
     local possible, err = outbound.possible(settings.outbound)
     if not possible then
         return unavailable(settings, err)
     end
-    return (apply(settings, introspect_once(settings, dict, key, token)))
+    return (apply(settings, key, introspect_once(settings, dict, key, token)))
 end
 
 -- Answers a CORS preflight, or passes it to the API without the headers that the API trusts.
@@ -271,6 +313,7 @@ end
 -- @tfield string introspection_endpoint URL of the authorization server's introspection, `http` or `https`
 -- @tfield string client_id the gateway's own id, sent by HTTP Basic
 -- @tfield string client_secret the gateway's own secret
+-- @tfield[opt="form"] string client_encoding `form` encodes both as RFC 6749 §2.3.1 says; `none` sends them as they are
 -- @tfield[opt=300] integer token_cache_seconds the longest time that an answer is kept, 0 to 86400; 0 keeps none
 -- @tfield[opt=300] integer time_to_live_seconds another name of `token_cache_seconds`
 -- @tfield[opt=5] integer inactive_cache_seconds how long an inactive token is remembered, 0 to 60
@@ -279,8 +322,8 @@ end
 -- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
 -- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
 -- @tfield[opt] string[] trusted_web_origins origins whose pages may read errors (CORS)
--- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default a
--- preflight needs a token
+-- @tfield[opt="pass"] string preflight `answer` answers CORS preflights here; `pass` passes them to the API, without
+-- Authorization; `token` needs a token of them
 -- @tfield[opt="phantom-token"] string cache_name name of the `lua_shared_dict`
 -- @tfield[opt] string upstream an `upstream` block to connect to; name and certificate stay those of the URL
 -- @tfield[opt] string verify_key path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
@@ -306,10 +349,16 @@ function _M.run(config)
     if request.has_too_many_headers(r) then
         note("route_cache", "")
         return answer.too_many_headers(settings)
-    elseif settings.preflight and client.is_preflight() then
+    elseif settings.preflight ~= "token" and client.is_preflight() then
         return preflight(settings)
     end
-    local headers, count = headers_of(r)
+    local before = kept.find()
+    local headers, count
+    if before and before.places["header:authorization"] then
+        headers, count = headers_as_sent(before)
+    else
+        headers, count = headers_of(r)
+    end
     local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
     if status ~= OK then
         note("route_cache", "")

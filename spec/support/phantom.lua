@@ -92,7 +92,8 @@ server {
 
 -- options: locations (path to fields of its configuration), functions (path to "run" or "execute"), includes (path to
 -- more directives), bare (a function that returns such locations, for a server without phantom_token.conf), listen
--- and http (nginx directives), tls (a certificate and a key for the server), env.
+-- and http (nginx directives), site (a function that returns more of the server's configuration), tls (a certificate
+-- and a key for the server), env.
 function _M.start(options)
     local self = setmetatable({ directory = process.temporary_directory() }, phantom)
     self.key = self.directory .. "/signing.pem"
@@ -113,6 +114,7 @@ function _M.start(options)
     for path, fields in pairs(options.bare and options.bare(self) or {}) do
         bare[#bare + 1] = LOCATION:format(path, "", "run", config_text(self.server, fields))
     end
+    locations[#locations + 1] = options.site and options.site(self) or ""
     local site = self.directory .. "/site.conf"
     process.write(site, SITE:format(options.http and options.http(self) or "", options.listen or "",
         table.concat(locations), self.bare_port, self.bare_http2_port, table.concat(bare)))

@@ -63,6 +63,8 @@ pub struct rn_answer {
     pub ttl: u32,
     /// 1 when the target is a host name, 0 when it is an address, which needs no resolver.
     pub is_name: u32,
+    /// 1 when the request's Authorization header holds a token that did not decide. Only [`rn_gateway_lookup`] writes it.
+    pub has_another: u32,
     /// The token's identifier in logs.
     pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
     /// The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
@@ -109,8 +111,8 @@ pub extern "C" fn rn_gateway_free(gateway: Option<Box<rn_gateway>>) {
 /// Finds the token in a request's headers and looks it up in this process's cache: the hot path in one call. Writes the
 /// token, its target and its fingerprint to `answer`.
 ///
-/// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` without either header; `TokenMalformed` for an
-/// empty header; `TokenAmbiguous`, `TokenTooLarge`.
+/// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` when neither header holds a token;
+/// `TokenAmbiguous`, `TokenTooLarge`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_lookup(
     gateway: Option<&rn_gateway>,
@@ -122,13 +124,10 @@ pub unsafe extern "C" fn rn_gateway_lookup(
     guard(|caller| {
         let (gateway, headers, answer) = (&required(gateway)?.0, caller.array(headers, count)?, required(answer)?);
         let pairs = headers.iter().map(|header| (caller.string(&header.name), caller.string(&header.value)));
-        let token = match credential::from_headers(pairs) {
-            Ok(found) => found.ok_or(Reason::TokenMissing)?,
-            // An empty header is refused. Without a header, the caller looks in the query.
-            Err(Reason::TokenMissing) => return Err(Reason::TokenMalformed),
-            Err(reason) => return Err(reason),
-        };
-        look_up(gateway, token, now, answer)
+        answer.has_another = 0;
+        let found = credential::from_headers(pairs)?.ok_or(Reason::TokenMissing)?;
+        answer.has_another = found.has_another.into();
+        look_up(gateway, found.token, now, answer)
     })
 }
 

@@ -50,7 +50,7 @@ pub const RN_ERROR_BYTES: usize = 1024;
 pub const RN_REASON_NAME_BYTES: usize = 64;
 
 /// The version of this ABI. Lua refuses a library of another version.
-pub const RN_ABI_VERSION: u32 = 2;
+pub const RN_ABI_VERSION: u32 = 3;
 
 /// Bytes with a 32-bit length, laid out as lua-nginx-module's `ngx_http_lua_ffi_str_t`.
 #[repr(C)]

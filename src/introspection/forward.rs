@@ -2,6 +2,7 @@
 //!
 //! `lua/route_native/core/claim_headers.lua` writes them as headers, by one rule for all capabilities.
 
+use crate::json::has_lost_digits;
 use serde_json::{Map, Value};
 
 /// The names of the claims that an API receives.
@@ -17,6 +18,11 @@ impl ClaimNames {
     /// Returns whether no claim is named.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns whether a named claim holds a number whose digits are lost.
+    pub(super) fn lose_digits(&self, claims: &Map<String, Value>) -> bool {
+        self.0.iter().filter_map(|name| claims.get(name)).any(has_lost_digits)
     }
 
     /// Returns the named claims as a JSON object of strings and lists of strings, without those that are absent, null
@@ -61,5 +67,16 @@ mod tests {
             "of": "{\"b\":[1]}" });
         assert_eq!(selected, wanted);
         assert!(ClaimNames::parse("").is_empty());
+        for (text, is_lost) in [
+            ("1e20", true),
+            ("18446744073709551615", false),
+            ("[{\"a\":18446744073709551616}]", true),
+            ("0.5", false),
+            ("9007199254740993.5", true),
+        ] {
+            let claims = format!("{{\"id\":{text},\"other\":1e300}}");
+            let claims: Value = serde_json::from_str(&claims).expect("JSON");
+            assert_eq!(names.lose_digits(claims.as_object().expect("an object")), is_lost, "{text}");
+        }
     }
 }

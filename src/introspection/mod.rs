@@ -207,6 +207,9 @@ impl Introspector {
         let scope = claims.scopes().map_err(server_fault)?;
         let mut expires_at = claims.expires_at().map_err(server_fault)?;
         let forward = if !self.claims.is_empty() {
+            if self.claims.lose_digits(&claims.members) {
+                return Err(Reason::ServerAnswerInvalid);
+            }
             self.claims.select(&claims.members)
         } else if let Some(signer) = &self.signer {
             let end = *expires_at.get_or_insert(now.saturating_add(self.lifetime.into()));

@@ -109,8 +109,11 @@ impl<'a> Parts<'a> {
             _ => return Err(Reason::TokenMalformed),
         };
         let key_id = match header.get("kid") {
-            None => None,
+            // Some issuers write an empty id for none, or a number: it only chooses among keys.
+            None | Some(Value::Null) => None,
+            Some(Value::String(kid)) if kid.is_empty() => None,
             Some(Value::String(kid)) => Some(kid.clone()),
+            Some(Value::Number(kid)) if !kid.is_f64() => Some(kid.to_string()),
             Some(_) => return Err(Reason::TokenMalformed),
         };
         let token_type = header.get("typ").and_then(Value::as_str).map(str::to_owned);
@@ -183,13 +186,24 @@ mod tests {
             format!("{}.{payload}.c2ln", part(r#"{"alg":"RS256","alg":"RS256"}"#)),
             format!("{}.{payload}.c2ln", part("{}")),
             format!("{}.{payload}.c2ln", part(r#"{"alg":null}"#)),
-            format!("{}.{payload}.c2ln", part(r#"{"alg":"RS256","kid":7}"#)),
+            format!("{}.{payload}.c2ln", part(r#"{"alg":"RS256","kid":7.5}"#)),
+            format!("{}.{payload}.c2ln", part(r#"{"alg":"RS256","kid":[]}"#)),
             format!("{header}\0.{payload}.c2ln"),
         ];
         for token in malformed {
             assert_eq!(refusal(&token), Some(Reason::TokenMalformed), "{token}");
         }
         assert_eq!(refusal(&"a".repeat(MAX_TOKEN_BYTES + 1)), Some(Reason::TokenTooLarge));
+    }
+
+    #[test]
+    fn a_key_id_may_be_absent_in_every_way_or_a_number() {
+        for (kid, id) in [("null", None), (r#""""#, None), ("7", Some("7")), (r#""7""#, Some("7")), ("-1", Some("-1"))]
+        {
+            let token = format!("{}.{}.c2ln", part(&format!(r#"{{"alg":"RS256","kid":{kid}}}"#)), part("{}"));
+            let compact = Compact::parse(token.as_bytes()).expect("a token");
+            assert_eq!(compact.header.key_id.as_deref(), id, "{kid}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::settings::Settings;
 use super::{MAX_TOKEN_BYTES, Parts};
 use crate::error::{ConfigError, Reason};
-use crate::json::parse_object;
+use crate::json::{has_lost_digits, parse_object};
 use crate::keys::{Algorithm, SigningKey};
 
 /// The settings of a token to sign.
@@ -55,7 +55,7 @@ impl SignOptions {
 /// Signs claims, the JSON text of one object, and returns the token of at most [`MAX_TOKEN_BYTES`]. `now` is in seconds
 /// since the epoch. The options replace claims of the same name.
 ///
-/// Errors: `ClaimMalformed` when the text is not a JSON object, `KeyCannotSign`, `TokenTooLarge`, `HeaderUnsupported`.
+/// Errors: `ClaimMalformed` when the text is not a JSON object or has a number whose digits would be lost, `KeyCannotSign`, `TokenTooLarge`, `HeaderUnsupported`.
 pub fn sign(claims: &[u8], key: &SigningKey, options: &SignOptions, now: i64) -> Result<String, Reason> {
     sign_within(claims, key, options, now, MAX_TOKEN_BYTES)
 }
@@ -69,6 +69,9 @@ pub fn sign_within(
     max_bytes: usize,
 ) -> Result<String, Reason> {
     let mut claims = parse_object(claims).ok_or(Reason::ClaimMalformed)?;
+    if claims.values().any(has_lost_digits) {
+        return Err(Reason::ClaimMalformed);
+    }
     if let Some(lifetime) = options.lifetime {
         claims.insert("iat".into(), now.into());
         claims.insert("exp".into(), now.saturating_add(lifetime.into()).into());

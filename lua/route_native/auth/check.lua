@@ -14,6 +14,7 @@ local claim_rules = require "route_native.auth.claim_rules"
 local client = require "route_native.core.client"
 local config = require "route_native.core.config"
 local jwt = require "route_native.jwt"
+local kept = require "route_native.core.kept"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
 
@@ -41,6 +42,7 @@ function _M.read(input)
         rules = claim_rules.of(OWNER, values),
         headers = claim_headers.of(OWNER, values),
         strip = values.strip_token,
+        changes_headers = values.strip_token or next(values.headers) ~= nil,
         preflight = values.cors_preflight,
         realm = realm and ('realm="%s"'):format(realm),
         policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy),
@@ -53,18 +55,63 @@ local function refuse(self, status, reason, attributes)
     return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
+-- Returns what this configuration has decided about the request and its token before, or nil.
+local function decided(self, token)
+    local before = kept.find()
+    local verdict = before and before.verdicts[self]
+    return verdict and verdict.token == token and verdict
+end
+
+-- Returns whether two tokens name the same user.
+local function is_same_user(claims, others)
+    return type(claims.sub) == "string" and claims.sub == others.sub and claims.iss == others.iss
+end
+
+-- Verifies the values of one cookie. Returns the claims, the header and the first valid token. Browsers send a cookie
+-- of a longer path, or an older one, beside the current one. Two valid tokens of different users are refused: a sibling
+-- host can set a cookie, and must not choose who is logged in.
+local function verify_several(tokens, keys, policy)
+    local chosen, chosen_header, chosen_token, reason
+    for _, token in ipairs(tokens) do
+        local claims, header, is_ours = jwt.verify(token, keys, policy)
+        if is_ours then
+            return nil, header, token, true
+        elseif claims and chosen and not is_same_user(claims, chosen) then
+            return nil, "token_ambiguous", token, false
+        elseif claims and not chosen then
+            chosen, chosen_header, chosen_token = claims, header, token
+        elseif not claims then
+            reason = reason or header
+        end
+    end
+    if chosen then
+        return chosen, chosen_header, chosen_token
+    end
+    return nil, reason, tokens[1], false
+end
+
 -- Returns the claims and the header of the request's token, nothing for a preflight, or ends the request.
 function _M.run(self)
     if request.has_too_many_headers(request.current()) then
         return response.too_many_headers()
     end
+    if self.changes_headers and ngx.is_subrequest and ngx.get_phase() == "content" then
+        -- nginx shares the headers of the request with an auth_request. The upstream would get the client's X-User too.
+        config.fail(OWNER, "cannot set or remove headers in the content phase of a subrequest: leave out headers and "
+            .. "strip_token, and use auth_request_set")
+    end
     local headers = ngx.req.get_headers(0)
     claim_headers.clear(self.headers, headers)
-    local token, reason = token_sources.find(self.sources, headers)
+    local token, reason, several = token_sources.find(self.sources, headers)
     if self.strip then
         token_sources.remove(self.sources, headers)
     end
-    if self.preflight and client.is_preflight() then
+    local sent = several and table.concat(several, ",") or token
+    local verdict = sent and decided(self, sent)
+    if verdict then
+        claim_headers.set(self.headers, verdict.claims)
+        return verdict.claims, verdict.header
+    elseif self.preflight and client.is_preflight() then
         return nil
     end
     local keys, err = self.keys()
@@ -76,8 +123,12 @@ function _M.run(self)
     end
     local claims, header, is_ours
     if not reason then
+        if several then
+            claims, header, token, is_ours = verify_several(several, keys, self.policy)
+        else
+            claims, header, is_ours = jwt.verify(token, keys, self.policy)
+        end
         token_sources.note_token(token)
-        claims, header, is_ours = jwt.verify(token, keys, self.policy)
         reason = not claims and header
     end
     if is_ours then
@@ -100,6 +151,7 @@ function _M.run(self)
     if not claim_headers.set(self.headers, claims) then
         return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
     end
+    kept.open().verdicts[self] = { token = sent, claims = claims, header = header }
     return claims, header
 end
 

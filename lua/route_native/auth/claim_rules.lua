@@ -1,6 +1,7 @@
 -- Decides whether the claims of a valid token allow a request, by rules for single claims and by scopes.
 
 local config = require "route_native.core.config"
+local digits = require "route_native.core.digits"
 local scopes = require "route_native.core.scopes"
 
 local ngx = ngx
@@ -35,12 +36,25 @@ _M.ROWS = {
     { "scope", scopes.KIND },
 }
 
+-- Returns whether Lua may have rounded a rule's number.
+local function is_rounded(rule)
+    for _, value in ipairs(type(rule) == "table" and rule or { rule }) do
+        if type(value) == "number" and (value > digits.MAX_EXACT or value < -digits.MAX_EXACT) then
+            return true
+        end
+    end
+    return false
+end
+
 -- Checks the values of a configuration. Returns the rules for allow().
 function _M.of(owner, values)
     for claim, rule in pairs(values.require) do
         if type(claim) ~= "string" or (type(rule) == "table" and #rule == 0) then
             config.fail(owner,
                 'the field "require" must name claims, each with a value, a list of values or a function')
+        elseif is_rounded(rule) then
+            config.fail(owner, 'the field "require" cannot hold the number for "%s": write its digits as a string',
+                claim)
         end
     end
     return {

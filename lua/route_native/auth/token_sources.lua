@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local bearer = require "route_native.core.bearer"
 local config = require "route_native.core.config"
+local kept = require "route_native.core.kept"
 local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
 local request = require "route_native.core.request"
@@ -10,6 +11,9 @@ local scan = require "route_native.core.scan"
 
 local ngx = ngx
 local find, lower, match = string.find, string.lower, string.match
+
+-- The most different values of one cookie that are tried. Each may cost a signature.
+local MAX_COOKIES = 4
 
 local FINGERPRINT_BYTES = library.RN_FINGERPRINT_BYTES
 local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
@@ -19,8 +23,14 @@ local _M = {}
 local function header_source(name)
     local lowered = lower(name)
     return {
-        find = function(headers) return bearer.token(headers[lowered]) end,
-        remove = function() ngx.req.clear_header(name) end,
+        find = function(headers, before) return bearer.token(kept.header(before, lowered, headers[lowered])) end,
+        remove = function(headers, before)
+            local value = kept.header(before, lowered, headers[lowered])
+            if value then
+                kept.place("header:" .. lowered, value)
+            end
+            ngx.req.clear_header(name)
+        end,
     }
 end
 
@@ -30,17 +40,45 @@ local function cookies_of(headers)
     return type(lines) == "table" and table.concat(lines, ";") or lines or ""
 end
 
+-- Returns a list of the different values of a cookie, without quotes, in their order. An empty value stands only alone.
+-- A list of more than MAX_COOKIES is not complete.
+local function cookies_named(header, name)
+    local values, is_known = {}, {}
+    local value, from = scan.cookie(header, name)
+    local is_there = value ~= nil
+    while value and #values <= MAX_COOKIES do
+        value = match(value, '^"(.*)"$') or value
+        if value ~= "" and not is_known[value] then
+            is_known[value] = true
+            values[#values + 1] = value
+        end
+        value, from = scan.cookie(header, name, from)
+    end
+    if is_there and #values == 0 then
+        values[1] = ""
+    end
+    return values
+end
+
 local function cookie_source(name)
+    local place = "cookie:" .. name
+    local function values_of(headers, before)
+        local values = cookies_named(cookies_of(headers), name)
+        return #values == 0 and before and before.places[place] or values
+    end
     return {
-        find = function(headers)
-            local header = cookies_of(headers)
-            local value, from = scan.cookie(header, name)
-            if value and scan.cookie(header, name, from) then
+        find = function(headers, before)
+            local values = values_of(headers, before)
+            if #values > MAX_COOKIES then
                 return nil, "token_ambiguous"
             end
-            return value and (match(value, '^"(.*)"$') or value)
+            return values[1], nil, #values > 1 and values or nil
         end,
-        remove = function(headers)
+        remove = function(headers, before)
+            local values = values_of(headers, before)
+            if #values > 0 then
+                kept.place(place, values)
+            end
             local rest = scan.without_cookies(cookies_of(headers), name, false)
             -- The next cookie source removes its cookie from this header.
             headers.cookie = rest ~= "" and rest or nil
@@ -57,15 +95,18 @@ end
 -- in one must not reach the upstream or nginx's logs.
 local function query_source(name)
     name = lower(name)
+    local place = "query:" .. name
     return {
-        find = function()
+        find = function(_, before)
             local arguments = ngx.var.args
-            if not arguments or not find(arguments, "=", 1, true) then
-                return nil
-            end
-            local kept, tokens = query.extract(arguments, name)
-            if #tokens > 0 then
-                ngx.req.set_uri_args(kept)
+            local tokens = before and before.places[place] or {}
+            if arguments and find(arguments, "=", 1, true) then
+                local rest, found = query.extract(arguments, name)
+                if #found > 0 then
+                    tokens = found
+                    kept.place(place, tokens)
+                    ngx.req.set_uri_args(rest)
+                end
             end
             if #tokens > 1 then
                 return nil, "token_ambiguous"
@@ -99,22 +140,32 @@ function _M.of(owner, values)
 end
 
 -- Returns the token of the first source that has one, nil if none has one, or nil and a reason if that source has
--- several. Every source is read, because reading removes a token from the URL.
+-- several headers or arguments. Its third result is a list of all tokens, for a cookie with several values, or nil.
+-- Returns "" if a source is empty and none has a token. Every source is read, because reading removes a token
+-- from the URL. A source that an earlier check of this request emptied still has what it had.
 function _M.find(sources, headers)
-    local token, reason
+    local before = kept.find()
+    local token, reason, several
+    local is_empty = false
     for _, source in ipairs(sources) do
-        local found, err = source.find(headers)
-        if (found or err) and not (token or reason) then
-            token, reason = found, err
+        local found, err, all = source.find(headers, before)
+        if found == "" then
+            is_empty = true
+        elseif (found or err) and not (token or reason) then
+            token, reason, several = found, err, all
         end
     end
-    return token, reason
+    if is_empty and not (token or reason) then
+        return ""
+    end
+    return token, reason, several
 end
 
 -- Removes the tokens of all sources from the request. A token that was not checked is a credential too.
 function _M.remove(sources, headers)
+    local before = kept.find()
     for _, source in ipairs(sources) do
-        source.remove(headers)
+        source.remove(headers, before)
     end
 end
 

@@ -13,7 +13,7 @@ static const int RN_ERROR_BYTES = 1024;
 
 static const int RN_REASON_NAME_BYTES = 64;
 
-static const int RN_ABI_VERSION = 2;
+static const int RN_ABI_VERSION = 3;
 
 static const int RN_TARGET_BYTES = 256;
 
@@ -131,6 +131,7 @@ typedef struct {
     uint32_t target_length;
     uint32_t ttl;
     uint32_t is_name;
+    uint32_t has_another;
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     uint8_t tag[RN_TAG_BYTES];
     uint8_t target[RN_TARGET_BYTES];

@@ -2,8 +2,9 @@
 -- ASCII stays, and everything else, `%` and `,` become %XX. The items of a list are joined by commas. An object becomes
 -- JSON and is then encoded likewise.
 
-local cjson = require("cjson.safe").new()
 local config = require "route_native.core.config"
+local digits = require "route_native.core.digits"
+local kept = require "route_native.core.kept"
 
 local ngx = ngx
 local byte, format, gsub, lower = string.byte, string.format, string.gsub, string.lower
@@ -28,11 +29,11 @@ local function scalar(value)
     if type(value) == "string" then
         return escaped(value)
     elseif type(value) == "number" then
-        return value % 1 == 0 and format("%.0f", value) or tostring(value)
+        return digits.text(value)
     elseif type(value) == "boolean" then
         return tostring(value)
     elseif type(value) == "table" and next(value) ~= nil then
-        return escaped(cjson.encode(value))
+        return escaped(digits.encode_decoded(value))
     end
     return nil
 end
@@ -70,7 +71,7 @@ function _M.of(owner, values)
         elseif type(claim) ~= "string" or claim == "" or claim:find("%c") then
             config.fail(owner, 'the field "headers" must name a claim for %s', name)
         end
-        headers.list[#headers.list + 1] = { name = name, claim = claim }
+        headers.list[#headers.list + 1] = { name = name, lowered = lower(name), claim = claim }
         headers.names[folded(name)] = true
     end
     return headers
@@ -81,8 +82,10 @@ function _M.clear(headers, sent)
     if #headers.list == 0 then
         return
     end
-    for name in pairs(sent) do
+    local before = kept.find()
+    for name, value in pairs(sent) do
         if headers.names[folded(name)] then
+            kept.place("header:" .. name, kept.header(before, name, value))
             ngx.req.clear_header(name)
         end
     end
@@ -95,6 +98,7 @@ function _M.set(headers, claims)
         if text and #text > MAX_BYTES then
             return false
         elseif text then
+            kept.open().written[item.lowered] = text
             ngx.req.set_header(item.name, text)
         end
     end

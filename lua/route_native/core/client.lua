@@ -33,7 +33,8 @@ function _M.is_cross_site(same_site)
     return url ~= nil and not is_own(url)
 end
 
--- Returns whether the request is a CORS preflight (Fetch §4.8).
+-- Returns whether the request is a CORS preflight (Fetch §4.8). One that error_page has made a GET is none: the answer
+-- to a GET needs a token.
 function _M.is_preflight()
     local var = ngx.var
     return ngx.req.get_method() == "OPTIONS" and var.http_origin ~= nil

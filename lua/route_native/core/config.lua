@@ -121,10 +121,14 @@ function _M.list(item, what)
     end)
 end
 
--- Returns the kind of a list of words. A text is split at its blanks.
-function _M.words(pattern, what)
+-- Returns the kind of a list of words. A text is split at its blanks. With `may_be_empty`, a text without words becomes
+-- false.
+function _M.words(pattern, what, may_be_empty)
     local list = _M.list(_M.text(pattern))
     return kind(what, function(value)
+        if may_be_empty and type(value) == "string" and not find(value, "%S") then
+            return false
+        end
         if type(value) == "string" then
             local words = {}
             for word in value:gmatch("%S+") do

@@ -33,12 +33,24 @@ end
 
 _M.finish = finish
 
+-- Refuses a request, with this body, or with that of the error_page where the configuration says so:
+-- `set $route_error_page 1;`. nginx looks at no error_page once there is a body.
+local function refuse(status, body)
+    if ngx.var.route_error_page == "1" then
+        ngx.header["Cache-Control"] = "no-store"
+        return ngx.exit(status)
+    end
+    return finish(status, body)
+end
+
+_M.refuse = refuse
+
 -- Ends the request with a challenge (RFC 6750 §3). `attributes`, such as 'error="invalid_token"', and `realm`, such as
 -- 'realm="x"', are optional. The body is UNAUTHORIZED by default.
 function _M.challenge(status, attributes, realm, body)
     local parts = realm and (attributes and realm .. ", " .. attributes or realm) or attributes
     ngx.header["WWW-Authenticate"] = parts and "Bearer " .. parts or "Bearer"
-    return finish(status, body or _M.UNAUTHORIZED)
+    return refuse(status, body or _M.UNAUTHORIZED)
 end
 
 -- Ends a request without a credential. Its challenge has no error code (RFC 6750 §3.1).
@@ -63,7 +75,7 @@ end
 
 -- Ends a request with more headers than request.lua allows.
 function _M.too_many_headers()
-    return finish(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
+    return refuse(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
 end
 
 -- Ends a request that opens no WebSocket at a WebSocket endpoint. HTTP/2 forbids these headers (RFC 9113 §8.2.2).
@@ -78,7 +90,7 @@ end
 -- Ends the request with 503. `retry_after` is in seconds.
 function _M.unavailable(retry_after)
     ngx.header["Retry-After"] = retry_after
-    return finish(ngx.HTTP_SERVICE_UNAVAILABLE, UNAVAILABLE)
+    return refuse(ngx.HTTP_SERVICE_UNAVAILABLE, UNAVAILABLE)
 end
 
 return _M

@@ -10,7 +10,10 @@ local find = string.find
 local _M = {}
 
 -- The kind of the field `scope`. A scope is quoted in a response header, which restricts its characters.
-_M.KIND = config.words('^[^%s"\\\127-\255]+$', "scopes, separated by blanks or as a list, without quotes")
+local PATTERN, WHAT = '^[^%s"\\\127-\255]+$', "scopes, separated by blanks or as a list, without quotes"
+_M.KIND = config.words(PATTERN, WHAT)
+-- The same, but an empty text requires none, as in lua-resty-phantom-token.
+_M.KIND_OR_EMPTY = config.words(PATTERN, WHAT, true)
 
 -- Returns the scopes of a token's claims, separated by blanks. Each of `scope` and `scp` is a string or a list.
 function _M.of(claims)

@@ -6,6 +6,7 @@
 -- their own, off that path.
 
 local ffi = require "ffi"
+local bearer = require "route_native.core.bearer"
 local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
 local queue = require "route_native.desktop.queue"
@@ -20,7 +21,8 @@ local ngx = ngx
 local max = math.max
 local time = ngx.time
 
-local OK, NOT_CACHED, TOKEN_MISSING = statuses.OK, statuses.NOT_CACHED, statuses.TOKEN_MISSING
+local OK, NOT_CACHED = statuses.OK, statuses.NOT_CACHED
+local TOKEN_MALFORMED, TOKEN_MISSING = statuses.TOKEN_MALFORMED, statuses.TOKEN_MISSING
 local FINGERPRINT_BYTES, KEY_BYTES = library.RN_FINGERPRINT_BYTES, library.RN_CACHE_KEY_BYTES
 -- The Retry-After while keys or the dictionary are missing, in seconds.
 local RETRY_AFTER = 5
@@ -152,7 +154,10 @@ end
 -- Resolves the token of the query.
 local function resolve_from_query(r, token, now)
     if not token then
-        return refuse(r, TOKEN_MISSING)
+        local var = ngx.var
+        local is_empty = bearer.token(var.http_abcauthorization) == "" or bearer.token(var.http_authorization) == ""
+        -- The client did send a credential, if an empty one.
+        return refuse(r, is_empty and TOKEN_MALFORMED or TOKEN_MISSING)
     end
     local status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)
     if status == OK then
@@ -184,12 +189,16 @@ function _M.resolve()
     local headers, count = headers_of(r)
     local now = time()
     local status = library.rn_gateway_lookup(gateway, headers, count, now, answer)
+    if answer.has_another ~= 0 then
+        -- The desktop must not take another token than the one that decided.
+        ngx.req.clear_header("Authorization")
+    end
     if status == OK then
         return accept(r)
     elseif status == NOT_CACHED then
         return resolve_token(r, now)
     elseif status == TOKEN_MISSING then
-        return resolve_from_query(r, query_token or token_of_variable(), now)
+        return resolve_from_query(r, query_token or token_of_variable() or query.taken(), now)
     end
     return refuse(r, status)
 end

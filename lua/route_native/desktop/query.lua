@@ -3,6 +3,7 @@
 -- Every program logs URLs, and so does nginx's error log. A token is therefore overwritten in nginx's own memory as
 -- soon as it is found, and removed from the query that the upstream receives.
 
+local kept = require "route_native.core.kept"
 local request = require "route_native.core.request"
 local scan = require "route_native.core.scan"
 
@@ -10,6 +11,7 @@ local find, sub, concat = string.find, string.sub, table.concat
 local var = ngx.var
 
 local ARGUMENT = "jwt_token"
+local PLACE = "query:" .. ARGUMENT
 -- Shorter values are no tokens. Overwriting them everywhere could destroy other parts of the query.
 local MIN_TOKEN_BYTES = 16
 
@@ -50,13 +52,13 @@ function _M.extract(query, name)
         scrub(query)
         return "", { token, another }
     end
-    local kept = without_argument(query, start, stop)
+    local rest = without_argument(query, start, stop)
     if #token >= MIN_TOKEN_BYTES then
         -- Remove it from the other arguments too: nginx logs the upstream's URL if it cannot reach the upstream.
-        kept = scan.without(kept, token)
+        rest = scan.without(rest, token)
         scrub(token)
     end
-    return kept, { token }
+    return rest, { token }
 end
 
 -- Overwrites the query of the Referer header. A page whose URL contains a token sends that URL as the Referer of all it
@@ -69,32 +71,48 @@ function _M.scrub_referer()
     end
 end
 
--- Removes the token from the query. Returns the token, or nil. Several tokens are joined by a comma, which no token may
--- contain, so they are refused.
+-- Returns the token that take() has removed from the query of this request, or nil. Several are joined by a comma,
+-- which no token may contain, so they are refused.
+function _M.taken()
+    local before = kept.find()
+    local tokens = before and before.places[PLACE]
+    return tokens and concat(tokens, ",")
+end
+
+-- Returns what is left of a query without its token, and a list of tokens.
+local function split(query)
+    -- A token contains dots. A bare query without a dot belongs to the desktop.
+    if var.token_is_query == "1" and not find(query, "=", 1, true) and find(query, ".", 1, true) then
+        scrub(query)
+        return "", { query }
+    end
+    return _M.extract(query, ARGUMENT)
+end
+
+-- Removes the token from the query. Returns the token, or nil, as taken() does. After an internal redirect, the query
+-- is gone, or still shows the asterisks.
 function _M.take()
     local query = var.args
     if not query or query == "" then
-        return nil
+        return _M.taken()
     end
     -- The path as the client sent it. Read it before the token is overwritten, which may contain the question mark.
     local uri = var.request_uri:match("^[^?]*")
-    local kept, tokens
-    -- A token contains dots. A bare query without a dot belongs to the desktop.
-    if var.token_is_query == "1" and not find(query, "=", 1, true) and find(query, ".", 1, true) then
-        kept, tokens = "", { query }
-        scrub(query)
-    else
-        kept, tokens = _M.extract(query, ARGUMENT)
-    end
-    if #tokens == 0 then
+    local rest, tokens = split(query)
+    local taken = _M.taken()
+    if taken and not find(tokens[1] or "", "[^*]") then
+        ngx.req.set_uri_args(find(rest, "[^*]") and rest or "")
+        return taken
+    elseif #tokens == 0 then
         return nil
     end
-    if kept ~= "" then
-        uri = uri .. "?" .. kept
+    kept.place(PLACE, tokens)
+    if rest ~= "" then
+        uri = uri .. "?" .. rest
     end
     -- A configuration without $route_uri passes nginx's own query on.
     if not request.set(request.current(), "route_uri", uri, #uri) then
-        ngx.req.set_uri_args(kept)
+        ngx.req.set_uri_args(rest)
     end
     return concat(tokens, ",")
 end

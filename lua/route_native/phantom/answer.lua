@@ -47,7 +47,7 @@ end
 
 function _M.too_many_headers(settings)
     readable(settings)
-    return response.finish(400, TOO_MANY_HEADERS)
+    return response.refuse(400, TOO_MANY_HEADERS)
 end
 
 function _M.token_missing(settings)
@@ -72,7 +72,7 @@ end
 function _M.server_error(settings)
     readable(settings)
     ngx.header["Retry-After"] = RETRY_AFTER
-    return response.finish(503, SERVER_ERROR)
+    return response.refuse(503, SERVER_ERROR)
 end
 
 -- Answers a preflight: pages of trusted origins may send requests with any of these methods and any header.

@@ -30,14 +30,16 @@ local ROWS = config.rows({
     { "introspection_endpoint", any_text, required = true },
     { "client_id", any_text, required = true },
     { "client_secret", any_text, required = true },
+    -- Some servers compare the bytes that they are sent.
+    { "client_encoding", config.choice("form", "none"), default = "form" },
     { "token_cache_seconds", config.whole(0, 86400, "seconds"), default = 300, alias = "time_to_live_seconds" },
     { "inactive_cache_seconds", config.whole(0, 60, "seconds"), default = 5 },
     { "stale_if_error_seconds", config.whole(0, 3600, "seconds"), default = 0 },
     { "verify_ssl", config.boolean(), default = true },
-    { "scope", scopes.KIND, is_local = true },
+    { "scope", scopes.KIND_OR_EMPTY, is_local = true },
     { "trusted_web_origins", config.list(ORIGIN,
         "a list of origins such as https://www.example.com, without a path"), is_local = true },
-    { "preflight", config.choice("answer", "pass"), is_local = true },
+    { "preflight", config.choice("answer", "pass", "token"), default = "pass", is_local = true },
     { "cache_name", any_text, default = "phantom-token" },
     { "upstream", config.text("^[%w._-]+$", "the name of an upstream block") },
     { "verify_key", any_text },
@@ -128,9 +130,17 @@ local function origins_of(list)
     return origins
 end
 
--- Returns the Authorization header. Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1).
+-- Returns the Authorization header. Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), unless the
+-- server does not decode them.
 local function basic(values)
-    local pair = ngx.escape_uri(values.client_id) .. ":" .. ngx.escape_uri(values.client_secret)
+    local id, secret = values.client_id, values.client_secret
+    if values.client_encoding == "none" then
+        if id:find(":", 1, true) then
+            config_error('the field "client_id" holds a colon, which needs client_encoding = "form"')
+        end
+        return "Basic " .. ngx.encode_base64(id .. ":" .. secret)
+    end
+    local pair = ngx.escape_uri(id) .. ":" .. ngx.escape_uri(secret)
     return "Basic " .. ngx.encode_base64(pair)
 end
 
@@ -207,6 +217,7 @@ end
 local function same(cached, input)
     return input.client_id == cached.client_id
         and input.client_secret == cached.client_secret
+        and input.client_encoding == cached.client_encoding
         and input.token_cache_seconds == cached.token_cache_seconds
         and input.time_to_live_seconds == cached.time_to_live_seconds
         and input.inactive_cache_seconds == cached.inactive_cache_seconds

@@ -1,6 +1,6 @@
 -- Checks claims by the claim specs and the older timeframe options of lua-resty-jwt's documented API.
 
-local cjson = require("cjson.safe").new()
+local digits = require "route_native.core.digits"
 local validators = require "route_native.resty_jwt_validators"
 
 local format, gsub = string.format, string.gsub
@@ -69,7 +69,7 @@ local function spec_error(obj, spec, json)
         end
         local value
         if claim == WHOLE then
-            value = cjson.decode(json())
+            value = digits.decode(json())
         elseif type(obj.payload) == "table" then
             value = obj.payload[claim]
         end
@@ -91,7 +91,7 @@ function _M.error(obj, ...)
     local encoded
     -- Validators get the whole object as JSON. It is encoded once, before any of them could change the object.
     local function json()
-        encoded = encoded or cjson.encode(obj) or "{}"
+        encoded = encoded or digits.encode_decoded(obj) or "{}"
         return encoded
     end
     for _, spec in ipairs(specs) do

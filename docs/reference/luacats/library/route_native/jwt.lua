@@ -100,7 +100,7 @@ function M.policy(config) end
 ---@param token string a compact JWS
 ---@param key string|route_native.jwt.KeyHandle keys; a string is PEM, a JWK or a JWK Set by its looks, otherwise a secret
 ---@param policy? route_native.jwt.PolicyConfig|route_native.jwt.PolicyHandle what the token must satisfy
----@return table|nil # the claims
+---@return table|nil # the claims; a whole number that a double cannot hold is the string of its digits
 ---@return table|string # the header; or the reason's name, such as `token_expired`
 ---@return boolean|nil # `true` if the keys or their server caused the failure: answer 503. `false` if the token did: answer 401
 function M.verify(token, key, policy) end
@@ -117,7 +117,7 @@ function M.decode_unverified(token) end
 function M.sign_options(options) end
 
 --- Signs claims.
----@param claims table|string the claims; JSON text keeps its numbers and lists exactly as they are
+---@param claims table|string the claims; a whole number beyond 2^53 - 1 needs JSON text, which keeps it up to 64 bits
 ---@param key string|route_native.jwt.KeyHandle keys; the first that can sign signs
 ---@param options? route_native.jwt.SignOptions|route_native.jwt.SignOptionsHandle how to sign
 ---@return string|nil # the token

@@ -22,6 +22,7 @@ local M = {}
 ---@field introspection_endpoint string URL of the authorization server's introspection, `http` or `https`
 ---@field client_id string the gateway's own id, sent by HTTP Basic
 ---@field client_secret string the gateway's own secret
+---@field client_encoding? string `form` encodes both as RFC 6749 §2.3.1 says; `none` sends them as they are (default: "form")
 ---@field token_cache_seconds? integer the longest time that an answer is kept, 0 to 86400; 0 keeps none (default: 300)
 ---@field time_to_live_seconds? integer another name of `token_cache_seconds` (default: 300)
 ---@field inactive_cache_seconds? integer how long an inactive token is remembered, 0 to 60 (default: 5)
@@ -29,7 +30,7 @@ local M = {}
 ---@field verify_ssl? boolean verifies the server's certificate (default: true)
 ---@field scope? string|string[] scopes that the token needs, all of them, in `scope` or `scp`
 ---@field trusted_web_origins? string[] origins whose pages may read errors (CORS)
----@field preflight? string `answer` answers CORS preflights here; `pass` passes them to the API; by default a preflight needs a token
+---@field preflight? string `answer` answers CORS preflights here; `pass` passes them to the API, without Authorization; `token` needs a token of them (default: "pass")
 ---@field cache_name? string name of the `lua_shared_dict` (default: "phantom-token")
 ---@field upstream? string an `upstream` block to connect to; name and certificate stay those of the URL
 ---@field verify_key? string path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
