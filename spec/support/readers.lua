@@ -158,10 +158,25 @@ local function readers()
         ["escaped letters"] = between('{"a":"', "\\u0041", '"}'),
         ["members"] = function(n) return "{" .. numbered '"a%d":1,' (n) .. '"a":1}' end,
     }
+    local NUMBERS = {
+        ["long numbers"] = between('{"a":[', "9007199254740993,", "1]}"),
+        ["exponents"] = between('{"a":[', "1e20,", "1]}"), ["one number"] = between('{"a":', "1", "}"),
+        ["a fraction"] = between('{"a":0.', "1", "}"), ["exponents in strings"] = between('{"a":"', "4e5", '"}'),
+        ["quotes in a string"] = between('{"a":"4e5', '\\"', '"}'),
+        ["members of long numbers"] = function(n) return "{" .. numbered '"a%d":9007199254740993,' (n) .. '"a":1}' end,
+    }
+    local VALUES = {
+        ["its cookie, many times"] = of "session=a;", ["many values"] = numbered "session=%d;",
+        ["empty ones"] = of "session=;", ["quoted ones"] = of 'session="a";',
+    }
     local function set_args(text) ngx.req.set_uri_args(text) end
     return {
         { name = "border: session", texts = texts({ "", "border_session=", "other=" }, COOKIES),
             prepare = set_cookie, read = function() return jar:session() end },
+        { name = "numbers", texts = texts({ "", '{"a":1e20,"b":' }, NUMBERS),
+            read = function(text) return require("route_native.core.digits").decode(text) end },
+        { name = "auth: several cookies", texts = VALUES, prepare = set_cookie,
+            read = function() return cookie.find(ngx.req.get_headers(0)) end },
         { name = "border: login", texts = texts({ "", "border_session_login=" }), prepare = set_cookie,
             read = function() return jar:login() end },
         { name = "border: for_upstream", texts = texts({ "", "border_session=", "other=" }, COOKIES),
