@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes what differs between a container, a checkout and a test from the environment: DIR/{main,http,listen,desktop}.conf.
+# Writes what differs between a container, a checkout and a test from the environment:
+# DIR/{main,http,trusted_proxies,listen,desktop}.conf.
 #
 #   runtime.sh DIR
 #
@@ -41,6 +42,17 @@ in_port_range() { [ "$1" -ge 1 ] && [ "$1" -le 65535 ]; }
 port() {
     check "$1" "$2" '[0-9]{1,5}' 'a port number'
     in_port_range "$2" || fail "$1 must be a port number, and is \"$2\""
+}
+
+# The words of a list, whose separators are commas or blanks, one a line, each once.
+words() { printf '%s\n' "$1" | tr ', ' '\n\n' | awk 'NF && !seen[$0]++'; }
+
+# one_line VARIABLE VALUE: a line break is no separator of a list.
+one_line() {
+    case $2 in
+        *"
+"*) fail "$1 must be a list on one line, and holds a line break" ;;
+    esac
 }
 
 # The first name server of resolv.conf; IPv6 goes in brackets, a zone (%eth0) is not understood by nginx.
@@ -115,6 +127,38 @@ desktop_variables() {
 
 node_name() { check "$1" "$2" '[A-Za-z0-9._:-]*' 'a node name'; }
 
+# The proxies in front of nginx that say truly who the client is. Without one, nothing that a client says is believed.
+trusted_proxies() {
+    one_line ROUTE_TRUSTED_PROXIES "${ROUTE_TRUSTED_PROXIES:-}"
+    words "${ROUTE_TRUSTED_PROXIES:-}" | while read -r network; do
+        check ROUTE_TRUSTED_PROXIES "$network" '[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?' \
+            'addresses and networks, such as 10.0.0.0/8'
+        echo "$network"
+    done
+}
+
+# The address of the client.
+real_ip() {
+    [ -n "$proxies" ] || return 0
+    for network in $proxies; do
+        echo "set_real_ip_from $network;"
+    done
+    echo 'real_ip_header X-Forwarded-For;'
+    echo 'real_ip_recursive on;'
+}
+
+# What overrides the variable of forwarded_http.conf.
+trusted_proxies_conf() {
+    [ -n "$proxies" ] || return 0
+    echo 'geo $realip_remote_addr $from_trusted_proxy {'
+    echo '    default 0;'
+    for network in $proxies; do
+        echo "    $network 1;"
+    done
+    echo '}'
+    echo 'map $from_trusted_proxy $trusted_proxy { 1 $realip_remote_addr; default ""; }'
+}
+
 http_conf() {
     resolver=${NAMESERVER_RESOLVER:-$(system_resolver)}
     if [ -n "$resolver" ]; then
@@ -122,6 +166,7 @@ http_conf() {
         echo "resolver $resolver;"
         echo 'resolver_timeout 5s;'
     fi
+    real_ip
     # The authorities that other servers' certificates are checked against.
     ca_file=${ROUTE_CA_FILE:-$(system_authorities)}
     if [ -n "$ca_file" ]; then
@@ -246,8 +291,10 @@ listen_conf() {
 }
 
 mkdir -p "$out"
+proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
+trusted_proxies_conf > "$out/trusted_proxies.conf"
 listen_conf > "$out/listen.conf"
 desktop_conf > "$out/desktop.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"

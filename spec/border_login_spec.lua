@@ -236,12 +236,12 @@ describe("a login", function()
     it("and what it leads to are 404 where no service is mapped, never a 500", function()
         local script = running:logged_in()
         for _, path in ipairs {
-            "/", "/x", "/bb/x", "/B/x", "/b%2", "/.b", "/x/../b%00", "/%2e%2e/", "/-/border/call",
+            "/", "/x", "/bb/x", "/B/x", "/b%2", "/.b", "/x/../b%00", "/x/../b/y", "/%2e%2e/", "/-/border/call",
         } do
             local status = script:get(path).status
             assert.is_true(status == 404 or status == 400, path .. " " .. status)
         end
-        for _, path in ipairs { "/b", "/b/", "/b?x", "/x/../b/y", "/%62/x", "//b/x" } do
+        for _, path in ipairs { "/b", "/b/", "/b?x", "/%62/x", "//b/x" } do
             assert.equal(200, script:get(path).status, path)
         end
         assert.equal(404, script:request({ path = "/x", host = "other.example" }).status)

@@ -102,10 +102,11 @@ describe("the endpoint table", function()
         end
     end)
 
-    it("decides on the normalised path", function()
-        local response = running:get("/filer/../console/x")
-        assert.equal(port_of("ROUTE_CONSOLE_UPSTREAM"), cjson.decode(response.body).port)
-        assert.equal(401, running:get("/console/%2e%2e/filer/x").status)
+    it("decides on the normalised path, and refuses one that upstreams would read otherwise", function()
+        for path, status in pairs { ["//filer/x"] = 401, ["/%66iler/x"] = 401, ["/filer%2fx"] = 401,
+            ["/filer/../console/x"] = 400, ["/console/%2e%2e/filer/x"] = 400 } do
+            assert.equal(status, running:get(path).status, path)
+        end
     end)
 
     it("answers health, node and ACME challenges itself", function()
