@@ -55,9 +55,37 @@ one_line() {
     esac
 }
 
-# The first name server of resolv.conf; IPv6 goes in brackets, a zone (%eth0) is not understood by nginx.
-system_resolver() {
-    awk '$1 == "nameserver" { sub(/%.*/, "", $2); print ($2 ~ /:/ ? "[" $2 "]" : $2); exit }' /etc/resolv.conf 2>/dev/null
+# The name servers of resolv.conf; IPv6 goes in brackets. nginx cannot reach one with a zone (%eth0): such a server is
+# left out where there is another one, and loses its zone otherwise.
+system_resolvers() {
+    awk '$1 == "nameserver" && $2 != "" {
+             zone = sub(/%.*/, "", $2)
+             server = $2 ~ /:/ ? "[" $2 "]" : $2
+             if (zone) { last = server } else if (!seen[server]++) { all = all " " server }
+         }
+         END { print substr(all == "" ? " " last : all, 2) }' /etc/resolv.conf 2> /dev/null || true
+}
+
+# resolver VALUE: name servers, and parameters that nginx knows.
+resolver() {
+    one_line NAMESERVER_RESOLVER "$1"
+    servers='' parameters=''
+    for word in $(words "$1"); do
+        case $word in
+            *=*)
+                check NAMESERVER_RESOLVER "$word" 'ipv[46]=(on|off)|valid=[0-9]{1,6}[smh]?' \
+                    'name servers, and ipv6=off or valid=30s'
+                parameters="$parameters $word"
+                ;;
+            *)
+                host_and_port NAMESERVER_RESOLVER "$word"
+                servers="$servers $word"
+                ;;
+        esac
+    done
+    # Parameters alone are for the system's name servers.
+    servers=${servers:- $(system_resolvers)}
+    [ "$servers" = ' ' ] || echo "resolver$servers$parameters;"
 }
 
 # The system's bundle of authorities, where the distributions keep it.
@@ -160,12 +188,8 @@ trusted_proxies_conf() {
 }
 
 http_conf() {
-    resolver=${NAMESERVER_RESOLVER:-$(system_resolver)}
-    if [ -n "$resolver" ]; then
-        host_and_port NAMESERVER_RESOLVER "$resolver"
-        echo "resolver $resolver;"
-        echo 'resolver_timeout 5s;'
-    fi
+    resolver "${NAMESERVER_RESOLVER:-}"
+    echo 'resolver_timeout 5s;'
     real_ip
     # The authorities that other servers' certificates are checked against.
     ca_file=${ROUTE_CA_FILE:-$(system_authorities)}
@@ -252,9 +276,22 @@ readable() {
 
 LISTEN="(($HOST|\*):)?[0-9]{1,5}"
 
-listen() {
-    check "$1" "$2" "$LISTEN" 'a port, or an address and a port'
-    in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\""
+# addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` stands
+# for IPv4 too, unless the list names an address of IPv4 with that port. That is a socket of its own, because in one for
+# both, IPv4 clients would have addresses like ::ffff:192.0.2.1.
+addresses() {
+    one_line "$1" "$2"
+    list=$(words "$2")
+    [ -n "$list" ] || fail "$1 must be a port, or an address and a port, and is \"$2\""
+    for address in $list; do
+        check "$1" "$address" "$LISTEN" 'a port, or an address and a port'
+        port=${address##*:}
+        in_port_range "$port" || fail "$1 has a port that is none: \"$address\""
+        echo "$address"
+        case $address in
+            '[::]':*) printf '%s\n' "$list" | grep -Eqx "([^][]*:)?$port" || echo "0.0.0.0:$port" ;;
+        esac
+    done
 }
 
 # HTTP/2 is a directive from nginx 1.25.1 on, and a parameter of `listen` before.
@@ -268,23 +305,23 @@ tls_conf() {
     [ -n "$certificate_key" ] || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
     readable ROUTE_TLS_CERTIFICATE "$certificate"
     readable ROUTE_TLS_CERTIFICATE_KEY "$certificate_key"
-    tls_listen=${ROUTE_TLS_LISTEN:-443}
-    listen ROUTE_TLS_LISTEN "$tls_listen"
-    if has_http2_directive; then
-        echo "listen $tls_listen ssl;"
-        echo 'http2 on;'
-    else
-        echo "listen $tls_listen ssl http2;"
-    fi
+    tls_listen=$(addresses ROUTE_TLS_LISTEN "${ROUTE_TLS_LISTEN:-443}")
+    options='ssl http2' directive=''
+    ! has_http2_directive || options=ssl directive='http2 on;'
+    for address in $tls_listen; do
+        echo "listen $address $options;"
+    done
+    echo "$directive"
     echo "ssl_certificate $certificate;"
     echo "ssl_certificate_key $certificate_key;"
 }
 
 # HTTPS is on where a certificate and its key are named; plain HTTP stays, for probes and for challenges of Let's Encrypt.
 listen_conf() {
-    listen=${ROUTE_LISTEN:-80}
-    listen ROUTE_LISTEN "$listen"
-    echo "listen $listen;"
+    listen=$(addresses ROUTE_LISTEN "${ROUTE_LISTEN:-80}")
+    for address in $listen; do
+        echo "listen $address;"
+    done
     certificate=${ROUTE_TLS_CERTIFICATE:-}
     certificate_key=${ROUTE_TLS_CERTIFICATE_KEY:-}
     [ -z "$certificate$certificate_key" ] || tls_conf

@@ -1,9 +1,12 @@
 #!/bin/sh
-# The images' HEALTHCHECK: /healthz answers where the gateway listens.
+# The images' HEALTHCHECK: /healthz answers where the gateway listens, at the first address of ROUTE_LISTEN.
 
-set -eu
+set -euf
 
-listen=${ROUTE_LISTEN:-80}
+IFS=', '
+for listen in ${ROUTE_LISTEN:-80}; do
+    [ -z "$listen" ] || break
+done
 port=${listen##*:}
 case $listen in
     *:*) host=${listen%:*} ;;

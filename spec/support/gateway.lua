@@ -52,7 +52,7 @@ end
 
 local function start_nginx(self)
     local port = process.free_port()
-    self.environment.ROUTE_LISTEN = "127.0.0.1:" .. port
+    self.environment.ROUTE_LISTEN = (self.listen or "127.0.0.1:PORT"):gsub("PORT", port)
     local etc = self.directory .. "/etc"
     local lay_out = (". %s/scripts/nginx.sh && %s/scripts/lay-out.sh %s && echo nginx: $NGINX_BINARY")
         :format(ROOT, ROOT, self.directory)
@@ -76,12 +76,14 @@ local function start_nginx(self)
 end
 
 -- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2), directory
--- (the run directory, when there are files in it already), and prepare, which is called with the gateway before nginx
--- starts: its directory is there.
+-- (the run directory, when there are files in it already), listen (ROUTE_LISTEN, with PORT for the port), and prepare,
+-- which is called with the gateway before nginx starts: its directory is there.
 -- Returns it, or nil and what nginx said when it refused to start.
 function _M.start(options)
     options = options or {}
-    local self = setmetatable({ directory = options.directory or process.temporary_directory() }, gateway)
+    local self = setmetatable({
+        directory = options.directory or process.temporary_directory(), listen = options.listen,
+    }, gateway)
     self.keys = options.keys or token.keys(self.directory)
     self.environment = {}
     if options.demo ~= false then
