@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes what differs between a container, a checkout and a test from the environment:
-# DIR/{main,http,trusted_proxies,listen,desktop}.conf.
+# DIR/{main,http,trusted_proxies,listen,desktop,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -187,6 +187,12 @@ trusted_proxies_conf() {
     echo 'map $from_trusted_proxy $trusted_proxy { 1 $realip_remote_addr; default ""; }'
 }
 
+# The paths of services whose `proxy_pass` ends in a slash in the reference (route.conf).
+upstream_paths=${ROUTE_UPSTREAM_PATHS:-received}
+check ROUTE_UPSTREAM_PATHS "$upstream_paths" 'received|reference' '"received" or "reference"'
+service_root_conf() { [ "$upstream_paths" = received ] || echo 'set $route_uri /;'; }
+service_prefix_conf() { [ "$upstream_paths" = received ] || echo 'set $route_uri $uri_behind_prefix;'; }
+
 http_conf() {
     resolver "${NAMESERVER_RESOLVER:-}"
     echo 'resolver_timeout 5s;'
@@ -332,6 +338,8 @@ proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
 trusted_proxies_conf > "$out/trusted_proxies.conf"
+service_root_conf > "$out/service_root.conf"
+service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
 desktop_conf > "$out/desktop.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"
