@@ -427,6 +427,7 @@ describe("a mistake in the configuration", function()
                 = '"services.b.path" must be / and one path',
             ["{ services = { ['b c'] = { path = '/b', url = 'http://a:1' } } }"] = "the name of a service",
             ["{ store = { kind = 'redis' } }"] = 'the field "store.address" is missing',
+            ["{ store = { kind = 'reddis' } }"] = '"store.kind" must be "memory", "memcached" or "redis"',
             ["{ store = { knid = 'redis' } }"] = 'there is no field "store.knid"',
             ["{ cookie_nam = 'x' }"] = 'there is no field "cookie_nam"',
             ["{ cookie_secure = 'no' }"] = '"cookie_secure" must be true or false',
