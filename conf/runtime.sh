@@ -159,7 +159,8 @@ node_name() { check "$1" "$2" '[A-Za-z0-9._:-]*' 'a node name'; }
 trusted_proxies() {
     one_line ROUTE_TRUSTED_PROXIES "${ROUTE_TRUSTED_PROXIES:-}"
     words "${ROUTE_TRUSTED_PROXIES:-}" | while read -r network; do
-        check ROUTE_TRUSTED_PROXIES "$network" '[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?' \
+        check ROUTE_TRUSTED_PROXIES "$network" \
+            '[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?' \
             'addresses and networks, such as 10.0.0.0/8'
         echo "$network"
     done

@@ -150,7 +150,8 @@ describe("the entrypoint", function()
 
     it("is healthy where the first address of ROUTE_LISTEN answers", function()
         local function is_healthy(listen)
-            local _, status = process.run(("env ROUTE_LISTEN='%s' %s%s/scripts/healthcheck.sh"):format(listen, tree, share))
+            local _, status = process.run(("env ROUTE_LISTEN='%s' %s%s/scripts/healthcheck.sh")
+                :format(listen, tree, share))
             return status == 0
         end
         local port, free = running.port, process.free_port()

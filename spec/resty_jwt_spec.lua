@@ -248,7 +248,8 @@ describe("programs for lua-resty-jwt", function()
         local found = eval([[
             local secret, found = ("s"):rep(32), {}
             for _, header in ipairs {
-                { alg = "HS\0" .. "256" }, { alg = "x\r\ny" }, { alg = { "HS256" } }, { alg = 5 }, { alg = "HS256", kid = "a\0b" },
+                { alg = "HS\0" .. "256" }, { alg = "x\r\ny" }, { alg = { "HS256" } }, { alg = 5 },
+                { alg = "HS256", kid = "a\0b" },
             } do
                 local token = resty:jwt_encode(header) .. ".e30.AAAA"
                 local own = resty.new()
@@ -283,8 +284,10 @@ describe("programs for lua-resty-jwt", function()
             end
             return found
         ]])
-        for i, reason in ipairs { "missing part header", "missing part header", "No algorithm supplied",
-            "missing part raw_header", "missing part signature", "missing part raw_payload", "missing part raw_header" } do
+        for i, reason in ipairs {
+            "missing part header", "missing part header", "No algorithm supplied", "missing part raw_header",
+            "missing part signature", "missing part raw_payload", "missing part raw_header",
+        } do
             assert.same({ false, false, reason }, found[i])
         end
     end)
