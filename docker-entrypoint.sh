@@ -83,6 +83,31 @@ lay_out() {
     ROUTE_RUN_DIR=$run_dir sh "$etc/runtime.sh" "$etc/runtime" || exit 1
 }
 
+# Prints the words of a list, one per line.
+words() {
+    printf '%s\n' "$1" | tr ', ' '\n\n'
+}
+
+# Prints the variable with the port of nginx's message about a socket. Other variables may contain the same digits.
+listen_variable() {
+    port=$(printf '%s\n' "$1" | sed -n 's/.*bind() to [^ ]*:\([0-9]*\) failed.*/\1/p')
+    if [ -n "${ROUTE_TLS_CERTIFICATE:-}" ] && words "${ROUTE_TLS_LISTEN:-443}" | grep -Eqx "(.*:)?$port" \
+        && ! words "${ROUTE_LISTEN:-80}" | grep -Eqx "(.*:)?$port"; then
+        echo ROUTE_TLS_LISTEN
+    else
+        echo ROUTE_LISTEN
+    fi
+}
+
+# Prints the first variable whose value, or a word of it, is in nginx's message.
+named_by() {
+    env | grep -E '^(ROUTE|PYOS|NAMESERVER|NODE)_[A-Z_]*=...' | while IFS='=' read -r name value; do
+        words "$value" | grep ... | while read -r word; do
+            case $1 in *"$word"*) printf '%s\n' "$name" ;; esac
+        done
+    done | sed -n 1p
+}
+
 # Reduces the output of `nginx -t` to one sentence: the library's own, or nginx's with the name of the variable at
 # fault.
 explain() {
@@ -92,14 +117,50 @@ explain() {
     # Omit the file name in runtime/, because nobody has written that file by hand.
     message=$(printf '%s\n' "$1" \
         | sed -n '/.*\[emerg\] / { s///; s/^[0-9]*#[0-9]*: //; s| in [^ ]*/runtime/[a-z.]*:[0-9]*$||; p; }' | sed -n 1p)
-    name=$(env | grep -E '^(ROUTE|PYOS|NAMESERVER|NODE)_[A-Z_]*=...' | while IFS='=' read -r name value; do
-        case $message in *"$value"*) printf '%s\n' "$name" ;; esac
-    done | sed -n 1p)
     case $message in
-        *'bind() to'*) name=${name:-ROUTE_LISTEN} ;;
-        *getpwnam* | *getgrnam*) name=${name:-ROUTE_USER} ;;
+        *'bind() to '*) name=$(listen_variable "$message") ;;
+        *) name=$(named_by "$message") ;;
     esac
+    case $message in *getpwnam* | *getgrnam*) name=${name:-ROUTE_USER} ;; esac
     fail "${name:+$name is wrong: }nginx refuses its configuration: ${message:-$1}"
+}
+
+# Prints the first address of runtime/listen.conf on which another program listens. /proc/net has IPv4 addresses with
+# their bytes in reverse order, and listening sockets in state 0A. `nginx -t` does not report ports in use.
+taken_address() {
+    awk 'FILENAME ~ /listen.conf$/ {
+             if ($1 != "listen") next
+             sub(/;$/, "", $2)
+             port = $2; sub(/.*:/, "", port)
+             address = $2; if (!sub(/:[0-9]+$/, "", address) || address == "*") address = "0.0.0.0"
+             text = address ":" port; port = sprintf("%04X", port)
+             if (address == "[::]") { every[6 port] = text }
+             else if (split(address, byte, ".") == 4) {
+                 hex = sprintf("%02X%02X%02X%02X", byte[4], byte[3], byte[2], byte[1])
+                 if (hex == "00000000") every[4 port] = text; else one[hex port] = text
+             }
+             next
+         }
+         $4 == "0A" {
+             split($2, socket, ":"); family = length(socket[1]) == 8 ? 4 : 6
+             if (family socket[2] in every) found = every[family socket[2]]
+             else if (socket[1] socket[2] in one) found = one[socket[1] socket[2]]
+             else if (socket[1] == "00000000") for (key in one) if (substr(key, 9) == socket[2]) found = one[key]
+         }
+         END { print found }' "$etc/runtime/listen.conf" /proc/net/tcp /proc/net/tcp6 2> /dev/null || true
+}
+
+# Reports a port in use in one sentence; nginx would report it five times. Waits for a port that is about to be free.
+check_ports() {
+    for _ in 1 2 3; do
+        taken=$(taken_address)
+        [ -n "$taken" ] || return 0
+        sleep 1
+    done
+    # A configuration of the user's own may listen elsewhere.
+    "$NGINX_BINARY" "$@" -T 2> /dev/null | grep -q '^# configuration file .*/runtime/listen.conf:' || return 0
+    message="bind() to $taken failed"
+    fail "$(listen_variable "$message") is wrong: another program listens on $taken"
 }
 
 # Reports a key of the wrong kind in one sentence; nginx would print several lines. A missing key is no mistake: the
@@ -119,6 +180,7 @@ lay_out
 check_keys
 set -- -e stderr -p "$etc" -c "$etc/nginx.conf"
 said=$("$NGINX_BINARY" "$@" -t -q 2>&1) || explain "$said"
+check_ports "$@"
 
 "$NGINX_BINARY" "$@" &
 nginx=$!

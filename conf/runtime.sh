@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the configuration that depends on the environment: DIR/{main,http,listen,desktop}.conf.
+# Writes the configuration that depends on the environment:
+# DIR/{main,http,trusted_proxies,listen,desktop,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -43,9 +44,48 @@ port() {
     in_port_range "$2" || fail "$1 must be a port number, and is \"$2\""
 }
 
-# Prints the first name server of resolv.conf. IPv6 needs brackets, and nginx does not understand a zone (%eth0).
-system_resolver() {
-    awk '$1 == "nameserver" { sub(/%.*/, "", $2); print ($2 ~ /:/ ? "[" $2 "]" : $2); exit }' /etc/resolv.conf 2>/dev/null
+# Prints the words of a list, separated by commas or blanks, one per line, each once.
+words() { printf '%s\n' "$1" | tr ', ' '\n\n' | awk 'NF && !seen[$0]++'; }
+
+# one_line VARIABLE VALUE: refuses a list with a line break.
+one_line() {
+    case $2 in
+        *"
+"*) fail "$1 must be a list on one line, and holds a line break" ;;
+    esac
+}
+
+# Prints the name servers of resolv.conf, IPv6 in brackets. nginx cannot use a zone (%eth0): a server with one is
+# omitted if there is another server, and loses its zone otherwise.
+system_resolvers() {
+    awk '$1 == "nameserver" && $2 != "" {
+             zone = sub(/%.*/, "", $2)
+             server = $2 ~ /:/ ? "[" $2 "]" : $2
+             if (zone) { last = server } else if (!seen[server]++) { all = all " " server }
+         }
+         END { print substr(all == "" ? " " last : all, 2) }' /etc/resolv.conf 2> /dev/null || true
+}
+
+# resolver VALUE: prints the directive for name servers and parameters.
+resolver() {
+    one_line NAMESERVER_RESOLVER "$1"
+    servers='' parameters=''
+    for word in $(words "$1"); do
+        case $word in
+            *=*)
+                check NAMESERVER_RESOLVER "$word" 'ipv[46]=(on|off)|valid=[0-9]{1,6}[smh]?' \
+                    'name servers, and ipv6=off or valid=30s'
+                parameters="$parameters $word"
+                ;;
+            *)
+                host_and_port NAMESERVER_RESOLVER "$word"
+                servers="$servers $word"
+                ;;
+        esac
+    done
+    # Parameters alone are for the system's name servers.
+    servers=${servers:- $(system_resolvers)}
+    [ "$servers" = ' ' ] || echo "resolver$servers$parameters;"
 }
 
 # Prints the system's bundle of authorities, which has another path in each family of distributions.
@@ -115,13 +155,49 @@ desktop_variables() {
 
 node_name() { check "$1" "$2" '[A-Za-z0-9._:-]*' 'a node name'; }
 
+# The proxies in front of nginx that say truly who the client is. Without one, nothing that a client says is believed.
+trusted_proxies() {
+    one_line ROUTE_TRUSTED_PROXIES "${ROUTE_TRUSTED_PROXIES:-}"
+    words "${ROUTE_TRUSTED_PROXIES:-}" | while read -r network; do
+        check ROUTE_TRUSTED_PROXIES "$network" \
+            '[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/[0-9]{1,3})?' \
+            'addresses and networks, such as 10.0.0.0/8'
+        echo "$network"
+    done
+}
+
+# The address of the client.
+real_ip() {
+    [ -n "$proxies" ] || return 0
+    for network in $proxies; do
+        echo "set_real_ip_from $network;"
+    done
+    echo 'real_ip_header X-Forwarded-For;'
+    echo 'real_ip_recursive on;'
+}
+
+# What overrides the variable of forwarded_http.conf.
+trusted_proxies_conf() {
+    [ -n "$proxies" ] || return 0
+    echo 'geo $realip_remote_addr $from_trusted_proxy {'
+    echo '    default 0;'
+    for network in $proxies; do
+        echo "    $network 1;"
+    done
+    echo '}'
+    echo 'map $from_trusted_proxy $trusted_proxy { 1 $realip_remote_addr; default ""; }'
+}
+
+# The paths of services whose `proxy_pass` ends in a slash in the reference (route.conf).
+upstream_paths=${ROUTE_UPSTREAM_PATHS:-received}
+check ROUTE_UPSTREAM_PATHS "$upstream_paths" 'received|reference' '"received" or "reference"'
+service_root_conf() { [ "$upstream_paths" = received ] || echo 'set $route_uri /;'; }
+service_prefix_conf() { [ "$upstream_paths" = received ] || echo 'set $route_uri $uri_behind_prefix;'; }
+
 http_conf() {
-    resolver=${NAMESERVER_RESOLVER:-$(system_resolver)}
-    if [ -n "$resolver" ]; then
-        host_and_port NAMESERVER_RESOLVER "$resolver"
-        echo "resolver $resolver;"
-        echo 'resolver_timeout 5s;'
-    fi
+    resolver "${NAMESERVER_RESOLVER:-}"
+    echo 'resolver_timeout 5s;'
+    real_ip
     # The trusted authorities for other servers' certificates.
     ca_file=${ROUTE_CA_FILE:-$(system_authorities)}
     if [ -n "$ca_file" ]; then
@@ -207,9 +283,22 @@ readable() {
 
 LISTEN="(($HOST|\*):)?[0-9]{1,5}"
 
-listen() {
-    check "$1" "$2" "$LISTEN" 'a port, or an address and a port'
-    in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\""
+# addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` stands
+# for IPv4 too, unless the list names an address of IPv4 with that port. That is a socket of its own, because in one for
+# both, IPv4 clients would have addresses like ::ffff:192.0.2.1.
+addresses() {
+    one_line "$1" "$2"
+    list=$(words "$2")
+    [ -n "$list" ] || fail "$1 must be a port, or an address and a port, and is \"$2\""
+    for address in $list; do
+        check "$1" "$address" "$LISTEN" 'a port, or an address and a port'
+        port=${address##*:}
+        in_port_range "$port" || fail "$1 has a port that is none: \"$address\""
+        echo "$address"
+        case $address in
+            '[::]':*) printf '%s\n' "$list" | grep -Eqx "([^][]*:)?$port" || echo "0.0.0.0:$port" ;;
+        esac
+    done
 }
 
 # HTTP/2 is a directive since nginx 1.25.1, and a parameter of `listen` before that.
@@ -223,31 +312,35 @@ tls_conf() {
     [ -n "$certificate_key" ] || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
     readable ROUTE_TLS_CERTIFICATE "$certificate"
     readable ROUTE_TLS_CERTIFICATE_KEY "$certificate_key"
-    tls_listen=${ROUTE_TLS_LISTEN:-443}
-    listen ROUTE_TLS_LISTEN "$tls_listen"
-    if has_http2_directive; then
-        echo "listen $tls_listen ssl;"
-        echo 'http2 on;'
-    else
-        echo "listen $tls_listen ssl http2;"
-    fi
+    tls_listen=$(addresses ROUTE_TLS_LISTEN "${ROUTE_TLS_LISTEN:-443}")
+    options='ssl http2' directive=''
+    ! has_http2_directive || options=ssl directive='http2 on;'
+    for address in $tls_listen; do
+        echo "listen $address $options;"
+    done
+    echo "$directive"
     echo "ssl_certificate $certificate;"
     echo "ssl_certificate_key $certificate_key;"
 }
 
 # HTTPS is on if a certificate and its key are set. Plain HTTP stays on, for probes and for challenges of Let's Encrypt.
 listen_conf() {
-    listen=${ROUTE_LISTEN:-80}
-    listen ROUTE_LISTEN "$listen"
-    echo "listen $listen;"
+    listen=$(addresses ROUTE_LISTEN "${ROUTE_LISTEN:-80}")
+    for address in $listen; do
+        echo "listen $address;"
+    done
     certificate=${ROUTE_TLS_CERTIFICATE:-}
     certificate_key=${ROUTE_TLS_CERTIFICATE_KEY:-}
     [ -z "$certificate$certificate_key" ] || tls_conf
 }
 
 mkdir -p "$out"
+proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
+trusted_proxies_conf > "$out/trusted_proxies.conf"
+service_root_conf > "$out/service_root.conf"
+service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
 desktop_conf > "$out/desktop.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"

@@ -1,9 +1,12 @@
 #!/bin/sh
-# HEALTHCHECK of the images: requests /healthz from the gateway's own port.
+# HEALTHCHECK of the images: requests /healthz from the gateway's own port, at the first address of ROUTE_LISTEN.
 
-set -eu
+set -euf
 
-listen=${ROUTE_LISTEN:-80}
+IFS=', '
+for listen in ${ROUTE_LISTEN:-80}; do
+    [ -z "$listen" ] || break
+done
 port=${listen##*:}
 case $listen in
     *:*) host=${listen%:*} ;;

@@ -331,6 +331,7 @@ describe("route_native.auth", function()
     it("refuses a configuration with a mistake, in a sentence that names it", function()
         local mistakes = {
             ['prepare_check { secret_file = "x", polcy = {} }'] = 'there is no field "polcy"',
+            ['prepare_check { kye = "x" }'] = 'there is no field "kye"',
             ['prepare_check {}'] = 'exactly one of "key", "key_file" and "secret_file" is needed',
             ['prepare_check { key = "short" }'] = "an HMAC secret of fewer than 32 bytes",
             ['prepare_check { secret_file = "x", policy = { isuer = "a" } }'] = 'there is no policy field "isuer"',

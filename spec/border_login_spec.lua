@@ -236,12 +236,12 @@ describe("a login", function()
     it("is a 404 where no service is mapped, as is its target", function()
         local script = running:logged_in()
         for _, path in ipairs {
-            "/", "/x", "/bb/x", "/B/x", "/b%2", "/.b", "/x/../b%00", "/%2e%2e/", "/-/border/call",
+            "/", "/x", "/bb/x", "/B/x", "/b%2", "/.b", "/x/../b%00", "/x/../b/y", "/%2e%2e/", "/-/border/call",
         } do
             local status = script:get(path).status
             assert.is_true(status == 404 or status == 400, path .. " " .. status)
         end
-        for _, path in ipairs { "/b", "/b/", "/b?x", "/x/../b/y", "/%62/x", "//b/x" } do
+        for _, path in ipairs { "/b", "/b/", "/b?x", "/%62/x", "//b/x" } do
             assert.equal(200, script:get(path).status, path)
         end
         assert.equal(404, script:request({ path = "/x", host = "other.example" }).status)
@@ -427,6 +427,7 @@ describe("a mistake in the configuration", function()
                 = '"services.b.path" must be / and one path',
             ["{ services = { ['b c'] = { path = '/b', url = 'http://a:1' } } }"] = "the name of a service",
             ["{ store = { kind = 'redis' } }"] = 'the field "store.address" is missing',
+            ["{ store = { kind = 'reddis' } }"] = '"store.kind" must be "memory", "memcached" or "redis"',
             ["{ store = { knid = 'redis' } }"] = 'there is no field "store.knid"',
             ["{ cookie_nam = 'x' }"] = 'there is no field "cookie_nam"',
             ["{ cookie_secure = 'no' }"] = '"cookie_secure" must be true or false',

@@ -90,6 +90,47 @@ describe("the endpoint table", function()
         end)
     end
 
+    describe("with ROUTE_UPSTREAM_PATHS=reference", function()
+        local gate
+
+        setup(function()
+            local env = { ROUTE_UPSTREAM_PATHS = "reference" }
+            for name, value in pairs(running.environment) do
+                env[name] = env[name] or value
+            end
+            gate = assert(gateway.start { demo = false, keys = running.keys, env = env })
+        end)
+        teardown(function() gate:stop() end)
+
+        for path, expected in pairs {
+            ["/websockify"] = "/", ["/websockify?a=1"] = "/", ["/websockify/x?a=1"] = "/", ["/signalling?a"] = "/",
+            ["/sound/x"] = "/", ["/microphone"] = "/", ["/websockify?jwt_token=TOKEN&a=1"] = "/",
+            ["/sound?TOKEN"] = "/",
+            ["/broadcast?a=1"] = "/broadcast?a=1", ["/gamepad?a=1"] = "/gamepad?a=1",
+            ["/terminals/1?a=1"] = "/terminals/1?a=1",
+        } do
+            it("opens a WebSocket for " .. path .. " at " .. expected, function()
+                local in_query = path:find("TOKEN", 1, true)
+                local socket = assert(websocket.open(gate.port, { path = path:gsub("TOKEN", token),
+                    headers = not in_query and { { "Authorization", token } } or nil }))
+                assert.equal(expected, cjson.decode((socket:receive())).path)
+                socket:close()
+            end)
+        end
+
+        for path, expected in pairs {
+            ["/console"] = "/", ["/console/"] = "/", ["/console?a=1"] = "/?a=1", ["/console/x%2Fy?a=1"] = "/x%2Fy?a=1",
+            ["//console//x"] = "/x", ["/console/console/x"] = "/console/x", ["/consolex"] = "/x",
+            ["/speedtest/garbage.php?ckSize=4"] = "/garbage.php?ckSize=4", ["/console?jwt_token=TOKEN&a=1"] = "/?a=1",
+            ["/filer/x?a=1"] = "/filer/x?a=1", ["/API/x"] = "/API/x", ["/x"] = "/x", ["/%63onsole/x"] = "/",
+        } do
+            it("sends " .. path .. " on as " .. expected, function()
+                local response = gate:get((path:gsub("TOKEN", token)), token)
+                assert.equal(expected, cjson.decode(response.body).path)
+            end)
+        end
+    end)
+
     it("reaches only the desktop that the token names", function()
         local mine = running:get("/filer/x", token)
         local theirs = running:get("/filer/x", other_token)
@@ -102,10 +143,11 @@ describe("the endpoint table", function()
         end
     end)
 
-    it("selects the endpoint by the normalised path", function()
-        local response = running:get("/filer/../console/x")
-        assert.equal(port_of("ROUTE_CONSOLE_UPSTREAM"), cjson.decode(response.body).port)
-        assert.equal(401, running:get("/console/%2e%2e/filer/x").status)
+    it("selects the endpoint by the normalised path, and refuses a path that upstreams would read differently", function()
+        for path, status in pairs { ["//filer/x"] = 401, ["/%66iler/x"] = 401, ["/filer%2fx"] = 401,
+            ["/filer/../console/x"] = 400, ["/console/%2e%2e/filer/x"] = 400 } do
+            assert.equal(status, running:get(path).status, path)
+        end
     end)
 
     it("answers health, node and ACME challenges itself", function()

@@ -18,6 +18,7 @@ local MISTAKES = {
         ROUTE_TLS_LISTEN = "https" } },
     { "ROUTE_LISTEN has a port that is none", { ROUTE_LISTEN = "127.0.0.1:65536" } },
     { "ROUTE_LISTEN is wrong", { ROUTE_LISTEN = "192.0.2.1:8080" } },
+    { "ROUTE_TRUSTED_PROXIES is wrong", { ROUTE_TRUSTED_PROXIES = "10.0.0.1, 10.0.0.300" } },
     { "ROUTE_ACCESS_LOG is wrong", { ROUTE_ACCESS_LOG = "/none/access.log" } },
     { "ROUTE_DRAIN_SECONDS must be", { ROUTE_DRAIN_SECONDS = "1m" } },
     { "ROUTE_RUN_DIR must be", { ROUTE_RUN_DIR = "/proc/none" } },
@@ -73,7 +74,7 @@ describe("the entrypoint", function()
         local self = { port = port, tls_port = tls_port, session = session, pid = pid }
         if not process.alive(session) then
             local output = process.read(tree .. "/output")
-            assert(output:find("Address already in use", 1, true), output)
+            assert(output:find("Address already in use", 1, true) or output:find("listens on", 1, true), output)
             return start(overrides)
         end
         return self
@@ -130,6 +131,35 @@ describe("the entrypoint", function()
             assert.equal(mistake[1], sentence and sentence:sub(1, #mistake[1]), output)
         end)
     end
+
+    for name, others in pairs { ROUTE_LISTEN = {}, ROUTE_TLS_LISTEN = {
+        ROUTE_TLS_CERTIFICATE = "$certificate", ROUTE_TLS_CERTIFICATE_KEY = "$key",
+    } } do
+        it("says once that the port of " .. name .. " is in use", function()
+            local taken = running.port
+            local overrides = { ROUTE_LISTEN = "127.0.0.1:" .. process.free_port() }
+            for setting, value in pairs(others) do
+                overrides[setting] = value
+            end
+            overrides[name] = ("127.0.0.1:%d, 127.0.0.1:%d"):format(process.free_port(), taken)
+            local output, status = process.run("timeout 60 " .. command(overrides))
+            assert.same({ ("route_native: %s is wrong: another program listens on 127.0.0.1:%d\n")
+                :format(name, taken), 1 }, { output, status })
+        end)
+    end
+
+    it("is healthy where the first address of ROUTE_LISTEN answers", function()
+        local function is_healthy(listen)
+            local _, status = process.run(("env ROUTE_LISTEN='%s' %s%s/scripts/healthcheck.sh")
+                :format(listen, tree, share))
+            return status == 0
+        end
+        local port, free = running.port, process.free_port()
+        assert.is_true(is_healthy(("127.0.0.1:%d,127.0.0.1:%d"):format(port, free)))
+        assert.is_true(is_healthy((" %d [::]:%d"):format(port, free)))
+        assert.is_true(is_healthy(("*:%d , 1"):format(port)))
+        assert.is_false(is_healthy(("127.0.0.1:%d,127.0.0.1:%d"):format(free, port)))
+    end)
 
     it("runs another command instead", function()
         local output, status = process.run(tree .. share .. "/docker-entrypoint.sh sh -c 'echo here; exit 7'")

@@ -240,4 +240,75 @@ describe("programs for lua-resty-jwt", function()
         end
         assert.equal(16, #verdicts)
     end)
+
+    it("get a refusal for a payload that has no claims to read", function()
+        local found = eval([[
+            local function part(text)
+                return (ngx.encode_base64(text, true):gsub("[+/]", { ["+"] = "-", ["/"] = "_" }))
+            end
+            local secret, found = ("s"):rep(32), {}
+            for _, payload in ipairs { "null", "5", "true", "false", '"text"', "[1]", "text", "{}" } do
+                local body = part(payload)
+                -- sign() takes raw parts as they are.
+                local token = resty:sign(secret, { raw_payload = body, header = { alg = "HS256" } })
+                local obj = resty:verify(secret, token)
+                found[#found + 1] = { payload, obj.valid, (obj.reason:gsub(body, "BODY")), type(obj.payload) }
+            end
+            return found
+        ]])
+        local valid, refused = "everything is awesome~ :p", "invalid payload: BODY"
+        assert.same({
+            { "null", false, refused, "nil" }, { "5", false, refused, "nil" }, { "true", false, refused, "nil" },
+            { "false", false, refused, "nil" }, { '"text"', true, valid, "string" }, { "[1]", true, valid, "table" },
+            { "text", true, valid, "string" }, { "{}", true, valid, "table" },
+        }, found)
+    end)
+
+    it("get reasons without control characters and addresses", function()
+        local found = eval([[
+            local secret, found = ("s"):rep(32), {}
+            for _, header in ipairs {
+                { alg = "HS\0" .. "256" }, { alg = "x\r\ny" }, { alg = { "HS256" } }, { alg = 5 },
+                { alg = "HS256", kid = "a\0b" },
+            } do
+                local token = resty:jwt_encode(header) .. ".e30.AAAA"
+                local own = resty.new()
+                local first = own:verify(secret, token).reason
+                own:set_alg_whitelist { HS256 = 1 }
+                local second = own:verify(function() end, token).reason
+                found[#found + 1] = { first, second }
+            end
+            return found
+        ]])
+        assert.same({
+            { "Unsupported algorithm HS?256", "whitelist unsupported alg: HS?256" },
+            { "Unsupported algorithm x??y", "whitelist unsupported alg: x??y" },
+            { "Unsupported algorithm table", "whitelist unsupported alg: table" },
+            { "Unsupported algorithm 5", "whitelist unsupported alg: 5" },
+            { "signature mismatch: AAAA", "function returned nil for kid: a?b" },
+        }, found)
+    end)
+
+    it("get a refusal, and no error, for an object of their own that lacks a part", function()
+        local found = eval([[
+            local found = {}
+            for _, obj in ipairs {
+                {}, { header = "x" }, { header = {} }, { header = { alg = "HS256" } },
+                { header = { alg = "HS256" }, raw_header = "a", raw_payload = "b" },
+                { header = { alg = "RS256" }, raw_header = "a", signature = "c" },
+                { header = { alg = "HS256" }, raw_header = {}, raw_payload = "b", signature = "c" },
+            } do
+                obj.valid, obj.payload = true, {}
+                local answer = resty:verify_jwt_obj(("s"):rep(32), obj)
+                found[#found + 1] = { answer.valid, answer.verified, answer.reason }
+            end
+            return found
+        ]])
+        for i, reason in ipairs {
+            "missing part header", "missing part header", "No algorithm supplied", "missing part raw_header",
+            "missing part signature", "missing part raw_payload", "missing part raw_header",
+        } do
+            assert.same({ false, false, reason }, found[i])
+        end
+    end)
 end)

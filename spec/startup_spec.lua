@@ -55,6 +55,7 @@ describe("starting", function()
         assert.is_nil(gate)
         local sentence = said:match("route_native: ([^\n]*)")
         assert.truthy(sentence and sentence:find(pattern), said)
+        return said
     end
 
     it("answers 503 while a key is not configured", function()
@@ -132,9 +133,20 @@ describe("starting", function()
     } do
         it("refuses " .. setting, function()
             local name, value = setting:match("^(.-)=(.*)$")
-            refuses({ [name] = value }, case)
+            assert.is_nil(refuses({ [name] = value }, case):find("traceback", 1, true))
         end)
     end
+
+    it("serves IPv4 and IPv6 on [::], and clients of IPv4 keep their addresses", function()
+        local gate = assert(gateway.start { demo = false, keys = keys, listen = "[::]:PORT" })
+        local function asks(address)
+            return (process.run(("curl -gsS http://%s:%d/healthz"):format(address, gate.port)))
+        end
+        assert.same({ "OK\n", "OK\n" }, { asks("127.0.0.1"), asks("[::1]") })
+        gate:get("/missing")
+        assert.equal("127.0.0.1", gate:logged("/missing").client)
+        gate:stop()
+    end)
 
     describe("from the environment", function()
         -- Runs conf/runtime.sh alone. Returns its output and status.
@@ -147,6 +159,80 @@ describe("starting", function()
             return said, status
         end
 
+        -- One of the files that conf/runtime.sh writes. `resolv_conf`: the text of /etc/resolv.conf.
+        local function written(file, variables, resolv_conf)
+            local out = process.temporary_directory()
+            process.write(out .. "/resolv.conf", resolv_conf or "")
+            variables.ROUTE_RUN_DIR = out
+            local script = ("mount --bind %s/resolv.conf /etc/resolv.conf && %s sh %s/conf/runtime.sh %s")
+                :format(out, process.environment(variables), gateway.ROOT, out)
+            local said, status = process.run("unshare --mount sh -c " .. process.quoted(script))
+            local text = process.read(out .. "/" .. file)
+            process.run("rm -rf " .. out)
+            return status == 0 and text or said
+        end
+
+        -- `[::]:PORT` is two sockets: in one for both, IPv4 clients would have addresses like ::ffff:192.0.2.1.
+        for listen, expected in pairs {
+            ["80"] = { "80" }, ["*:80"] = { "*:80" }, ["127.0.0.1:80"] = { "127.0.0.1:80" },
+            ["[::]:8080"] = { "[::]:8080", "0.0.0.0:8080" },
+            ["10.0.0.1:80,10.0.0.2:80"] = { "10.0.0.1:80", "10.0.0.2:80" },
+            [" 10.0.0.1:80 ,  [::1]:81, "] = { "10.0.0.1:80", "[::1]:81" },
+            ["80 [::]:80"] = { "80", "[::]:80" }, ["[::]:80,0.0.0.0:80"] = { "[::]:80", "0.0.0.0:80" },
+            ["[::]:80 127.0.0.1:80"] = { "[::]:80", "127.0.0.1:80" },
+            ["[::]:80,180"] = { "[::]:80", "0.0.0.0:80", "180" }, ["80,80"] = { "80" },
+            ["localhost:80"] = { "localhost:80" },
+        } do
+            it("listens where ROUTE_LISTEN says: " .. listen, function()
+                local lines = {}
+                for i, address in ipairs(expected) do
+                    lines[i] = "listen " .. address .. ";\n"
+                end
+                assert.equal(table.concat(lines), written("listen.conf", { ROUTE_LISTEN = listen }))
+            end)
+        end
+
+        it("names ROUTE_LISTEN and the part that is none", function()
+            for listen, part in pairs { [","] = ",", ["80,http"] = "http", ["80;81"] = "80;81" } do
+                assert.equal(('route_native: ROUTE_LISTEN must be a port, or an address and a port, and is "%s"\n')
+                    :format(part), (runtime { ROUTE_LISTEN = listen }))
+            end
+            assert.equal('route_native: ROUTE_LISTEN has a port that is none: "[::]:0"\n',
+                (runtime { ROUTE_LISTEN = "80,[::]:0" }))
+        end)
+
+        for resolv_conf, expected in pairs {
+            ["nameserver 10.0.0.1\nnameserver fd00::1\noptions ndots:5\nnameserver 10.0.0.2\n"] =
+                "10.0.0.1 [fd00::1] 10.0.0.2",
+            ["nameserver 10.0.0.1\nnameserver 10.0.0.1\n"] = "10.0.0.1",
+            ["nameserver fe80::1%eth0\nnameserver 10.0.0.2\n"] = "10.0.0.2",
+            ["nameserver fe80::1%eth0\n"] = "[fe80::1]", ["search x\n# nameserver 10.0.0.1\nnameserver\n"] = false,
+        } do
+            it("asks the name servers of resolv.conf: " .. (expected or "none"), function()
+                for value, parameters in pairs { [""] = "", ["ipv6=off"] = " ipv6=off" } do
+                    local text = written("http.conf", { NAMESERVER_RESOLVER = value }, resolv_conf)
+                    local line = expected and "resolver " .. expected .. parameters .. ";"
+                    assert.equal(line or nil, text:match("resolver [^\n]*"))
+                end
+            end)
+        end
+
+        it("asks the name servers of NAMESERVER_RESOLVER", function()
+            for value, expected in pairs {
+                ["10.0.0.1"] = "10.0.0.1", ["10.0.0.1, [::1]:53 dns.test"] = "10.0.0.1 [::1]:53 dns.test",
+                ["ipv6=off,10.0.0.1"] = "10.0.0.1 ipv6=off", ["10.0.0.1 valid=30s ipv6=off"] =
+                "10.0.0.1 valid=30s ipv6=off",
+            } do
+                local text = written("http.conf", { NAMESERVER_RESOLVER = value }, "nameserver 192.0.2.1\n")
+                assert.equal("resolver " .. expected .. ";", text:match("resolver [^\n]*"))
+            end
+            for _, value in ipairs { "10.0.0.1 ipv6=maybe", "status_zone=x", "10.0.0.1 valid=-1", "::1" } do
+                local said, status = runtime { NAMESERVER_RESOLVER = value }
+                assert.equal(1, status)
+                assert.truthy(said:find("^route_native: NAMESERVER_RESOLVER must be [^\n]*\n$"), said)
+            end
+        end)
+
         it("accepts well-formed values", function()
             assert.same({ "", 0 }, { runtime { NODE_NAME = "a.b-c_d:1", PYOS_FQDN = "[::1]", ROUTE_LISTEN = "*:80",
                 ROUTE_CONSOLE_UPSTREAM = "console.svc:8080", NAMESERVER_RESOLVER = "[::1]:53" } })
@@ -158,6 +244,7 @@ describe("starting", function()
             "NAMESERVER_RESOLVER", "ROUTE_ACCESS_LOG", "ROUTE_LUA_PATH", "ROUTE_LUA_CPATH", "NODE_NAME",
             "ROUTE_ACME_ROOT", "PYOS_FQDN", "PYOS_SERVICE_PORT", "ROUTE_CONSOLE_UPSTREAM", "ROUTE_WEBSITE_UPSTREAM",
             "ROUTE_SPEEDTEST_UPSTREAM", "FILE_SERVICE_TCP_PORT", "ROUTE_LISTEN",
+            "ROUTE_TRUSTED_PROXIES", "ROUTE_UPSTREAM_PATHS",
         }
         local PATHS = { ROUTE_RUN_DIR = 1, ROUTE_ERROR_LOG = 1, ROUTE_MODULES_DIR = 1, ROUTE_ACCESS_LOG = 1,
             ROUTE_LUA_PATH = 1, ROUTE_LUA_CPATH = 1, ROUTE_ACME_ROOT = 1 }

@@ -25,7 +25,7 @@ async fn a_request_arrives_unchanged_except_for_hop_by_hop_and_forwarded_fields(
     let answer = viewer::exchange(
         server.address,
         "POST /c1/a%2Fb/%+9%7Ex?q=1&r=%20 HTTP/1.1\r\nHost: viewer.test\r\nX-Two: 1\r\nX-Two: 2\r\nConnection: close, x-mine\r\n\
-         X-Mine: 1\r\nKeep-Alive: 3\r\nTE: trailers\r\nX-Forwarded-For: 6.6.6.6\r\nX-Websocktunnel-Original-Path: /liar\r\n\
+         X-Mine: 1\r\nKeep-Alive: 3\r\nTE: trailers\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-User: root\r\nX-Websocktunnel-Original-Path: /liar\r\n\
          X-Websocktunnel-Elsewhere: ask\r\n\
          Authorization: Bearer of-the-viewer\r\nContent-Length: 5\r\n\r\nhello",
     )
@@ -52,6 +52,7 @@ async fn a_request_arrives_unchanged_except_for_hop_by_hop_and_forwarded_fields(
             "te: trailers",
             "x-forwarded-for: 127.0.0.1",
             "x-forwarded-host: viewer.test",
+            "x-forwarded-port: 80",
             "x-forwarded-proto: http",
             "x-two: 1",
             "x-two: 2",

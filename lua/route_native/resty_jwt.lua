@@ -117,13 +117,26 @@ function _M.jwt_decode(self, text, json, is_payload)
 end
 
 -- Returns the decoded JSON of a payload, or the text itself if it is no JSON. Returns nil for a JSON object that the
--- strict parser refuses, such as one with a duplicate member.
+-- strict parser refuses, such as one with a duplicate member, and for a number, boolean or null: a program that reads a
+-- claim of it would end in an error.
 local function payload_of(self, text)
     if text:match("^%s*{") and library.rn_json_check(text, #text) ~= OK then
         return nil
     end
     local value = (self.payload_decoder or digits.decode)(text)
-    return value == nil and text or value
+    if value == nil then
+        return text
+    end
+    return (type(value) == "table" or type(value) == "string") and value or nil
+end
+
+-- Returns a value of an unverified header for a reason, which programs log and send: without control characters and
+-- without a table's address.
+local function shown(value)
+    if type(value) == "string" then
+        return (value:gsub("[%z\1-\31\127]", "?"))
+    end
+    return type(value) == "number" and tostring(value) or type(value)
 end
 
 -- Returns an invalid token with a reason.
@@ -220,7 +233,7 @@ local function secret_of(secret, header)
     elseif type(secret) ~= "function" then
         return nil, "invalid secret type (must be string or function)"
     elseif not HMAC[header.alg] then
-        return nil, "secret function can only be used with hmac alg: " .. tostring(header.alg)
+        return nil, "secret function can only be used with hmac alg: " .. shown(header.alg)
     elseif header.kid == nil then
         return nil, "secret function specified without kid in header"
     end
@@ -229,7 +242,7 @@ local function secret_of(secret, header)
     if not ok then
         return nil, type(found) == "table" and found.reason or "internal error"
     elseif type(found) ~= "string" then
-        return nil, "function returned nil for kid: " .. tostring(header.kid)
+        return nil, "function returned nil for kid: " .. shown(header.kid)
     end
     return found
 end
@@ -302,17 +315,28 @@ local function type_error(typ)
     return typ ~= nil and typ ~= "JWT" and typ ~= "JWE" and "invalid typ: " .. tostring(typ) or nil
 end
 
+-- The texts of a signed token that a program may have left out of an object of its own.
+local PARTS = { "raw_header", "raw_payload", "signature" }
+
 -- Returns why the signature is invalid, or nil.
 local function signature_error(self, secret, obj)
+    if type(obj.header) ~= "table" then
+        return "missing part header"
+    end
     local alg = obj.header.alg
     if alg == nil then
         return "No algorithm supplied"
     elseif not is_whitelisted(self.alg_whitelist, alg) then
-        return "whitelist unsupported alg: " .. tostring(alg)
+        return "whitelist unsupported alg: " .. shown(alg)
     elseif obj.typ == "JWE" then
         return not decrypted[obj] and "signature mismatch: the token was not decrypted here" or nil
     elseif not (HMAC[alg] or EDDSA[alg] or CERTIFIED[alg]) then
-        return "Unsupported algorithm " .. tostring(alg)
+        return "Unsupported algorithm " .. shown(alg)
+    end
+    for _, part in ipairs(PARTS) do
+        if type(obj[part]) ~= "string" then
+            return "missing part " .. part
+        end
     end
     local keys, err = keys_of(self, secret, obj)
     if not keys then

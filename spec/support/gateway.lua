@@ -52,7 +52,7 @@ end
 
 local function start_nginx(self)
     local port = process.free_port()
-    self.environment.ROUTE_LISTEN = "127.0.0.1:" .. port
+    self.environment.ROUTE_LISTEN = (self.listen or "127.0.0.1:PORT"):gsub("PORT", port)
     local etc = self.directory .. "/etc"
     local lay_out = (". %s/scripts/nginx.sh && %s/scripts/lay-out.sh %s && echo nginx: $NGINX_BINARY")
         :format(ROOT, ROOT, self.directory)
@@ -76,11 +76,14 @@ local function start_nginx(self)
 end
 
 -- Starts a gateway. options: env (overrides; false unsets), keys, demo (default true), workers (default 2), directory
--- (a run directory with files in it), and prepare, a function that gets the gateway before nginx starts, when its
--- directory exists. Returns the gateway, or nil and nginx's output if nginx did not start.
+-- (a run directory with files in it), listen (ROUTE_LISTEN, with PORT in place of the port), and prepare, a function
+-- that gets the gateway before nginx starts, when its directory exists. Returns the gateway, or nil and nginx's output
+-- if nginx did not start.
 function _M.start(options)
     options = options or {}
-    local self = setmetatable({ directory = options.directory or process.temporary_directory() }, gateway)
+    local self = setmetatable({
+        directory = options.directory or process.temporary_directory(), listen = options.listen,
+    }, gateway)
     self.keys = options.keys or token.keys(self.directory)
     self.environment = {}
     if options.demo ~= false then

@@ -68,7 +68,7 @@ end
 
 -- Passes or ends a request. `refused` is the token that the service has just answered with 401, or nil.
 local function run(border, refused)
-    local service = border.services:find(ngx.var.host, ngx.var.uri)
+    local service = border.services:find(client.host(), ngx.var.uri)
     if not service then
         refused_for("service_unmapped")
         border.counters:add("service.unmapped")

@@ -1,5 +1,6 @@
 -- The border's cookies: reads them, sets them, and hides them from the services (RFC 6265).
 
+local client = require "route_native.core.client"
 local cookie = require "route_native.core.cookie"
 local scan = require "route_native.core.scan"
 
@@ -22,7 +23,7 @@ end
 -- Returns the full name of a cookie. Its prefix makes browsers refuse the cookie without TLS, and with __Host- from
 -- subdomains too.
 local function full_name(self, suffix)
-    local tls = self.secure and (self.behind_tls or ngx.var.scheme == "https")
+    local tls = self.secure and (self.behind_tls or client.uses_tls())
     local prefix = tls and (self.domain and "__Secure-" or "__Host-") or ""
     return prefix .. self.name .. suffix
 end

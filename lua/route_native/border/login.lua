@@ -36,7 +36,7 @@ end
 
 -- Returns the name of the service that a path leads to. The account service may include its token in the answer.
 local function service_of(border, path)
-    local service = border.services:find(ngx.var.host, path:match("^[^?#]*"))
+    local service = border.services:find(client.host(), path:match("^[^?#]*"))
     return service and service.name
 end
 

@@ -2,6 +2,19 @@
 
 local _M = {}
 
+-- A configuration without forwarded_http.conf has none of the variables $forwarded_….
+
+-- Returns the host that the client named, in the form of nginx's $host.
+function _M.host()
+    local name = ngx.var.forwarded_name
+    return name and name:lower() or ngx.var.host
+end
+
+-- Returns whether the client's connection is encrypted, as far as nginx and its trusted proxies know.
+function _M.uses_tls()
+    return (ngx.var.forwarded_proto or ngx.var.scheme) == "https"
+end
+
 -- Returns whether the client wants a page: the request is a browser's navigation and comes from no script.
 function _M.wants_page()
     local var = ngx.var
@@ -18,7 +31,7 @@ end
 -- TLS may end before nginx.
 local function is_own(url)
     local authority = url:match("^https?://([^/?#]+)")
-    return authority ~= nil and authority:lower() == (ngx.var.http_host or ""):lower()
+    return authority ~= nil and authority:lower() == (ngx.var.forwarded_host or ngx.var.http_host or ""):lower()
 end
 
 -- Returns whether another site may have sent the request (login and logout CSRF). Browsers send Sec-Fetch-Site, and

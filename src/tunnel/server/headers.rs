@@ -4,6 +4,7 @@ use hyper::{
     HeaderMap, Method, Request, Version,
     body::Body,
     header::{self, HeaderName, HeaderValue},
+    http::uri::Authority,
 };
 use std::net::IpAddr;
 
@@ -21,6 +22,7 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Returns true if a field is a list that contains `token`, in any case.
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -165,9 +167,13 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, tls: bool, tr
             chain.push_str(", ");
         }
     } else {
-        headers.remove(&FORWARDED_PROTO);
-        headers.remove(&FORWARDED_HOST);
+        let is_claim = |name: &HeaderName| name.as_str().starts_with("x-forwarded-");
+        let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+        for name in claims {
+            headers.remove(name);
+        }
         headers.remove(header::FORWARDED);
+        headers.remove("x-real-ip");
     }
     chain.push_str(&peer.to_canonical().to_string());
     if let Ok(value) = HeaderValue::from_str(&chain) {
@@ -178,6 +184,16 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, tls: bool, tr
     if let Some(host) = headers.get(header::HOST).cloned() {
         headers.entry(&FORWARDED_HOST).or_insert(host);
     }
+    let port = forwarded_port(headers);
+    headers.entry(&FORWARDED_PORT).or_insert(port);
+}
+
+/// The port that the viewer named, or the one of its scheme.
+fn forwarded_port(headers: &HeaderMap) -> HeaderValue {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let authority = text(&FORWARDED_HOST).and_then(|host| host.parse::<Authority>().ok());
+    let default = if text(&FORWARDED_PROTO) == Some("https") { 443 } else { 80 };
+    authority.and_then(|authority| authority.port_u16()).unwrap_or(default).into()
 }
 
 #[cfg(test)]
@@ -353,7 +369,11 @@ mod tests {
             ("x-forwarded-for", "1.2.3.4"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "bank"),
-            ("host", "h"),
+            ("x-forwarded-port", "7"),
+            ("x-forwarded-user", "root"),
+            ("x-real-ip", "1.2.3.4"),
+            ("forwarded", "for=1.2.3.4"),
+            ("host", "h:8"),
         ];
         let peer = "::ffff:10.0.0.9".parse().unwrap();
         let mut headers = map(&sent);
@@ -362,7 +382,11 @@ mod tests {
             (&headers["x-forwarded-for"], &headers["x-forwarded-proto"]),
             (&HeaderValue::from_static("10.0.0.9"), &HeaderValue::from_static("http"))
         );
-        assert_eq!(headers["x-forwarded-host"], "h");
+        assert_eq!(
+            (&headers["x-forwarded-host"], &headers["x-forwarded-port"]),
+            (&headers["host"], &"8".parse().unwrap())
+        );
+        assert_eq!(headers.len(), 5);
         let mut headers = map(&sent);
         set_forwarded(&mut headers, peer, false, true);
         assert_eq!(headers["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
@@ -370,6 +394,22 @@ mod tests {
             (&headers["x-forwarded-proto"], &headers["x-forwarded-host"]),
             (&HeaderValue::from_static("https"), &HeaderValue::from_static("bank"))
         );
+        assert_eq!((&headers["x-forwarded-port"], headers.len()), (&HeaderValue::from_static("7"), sent.len()));
+    }
+
+    #[test]
+    fn the_port_is_the_one_that_was_named_or_that_of_the_scheme() {
+        for (host, tls, port) in [
+            ("h", false, "80"),
+            ("h", true, "443"),
+            ("h:8443", true, "8443"),
+            ("[::1]:1", false, "1"),
+            ("h:x", false, "80"),
+        ] {
+            let mut headers = map(&[("host", host)]);
+            set_forwarded(&mut headers, "10.0.0.9".parse().unwrap(), tls, false);
+            assert_eq!(headers["x-forwarded-port"], port, "{host}");
+        }
     }
 
     #[test]

@@ -6,6 +6,11 @@
 ---@class route_native.hooks
 local M = {}
 
+--- Runs what an `init_by_lua` block configures: a mistake in a setting is one sentence in the log, without a
+--- traceback. For `init_by_lua` (sites-enabled/routehttp.conf, tunnel.conf, and the examples).
+---@param setup function calls the setup of the capabilities
+function M.start(setup) end
+
 --- Removes the token from the query and from nginx's memory. For `set_by_lua` (query_token.conf).
 ---@return string|nil # the token; several are joined by a comma
 function M.take_query_token() end
