@@ -143,7 +143,7 @@ describe("the endpoint table", function()
         end
     end)
 
-    it("selects the endpoint by the normalised path, and refuses a path that upstreams would read differently", function()
+    it("selects the endpoint by the normalised path, and refuses ambiguous paths", function()
         for path, status in pairs { ["//filer/x"] = 401, ["/%66iler/x"] = 401, ["/filer%2fx"] = 401,
             ["/filer/../console/x"] = 400, ["/console/%2e%2e/filer/x"] = 400 } do
             assert.equal(status, running:get(path).status, path)
