@@ -682,6 +682,12 @@ int32_t rn_argument_find(const uint8_t *query,
                          size_t from,
                          rn_found *found);
 
+// Finds the next token in a URL or another text, beginning at the offset `from`: a compact token, or the value of what
+// is named `…token`, also percent-encoded. Value and whole are the same.
+//
+// Errors: `InvalidArgument` for a text of 4 GB.
+int32_t rn_token_scan(const uint8_t *text, size_t text_length, size_t from, rn_found *found);
+
 // Writes a Cookie header without the cookies named in `names`, a list separated by semicolons. With `any_prefix` other
 // than 0, also drops a name with a prefix such as `__Host-`.
 //

@@ -187,6 +187,11 @@ local function readers()
             read = function(text) return cookie.remove { cookie = text } end },
         { name = "auth: a query's token", texts = texts({ "", "t=" }, TOKENS), prepare = set_args,
             read = function() return query_source.find() end },
+        { name = "desktop: tokens in a URL", texts = texts({ "", "token=" }, {
+            ["its name, many times"] = of "token=", ["short values"] = of "token=a&", ["parts"] = of "aaaaaaaaaaaaaaaa.",
+            ["dots encoded many times"] = of "%2525252E", ["an escape without end"] = between("%", "25", "zz"),
+            ["escapes without end"] = function(n) return ("%" .. ("25"):rep(64)):rep(math.ceil(n / 129)) end,
+        }), read = function(text) return require("route_native.core.scan").token(text, #text, 0) end },
         { name = "auth: verify", texts = texts { "", "a.", "a.b." },
             read = function(text) return require("route_native.jwt").verify(text, secret) end },
         { name = "auth: a claim as a header", texts = texts { "" }, read = claim_headers.encode },

@@ -402,6 +402,8 @@ int32_t rn_argument_find(const uint8_t *query,
                          size_t from,
                          rn_found *found);
 
+int32_t rn_token_scan(const uint8_t *text, size_t text_length, size_t from, rn_found *found);
+
 int32_t rn_cookies_without(const uint8_t *header,
                            size_t header_length,
                            const uint8_t *names,
