@@ -127,7 +127,7 @@ function _M.login(border)
     elseif method ~= "POST" then
         ngx.header["Allow"] = "GET, HEAD, POST"
         return answer.not_allowed()
-    elseif client.is_cross_site(false) then
+    elseif client.is_cross_site(false, border.public_origins) then
         border.counters:add("login.cross_site")
         return answer.cross_site()
     elseif not subrequest.is_possible() then

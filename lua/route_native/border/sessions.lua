@@ -40,12 +40,9 @@ local function check(self, id)
     return nil, is_outdated and "unavailable" or "expired"
 end
 
--- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired" or "unavailable".
-function sessions:load()
-    local id = self.border.cookies:session()
-    if not id or id == "" then
-        return nil, "missing"
-    elseif #id ~= session_id.ID_BYTES then
+-- Returns the session of an id, or nil and "expired" or "unavailable".
+local function load(self, id)
+    if #id ~= session_id.ID_BYTES then
         return nil, "expired"
     end
     local age, reason = check(self, id)
@@ -58,6 +55,19 @@ function sessions:load()
         return nil, reason
     end
     return session
+end
+
+-- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired" or "unavailable".
+-- It is the first of the ids that has one.
+function sessions:load()
+    local session, reason = nil, "missing"
+    for _, id in ipairs(self.border.cookies:sessions()) do
+        session, reason = load(self, id)
+        if session or reason == "unavailable" then
+            break
+        end
+    end
+    return session, reason
 end
 
 -- Reads the record of a session again. Returns nil, or "expired" if the session has ended, or "unavailable".
@@ -128,16 +138,17 @@ function sessions:create(new_record)
     return id
 end
 
--- Ends the session of the request, even if the signature of its id is invalid. Returns false if the store fails.
+-- Ends the sessions of the request, even if the signature of an id is invalid. Returns false if the store fails.
 function sessions:destroy()
-    local id = self.border.cookies:session()
-    if not id or #id ~= session_id.ID_BYTES then
-        return true
-    end
-    local done, err = self.border.store:delete(key_of(self, id))
-    if not done then
-        self.border:store_failed("ending a session", err)
-        return false
+    for _, id in ipairs(self.border.cookies:sessions()) do
+        local done, err = true, nil
+        if #id == session_id.ID_BYTES then
+            done, err = self.border.store:delete(key_of(self, id))
+        end
+        if not done then
+            self.border:store_failed("ending a session", err)
+            return false
+        end
     end
     return true
 end
@@ -149,7 +160,7 @@ function sessions:remember_visit(path)
     local cookies, seconds = self.border.cookies, self.settings.login_timeout
     if path == self.settings.default_path then
         -- A login without the cookie leads to this path anyway.
-        if cookies:login() then
+        if cookies:logins()[1] then
             cookies:clear_login()
         end
         return true
@@ -165,10 +176,14 @@ end
 
 -- Returns the path of the visit before the login, or nil.
 function sessions:visited_path()
-    local page = self.border.cookies:login()
-    local ring = page and self.border.keys:ring()
-    local path = ring and session_id.check_page(ring, page, ngx.time(), self.settings.login_timeout)
-    return path and session_id.is_local_path(path) and path or nil
+    for _, page in ipairs(self.border.cookies:logins()) do
+        local ring = self.border.keys:ring()
+        local path = ring and session_id.check_page(ring, page, ngx.time(), self.settings.login_timeout)
+        if path and session_id.is_local_path(path) then
+            return path
+        end
+    end
+    return nil
 end
 
 return _M

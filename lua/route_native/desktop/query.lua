@@ -1,5 +1,5 @@
--- Removes tokens from the query: `?jwt_token=…`, and the bare query string on WebSocket endpoints. Hides the tokens that
--- stand elsewhere in a URL, where they are no credential.
+-- Removes tokens from the query: `?jwt_token=…`, and the bare query string on WebSocket endpoints. Hides the tokens
+-- that stand elsewhere in a URL, where they are no credential.
 --
 -- Every program logs URLs, and so does nginx's error log. A token is therefore overwritten in nginx's own memory as
 -- soon as it is found, and removed from the query that the upstream receives.
