@@ -481,6 +481,18 @@ int32_t rn_introspector_read(const rn_introspector *introspector,
                              uint8_t *text,
                              size_t capacity);
 
+// Writes to `name` the first member of a server's response that makes it malformed, for a message. Writes nothing when
+// the form of the response is not the fault.
+//
+// Errors: `BufferTooSmall` (32 bytes are always enough).
+int32_t rn_introspection_malformed_member(const uint8_t *content_type,
+                                          size_t content_type_length,
+                                          const uint8_t *body,
+                                          size_t body_length,
+                                          uint8_t *name,
+                                          size_t capacity,
+                                          size_t *length);
+
 // Decrypts a JWE and writes its header, followed by its plaintext. `key` is the shared secret for `dir`, or an RSA
 // private key in PEM for `RSA-OAEP-256`.
 //

@@ -44,8 +44,7 @@ local KEY_BYTES, FINGERPRINT_BYTES = library.RN_CACHE_KEY_BYTES, library.RN_FING
 -- An entry of the dictionary is one letter, then
 --   A  (active)    the length of the scope, ":", the scope, and what the API receives
 --   I  (inactive)  the status of a 401
--- Single flight has a third kind of outcome, which the dictionary does not keep:
---   E  (error)     the status of a 503
+--   E  (error)     the status of a 503; the dictionary keeps only that of an answer that is malformed
 local ACTIVE, INACTIVE = byte "A", byte "I"
 
 -- Shared by all requests: they are written and read without a yield in between.
@@ -117,7 +116,7 @@ end
 
 -- Asks the server and stores its answer. Returns the entry, and whether the dictionary holds it.
 local function introspect_and_store(settings, dict, key, token)
-    local active, status = introspect.ask(settings, token)
+    local active, status, is_lasting = introspect.ask(settings, token)
     if active then
         local entry = encode(active)
         return entry, store(settings, dict, key, active, entry)
@@ -126,7 +125,10 @@ local function introspect_and_store(settings, dict, key, token)
         local seconds = settings.inactive_cache_seconds
         return entry, seconds > 0 and (dict:set(key, entry, seconds))
     end
-    return "E" .. status, false
+    local entry = "E" .. status
+    local seconds = is_lasting and settings.inactive_cache_seconds or 0
+    -- An entry that may bridge a failing server stays.
+    return entry, seconds > 0 and (dict:add(key, entry, seconds))
 end
 
 -- Returns the entry of a token that the dictionary does not hold, and where it comes from: "miss" or "stale".

@@ -276,6 +276,14 @@ int32_t rn_introspector_read(const rn_introspector *introspector,
                              uint8_t *text,
                              size_t capacity);
 
+int32_t rn_introspection_malformed_member(const uint8_t *content_type,
+                                          size_t content_type_length,
+                                          const uint8_t *body,
+                                          size_t body_length,
+                                          uint8_t *name,
+                                          size_t capacity,
+                                          size_t *length);
+
 int32_t rn_jwe_decrypt(const uint8_t *key,
                        size_t key_length,
                        const uint8_t *token,
