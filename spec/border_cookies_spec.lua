@@ -50,6 +50,25 @@ describe("the session's cookie", function()
     end)
 end)
 
+for _, store in ipairs { "memory", "memcached", "redis" } do
+    describe("the sessions of an account in " .. store, function()
+        local running
+
+        setup(function() running = assert(border.start { store = store, settings = { sessions_per_account = 3 } }) end)
+        teardown(function() running:stop() end)
+
+        it("are bounded, and the oldest ends", function()
+            local clients = {}
+            for i = 1, 5 do
+                clients[i] = running:logged_in()
+            end
+            for i, expected in ipairs { 401, 401, 200, 200, 200 } do
+                assert.equal(expected, clients[i]:get("/b/x").status, i)
+            end
+        end)
+    end)
+end
+
 describe("a service behind the border", function()
     local service, running, script
 

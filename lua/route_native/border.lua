@@ -59,6 +59,7 @@ end
 -- @tfield[opt=60] integer login_window length of a window of the login limits, 1 to 86400
 -- @tfield[opt=20] integer login_failures_per_address failed logins for each client address, 1 to 1000000
 -- @tfield[opt=10] integer login_failures_per_account failed logins for each account, 1 to 1000000
+-- @tfield[opt=100] integer sessions_per_account sessions of one account, 1 to 1000; a further login ends the oldest
 -- @tfield[opt] string[] public_origins other origins, such as `https://app.example.com`, whose pages may log in and out
 -- @tfield[opt] string statsd `host:port` that receives the counters every second
 -- @tfield[opt="border."] string statsd_prefix prefix of the counters' names

@@ -3,7 +3,8 @@
 local record = require "route_native.border.record"
 local session_id = require "route_native.border.session_id"
 
-local min = math.min
+local max, min = math.max, math.min
+local concat = table.concat
 
 -- Several requests may change one session at once. Each tries again when another was first.
 local MAX_SWAPS = 10
@@ -123,8 +124,40 @@ function sessions:set_token(session, service, token, refused)
     return "unavailable"
 end
 
--- Begins a session with a record. Returns its id, or nil on failure.
-function sessions:create(new_record)
+-- Appends a session to the list of its account, and ends the oldest ones beyond `sessions_per_account`: one account must
+-- not fill the store. The list also holds sessions that have ended since. Returns false if the store fails.
+local function list(self, account, key)
+    local store, list_key = self.border.store, self.prefix .. "account:" .. account
+    for _ = 1, MAX_SWAPS do
+        local old, err = store:get(list_key)
+        local keys = {}
+        for one in (old or ""):gmatch("[^\n]+") do
+            keys[#keys + 1] = one
+        end
+        keys[#keys + 1] = key
+        local first = max(#keys - self.settings.sessions_per_account, 0) + 1
+        local text, is_written = concat(keys, "\n", first), false
+        if not err and old then
+            is_written, err = store:swap(list_key, old, text, self.settings.absolute_timeout)
+        elseif not err then
+            is_written, err = store:add(list_key, text, self.settings.absolute_timeout)
+        end
+        if is_written then
+            for i = 1, first - 1 do
+                store:delete(keys[i])
+            end
+            return true
+        elseif err then
+            self.border:store_failed("listing a session", err)
+            return false
+        end
+    end
+    self.border:store_failed("listing a session", "too many writers")
+    return false
+end
+
+-- Begins a session with a record. `account` identifies whose it is. Returns its id, or nil on failure.
+function sessions:create(new_record, account)
     local ring = self.border.keys:ring()
     local id = ring and session_id.new_id(ring, ngx.time())
     if not id then
@@ -133,6 +166,9 @@ function sessions:create(new_record)
     local done, err = self.border.store:add(key_of(self, id), record.encode(new_record), seconds_left(self, 0))
     if not done then
         self.border:store_failed("beginning a session", err or "the id is taken")
+        return nil
+    elseif not list(self, account, key_of(self, id)) then
+        self.border.store:delete(key_of(self, id))
         return nil
     end
     return id

@@ -57,6 +57,7 @@ local ROWS = {
     { "login_window", config.whole(1, DAY, "seconds"), default = 60 },
     { "login_failures_per_address", config.whole(1, 1e6), default = 20 },
     { "login_failures_per_account", config.whole(1, 1e6), default = 10 },
+    { "sessions_per_account", config.whole(1, 1000), default = 100 },
     { "public_origins", config.list(config.text("^https?://[%w.:%[%]-]+$"),
         "a list of origins such as https://app.example.com") },
     { "statsd", config.text("^[%w._%[%]:-]+:%d+$", "host:port") },
