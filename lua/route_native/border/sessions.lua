@@ -124,8 +124,8 @@ function sessions:set_token(session, service, token, refused)
     return "unavailable"
 end
 
--- Appends a session to the list of its account, and ends the oldest ones beyond `sessions_per_account`: one account must
--- not fill the store. The list also holds sessions that have ended since. Returns false if the store fails.
+-- Appends a session to the list of its account, and ends the oldest ones beyond `sessions_per_account`: one account
+-- must not fill the store. The list also holds sessions that have ended since. Returns false if the store fails.
 local function list(self, account, key)
     local store, list_key = self.border.store, self.prefix .. "account:" .. account
     for _ = 1, MAX_SWAPS do
