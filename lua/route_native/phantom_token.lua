@@ -294,10 +294,10 @@ end
 -- Answers a CORS preflight, or passes it to the API without the headers that the API trusts.
 local function preflight(settings)
     note("route_cache", "")
-    if settings.preflight == "answer" then
-        return answer.preflight(settings)
+    if settings.preflight == "pass" then
+        return clear(settings)
     end
-    return clear(settings)
+    return answer.preflight(settings)
 end
 
 --- Configures `run()`.
@@ -316,8 +316,8 @@ end
 -- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
 -- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
 -- @tfield[opt] string[] trusted_web_origins origins whose pages may read errors (CORS)
--- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; `check` demands a
--- token of them; by default those without a token pass to the API
+-- @tfield[opt] string preflight `answer` answers CORS preflights here; `pass` passes them to the API; by default a
+-- preflight needs a token
 -- @tfield[opt="phantom-token"] string cache_name name of the `lua_shared_dict`
 -- @tfield[opt] string upstream an `upstream` block to connect to; name and certificate stay those of the URL
 -- @tfield[opt] string verify_key path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
@@ -343,17 +343,13 @@ function _M.run(config)
     if request.has_too_many_headers(r) then
         note("route_cache", "")
         return answer.too_many_headers(settings)
-    elseif (settings.preflight == "answer" or settings.preflight == "pass") and client.is_preflight() then
+    elseif settings.preflight and client.is_preflight() then
         return preflight(settings)
     end
     local headers, count = headers_of(r)
     local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
     if status ~= OK then
         note("route_cache", "")
-        -- As lua-resty-phantom-token does. A browser sends no token with a preflight.
-        if status == TOKEN_MISSING and not settings.preflight and client.is_preflight() then
-            return preflight(settings)
-        end
         return refuse(settings, status)
     end
     local key = ffi_string(bearer.key, KEY_BYTES)

@@ -38,7 +38,7 @@ local ROWS = config.rows({
     { "scope", scopes.KIND, is_local = true },
     { "trusted_web_origins", config.list(ORIGIN,
         "a list of origins such as https://www.example.com, without a path"), is_local = true },
-    { "preflight", config.choice("answer", "pass", "check"), is_local = true },
+    { "preflight", config.choice("answer", "pass"), is_local = true },
     { "cache_name", any_text, default = "phantom-token" },
     { "upstream", config.text("^[%w._-]+$", "the name of an upstream block") },
     { "verify_key", any_text },

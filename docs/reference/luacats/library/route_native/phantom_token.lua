@@ -31,7 +31,7 @@ local M = {}
 ---@field verify_ssl? boolean verifies the server's certificate (default: true)
 ---@field scope? string|string[] scopes that the token needs, all of them, in `scope` or `scp`
 ---@field trusted_web_origins? string[] origins whose pages may read errors (CORS)
----@field preflight? string `answer` answers CORS preflights here; `pass` passes them to the API; `check` demands a token of them; by default those without a token pass to the API
+---@field preflight? string `answer` answers CORS preflights here; `pass` passes them to the API; by default a preflight needs a token
 ---@field cache_name? string name of the `lua_shared_dict` (default: "phantom-token")
 ---@field upstream? string an `upstream` block to connect to; name and certificate stay those of the URL
 ---@field verify_key? string path of the key or JWK Set that verifies the server's JWTs, or the URL of its JWK Set
