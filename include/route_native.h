@@ -483,6 +483,18 @@ int32_t rn_introspector_read(const rn_introspector *introspector,
                              uint8_t *text,
                              size_t capacity);
 
+// Writes to `name` the first member of a server's response that makes it malformed, for a message. Writes nothing when
+// the form of the response is not the fault.
+//
+// Errors: `BufferTooSmall` (32 bytes are always enough).
+int32_t rn_introspection_malformed_member(const uint8_t *content_type,
+                                          size_t content_type_length,
+                                          const uint8_t *body,
+                                          size_t body_length,
+                                          uint8_t *name,
+                                          size_t capacity,
+                                          size_t *length);
+
 // Decrypts a JWE and writes its header, followed by its plaintext. `key` is the shared secret for `dir`, or an RSA
 // private key in PEM for `RSA-OAEP-256`.
 //
@@ -686,6 +698,12 @@ int32_t rn_argument_find(const uint8_t *query,
                          size_t name_length,
                          size_t from,
                          rn_found *found);
+
+// Finds the next token in a URL or another text, beginning at the offset `from`: a compact token, or the value of what
+// is named `…token`, also percent-encoded. Value and whole are the same.
+//
+// Errors: `InvalidArgument` for a text of 4 GB.
+int32_t rn_token_scan(const uint8_t *text, size_t text_length, size_t from, rn_found *found);
 
 // Writes a Cookie header without the cookies named in `names`, a list separated by semicolons. With `any_prefix` other
 // than 0, also drops a name with a prefix such as `__Host-`.

@@ -278,9 +278,38 @@ describe("a logout", function()
         end
         assert.equal(405, script:request({ method = "DELETE", path = "/logout" }).status)
         assert.equal(200, script:get("/b/x").status)
-        local same_site = script:request { path = "/logout", headers = { { "Sec-Fetch-Site", "same-site" } } }
-        assert.same({ 302, nil }, { same_site.status, script:session() })
     end)
+
+    for what, case in pairs {
+        ["an image"] = { 403, { ["Sec-Fetch-Dest"] = "image", ["Sec-Fetch-Site"] = "same-origin" } },
+        ["a frame"] = { 403, { ["Sec-Fetch-Dest"] = "iframe", ["Sec-Fetch-Mode"] = "navigate" } },
+        ["a script"] = { 403, { ["Sec-Fetch-Dest"] = "empty", ["Sec-Fetch-Site"] = "same-origin" } },
+        ["a request of an unknown kind"] = { 403, { ["Sec-Fetch-Site"] = "same-origin" } },
+        ["a mode alone"] = { 403, { ["Sec-Fetch-Mode"] = "no-cors" } },
+        ["a prefetch"] = { 403, { ["Sec-Purpose"] = "prefetch" } },
+        ["a prerendered page"] = { 403, { ["Sec-Purpose"] = "prefetch;prerender", ["Sec-Fetch-Dest"] = "document" } },
+        ["an older prefetch"] = { 403, { Purpose = "prefetch" } },
+        ["Safari's preview"] = { 403, { ["X-Purpose"] = "preview" } },
+        ["Firefox's prefetch"] = { 403, { ["X-Moz"] = "prefetch" } },
+        ["a page of a sibling host"] = { 403, { ["Sec-Fetch-Dest"] = "document", ["Sec-Fetch-Site"] = "same-site" } },
+        ["a form of a sibling host"] = { 403, { ["Sec-Fetch-Site"] = "same-site" }, "POST" },
+        ["a link"] = { 302, { ["Sec-Fetch-Dest"] = "document", ["Sec-Fetch-Site"] = "same-origin",
+            ["Sec-Fetch-Mode"] = "navigate", ["Sec-Fetch-User"] = "?1" } },
+        ["a typed address"] = { 302, { ["Sec-Fetch-Dest"] = "document", ["Sec-Fetch-Site"] = "none" } },
+        ["an older browser, or none"] = { 302, {} },
+        ["a form"] = { 303, { ["Sec-Fetch-Dest"] = "document", ["Sec-Fetch-Site"] = "same-origin" }, "POST" },
+        ["a script's POST"] = { 303, { ["Sec-Fetch-Dest"] = "empty", ["Sec-Fetch-Site"] = "same-origin" }, "POST" },
+    } do
+        it("is asked for by a navigation or a POST: " .. what, function()
+            local script, headers = running:logged_in(), {}
+            for name, value in pairs(case[2]) do
+                headers[#headers + 1] = { name, value }
+            end
+            local response = script:request { method = case[3], path = "/logout", headers = headers }
+            assert.equal(case[1], response.status)
+            assert.equal(case[1] == 403 and 200 or 401, script:get("/b/x").status)
+        end)
+    end
 
     it("works without a session, and with an invalid one", function()
         assert.equal(302, running:client():get("/logout").status)

@@ -145,7 +145,7 @@ describe("a store that is full", function()
                     ngx.say("free")
                 }
             }]]
-        local site = "lua_shared_dict tiny 16k;\n" .. process.read(gateway.ROOT .. "/examples/border/site.conf")
+        local site = "lua_shared_dict tiny 32k;\n" .. process.read(gateway.ROOT .. "/examples/border/site.conf")
             :gsub("include border.conf;", function() return filling end)
         local running = assert(border.start { site = site, settings = { store = { dictionary = "tiny" } } })
         local script = running:logged_in()

@@ -87,8 +87,7 @@ local FAULTS = {
     redirects = { raw(302, JSON, "", { location = "/elsewhere" }), "server_failed" },
     redirects_within_nginx = { raw(200, JSON, "", { ["x-accel-redirect"] = "/status" }), "server_answer_invalid" },
     says_nothing = { raw(204, JSON, ""), "server_failed" },
-    has_another_type = { raw(200, "text/html", '{"keys":[]}'), "server_answer_invalid" },
-    has_no_type = { { kind = "raw", status = 200, body = '{"keys":[]}' }, "server_answer_invalid" },
+    sends_a_page = { raw(200, "text/html", "<html>"), "server_answer_invalid" },
     sends_no_json = { raw(200, JSON, '{"keys":[}'), "server_answer_invalid" },
     sends_no_set = { raw(200, JSON, "{}"), "server_answer_invalid" },
     sends_no_key = { raw(200, JSON, '{"keys":[]}'), "server_answer_invalid" },
@@ -101,6 +100,12 @@ local FAULTS = {
     hangs = { { kind = "hang" }, "server_unreachable" },
     stalls_in_its_body = { { kind = "stalled_body" }, "server_answer_invalid" },
     sends_headers_slowly = { { kind = "slow_headers" }, "server_unreachable" },
+}
+
+-- What servers call a set.
+local TYPES = {
+    typed_jwk = "application/jwk+json", typed_text = "text/plain; charset=utf-8",
+    typed_bytes = "application/octet-stream", typed_page = "text/html", typed_other = "x",
 }
 
 -- The reasons that differ without phantom_token.conf.
@@ -171,6 +176,11 @@ describe("a JWK Set by URL", function()
             stopped = { url = ("http://127.0.0.1:%d/"):format(process.free_port()) },
             provider = { url = ("http://127.0.0.1:%d/jwks"):format(provider.port), cooldown = 1, max_age = 1 },
         }
+        for name, media_type in pairs(TYPES) do
+            all[name] = { url = published { of = name, headers = { ["content-type"] = media_type } } }
+        end
+        all.untyped = { url = published { of = "untyped", headers = cjson.empty_array } }
+        all.marked = { url = published { of = "marked", file = directory .. "/marked.json" } }
         for _, faults in ipairs { FAULTS, DIRECT_FAULTS } do
             for name, fault in pairs(faults) do
                 all[name] = { url = at(fault[1]) }
@@ -262,6 +272,16 @@ describe("a JWK Set by URL", function()
         local response = get("usual", tokens.forged)
         assert.same({ 401, 'Bearer error="invalid_token"' }, { response.status, response.headers["www-authenticate"] })
         assert.same({ cjson.null, "signature_invalid", false }, why("usual", tokens.forged))
+    end)
+
+    it("is taken under any media type, and behind a byte order mark", function()
+        process.write(directory .. "/marked.json", "\239\187\191" .. cjson.encode { keys = { jwks.one } })
+        for name in pairs(TYPES) do
+            assert.equal(200, get(name, tokens.one).status, name)
+        end
+        assert.equal(200, get("untyped", tokens.one).status)
+        assert.equal(200, get("marked", tokens.one).status)
+        assert.equal(401, get("typed_text", tokens.forged).status)
     end)
 
     it("is fetched once per cooldown for an unknown kid, from the last answer on", function()

@@ -1,5 +1,6 @@
 -- Phantom tokens: the lifetime of an answer, and one introspection for all requests that need it.
 
+local cjson = require "cjson.safe"
 local http = require "support.http"
 local phantom = require "support.phantom"
 local process = require "support.process"
@@ -61,6 +62,8 @@ describe("the cache of phantom tokens", function()
                 brief = { token_cache_seconds = 2 },
                 never = { token_cache_seconds = 0 },
                 forgetful = { inactive_cache_seconds = 0 },
+                named = { headers = { ["X-Subject"] = "sub" } },
+                bridged = { headers = { ["X-Subject"] = "sub" }, stale_if_error_seconds = 10 },
                 soon = { inactive_cache_seconds = 1 },
             },
         }
@@ -146,6 +149,23 @@ describe("the cache of phantom tokens", function()
     it("keeps no failure of the server", function()
         local token = phantom.token { kind = "raw", status = 500, body = "" }
         assert.equal(2, questions("/api", token, 2))
+    end)
+
+    it("remembers for a moment an answer that is malformed, and logs which member is", function()
+        local function active(name, members)
+            members.active = true
+            return phantom.token({ kind = "unsigned_answer", claims = members }, name)
+        end
+        assert.equal(1, questions("/named", active("text", { exp = "2030-01-01" }), 5))
+        assert.equal(1, questions("/named", active("milliseconds", { exp = os.time() * 1000 }), 5))
+        assert.equal(1, questions("/bridged", active("bridged", { nbf = "now" }), 5))
+        assert.equal(5, questions("/forgetful", active("forgotten", { scope = 7 }), 5))
+        local log = running.gate:error_log()
+        for name, form in pairs { exp = "number of seconds", nbf = "number of seconds", scope = "text or a list" } do
+            assert.truthy(log:find(('the member "%s" must be a %s'):format(name, form), 1, true), name)
+        end
+        assert.equal(503, running:get("/named", active("text", { exp = "2030-01-01" })).status)
+        assert.equal(200, running:get("/named", active("null", { exp = cjson.null, scope = cjson.null })).status)
     end)
 
     it("holds digests, never tokens", function()

@@ -1,4 +1,4 @@
-//! A scanner for the cookies of a request and the arguments of a query.
+//! A scanner for the cookies of a request, the arguments of a query, and the tokens in a URL.
 //!
 //! A client may send hundreds of kilobytes of them. The scanner is linear in their length and allocates nothing.
 
@@ -106,6 +106,64 @@ pub fn argument(query: &[u8], name: &[u8], from: usize) -> Option<Found> {
     })
 }
 
+/// Three adjacent parts of a compact token have at least this many characters: header, claims and signature of a JWS;
+/// initialization vector, ciphertext and tag of a JWE. The names of hosts and files have shorter ones.
+const MIN_PART: usize = 16;
+
+/// The shortest value of an argument that is taken for a token by its name, in bytes as written.
+const MIN_NAMED: usize = 16;
+
+/// Decodes the character at the start of a text, through any number of percent-encodings: `.`, `%2E` and `%252E` are one.
+/// Returns the byte and the length of its encoding.
+fn character(text: &[u8]) -> (u8, usize) {
+    let Some(b'%') = text.first() else { return (text[0], 1) };
+    let again = text[1..].chunks_exact(2).take_while(|pair| *pair == b"25").count() * 2;
+    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    match (digit(1 + again), digit(2 + again)) {
+        // At most 255: two digits.
+        (Some(high), Some(low)) => ((high * 16 + low) as u8, 3 + again),
+        _ => (b'%', 1 + again),
+    }
+}
+
+/// Finds the next token in a URL, or in any other text, beginning at the offset `from`: a compact token wherever it
+/// stands, and the value of what is named `…token`, such as `jwt_token=…`. Sees both through percent-encoding. conf/maps.conf
+/// has the same rule for the access log.
+pub fn token(text: &[u8], from: usize) -> Option<Range<usize>> {
+    let mut at = from;
+    // The run of token characters that ends here: its start, the length of its last part, how many adjacent parts before
+    // that are long, whether the run is a token, and the last five characters.
+    let (mut start, mut part, mut long, mut is_token, mut name) = (at, 0, 0, false, [0; 5]);
+    loop {
+        let (byte, length) = text.get(at..).filter(|rest| !rest.is_empty()).map_or((0, 0), character);
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            part += 1;
+        } else {
+            long = if part >= MIN_PART { long + 1 } else { 0 };
+            is_token |= long == 3;
+            part = 0;
+            if byte != b'.' {
+                if is_token {
+                    return Some(start..at);
+                } else if byte == b'=' && name == *b"token" {
+                    let value = at + length;
+                    let rest = &text[value..];
+                    let end = rest.iter().position(|byte| b"&;/?#".contains(byte)).unwrap_or(rest.len());
+                    if end >= MIN_NAMED {
+                        return Some(value..value + end);
+                    }
+                } else if length == 0 {
+                    return None;
+                }
+                (start, long) = (at + length, 0);
+            }
+        }
+        name.rotate_left(1);
+        name[4] = byte.to_ascii_lowercase();
+        at += length;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,5 +241,70 @@ mod tests {
             ["a", "b"]
         );
         assert_eq!(argument(b"a=1&t=2", b"t", 0).expect("there is one").whole, 4..7);
+    }
+
+    #[test]
+    fn tokens_are_found_wherever_they_stand_and_however_they_are_encoded() {
+        let token = format!("{}.{}.{}", "eyJhbGciOiJSUzI1NiJ9", "c".repeat(40), "s-_".repeat(20));
+        let all_encoded: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let one_encoded = token.replacen('J', "%4a", 1);
+        let forms = [
+            token.clone(),
+            token.replace('.', "%2E"),
+            token.replace('.', "%252e"),
+            all_encoded.clone(),
+            all_encoded.replace('%', "%2525"),
+            one_encoded,
+            format!("{}..{}.{}.{}", "h".repeat(20), "i".repeat(16), "c".repeat(30), "t".repeat(22)),
+        ];
+        for form in &forms {
+            for (before, after) in [
+                ("", ""),
+                ("/websockify?", ""),
+                ("/a?t=", "&b=1"),
+                ("/x;jwt_token=", "/y"),
+                ("/", "/"),
+                ("?%74=", "#"),
+                ("https://gw.example.com/a%2F", "%26x"),
+                ("GET /", " HTTP/1.1"),
+                ("%", "%"),
+                ("=%", ""),
+                ("%2", "%2"),
+            ] {
+                let text = format!("{before}{form}{after}");
+                let found = super::token(text.as_bytes(), 0).unwrap_or_else(|| panic!("nothing in {text}"));
+                assert!(found.start <= before.len() && found.end >= before.len() + form.len(), "{text}: {found:?}");
+                assert!(found.start + 3 >= before.len(), "{text}: {found:?}");
+            }
+        }
+        for (named, value) in [
+            ("?jwt_token=0123456789abcdef", 11..27),
+            ("?JWT%5FTOKEN=0123456789abcdef&a", 13..29),
+            (";access%5Ftoken%3D0123456789abcdef;a", 18..34),
+            ("?jwt%74oken=x&token=token=0123456789abcdef", 20..42),
+        ] {
+            let from = if named.contains("x&") { 12 } else { 0 };
+            assert_eq!(super::token(named.as_bytes(), from), Some(value), "{named}");
+        }
+        for other in [
+            "",
+            ".",
+            "..",
+            "%",
+            "%2",
+            "%25",
+            "%2525",
+            "?token=short",
+            "/very-long-host-name.another-long-name.example",
+            "/assets/main.0123456789abcdef0123456789abcdef.js",
+            "/a.b.c.d",
+            "?tokens=0123456789abcdef",
+            "=0123456789abcdef0",
+        ] {
+            assert_eq!(super::token(other.as_bytes(), 0), None, "{other}");
+        }
+        let two = format!("{token}/{token}");
+        assert_eq!(super::token(two.as_bytes(), token.len()), Some(token.len() + 1..two.len()));
+        assert_eq!(super::token(b"a", usize::MAX), None);
     }
 }

@@ -308,6 +308,14 @@ fn cookies_and_arguments_are_found_within_their_lengths() {
         assert_eq!((found.is_there, found.value_start, found.value_end, found.start, found.stop), (1, 2, 3, 0, 3));
         assert_eq!(rn_argument_find(t, n, b"s".as_ptr(), 1, 0, Some(&mut found)), 0);
         assert_eq!((found.is_there, found.value_start, found.value_end, found.start, found.stop), (1, 18, 19, 16, 19));
+        let named = b"?token=0123456789abcdef&a";
+        assert_eq!(rn_token_scan(null(), 1, 0, Some(&mut found)), INVALID);
+        assert_eq!(rn_token_scan(named.as_ptr(), usize::MAX, 0, Some(&mut found)), INVALID);
+        assert_eq!(rn_token_scan(named.as_ptr(), named.len(), 0, None), INVALID);
+        assert_eq!(rn_token_scan(named.as_ptr(), named.len(), 0, Some(&mut found)), 0);
+        assert_eq!((found.is_there, found.start, found.stop), (1, 7, 23));
+        assert_eq!(rn_token_scan(named.as_ptr(), named.len(), 23, Some(&mut found)), 0);
+        assert_eq!(found.is_there, 0);
 
         let (mut rest, mut length) = ([0x55u8; 8], 0);
         let without = |header, prefix, out, capacity, length: Option<&mut usize>| {

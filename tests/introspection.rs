@@ -5,7 +5,9 @@ mod support;
 use std::path::Path;
 
 use route_native::error::Reason;
-use route_native::introspection::{ClaimNames, Introspector, MAX_ANSWER_BYTES, MAX_JWT_BYTES, Options, Verdict};
+use route_native::introspection::{
+    ClaimNames, Introspector, MAX_ANSWER_BYTES, MAX_JWT_BYTES, Options, Verdict, malformed_member,
+};
 use route_native::jwt::{Policy, verify};
 use route_native::keys::KeySet;
 use serde_json::{Value, json};
@@ -104,6 +106,45 @@ fn an_inactive_token_is_inactive_in_both_formats() {
     let header = json!({ "alg": "RS256", "typ": "application/Token-Introspection+JWT" });
     let signed = unsigned(header, &json!({ "token_introspection": { "active": false } }));
     assert_eq!(plain().read(SIGNED, signed.as_bytes(), None, NOW), Err(Reason::TokenInactive));
+}
+
+/// Each row: members of an active token's answer, and the member that makes the answer malformed.
+#[test]
+fn null_is_absent_and_a_malformed_member_is_named() {
+    let read = Introspector::new(Options { claims: ClaimNames::parse("sub"), ..options(b"a") }).unwrap();
+    for (members, malformed) in [
+        (json!({ "scope": null, "exp": null, "nbf": null, "scp": null, "aud": null, "iss": null }), None),
+        (json!({ "exp": NOW + 9, "nbf": NOW - 9, "scope": "read", "scp": ["a"], "aud": ["b"], "iss": "c" }), None),
+        (json!({ "exp": (NOW + 9).to_string() }), Some("exp")),
+        (json!({ "exp": (NOW + 9) * 1000 }), Some("exp")),
+        (json!({ "exp": -1 }), Some("exp")),
+        (json!({ "nbf": "now" }), Some("nbf")),
+        (json!({ "nbf": (NOW - 9) * 1000 }), Some("nbf")),
+        (json!({ "scope": 1 }), Some("scope")),
+        (json!({ "scope": [null] }), Some("scope")),
+        (json!({ "scp": {} }), Some("scp")),
+        (json!({ "active": "true" }), Some("active")),
+        (json!({ "active": null }), Some("active")),
+    ] {
+        let mut answer = json!({ "active": true, "sub": "s" });
+        answer.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let body = answer.to_string();
+        let signed = unsigned(
+            json!({ "alg": "RS256", "typ": "token-introspection+jwt" }),
+            &json!({ "token_introspection": answer }),
+        );
+        for (media_type, body) in [(JSON, &body), (SIGNED, &signed)] {
+            let verdict = read.read(media_type, body.as_bytes(), None, NOW);
+            assert_eq!(verdict.is_err(), malformed.is_some(), "{body}: {verdict:?}");
+            assert_eq!(malformed_member(media_type, body.as_bytes()), malformed, "{body}");
+        }
+    }
+    let jwt = |claims| unsigned(json!({ "alg": "RS256" }), &claims);
+    assert_eq!(malformed_member(JWT, jwt(json!({ "exp": null })).as_bytes()), Some("exp"));
+    assert_eq!(malformed_member(SIGNED, jwt(json!({})).as_bytes()), Some("token_introspection"));
+    for (media_type, body) in [(JWT, "a.b.c"), (JWT, ""), (SIGNED, ""), (JSON, "["), ("", "\0"), (JSON, "{} x")] {
+        assert_eq!(malformed_member(media_type, body.as_bytes()), None);
+    }
 }
 
 #[test]

@@ -9,9 +9,11 @@
 
 local access = require "route_native.border.access"
 local answer = require "route_native.border.answer"
+local client = require "route_native.core.client"
 local cookie = require "route_native.border.cookie"
 local counters = require "route_native.border.counters"
 local exchange = require "route_native.border.exchange"
+local final_answer = require "route_native.core.final_answer"
 local health = require "route_native.border.health"
 local keys = require "route_native.border.keys"
 local limits = require "route_native.border.limits"
@@ -57,6 +59,8 @@ end
 -- @tfield[opt=60] integer login_window length of a window of the login limits, 1 to 86400
 -- @tfield[opt=20] integer login_failures_per_address failed logins for each client address, 1 to 1000000
 -- @tfield[opt=10] integer login_failures_per_account failed logins for each account, 1 to 1000000
+-- @tfield[opt=100] integer sessions_per_account sessions of one account, 1 to 1000; a further login ends the oldest
+-- @tfield[opt] string[] public_origins other origins, such as `https://app.example.com`, whose pages may log in and out
 -- @tfield[opt] string statsd `host:port` that receives the counters every second
 -- @tfield[opt="border."] string statsd_prefix prefix of the counters' names
 -- @tfield[opt={}] Store store where sessions are kept
@@ -94,6 +98,7 @@ function _M.setup(config)
     self.store = store.open(self.settings.store)
     self.services = services.new(self.settings.services)
     self.cookies = cookie.new(self.settings)
+    self.public_origins = client.origins(self.settings.public_origins)
     self.counters = counters.new(self.settings)
     self.limits = limits.new(self.settings)
     self.keys = keys.new(self)
@@ -115,6 +120,14 @@ end
 --- Fetches a new token after a service's own 401. Call it in the access phase of the second try.
 function _M.again()
     return access.again(current())
+end
+
+--- Refuses a service's answer that is not final, and removes the cookies that are the border's own. Call it in the
+-- header filter.
+function _M.answer()
+    if final_answer.check() then
+        current().cookies:remove_foreign()
+    end
 end
 
 --- Answers a login, and lets all other requests pass to the account service. Call it in the access phase.

@@ -23,7 +23,11 @@ return {
     -- @treturn string|nil the token; several are joined by a comma
     take_query_token = query.take,
 
-    --- Overwrites the query of the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
+    --- Overwrites the tokens that stand elsewhere in the URL in nginx's memory. For `set_by_lua` (query_token.conf).
+    -- @function scrub_target
+    scrub_target = query.scrub_target,
+
+    --- Overwrites tokens in the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
     -- @function scrub_referer
     scrub_referer = query.scrub_referer,
 

@@ -25,6 +25,7 @@ local introspect = require "route_native.phantom.introspect"
 local kept = require "route_native.core.kept"
 local library = require "route_native.core.ffi"
 require "route_native.hooks" -- The master may still read files that the workers may not.
+local open = require "route_native.phantom.open"
 local outbound = require "route_native.http.outbound"
 local request = require "route_native.core.request"
 local scopes = require "route_native.core.scopes"
@@ -42,11 +43,10 @@ local set_header, clear_header = ngx.req.set_header, ngx.req.clear_header
 local OK, TOKEN_MISSING = statuses.OK, statuses.TOKEN_MISSING
 local KEY_BYTES, FINGERPRINT_BYTES = library.RN_CACHE_KEY_BYTES, library.RN_FINGERPRINT_BYTES
 
--- An entry of the dictionary is one letter, then
+-- An entry of a dictionary is one letter, then
 --   A  (active)    the length of the scope, ":", the scope, and what the API receives
 --   I  (inactive)  the status of a 401
--- Single flight has a third kind of outcome, which the dictionary does not keep:
---   E  (error)     the status of a 503
+--   E  (error)     the status of a 503; the dictionary keeps only that of an answer that is malformed
 local ACTIVE, INACTIVE = byte "A", byte "I"
 
 -- Shared by all requests: they are written and read without a yield in between.
@@ -131,26 +131,50 @@ local function store(settings, dict, key, active, entry)
     return (dict:set(key, entry, seconds))
 end
 
--- Asks the server and stores its answer. Returns the entry, and whether the dictionary holds it.
-local function introspect_and_store(settings, dict, key, token)
-    local active, status = introspect.ask(settings, token)
+-- Asks the server, if not too many questions are open. Returns what introspect.ask() returns.
+local function ask(settings, token)
+    local ticket = open.begin(settings.max_introspections)
+    if not ticket then
+        return nil, statuses.SERVER_UNREACHABLE
+    end
+    local ok, active, status, is_lasting = pcall(introspect.ask, settings, token)
+    open.finish(ticket)
+    if not ok then
+        error(active, 0)
+    end
+    return active, status, is_lasting
+end
+
+-- Returns the dictionary of what anybody can fill: inactive tokens and single flight. A configuration that declares
+-- none has them beside the active tokens, which they never evict.
+local function refused_of(settings, dict)
+    return ngx.shared[settings.cache_name .. "-refused"] or dict
+end
+
+-- Asks the server and stores its answer. Returns the entry, and whether a dictionary holds it.
+local function introspect_and_store(settings, dict, refused, key, token)
+    local active, status, is_lasting = ask(settings, token)
     if active then
         local entry = encode(active)
         return entry, store(settings, dict, key, active, entry)
     elseif statuses.is_token(status) then
         local entry = "I" .. status
         local seconds = settings.inactive_cache_seconds
-        return entry, seconds > 0 and (dict:set(key, entry, seconds))
+        open.count_inactive(refused, settings.max_inactive_per_address)
+        return entry, seconds > 0 and (refused:safe_set("refused " .. key, entry, seconds))
     end
-    return "E" .. status, false
+    local entry = "E" .. status
+    local seconds = is_lasting and settings.inactive_cache_seconds or 0
+    return entry, seconds > 0 and (refused:safe_set("refused " .. key, entry, seconds))
 end
 
 -- Returns the entry of a token that the dictionary does not hold, and where it comes from: "miss" or "stale".
 local function introspect_once(settings, dict, key, token)
-    local entry = singleflight.run(dict, key, function()
-        return fresh(settings, dict, key)
+    local refused = refused_of(settings, dict)
+    local entry = singleflight.run(refused, key, function()
+        return fresh(settings, dict, key) or refused:get("refused " .. key)
     end, function()
-        return introspect_and_store(settings, dict, key, token)
+        return introspect_and_store(settings, dict, refused, key, token)
     end) or "E" .. statuses.SERVER_UNREACHABLE
     if byte(entry) ~= ACTIVE and byte(entry) ~= INACTIVE and settings.stale_if_error_seconds > 0 then
         local stale = dict:get(key)
@@ -292,6 +316,16 @@ local function check(settings, key, token)
         local _, active = apply(settings, key, entry, "hit")
         return active and store_decoded(key, active, seconds, token_fingerprint)
     end
+    local refused = refused_of(settings, dict)
+    entry = refused:get("refused " .. key)
+    if entry and not (byte(entry) ~= INACTIVE and dict:get(key)) then
+        return (apply(settings, entry, "hit"))
+    end
+    local wait = open.wait_of_address(refused, settings.max_inactive_per_address)
+    if wait then
+        note("route_reason", "too_many_inactive")
+        return answer.too_many(settings, wait)
+    end
     local possible, err = outbound.possible(settings.outbound)
     if not possible then
         return unavailable(settings, err)
@@ -319,6 +353,9 @@ end
 -- @tfield[opt=5] integer inactive_cache_seconds how long an inactive token is remembered, 0 to 60
 -- @tfield[opt=0] integer stale_if_error_seconds how long an expired answer stays in use while the server fails, 0 to
 -- 3600; never beyond the JWT's `exp`
+-- @tfield[opt=256] integer max_introspections introspections that a worker may have open, 1 to 100000; 503 beyond it
+-- @tfield[opt=0] integer max_inactive_per_address inactive tokens that an address may send in a minute, 0 to 1000000;
+-- 429 beyond it; 0 is no limit
 -- @tfield[opt=true] boolean verify_ssl verifies the server's certificate
 -- @tfield[opt] string|string[] scope scopes that the token needs, all of them, in `scope` or `scp`
 -- @tfield[opt] string[] trusted_web_origins origins whose pages may read errors (CORS)

@@ -22,7 +22,7 @@ local function literal(value)
     end
     local members = {}
     for key, member in pairs(value) do
-        members[#members + 1] = ("[%q] = %s"):format(key, literal(member))
+        members[#members + 1] = ("[%s] = %s"):format(literal(key), literal(member))
     end
     return "{ " .. table.concat(members, ", ") .. " }"
 end

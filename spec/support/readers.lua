@@ -172,13 +172,13 @@ local function readers()
     local function set_args(text) ngx.req.set_uri_args(text) end
     return {
         { name = "border: session", texts = texts({ "", "border_session=", "other=" }, COOKIES),
-            prepare = set_cookie, read = function() return jar:session() end },
+            prepare = set_cookie, read = function() return jar:sessions() end },
         { name = "numbers", texts = texts({ "", '{"a":1e20,"b":' }, NUMBERS),
             read = function(text) return require("route_native.core.digits").decode(text) end },
         { name = "auth: several cookies", texts = VALUES, prepare = set_cookie,
             read = function() return cookie.find(ngx.req.get_headers(0)) end },
         { name = "border: login", texts = texts({ "", "border_session_login=" }), prepare = set_cookie,
-            read = function() return jar:login() end },
+            read = function() return jar:logins() end },
         { name = "border: for_upstream", texts = texts({ "", "border_session=", "other=" }, COOKIES),
             prepare = set_cookie, read = function() return jar:for_upstream() end },
         { name = "border: wants_page", texts = texts { "" },
@@ -202,6 +202,11 @@ local function readers()
             read = function(text) return cookie.remove { cookie = text } end },
         { name = "auth: a query's token", texts = texts({ "", "t=" }, TOKENS), prepare = set_args,
             read = function() return query_source.find() end },
+        { name = "desktop: tokens in a URL", texts = texts({ "", "token=" }, {
+            ["its name, many times"] = of "token=", ["parts"] = of "aaaaaaaaaaaaaaaa.", ["a name"] = of "token=a&",
+            ["dots encoded many times"] = of "%2525252E", ["an escape without end"] = between("%", "25", "zz"),
+            ["escapes without end"] = function(n) return ("%" .. ("25"):rep(64)):rep(math.ceil(n / 129)) end,
+        }), read = function(text) return require("route_native.core.scan").token(text, #text, 0) end },
         { name = "auth: verify", texts = texts { "", "a.", "a.b." },
             read = function(text) return require("route_native.jwt").verify(text, secret) end },
         { name = "auth: a claim as a header", texts = texts { "" }, read = claim_headers.encode },

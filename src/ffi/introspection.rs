@@ -4,7 +4,7 @@ use super::keys::rn_keys;
 use super::{Caller, guard, release, required, rn_header};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
-use crate::introspection::{ClaimNames, Introspector, Options};
+use crate::introspection::{self, ClaimNames, Introspector, Options};
 
 /// The size of [`rn_bearer::key`], in bytes.
 pub const RN_CACHE_KEY_BYTES: usize = 32;
@@ -167,6 +167,30 @@ pub unsafe extern "C" fn rn_introspector_read(
         verdict.scope_length = result.scope.len() as u32; // no longer than the response
         verdict.forward_length = result.forward.len() as u32;
         caller.fill((result.scope + &result.forward).as_bytes(), text, capacity)
+    })
+}
+
+/// Writes to `name` the first member of a server's response that makes it malformed, for a message. Writes nothing when
+/// the form of the response is not the fault.
+///
+/// Errors: `BufferTooSmall` (32 bytes are always enough).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_introspection_malformed_member(
+    content_type: *const u8,
+    content_type_length: usize,
+    body: *const u8,
+    body_length: usize,
+    name: *mut u8,
+    capacity: usize,
+    length: Option<&mut usize>,
+) -> i32 {
+    guard(|caller| {
+        let (content_type, body, length) =
+            (caller.bytes(content_type, content_type_length)?, caller.bytes(body, body_length)?, required(length)?);
+        let content_type = std::str::from_utf8(content_type).unwrap_or_default();
+        let member = introspection::malformed_member(content_type, body).unwrap_or_default();
+        *length = member.len();
+        caller.fill(member.as_bytes(), name, capacity)
     })
 }
 

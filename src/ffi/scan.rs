@@ -63,6 +63,24 @@ pub unsafe extern "C" fn rn_argument_find(
     })
 }
 
+/// Finds the next token in a URL or another text, beginning at the offset `from`: a compact token, or the value of what
+/// is named `…token`, also percent-encoded. Value and whole are the same.
+///
+/// Errors: `InvalidArgument` for a text of 4 GB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_token_scan(
+    text: *const u8,
+    text_length: usize,
+    from: usize,
+    found: Option<&mut rn_found>,
+) -> i32 {
+    guard(|caller| {
+        let (text, found) = (caller.bytes(text, text_length)?, required(found)?);
+        *found = to_found(scan::token(text, from).map(|range| Found { value: range.clone(), whole: range }))?;
+        Ok(())
+    })
+}
+
 /// Writes a Cookie header without the cookies named in `names`, a list separated by semicolons. With `any_prefix` other
 /// than 0, also drops a name with a prefix such as `__Host-`.
 ///

@@ -134,8 +134,7 @@ impl Introspector {
         if body.len() > MAX_ANSWER_BYTES {
             return Err(Reason::ServerAnswerInvalid);
         }
-        let media_type = content_type.split(';').next().unwrap_or_default().trim_ascii();
-        match media_type.to_ascii_lowercase().as_str() {
+        match media_type(content_type).as_str() {
             "application/jwt" => self.read_jwt(body, keys, now),
             "application/token-introspection+jwt" => self.read_signed_response(body, keys, now),
             "application/json" => {
@@ -239,12 +238,49 @@ impl Signer {
     }
 }
 
-/// Returns the members of RFC 7662 §2.2 without `active`.
+/// Returns the name of the first member of a response that makes it malformed, for a message, or `None` when its form is
+/// not the fault. It takes what [`Introspector::read`] took and verifies nothing.
+pub fn malformed_member(content_type: &str, body: &[u8]) -> Option<&'static str> {
+    let (token_members, is_response) = match media_type(content_type).as_str() {
+        "application/jwt" => (unverified_members(body)?, false),
+        "application/token-introspection+jwt" => match unverified_members(body)?.remove("token_introspection") {
+            Some(Value::Object(members)) => (members, true),
+            _ => return Some("token_introspection"),
+        },
+        _ => (parse_object(body)?, true),
+    };
+    let claims = match active(token_members.clone()) {
+        Ok(claims) => claims,
+        Err(_) if is_response => return Some("active"),
+        Err(_) => Claims { json: Vec::new(), members: token_members },
+    };
+    ["exp", "nbf", "scope", "scp", "iss", "aud"].into_iter().find(|name| match *name {
+        "exp" | "nbf" => claims.numeric_date(name).is_err(),
+        "iss" => claims.string(name).is_err(),
+        _ => claims.strings(name).is_err(),
+    })
+}
+
+/// Returns the members of a JWT of the server. **The signature is not verified.**
+fn unverified_members(body: &[u8]) -> Option<Map<String, Value>> {
+    let compact = Compact::parse_within(body.trim_ascii(), MAX_JWT_BYTES).ok()?;
+    Some(compact.unverified_claims().ok()?.members)
+}
+
+/// Returns the media type of a Content-Type header, in lower case and without parameters.
+fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase()
+}
+
+/// Returns the members of RFC 7662 §2.2 without `active`. Servers send `null` for what a token has not; it is absent.
 ///
 /// Errors: `TokenInactive`, `ServerAnswerInvalid`.
 fn active(mut members: Map<String, Value>) -> Result<Claims, Reason> {
     match members.remove("active") {
-        Some(Value::Bool(true)) => Ok(Claims { json: Vec::new(), members }),
+        Some(Value::Bool(true)) => {
+            members.retain(|_, value| !value.is_null());
+            Ok(Claims { json: Vec::new(), members })
+        }
         Some(Value::Bool(false)) => Err(Reason::TokenInactive),
         _ => Err(Reason::ServerAnswerInvalid),
     }

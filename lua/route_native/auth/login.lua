@@ -69,15 +69,6 @@ local ROWS = config.rows(auth_keys.ROWS, rate_limit.ROWS, {
         "a list of origins such as https://app.example.com") },
 })
 
--- Returns the set of origins in lower case, as browsers send them.
-local function origin_set(origins)
-    local set = {}
-    for _, origin in ipairs(origins or {}) do
-        set[origin:lower()] = true
-    end
-    return set
-end
-
 -- Reads a configuration. Returns what run() takes.
 function _M.read(input)
     local values = config.read(OWNER, ROWS, input)
@@ -91,7 +82,7 @@ function _M.read(input)
         max_body = values.max_body,
         limit = rate_limit.of(OWNER, values),
         cookie = values.cookie,
-        public_origins = origin_set(values.public_origins),
+        public_origins = client.origins(values.public_origins),
     }
     if self.cookie then
         self.cookie.max_age = values.lifetime
@@ -118,13 +109,6 @@ local function refuse_attempt(wait, is_full)
     end
     ngx.header["Retry-After"] = wait
     return refuse(429)
-end
-
--- Returns whether a page of another site may have sent the request. Such a page could log its visitor in as somebody
--- else.
-local function is_cross_site(self)
-    local origin = ngx.var.http_origin
-    return client.is_cross_site(false) and not (origin and self.public_origins[origin:lower()])
 end
 
 local function ask_backend(self, body)
@@ -221,7 +205,7 @@ function _M.run(self)
         return auth_keys.unavailable(err)
     end
     local headers = ngx.req.get_headers(0)
-    if self.cookie and is_cross_site(self) then
+    if self.cookie and client.is_cross_site(false, self.public_origins) then
         return refuse(403)
     elseif login_body.is_encoded(headers) then
         return refuse(415)

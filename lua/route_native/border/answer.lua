@@ -39,6 +39,7 @@ end
 _M.not_found = both(404, "SERVICE_UNKNOWN", "Not found", "No service is mapped to this address.")
 _M.forbidden = both(403, "FORBIDDEN", "Forbidden", "You are not allowed to see this.")
 _M.cross_site = both(403, "CROSS_SITE", "Forbidden", "This request came from another site.")
+_M.no_navigation = both(403, "NO_NAVIGATION", "Forbidden", "A GET logs out only when a user follows a link; use POST.")
 _M.bad_request = both(400, "BAD_REQUEST", "Bad request", "The fields username and password are needed once each.")
 _M.not_allowed = both(405, "METHOD_NOT_ALLOWED", "Method not allowed", "This address does not take that method.")
 _M.length_required = both(411, "LENGTH_REQUIRED", "Length required", "The length of the request is not known.")

@@ -4,6 +4,8 @@ local client = require "route_native.core.client"
 local cookie = require "route_native.core.cookie"
 local scan = require "route_native.core.scan"
 
+local find, match, sub = string.find, string.match, string.sub
+
 local _M = {}
 local jar = {}
 jar.__index = jar
@@ -28,21 +30,40 @@ local function full_name(self, suffix)
     return prefix .. self.name .. suffix
 end
 
--- Returns the value of the first cookie of a name, or nil.
-local function find(name)
-    local header = ngx.var.http_cookie
-    return header and (scan.cookie(header, name)) or nil
+-- The most values of one cookie that are read. A browser sends one for each domain and path that has set the cookie.
+local MAX_VALUES = 8
+
+-- Returns the different values of a cookie, in their order and without quotes.
+local function values(name)
+    local header, list, is_known = ngx.var.http_cookie, {}, {}
+    local value, from
+    if header then
+        value, from = scan.cookie(header, name)
+    end
+    while value and #list < MAX_VALUES do
+        value = match(value, '^"(.*)"$') or value
+        if value ~= "" and not is_known[value] then
+            list[#list + 1], is_known[value] = value, true
+        end
+        value, from = scan.cookie(header, name, from)
+    end
+    return list
 end
 
-function jar:session()
-    return find(full_name(self, ""))
+-- Returns the values of the session's cookie. A browser also sends those that it holds from another path or a parent
+-- domain, and the first may be stale.
+function jar:sessions()
+    return values(full_name(self, ""))
 end
 
-function jar:login()
-    return find(full_name(self, "_login"))
+-- Returns the values of the login's cookie.
+function jar:logins()
+    return values(full_name(self, "_login"))
 end
 
 local function set_cookie(self, suffix, value, seconds)
+    -- The answer is the border's own, for remove_foreign().
+    ngx.ctx.has_border_cookie = true
     cookie.set(full_name(self, suffix), value, { secure = self.secure, domain = self.domain, max_age = seconds })
 end
 
@@ -67,6 +88,29 @@ end
 function jar:for_upstream()
     local header = ngx.var.http_cookie
     return header and scan.without_cookies(header, self.both_names, true) or ""
+end
+
+-- Returns whether a Set-Cookie header sets one of the border's cookies, under any prefix. A browser sends the value of
+-- a cookie without a name as it is, so that it may be a name and a value.
+local function is_own(self, header)
+    local pair = match(header, "^[^;]*")
+    local start = find(pair, "[^=%s]")
+    return start ~= nil and scan.without_cookies(sub(pair, start), self.both_names, true) == ""
+end
+
+-- Removes the Set-Cookie headers of a service that would replace or end the session.
+function jar:remove_foreign()
+    local headers = ngx.header["Set-Cookie"]
+    if not headers or ngx.ctx.has_border_cookie then
+        return
+    end
+    local kept = {}
+    for _, header in ipairs(type(headers) == "table" and headers or { headers }) do
+        if not is_own(self, header) then
+            kept[#kept + 1] = header
+        end
+    end
+    ngx.header["Set-Cookie"] = #kept > 0 and kept or nil
 end
 
 return _M

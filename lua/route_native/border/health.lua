@@ -4,15 +4,17 @@ local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
 
 local TTL = 10
+-- A login needs room for the record of a session. A store that has room for a shorter value only is full.
+local VALUE = ("x"):rep(512)
 
 local _M = {}
 
 -- The steps of the check, in order. Each returns whether it worked, and the store's error.
 local STEPS = {
-    { "add", function(store, key) return store:add(key, "added", TTL) end },
+    { "add", function(store, key) return store:add(key, VALUE, TTL) end },
     { "get", function(store, key)
         local value, err = store:get(key)
-        return value == "added", err
+        return value == VALUE, err
     end },
     { "set", function(store, key)
         local done, err = store:set(key, "set", TTL)

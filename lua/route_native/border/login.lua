@@ -58,9 +58,9 @@ local function ask(border, fields)
     return nil, nil
 end
 
--- Begins a session and redirects to a path.
-local function begin(border, new_record, path)
-    local id = border.sessions:create(new_record)
+-- Begins a session of an account and redirects to a path.
+local function begin(border, new_record, account, path)
+    local id = border.sessions:create(new_record, account)
     if not id then
         return answer.unavailable()
     end
@@ -113,7 +113,7 @@ local function attempt(border)
     if not new_record then
         return answer.unavailable()
     end
-    return begin(border, new_record, path)
+    return begin(border, new_record, account, path)
 end
 
 -- Runs in the access phase of the account service's location. It answers the login itself and passes all other requests
@@ -127,7 +127,7 @@ function _M.login(border)
     elseif method ~= "POST" then
         ngx.header["Allow"] = "GET, HEAD, POST"
         return answer.not_allowed()
-    elseif client.is_cross_site(false) then
+    elseif client.is_cross_site(false, border.public_origins) then
         border.counters:add("login.cross_site")
         return answer.cross_site()
     elseif not subrequest.is_possible() then

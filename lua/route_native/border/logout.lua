@@ -26,8 +26,10 @@ function _M.logout(border)
     if method ~= "GET" and method ~= "POST" then
         ngx.header["Allow"] = "GET, POST"
         return answer.not_allowed()
-    elseif client.is_cross_site(true) then
+    elseif client.is_cross_site(border.settings.cookie_domain ~= nil, border.public_origins) then
         return answer.cross_site()
+    elseif method == "GET" and not client.is_navigation() then
+        return answer.no_navigation()
     elseif not border.sessions:destroy() then
         -- Keep the cookie, so that the user can try again: the session is still in the store.
         return answer.unavailable()

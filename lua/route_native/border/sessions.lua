@@ -3,7 +3,8 @@
 local record = require "route_native.border.record"
 local session_id = require "route_native.border.session_id"
 
-local min = math.min
+local max, min = math.max, math.min
+local concat = table.concat
 
 -- Several requests may change one session at once. Each tries again when another was first.
 local MAX_SWAPS = 10
@@ -40,12 +41,9 @@ local function check(self, id)
     return nil, is_outdated and "unavailable" or "expired"
 end
 
--- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired" or "unavailable".
-function sessions:load()
-    local id = self.border.cookies:session()
-    if not id or id == "" then
-        return nil, "missing"
-    elseif #id ~= session_id.ID_BYTES then
+-- Returns the session of an id, or nil and "expired" or "unavailable".
+local function load(self, id)
+    if #id ~= session_id.ID_BYTES then
         return nil, "expired"
     end
     local age, reason = check(self, id)
@@ -58,6 +56,19 @@ function sessions:load()
         return nil, reason
     end
     return session
+end
+
+-- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired" or "unavailable".
+-- It is the first of the ids that has one.
+function sessions:load()
+    local session, reason = nil, "missing"
+    for _, id in ipairs(self.border.cookies:sessions()) do
+        session, reason = load(self, id)
+        if session or reason == "unavailable" then
+            break
+        end
+    end
+    return session, reason
 end
 
 -- Reads the record of a session again. Returns nil, or "expired" if the session has ended, or "unavailable".
@@ -113,8 +124,40 @@ function sessions:set_token(session, service, token, refused)
     return "unavailable"
 end
 
--- Begins a session with a record. Returns its id, or nil on failure.
-function sessions:create(new_record)
+-- Appends a session to the list of its account, and ends the oldest ones beyond `sessions_per_account`: one account
+-- must not fill the store. The list also holds sessions that have ended since. Returns false if the store fails.
+local function list(self, account, key)
+    local store, list_key = self.border.store, self.prefix .. "account:" .. account
+    for _ = 1, MAX_SWAPS do
+        local old, err = store:get(list_key)
+        local keys = {}
+        for one in (old or ""):gmatch("[^\n]+") do
+            keys[#keys + 1] = one
+        end
+        keys[#keys + 1] = key
+        local first = max(#keys - self.settings.sessions_per_account, 0) + 1
+        local text, is_written = concat(keys, "\n", first), false
+        if not err and old then
+            is_written, err = store:swap(list_key, old, text, self.settings.absolute_timeout)
+        elseif not err then
+            is_written, err = store:add(list_key, text, self.settings.absolute_timeout)
+        end
+        if is_written then
+            for i = 1, first - 1 do
+                store:delete(keys[i])
+            end
+            return true
+        elseif err then
+            self.border:store_failed("listing a session", err)
+            return false
+        end
+    end
+    self.border:store_failed("listing a session", "too many writers")
+    return false
+end
+
+-- Begins a session with a record. `account` identifies whose it is. Returns its id, or nil on failure.
+function sessions:create(new_record, account)
     local ring = self.border.keys:ring()
     local id = ring and session_id.new_id(ring, ngx.time())
     if not id then
@@ -124,20 +167,24 @@ function sessions:create(new_record)
     if not done then
         self.border:store_failed("beginning a session", err or "the id is taken")
         return nil
+    elseif not list(self, account, key_of(self, id)) then
+        self.border.store:delete(key_of(self, id))
+        return nil
     end
     return id
 end
 
--- Ends the session of the request, even if the signature of its id is invalid. Returns false if the store fails.
+-- Ends the sessions of the request, even if the signature of an id is invalid. Returns false if the store fails.
 function sessions:destroy()
-    local id = self.border.cookies:session()
-    if not id or #id ~= session_id.ID_BYTES then
-        return true
-    end
-    local done, err = self.border.store:delete(key_of(self, id))
-    if not done then
-        self.border:store_failed("ending a session", err)
-        return false
+    for _, id in ipairs(self.border.cookies:sessions()) do
+        local done, err = true, nil
+        if #id == session_id.ID_BYTES then
+            done, err = self.border.store:delete(key_of(self, id))
+        end
+        if not done then
+            self.border:store_failed("ending a session", err)
+            return false
+        end
     end
     return true
 end
@@ -149,7 +196,7 @@ function sessions:remember_visit(path)
     local cookies, seconds = self.border.cookies, self.settings.login_timeout
     if path == self.settings.default_path then
         -- A login without the cookie leads to this path anyway.
-        if cookies:login() then
+        if cookies:logins()[1] then
             cookies:clear_login()
         end
         return true
@@ -165,10 +212,14 @@ end
 
 -- Returns the path of the visit before the login, or nil.
 function sessions:visited_path()
-    local page = self.border.cookies:login()
-    local ring = page and self.border.keys:ring()
-    local path = ring and session_id.check_page(ring, page, ngx.time(), self.settings.login_timeout)
-    return path and session_id.is_local_path(path) and path or nil
+    for _, page in ipairs(self.border.cookies:logins()) do
+        local ring = self.border.keys:ring()
+        local path = ring and session_id.check_page(ring, page, ngx.time(), self.settings.login_timeout)
+        if path and session_id.is_local_path(path) then
+            return path
+        end
+    end
+    return nil
 end
 
 return _M

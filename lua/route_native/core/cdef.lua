@@ -277,6 +277,14 @@ int32_t rn_introspector_read(const rn_introspector *introspector,
                              uint8_t *text,
                              size_t capacity);
 
+int32_t rn_introspection_malformed_member(const uint8_t *content_type,
+                                          size_t content_type_length,
+                                          const uint8_t *body,
+                                          size_t body_length,
+                                          uint8_t *name,
+                                          size_t capacity,
+                                          size_t *length);
+
 int32_t rn_jwe_decrypt(const uint8_t *key,
                        size_t key_length,
                        const uint8_t *token,
@@ -402,6 +410,8 @@ int32_t rn_argument_find(const uint8_t *query,
                          size_t name_length,
                          size_t from,
                          rn_found *found);
+
+int32_t rn_token_scan(const uint8_t *text, size_t text_length, size_t from, rn_found *found);
 
 int32_t rn_cookies_without(const uint8_t *header,
                            size_t header_length,

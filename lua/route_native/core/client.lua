@@ -27,23 +27,72 @@ function _M.wants_page()
     return (var.http_accept or ""):find("text/html", 1, true) ~= nil
 end
 
+-- Returns a host and its port in lower case, without the port that http or https has by default.
+local function without_default_port(authority)
+    authority = authority:lower()
+    return authority:match("^(.*):80$") or authority:match("^(.*):443$") or authority
+end
+
+-- Returns the scheme of a URL, and its host and port, or nil for a text that is no such URL, such as `null`.
+local function origin_of(url)
+    local scheme, authority = url:match("^([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]+)")
+    if scheme then
+        return scheme:lower(), without_default_port(authority)
+    end
+end
+
+-- Returns the set of a list of origins, for is_cross_site().
+function _M.origins(list)
+    local set = {}
+    for _, origin in ipairs(list or {}) do
+        set[table.concat({ origin_of(origin) }, "://")] = true
+    end
+    return set
+end
+
 -- Returns whether the URL of an Origin or Referer header has the host of the request. The scheme may differ, because
 -- TLS may end before nginx.
 local function is_own(url)
-    local authority = url:match("^https?://([^/?#]+)")
-    return authority ~= nil and authority:lower() == (ngx.var.forwarded_host or ngx.var.http_host or ""):lower()
+    local _, authority = origin_of(url)
+    return authority ~= nil and authority == without_default_port(ngx.var.forwarded_host or ngx.var.http_host or "")
 end
 
 -- Returns whether another site may have sent the request (login and logout CSRF). Browsers send Sec-Fetch-Site, and
 -- older ones Origin or Referer. A client that sends none of them is no browser. `same_site` allows sibling hosts.
-function _M.is_cross_site(same_site)
+-- `allowed` is a set of other origins that are allowed.
+function _M.is_cross_site(same_site, allowed)
     local var = ngx.var
+    local url = var.http_origin or var.http_referer
+    if url and allowed and allowed[table.concat({ origin_of(url) }, "://")] then
+        return false
+    end
     local site = var.http_sec_fetch_site
     if site then
         return not (site == "same-origin" or site == "none" or (same_site and site == "same-site"))
     end
-    local url = var.http_origin or var.http_referer
     return url ~= nil and not is_own(url)
+end
+
+-- Returns whether a browser fetches the page before its user has asked for it: its purpose is `prefetch`, `prerender`
+-- or `preview`, in the header that the browser has for it.
+local function is_prefetch(var)
+    for _, name in ipairs { "http_sec_purpose", "http_purpose", "http_x_purpose", "http_x_moz" } do
+        if (var[name] or ""):lower():find("pre", 1, true) then
+            return true
+        end
+    end
+    return false
+end
+
+-- Returns whether the request is a navigation of the whole page, and not an image, a frame, a script's request or a
+-- prefetch. A client without any Sec-Fetch header is older, or no browser.
+function _M.is_navigation()
+    local var = ngx.var
+    local destination = var.http_sec_fetch_dest
+    if destination then
+        return destination == "document" and not is_prefetch(var)
+    end
+    return not (var.http_sec_fetch_mode or var.http_sec_fetch_site or var.http_sec_fetch_user or is_prefetch(var))
 end
 
 -- Returns whether the request is a CORS preflight (Fetch §4.8). One that error_page has made a GET is none: the answer

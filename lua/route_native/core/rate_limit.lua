@@ -53,7 +53,7 @@ function _M.of(owner, values)
 end
 
 -- Returns the client's IPv4 address or its IPv6 /64: a client can use any address of its /64.
-local function address()
+function _M.address()
     local bytes = ngx.var.binary_remote_addr
     if #bytes ~= 16 then
         return bytes
@@ -112,14 +112,14 @@ end
 -- wait, and true if the dictionary is full. Call it before the body is read: a refused attempt then costs little and
 -- adds no name to the dictionary.
 function limit:count_address()
-    return count(self, {}, "a:" .. address(), self.per_address)
+    return count(self, {}, "a:" .. _M.address(), self.per_address)
 end
 
 -- Counts an attempt for a user. Returns what count_address() returns. Call it before the attempt, so that concurrent
 -- attempts cannot pass together. `digest` identifies the name. It is nil if the body names nobody; the backend may
 -- still read a name, so all such attempts of an address share one counter.
 function limit:count_user(ticket, digest)
-    return count(self, ticket, digest and "u:" .. digest or "n:" .. address(), self.per_user)
+    return count(self, ticket, digest and "u:" .. digest or "n:" .. _M.address(), self.per_user)
 end
 
 -- Uncounts an attempt that was no wrong guess: it succeeded, or the backend failed.

@@ -103,4 +103,19 @@ function _M.scrub_all(r, name, offset, secret)
     end
 end
 
+-- Overwrites every token in a variable's own memory. Returns whether there was one.
+function _M.scrub_tokens(r, name)
+    if not _M.is_set(r, name) then
+        return false
+    end
+    local memory, length = value_pointer[0], tonumber(value_length[0])
+    local from, stop = scan.token(memory, length, 0)
+    local is_found = from ~= nil
+    while from do
+        fill(memory + from, stop - from, 42)
+        from, stop = scan.token(memory, length, stop)
+    end
+    return is_found
+end
+
 return _M

@@ -69,6 +69,16 @@ function _M.cookie(header, name, from)
     return sub(header, result.value_start + 1, result.value_end), result.stop + 2
 end
 
+-- Finds the next token in a piece of memory, such as a URL, from an offset on: a compact token, or the value of what is
+-- named `…token`, also percent-encoded. Returns the offsets of its first byte and behind its last one, or nil.
+function _M.token(memory, memory_length, from)
+    library.rn_token_scan(cast(bytes, memory), memory_length, from, result)
+    if result.is_there == 0 then
+        return nil
+    end
+    return result.start, result.stop
+end
+
 -- Returns a Cookie header without the cookies in `names`, a list separated by semicolons; "" if none is left.
 -- `any_prefix` also removes the cookies that have such a name behind a prefix such as __Host-.
 function _M.without_cookies(header, names, any_prefix)

@@ -38,8 +38,9 @@ local ROWS = {
     { "cache_name", config.text(), default = "route_native_jwks" },
 }
 
-local ACCEPT = "application/jwk-set+json, application/json;q=0.9"
-local TYPES = { ["application/jwk-set+json"] = true, ["application/json"] = true }
+-- Servers send sets under other types too. The body is checked, whatever its type.
+local ACCEPT = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1"
+local BYTE_ORDER_MARK = "\239\187\191"
 
 local _M = {}
 local published = {}
@@ -58,17 +59,16 @@ local function fetch(self)
     elseif answer.status ~= 200 then
         return nil, statuses.SERVER_FAILED, "status " .. answer.status
     end
-    local media_type = (answer.headers["content-type"] or ""):lower():match("^%s*([^;%s]*)")
-    if not TYPES[media_type] then
-        return nil, statuses.SERVER_ANSWER_INVALID, "the answer's content type is neither application/json nor "
-            .. "application/jwk-set+json"
+    local text = answer.body
+    if text:sub(1, #BYTE_ORDER_MARK) == BYTE_ORDER_MARK then
+        text = text:sub(#BYTE_ORDER_MARK + 1)
     end
     local keys
-    keys, err = keyring.published(answer.body)
+    keys, err = keyring.published(text)
     if not keys then
         return nil, statuses.SERVER_ANSWER_INVALID, err
     end
-    return answer.body, keys
+    return text, keys
 end
 
 -- Loads the set that another worker has stored, if it is newer.

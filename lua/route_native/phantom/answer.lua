@@ -13,6 +13,7 @@ local UNAUTHORIZED = bare(response.UNAUTHORIZED)
 local TOO_MANY_HEADERS = bare(response.TOO_MANY_HEADERS)
 local FORBIDDEN = bare(response.json("forbidden", "The token does not contain the required scope"))
 local SERVER_ERROR = bare(response.json("server_error", "The token cannot be checked now, try again later"))
+local TOO_MANY = bare(response.json("too_many_attempts", "Too many inactive tokens, try again later"))
 
 -- The Retry-After of a 503, in seconds.
 local RETRY_AFTER = 5
@@ -73,6 +74,12 @@ function _M.server_error(settings)
     readable(settings)
     ngx.header["Retry-After"] = RETRY_AFTER
     return response.refuse(503, SERVER_ERROR)
+end
+
+function _M.too_many(settings, seconds)
+    readable(settings)
+    ngx.header["Retry-After"] = seconds
+    return response.finish(429, TOO_MANY)
 end
 
 -- Answers a preflight: pages of trusted origins may send requests with any of these methods and any header.

@@ -14,6 +14,8 @@ local TEXT_BYTES = 256 * 1024
 
 local verdict = ffi.new("rn_verdict")
 local text_buffer
+local MEMBER_BYTES = 32
+local member, member_length = ffi.new("uint8_t[?]", MEMBER_BYTES), ffi.new("size_t[1]")
 
 local _M = {}
 
@@ -89,6 +91,22 @@ local function log_error(settings, message)
     ngx.log(ngx.ERR, "route_native: introspection at ", settings.endpoint, ": ", message)
 end
 
+-- The forms of members that an answer may have, as the ends of a sentence. Null is absent in a JSON answer.
+local SECONDS = " must be a number of seconds since 1970, before the year 10000; milliseconds and texts are none"
+local FORMS = {
+    active = " must be true or false", exp = SECONDS, nbf = SECONDS, iss = " must be a text",
+    token_introspection = " must be an object",
+}
+
+-- Returns a sentence that names the member for which an answer is malformed, or nil.
+local function malformed(answer)
+    local content_type, body = answer.headers["content-type"] or "", answer.body
+    library.rn_introspection_malformed_member(content_type, #content_type, body, #body, member, MEMBER_BYTES,
+        member_length)
+    local name = ffi_string(member, member_length[0])
+    return name ~= "" and ('the member "%s"%s'):format(name, FORMS[name] or " must be a text or a list of texts") or nil
+end
+
 -- The statuses of src/introspection as sentences for the log.
 local MESSAGES = {
     [statuses.SERVER_ANSWER_INVALID] = "the answer is none of the documented ones, or not signed as it must be, "
@@ -98,7 +116,7 @@ local MESSAGES = {
 
 -- Asks about a token. Returns { scope, forward, seconds, left } of an active token: `forward` is what the API receives,
 -- `seconds` is how long the answer may be cached, and `left` is how long the token is valid. Returns nil and the status
--- otherwise: one of the token (100s) or of the server (300s).
+-- otherwise: one of the token (100s) or of the server (300s); and true if the server would say the same again.
 function _M.ask(settings, token)
     local answer, err, status = outbound.ask(settings.outbound,
         "token=" .. ngx.escape_uri(token) .. "&token_type_hint=access_token")
@@ -115,8 +133,10 @@ function _M.ask(settings, token)
     active, status = read(settings, answer)
     if not active then
         if not statuses.is_token(status) then
-            log_error(settings, MESSAGES[status] or statuses.name(status))
+            local sentence = status == statuses.SERVER_ANSWER_INVALID and malformed(answer)
+            log_error(settings, sentence or MESSAGES[status] or statuses.name(status))
             status = status >= 300 and status or statuses.SERVER_ANSWER_INVALID
+            return nil, status, sentence ~= false and sentence ~= nil
         end
         return nil, status
     end

@@ -35,6 +35,8 @@ local ROWS = config.rows({
     { "token_cache_seconds", config.whole(0, 86400, "seconds"), default = 300, alias = "time_to_live_seconds" },
     { "inactive_cache_seconds", config.whole(0, 60, "seconds"), default = 5 },
     { "stale_if_error_seconds", config.whole(0, 3600, "seconds"), default = 0 },
+    { "max_introspections", config.whole(1, 100000), default = 256, is_local = true },
+    { "max_inactive_per_address", config.whole(0, 1000000), default = 0, is_local = true },
     { "verify_ssl", config.boolean(), default = true },
     { "scope", scopes.KIND_OR_EMPTY, is_local = true },
     { "trusted_web_origins", config.list(ORIGIN,
@@ -222,6 +224,8 @@ local function same(cached, input)
         and input.time_to_live_seconds == cached.time_to_live_seconds
         and input.inactive_cache_seconds == cached.inactive_cache_seconds
         and input.stale_if_error_seconds == cached.stale_if_error_seconds
+        and input.max_introspections == cached.max_introspections
+        and input.max_inactive_per_address == cached.max_inactive_per_address
         and input.verify_ssl == cached.verify_ssl
         and input.preflight == cached.preflight
         and input.cache_name == cached.cache_name

@@ -1,5 +1,7 @@
 -- The common part of the stores over a network: client libraries, addresses and pooled connections.
 
+local bounded = require "route_native.store.bounded"
+
 local _M = {}
 
 -- Returns a client library, or nil. OpenResty bundles it as resty.NAME, Debian packages it as nginx.NAME.
@@ -39,8 +41,11 @@ function _M.address(text)
     return host, port
 end
 
--- Connects to the address of `self`, or takes a connection from the pool of that name.
+-- Connects to the address of `self`, or takes a connection from the pool of that name. The client libraries keep their
+-- socket in a field of their own.
 function _M.connect(self, connection, timeout, pool)
+    local field = rawget(connection, "_sock") and "_sock" or "sock"
+    rawset(connection, field, bounded.new(rawget(connection, field)))
     connection:set_timeout(timeout)
     if self.port then
         return connection:connect(self.host, self.port, { pool = pool })

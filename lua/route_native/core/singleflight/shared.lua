@@ -48,7 +48,9 @@ local function lead(dict, lock, id, find, work)
         ok, outcome, is_stored = call(work, dict, lock, id)
     end
     if ok and not is_stored then
-        dict:set("outcome " .. id, outcome, OUTCOME_SECONDS)
+        -- Anybody can have work done, so that neither outcome nor lock may evict what others have stored. Followers
+        -- that find no outcome do the work themselves.
+        dict:safe_set("outcome " .. id, outcome, OUTCOME_SECONDS)
     end
     if dict:get(lock) == id then
         dict:delete(lock)
@@ -84,7 +86,7 @@ function _M.run(dict, key, find, work, is_optional)
     local deadline = now() + WAIT_SECONDS
     repeat
         local id = new_id()
-        local locked, err = dict:add(lock, id, LOCK_SECONDS)
+        local locked, err = dict:safe_add(lock, id, LOCK_SECONDS)
         -- A full dictionary cannot hold a lock: doing the work twice is better than refusing it.
         if locked or err ~= "exists" then
             return lead(dict, lock, id, find, work)

@@ -30,6 +30,8 @@ local M = {}
 ---@field login_window? integer length of a window of the login limits, 1 to 86400 (default: 60)
 ---@field login_failures_per_address? integer failed logins for each client address, 1 to 1000000 (default: 20)
 ---@field login_failures_per_account? integer failed logins for each account, 1 to 1000000 (default: 10)
+---@field sessions_per_account? integer sessions of one account, 1 to 1000; a further login ends the oldest (default: 100)
+---@field public_origins? string[] other origins, such as `https://app.example.com`, whose pages may log in and out
 ---@field statsd? string `host:port` that receives the counters every second
 ---@field statsd_prefix? string prefix of the counters' names (default: "border.")
 ---@field store? route_native.border.Store where sessions are kept (default: {})
@@ -66,6 +68,10 @@ function M.access() end
 
 --- Fetches a new token after a service's own 401. Call it in the access phase of the second try.
 function M.again() end
+
+--- Refuses a service's answer that is not final, and removes the cookies that are the border's own. Call it in the
+--- header filter.
+function M.answer() end
 
 --- Answers a login, and lets all other requests pass to the account service. Call it in the access phase.
 function M.login() end

@@ -15,7 +15,10 @@ function M.start(setup) end
 ---@return string|nil # the token; several are joined by a comma
 function M.take_query_token() end
 
---- Overwrites the query of the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
+--- Overwrites the tokens that stand elsewhere in the URL in nginx's memory. For `set_by_lua` (query_token.conf).
+function M.scrub_target() end
+
+--- Overwrites tokens in the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
 function M.scrub_referer() end
 
 --- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).

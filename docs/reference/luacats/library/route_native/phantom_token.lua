@@ -27,6 +27,8 @@ local M = {}
 ---@field time_to_live_seconds? integer another name of `token_cache_seconds` (default: 300)
 ---@field inactive_cache_seconds? integer how long an inactive token is remembered, 0 to 60 (default: 5)
 ---@field stale_if_error_seconds? integer how long an expired answer stays in use while the server fails, 0 to 3600; never beyond the JWT's `exp` (default: 0)
+---@field max_introspections? integer introspections that a worker may have open, 1 to 100000; 503 beyond it (default: 256)
+---@field max_inactive_per_address? integer inactive tokens that an address may send in a minute, 0 to 1000000; 429 beyond it; 0 is no limit (default: 0)
 ---@field verify_ssl? boolean verifies the server's certificate (default: true)
 ---@field scope? string|string[] scopes that the token needs, all of them, in `scope` or `scp`
 ---@field trusted_web_origins? string[] origins whose pages may read errors (CORS)
