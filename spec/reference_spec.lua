@@ -175,7 +175,8 @@ describe("the reference's programs", function()
     end)
 end)
 
--- Locations in the form of the reference's route.conf: each says where its token is, and resolves it in the rewrite phase.
+-- Locations in the form of the reference's route.conf: each says where its token is, and resolves it in the rewrite
+-- phase.
 local ROUTES = [[
 lua_shared_dict targetmap 8m;
 init_by_lua_block { require("route_native").setup() }
@@ -241,8 +242,9 @@ describe("the reference's site with get.targetmap.lua replaced", function()
     end)
 
     it("takes the variable before the headers, and the headers where it is empty", function()
-        assert.same({ 401 }, { ask("/cookie", { { "Cookie", "x=nonsense" }, { "Authorization", "Bearer " .. other } }) })
-        assert.same({ 200, "/cookie" }, { ask("/cookie", { { "Authorization", "Bearer " .. other } }) })
+        local header = { "Authorization", "Bearer " .. other }
+        assert.same({ 401 }, { ask("/cookie", { { "Cookie", "x=nonsense" }, header }) })
+        assert.same({ 200, "/cookie" }, { ask("/cookie", { header }) })
     end)
 
     it("refuses what is no valid token", function()
