@@ -295,11 +295,12 @@ describe("a request with two meanings", function()
         ["the border"] = function() return border.start() end,
     }
     local TWO_MEANINGS = {
-        "/filer/../API/x", "/API/x/..", "/b/./x", "/b/.", "/b/%2e%2e/x", "/b/.%2E/x", "/b%2f..%2Fc", "/b/..%2fc",
-        "/b/x/..?a=1", "/b#/../x", "/..//b", "/b/..#",
+        "/filer/../API/x", "/API/..", "/x/./../b", "/./b", "/b/%2e%2e/x", "/b/.%2E/x", "/b%2f..%2Fc", "/b/..%2fc",
+        "/b/x/../..?a=1", "/b#/../x", "/..//b", "/b/..#", "/b/x/..#", "//b/../c", "/%62/../b", "/b/../bb", "/bb/../b/x",
     }
     local ONE_MEANING = {
         "/.well-known/x", "/b/..x", "/b/x..", "/b/...", "/b/a%2fb", "/b//x", "/b/.x/y", "/b?next=/../x",
+        "/b/./x", "/b/.", "/b/x/..?a=1", "/b/x/%2e%2e/y", "/b/../b/x",
         "/b/%252e%252e/x",
         "/%62/x", "/b/x;../y",
     }

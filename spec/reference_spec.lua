@@ -174,3 +174,85 @@ describe("the reference's programs", function()
         end
     end)
 end)
+
+-- Locations in the form of the reference's route.conf: each says where its token is, and resolves it in the rewrite
+-- phase.
+local ROUTES = [[
+lua_shared_dict targetmap 8m;
+init_by_lua_block { require("route_native").setup() }
+server {
+    include runtime/listen.conf;
+    set $endpoint ""; set $route_cache ""; set $route_token ""; set $route_reason "";
+    location = /websockify {
+        set $jwt_token $args;
+        if ($arg_jwt_token) {
+            set $jwt_token $arg_jwt_token;
+        }
+        set $target '';
+        rewrite_by_lua_file get.targetmap.lua;
+        proxy_pass http://$target:$file_service_tcp_port/;
+    }
+    location /filer {
+        set $jwt_token $http_abcauthorization;
+        set $target '';
+        rewrite_by_lua_file get.targetmap.lua;
+        proxy_pass http://$target:$file_service_tcp_port;
+    }
+    location /cookie {
+        set $jwt_token $cookie_x;
+        set $target '';
+        rewrite_by_lua_file get.targetmap.lua;
+        proxy_pass http://$target:$file_service_tcp_port;
+    }
+    location ~ ^/path/([^/]+)/(.*) {
+        set $jwt_token $1;
+        set $target '';
+        rewrite_by_lua_file get.targetmap.lua;
+        proxy_pass http://$target:$file_service_tcp_port/$2;
+    }
+}
+]]
+
+describe("the reference's site with get.targetmap.lua replaced", function()
+    local running, token, other
+
+    setup(function()
+        running = assert(gateway.start { prepare = function(started)
+            process.write(started.directory .. "/site.conf", ROUTES)
+            started.environment.SITE = started.directory .. "/site.conf"
+        end })
+        token, other = running:mint("127.0.0.1"), running:mint("127.0.0.2")
+    end)
+    teardown(function() running:stop() end)
+
+    local function ask(path, headers)
+        local response = running:request { path = path, headers = headers }
+        return response.status, response.status == 200 and cjson.decode(response.body).path or nil
+    end
+
+    it("finds the token where each location says", function()
+        for _ = 1, 2 do
+            assert.same({ 200, "/" }, { ask("/websockify?" .. token) })
+            assert.same({ 200, "/" }, { ask("/websockify?a=1&jwt_token=" .. token) })
+            assert.same({ 200, "/filer/x?a=1" }, { ask("/filer/x?a=1", { { "AbcAuthorization", token } }) })
+            assert.same({ 200, "/filer/x" }, { ask("/filer/x", { { "AbcAuthorization", "bearer " .. token } }) })
+            assert.same({ 200, "/cookie" }, { ask("/cookie", { { "Cookie", "a=b; x=" .. token } }) })
+            assert.same({ 200, "/y" }, { ask("/path/" .. token .. "/y") })
+        end
+    end)
+
+    it("takes the variable before the headers, and the headers where it is empty", function()
+        local header = { "Authorization", "Bearer " .. other }
+        assert.same({ 401 }, { ask("/cookie", { { "Cookie", "x=nonsense" }, header }) })
+        assert.same({ 200, "/cookie" }, { ask("/cookie", { header }) })
+    end)
+
+    it("refuses what is no valid token", function()
+        for _, value in ipairs { token .. "x", "x", "a.b.c", "Bearer", "Bearer ", ("a"):rep(20000) } do
+            assert.equal(401, (ask("/cookie", { { "Cookie", "x=" .. value } })), value)
+        end
+        for _, path in ipairs { "/websockify", "/websockify?x", "/filer/x", "/cookie", "/path/x/y" } do
+            assert.equal(401, (ask(path)), path)
+        end
+    end)
+end)

@@ -16,7 +16,7 @@ local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
-local has_query, is_set = request.has_query, request.is_set
+local has_query, has_value, is_set = request.has_query, request.has_value, request.is_set
 local ngx = ngx
 local max = math.max
 local time = ngx.time
@@ -151,7 +151,7 @@ local function resolve_token(r, now, text)
     return resolve_new(r, key, text or ffi_string(answer.token, answer.token_length), now)
 end
 
--- Resolves the token of the query.
+-- Resolves a token that is no header's: that of the query, or of a variable.
 local function resolve_from_query(r, token, now)
     if not token then
         local var = ngx.var
@@ -174,10 +174,19 @@ local function token_of_variable()
     return token ~= "" and token or nil
 end
 
+-- Returns the token that the configuration itself has found, with `set $jwt_token`, or nil. It may be a whole
+-- Authorization header.
+local function token_of_site()
+    local token = ngx.var.jwt_token
+    return token:match("^[Bb][Ee][Aa][Rr][Ee][Rr] +(.*)$") or token
+end
+
 -- Sets $target, or ends the request: with 401 for a bad token, with 503 if keys or dictionary are missing or the queue
 -- is full.
 function _M.resolve()
     local r = current()
+    -- Before the query's memory is overwritten. The reference's sites declare the variable, ours do not.
+    local site_token = has_value(r, "jwt_token") and token_of_site()
     local query_token
     -- Even if a header has the token: a token in the query must not be passed on.
     if has_query(r) and not is_set(r, "query_token") then
@@ -186,8 +195,11 @@ function _M.resolve()
     if not gateway then
         return unavailable()
     end
-    local headers, count = headers_of(r)
     local now = time()
+    if site_token then
+        return resolve_from_query(r, site_token, now)
+    end
+    local headers, count = headers_of(r)
     local status = library.rn_gateway_lookup(gateway, headers, count, now, answer)
     if answer.has_another ~= 0 then
         -- The desktop must not take another token than the one that decided.
