@@ -17,7 +17,7 @@ local statuses = require "route_native.core.status"
 local _M = {
     --- Names the release.
     -- @tfield string _VERSION
-    _VERSION = "0.1.1",
+    _VERSION = "0.2.0",
 }
 
 local gateway

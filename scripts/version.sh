@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Matches names with a version of this project: route_native-0.1.1-1.linux-x86_64.rock, route_native:0.1.1.
+# Matches names with a version of this project: route_native-0.2.0-1.linux-x86_64.rock, route_native:0.2.0.
 NAMED='(route_native[-:]|_VERSION = ")[0-9]+\.[0-9]+\.[0-9]+'
 
 fail() {
