@@ -218,9 +218,12 @@ fn a_kid_selects_its_key_from_a_set() {
     assert_eq!(refusal(&with_kid("old", signer()), &set), None);
     assert_eq!(refusal(&with_kid("new", stranger()), &set), None);
     assert_eq!(refusal(&with_kid("new", signer()), &set), Some(Reason::SignatureInvalid));
+    let numbered = jwks(&[signer().jwk(json!({ "kid": 7 })), stranger().jwk(json!({ "kid": 8 }))]);
+    assert_eq!(refusal(&with_kid("7", signer()), &numbered), None);
+    assert_eq!(refusal(&with_kid("8", signer()), &numbered), Some(Reason::SignatureInvalid));
     assert_eq!(refusal(&with_kid("NEW", stranger()), &set), Some(Reason::KeyNotFound));
-    assert_eq!(refusal(&with_kid("", stranger()), &set), Some(Reason::KeyNotFound));
-    // Without a kid, every key is tried.
+    // Without a kid, every key is tried. An empty one is none.
+    assert_eq!(refusal(&with_kid("", stranger()), &set), None);
     assert_eq!(refusal(&stranger().token("RS256", &claims()), &set), None);
     assert_eq!(refusal(&RsaKey::generate(2048).token("RS256", &claims()), &set), Some(Reason::SignatureInvalid));
 }

@@ -57,7 +57,7 @@ impl Jwk {
         if key.algorithms().next().is_none() {
             return Err(ConfigError::unsupported_key("is a JWK whose alg does not fit its key"));
         }
-        key.set_id(self.text("kid"));
+        key.set_id(self.kid().as_deref());
         Ok(key)
     }
 
@@ -96,7 +96,7 @@ impl Jwk {
         if let Some(narrowed) = self.algorithm()? {
             key.narrow(narrowed);
         }
-        key.set_id(self.text("kid"));
+        key.set_id(self.kid().as_deref());
         Ok(Some(key))
     }
 
@@ -110,9 +110,13 @@ impl Jwk {
         !self.is_secret() && !self.0.contains_key("d")
     }
 
-    /// Returns the key's `kid`.
-    pub fn kid(&self) -> Option<&str> {
-        self.text("kid")
+    /// Returns the key's `kid`, as a token's is read: an empty one is none, and a whole number is its digits.
+    pub fn kid(&self) -> Option<String> {
+        match self.0.get("kid") {
+            Some(Value::String(kid)) if !kid.is_empty() => Some(kid.clone()),
+            Some(Value::Number(kid)) if !kid.is_f64() => Some(kid.to_string()),
+            _ => None,
+        }
     }
 
     fn text(&self, name: &str) -> Option<&str> {

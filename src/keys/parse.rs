@@ -1,8 +1,9 @@
 //! Parses the text of a key file: PEM with any number of keys, a JWK, or a JWK Set.
 
 use super::jwk::Jwk;
+use super::key::Key;
 use super::pem::{PemKey, holds_private_key, parse_pem};
-use super::{Key, KeySet, SigningKey};
+use super::signing::SigningKey;
 use crate::error::ConfigError;
 
 /// The longest `kid` that a sentence quotes, in characters.
@@ -102,16 +103,6 @@ impl ParsedKeys {
             format!(" (kid {quoted:?})")
         });
         self.notes.push(format!("key {}{kid} of the set is skipped: it {why}", index + 1));
-    }
-
-    /// Returns the keys that verify as a set.
-    ///
-    /// Errors: `KeyUnsupported` when there is none, with the first reason.
-    pub fn into_set(self) -> Result<KeySet, ConfigError> {
-        if self.verifying.is_empty() {
-            return Err(self.none("holds no key that can verify a signature"));
-        }
-        KeySet::new(self.verifying).map(|set| set.with_notes(self.notes))
     }
 
     /// Returns the error for keys that are missing.

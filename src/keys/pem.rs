@@ -49,6 +49,14 @@ pub(super) fn parse_pem(text: &[u8]) -> Result<Vec<PemKey>, ConfigError> {
     keys.into_iter().collect()
 }
 
+impl SigningKey {
+    /// Parses a private key in PEM: the first of the text. Returns `Ok(None)` when the text holds public keys only.
+    pub fn from_pem(text: &[u8]) -> Result<Option<SigningKey>, ConfigError> {
+        let private = |key| if let PemKey::Private(key) = key { Some(key) } else { None };
+        Ok(parse_pem(text)?.into_iter().find_map(private))
+    }
+}
+
 /// Returns whether a text holds a private key in PEM, of whatever kind. Decodes nothing, so that nothing needs wiping.
 pub(super) fn holds_private_key(text: &[u8]) -> bool {
     const END: &[u8] = b"PRIVATE KEY-----";

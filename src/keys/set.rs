@@ -35,11 +35,11 @@ impl KeySet {
     /// Parses the text of a key file: public keys and certificates in PEM, a JWK, or a JWK Set. Skips keys of a JWK Set
     /// that are not supported (RFC 7517 §5).
     pub fn parse(text: &[u8]) -> Result<KeySet, ConfigError> {
-        ParsedKeys::parse_public(text)?.into_set()
-    }
-
-    pub(super) fn with_notes(self, notes: Vec<String>) -> KeySet {
-        KeySet { notes, ..self }
+        let keys = ParsedKeys::parse_public(text)?;
+        if keys.verifying.is_empty() {
+            return Err(keys.none("holds no key that can verify a signature"));
+        }
+        Ok(KeySet { notes: keys.notes, ..KeySet::new(keys.verifying)? })
     }
 
     /// Returns a sentence for each key that was skipped.

@@ -9,7 +9,6 @@ use aws_lc_rs::signature::{
 
 use super::Algorithm;
 use super::key::{Key, RSA_BITS, ec_key, ed25519_key, rsa_key_from_der};
-use super::pem::{PemKey, parse_pem};
 use super::secret::{self, HMAC};
 use crate::error::{ConfigError, Reason};
 
@@ -60,12 +59,6 @@ impl SigningKey {
         let allowed = HMAC.iter().filter(|(_, _, shortest)| allows(*shortest));
         let keys: Vec<_> = allowed.map(|(name, hash, _)| (*name, hmac::Key::new(*hash, secret))).collect();
         SigningKey { id: None, algorithms: keys.iter().map(|(name, _)| *name).collect(), signer: Signer::Secret(keys) }
-    }
-
-    /// Parses a private key in PEM: the first of the text. Returns `Ok(None)` when the text holds public keys only.
-    pub fn from_pem(text: &[u8]) -> Result<Option<SigningKey>, ConfigError> {
-        let private = |key| if let PemKey::Private(key) = key { Some(key) } else { None };
-        Ok(parse_pem(text)?.into_iter().find_map(private))
     }
 
     /// Parses the contents of a PEM block with a private key.
