@@ -6,7 +6,7 @@ local ngx = ngx
 
 local _M = {}
 
--- The notes that were logged: a JWK Set by URL brings the same ones with each refresh. Outside of nginx there is no log.
+-- The notes that were logged: a JWK Set by URL brings the same ones with each refresh. Only nginx has a log.
 local logged = ngx and require("resty.lrucache").new(256)
 
 -- Logs each line of a buffer as a warning that begins with `prefix`. Logs nothing for an empty buffer.
