@@ -319,7 +319,7 @@ local function check(settings, key, token)
     local refused = refused_of(settings, dict)
     entry = refused:get("refused " .. key)
     if entry and not (byte(entry) ~= INACTIVE and dict:get(key)) then
-        return (apply(settings, entry, "hit"))
+        return (apply(settings, key, entry, "hit"))
     end
     local wait = open.wait_of_address(refused, settings.max_inactive_per_address)
     if wait then
