@@ -105,6 +105,7 @@ describe("the endpoint table", function()
         for path, expected in pairs {
             ["/websockify"] = "/", ["/websockify?a=1"] = "/", ["/websockify/x?a=1"] = "/", ["/signalling?a"] = "/",
             ["/sound/x"] = "/", ["/microphone"] = "/", ["/websockify?jwt_token=TOKEN&a=1"] = "/",
+            ["/websockify?jwt_token=TOKEN"] = "/",
             ["/sound?TOKEN"] = "/",
             ["/broadcast?a=1"] = "/broadcast?a=1", ["/gamepad?a=1"] = "/gamepad?a=1",
             ["/terminals/1?a=1"] = "/terminals/1?a=1",

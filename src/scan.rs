@@ -148,8 +148,10 @@ pub fn token(text: &[u8], from: usize) -> Option<Range<usize>> {
                 } else if byte == b'=' && name == *b"token" {
                     let value = at + length;
                     let rest = &text[value..];
-                    let end = rest.iter().position(|byte| b"&;/?#".contains(byte)).unwrap_or(rest.len());
-                    if end >= MIN_NAMED {
+                    // A blank ends the URL of a request line.
+                    let end = rest.iter().position(|byte| b"&;/?# ".contains(byte)).unwrap_or(rest.len());
+                    let is_overwritten = rest[..end].iter().all(|byte| *byte == b'*');
+                    if end >= MIN_NAMED && !is_overwritten {
                         return Some(value..value + end);
                     }
                 } else if length == 0 {
@@ -277,6 +279,9 @@ mod tests {
                 assert!(found.start + 3 >= before.len(), "{text}: {found:?}");
             }
         }
+        let line = b"GET /x?jwt_token=0123456789abcdef HTTP/1.1";
+        assert_eq!(super::token(line, 0), Some(17..33));
+        assert_eq!(super::token(b"GET /x?jwt_token=**************** HTTP/1.1", 0), None);
         for (named, value) in [
             ("?jwt_token=0123456789abcdef", 11..27),
             ("?JWT%5FTOKEN=0123456789abcdef&a", 13..29),

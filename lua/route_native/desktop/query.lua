@@ -85,9 +85,12 @@ end
 -- for them; only a parameter `;jwt_token=…` is removed.
 function _M.scrub_target()
     local r, received = request.current(), var.request_uri
-    if not scan.token(received, #received, 0) then
+    local before = kept.find()
+    -- After an internal redirect, asterisks are left of them, which must not reach the upstream.
+    if before and before.is_scrubbed or not scan.token(received, #received, 0) then
         return
     end
+    kept.open().is_scrubbed = true
     local target = var.route_uri
     target = target and target ~= "" and target or received
     local query = find(target, "?", 1, true)
