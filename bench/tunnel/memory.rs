@@ -43,7 +43,7 @@ async fn register(address: SocketAddr, id: &str) -> Result<TcpStream, String> {
     socket.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
     let mut answer = Vec::new();
     // The head, and the ping that follows it.
-    while !answer.ends_with(b"\r\n\r\n\x89\x00") {
+    while !answer.windows(5).any(|bytes| bytes == b"\r\n\r\n\x89") {
         let read = socket.read_buf(&mut answer).await.map_err(|error| error.to_string())?;
         if read == 0 {
             return Err(format!("refused: {}", String::from_utf8_lossy(&answer)));
