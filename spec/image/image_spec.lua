@@ -147,9 +147,9 @@ describe("the image", function()
         assert.equal(2, workers)
     end)
 
-    it("uses the first name server of resolv.conf, with IPv6 in brackets", function()
+    it("uses the name servers of resolv.conf, with IPv6 in brackets", function()
         local written = process.read(("/proc/%s/root/run/route_native/etc/runtime/http.conf"):format(nginx()))
-        assert.equal("resolver [fd00::53];", written:match("resolver[^\n]*"))
+        assert.equal("resolver [fd00::53] 10.0.0.1;", written:match("resolver[^\n]*"))
     end)
 
     it("is healthy while it answers", function()
