@@ -173,6 +173,9 @@ local function readers()
     return {
         { name = "border: session", texts = texts({ "", "border_session=", "other=" }, COOKIES),
             prepare = set_cookie, read = function() return jar:sessions() end },
+        { name = "keys: a JWK Set", texts = { ["of many keys"] = function(n)
+            return '{"keys":[' .. numbered('{"kty":"oct","k":"%043d"},')(n) .. '{}]}'
+        end }, most = 65536, read = function(text) return pcall(require("route_native.jwt").key, text) end },
         { name = "numbers", texts = texts({ "", '{"a":1e20,"b":' }, NUMBERS),
             read = function(text) return require("route_native.core.digits").decode(text) end },
         { name = "auth: several cookies", texts = VALUES, prepare = set_cookie,

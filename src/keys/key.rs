@@ -23,6 +23,9 @@ const RSA: [(Algorithm, &RsaParameters); 6] = [
 /// The accepted sizes of an RSA modulus, in bits.
 pub(super) const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
+/// See [`super::KeySet::MAX_KEYS`].
+pub(super) const MAX_KEYS: usize = 64;
+
 /// A verification key. Its type fixes the algorithms: RS and PS for RSA, ES256 for P-256, and so on. A JWK's `alg`
 /// narrows them to one.
 pub struct Key {

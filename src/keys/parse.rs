@@ -1,7 +1,7 @@
 //! Parses the text of a key file: PEM with any number of keys, a JWK, or a JWK Set.
 
 use super::jwk::Jwk;
-use super::key::Key;
+use super::key::{Key, MAX_KEYS};
 use super::pem::{PemKey, holds_private_key, parse_pem};
 use super::signing::SigningKey;
 use crate::error::ConfigError;
@@ -86,10 +86,12 @@ impl ParsedKeys {
         Ok(ParsedKeys { verifying: vec![jwk.verifying_key()?], signing: jwk.signing_key()?, notes: Vec::new() })
     }
 
-    /// Adds keys. A key that is there already, such as a private key and its certificate, is added once.
+    /// Adds keys. A key that is there already, such as a private key and its certificate, is added once. Too many keys
+    /// are refused in the end, and compared no more: a server may send thousands.
     pub fn append(&mut self, other: ParsedKeys) {
         for key in other.verifying {
-            if !self.verifying.iter().any(|known| known.full_identity() == key.full_identity()) {
+            let is_new = || self.verifying.iter().all(|known| known.full_identity() != key.full_identity());
+            if self.verifying.len() > MAX_KEYS || is_new() {
                 self.verifying.push(key);
             }
         }

@@ -1,7 +1,7 @@
 //! Sets of verification keys, selected by `kid`, and the formats that they are read from.
 
 use super::Algorithm;
-use super::key::{Key, identity};
+use super::key::{Key, MAX_KEYS, identity};
 use super::parse::ParsedKeys;
 use crate::error::{ConfigError, Reason};
 
@@ -19,7 +19,7 @@ impl From<Key> for KeySet {
 
 impl KeySet {
     /// The most keys of a set. A token without `kid` may cost one signature check for each.
-    pub const MAX_KEYS: usize = 64;
+    pub const MAX_KEYS: usize = MAX_KEYS;
 
     /// Returns a set of keys.
     ///
