@@ -252,6 +252,7 @@ describe("the entrypoint", function()
                 local caught = status and tonumber(status:match("SigCgt:%s*%x*(%x%x%x%x)\n"), 16)
                 return caught and caught % 0x8000 >= 0x4000 and pid
             end)
+            -- The time of the signal is what this tests.
             socket.sleep(tenth / 10)
             process.signal(tonumber(first), "TERM")
             process.wait_until("the gateway ended " .. tenth / 10 .. " s after its start", function()

@@ -20,7 +20,7 @@ describe("the cache of phantom tokens", function()
                         local dict = ngx.shared["other-name"]
                         local run = require("route_native.core.singleflight.shared").run
                         ngx.print(run(dict, "slow", function() end, function()
-                            ngx.sleep(4)
+                            ngx.sleep(4) -- longer than the lock of a dead holder lasts
                             return "question " .. dict:incr("questions", 1, 0), false
                         end))
                     }

@@ -11,7 +11,8 @@ describe("a flood of tokens", function()
         running = phantom.start {
             workers = 1,
             http = function() return "lua_shared_dict tiny 40k; lua_shared_dict apart 40k; "
-                .. "lua_shared_dict apart-refused 40k;" end,
+                .. "lua_shared_dict apart-refused 40k; lua_shared_dict counted 1m; "
+                .. "lua_shared_dict counted-refused 1m;" end,
             listen = [[
                 location = /count {
                     content_by_lua_block {
@@ -35,7 +36,7 @@ describe("a flood of tokens", function()
                 tiny = { cache_name = "tiny", inactive_cache_seconds = 60 },
                 apart = { cache_name = "apart", inactive_cache_seconds = 60 },
                 few = { max_introspections = 2 },
-                counted = { max_inactive_per_address = 3, inactive_cache_seconds = 60 },
+                counted = { cache_name = "counted", max_inactive_per_address = 3, inactive_cache_seconds = 60 },
             },
         }
     end)

@@ -10,7 +10,7 @@ use crate::jwt::MAX_TOKEN_BYTES;
 
 const ABC_AUTHORIZATION: &[u8] = b"abcauthorization";
 const AUTHORIZATION: &[u8] = b"authorization";
-const BEARER: &[u8] = b"bearer ";
+const BEARER: &[u8] = b"bearer";
 
 /// The length of a fingerprint in hexadecimal digits.
 pub const FINGERPRINT_BYTES: usize = 12;
@@ -59,24 +59,29 @@ pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> 
 /// followed by a blank, and no token holds one.
 fn in_header(value: &[u8]) -> Option<&[u8]> {
     let value = value.trim_ascii();
-    let scheme = value.iter().position(|byte| b" \t".contains(byte)).map(|end| &value[..end]);
-    let is_token = match scheme {
-        Some(scheme) => scheme.eq_ignore_ascii_case(BEARER.trim_ascii_end()),
-        None => !value.is_empty() && !value.eq_ignore_ascii_case(BEARER.trim_ascii_end()),
+    let has_token = match scheme_and_rest(value) {
+        Some((scheme, _)) => scheme.eq_ignore_ascii_case(BEARER),
+        None => !value.is_empty() && !value.eq_ignore_ascii_case(BEARER),
     };
-    is_token.then_some(value)
+    has_token.then_some(value)
+}
+
+/// Splits a trimmed header's value at the first blank.
+fn scheme_and_rest(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = value.iter().position(|byte| b" \t".contains(byte))?;
+    Some((&value[..end], value[end..].trim_ascii_start()))
 }
 
 /// Returns the token in a header's value or a query argument, without `Bearer ` and surrounding whitespace.
 ///
 /// Errors: `TokenMissing`, `TokenTooLarge`.
 pub fn token_of(value: &[u8]) -> Result<&[u8], Reason> {
-    let mut token = value.trim_ascii();
-    if token.len() >= BEARER.len() && token[..BEARER.len()].eq_ignore_ascii_case(BEARER) {
-        token = token[BEARER.len()..].trim_ascii_start();
-    } else if token.eq_ignore_ascii_case(BEARER.trim_ascii_end()) {
-        token = b"";
-    }
+    let value = value.trim_ascii();
+    let token = match scheme_and_rest(value) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => token,
+        None if value.eq_ignore_ascii_case(BEARER) => b"",
+        _ => value,
+    };
     match token.len() {
         0 => Err(Reason::TokenMissing),
         length if length > MAX_TOKEN_BYTES => Err(Reason::TokenTooLarge),
@@ -99,14 +104,14 @@ pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result
         }
     }
     let value = found.ok_or(Reason::TokenMissing)?.trim_ascii();
-    if !value.get(..BEARER.len() - 1).is_some_and(|scheme| scheme.eq_ignore_ascii_case(&BEARER[..BEARER.len() - 1])) {
+    if !value.get(..BEARER.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER)) {
         return Err(Reason::TokenMissing);
     }
-    let token = value[BEARER.len() - 1..].trim_ascii_start();
+    let token = value[BEARER.len()..].trim_ascii_start();
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Reason::TokenTooLarge);
     }
-    if value.get(BEARER.len() - 1) != Some(&b' ') || !is_token68(token) {
+    if value.get(BEARER.len()) != Some(&b' ') || !is_token68(token) {
         return Err(Reason::TokenMalformed);
     }
     Ok(token)
@@ -133,6 +138,7 @@ mod tests {
         assert_eq!(find(&[("authorization", "T")]), Ok(Some("T")));
         assert_eq!(find(&[("Authorization", "Bearer T")]), Ok(Some("T")));
         assert_eq!(find(&[("AUTHORIZATION", "bEARER   T ")]), Ok(Some("T")));
+        assert_eq!(find(&[("Authorization", "Bearer\t T")]), Ok(Some("T")));
         assert_eq!(find(&[("Authorization", "S"), ("AbcAuthorization", "Bearer A")]), Ok(Some("A")));
     }
 
@@ -148,7 +154,7 @@ mod tests {
             assert_eq!(find(&[("AbcAuthorization", none), ("Authorization", "T")]), Ok(Some("T")), "{none:?}");
             assert_eq!(find(&[("AbcAuthorization", "A"), ("Authorization", none)]), Ok(Some("A")), "{none:?}");
         }
-        // A bad token is none of another scheme.
+        // A malformed token decides too: the other header is no way around it.
         for bad in ["Bearer a b", "T", "bearer x,Bearer y"] {
             assert_ne!(find(&[("AbcAuthorization", bad), ("Authorization", "S")]), Ok(Some("S")), "{bad:?}");
         }

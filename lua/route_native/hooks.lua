@@ -57,7 +57,7 @@ return {
 
     --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
     -- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
-    -- (border_proxy.conf, and the sites of the gateway, phantom tokens and auth).
+    -- (the sites of the gateway, phantom tokens and auth).
     -- @function final_answer
     -- @treturn boolean whether the answer is final
     final_answer = final_answer.check,

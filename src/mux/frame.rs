@@ -123,11 +123,6 @@ impl Frame {
         }
     }
 
-    /// Returns the header of a DAT frame, for a sender that writes the payload itself.
-    pub fn data_header(id: StreamId) -> [u8; HEADER_LEN] {
-        header(DATA, id)
-    }
-
     /// Encodes the frame as one message.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(HEADER_LEN + 4);

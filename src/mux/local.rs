@@ -140,11 +140,6 @@ impl Session {
         })
     }
 
-    /// Returns true if the send queue of a stream is empty or the stream is gone.
-    pub fn is_flushed(&self, id: StreamId) -> bool {
-        self.streams.get(&id).is_none_or(|stream| stream.outbox.is_empty())
-    }
-
     /// Returns why the stream failed, or `None` if it did not.
     pub fn failure(&self, id: StreamId) -> Option<ResetReason> {
         self.streams.get(&id).map_or(Some(ResetReason::Abandoned), |stream| stream.failure)

@@ -65,8 +65,7 @@ local ROWS = config.rows(auth_keys.ROWS, rate_limit.ROWS, {
     { "lifetime", config.whole(1, 366 * 86400, "seconds"), default = 3600 },
     { "algorithm", config.text("^%w+$", "the name of an algorithm") },
     { "cookie", config.nested(COOKIE) },
-    { "public_origins", config.list(config.text("^https?://[%w.:%[%]-]+$"),
-        "a list of origins such as https://app.example.com") },
+    { "public_origins", config.ORIGINS },
 })
 
 -- Reads a configuration. Returns what run() takes.

@@ -1,6 +1,6 @@
 -- Reads the token in a header: with or without `Bearer ` in any case, with or without blanks around it (RFC 6750 §2.1,
 -- RFC 9110 §11.1). A header of another scheme, such as Basic, holds no token. src/credential.rs applies the same
--- grammar for the desktop gateway and phantom tokens.
+-- grammar for the desktop gateway.
 
 local scan = require "route_native.core.scan"
 

@@ -27,21 +27,27 @@ function _M.wants_page()
     return (var.http_accept or ""):find("text/html", 1, true) ~= nil
 end
 
--- Returns a host and its port in lower case, without the port that http or https has by default.
-local function without_default_port(authority)
+-- Returns a host and its port in lower case, without the default port of a scheme.
+local function without_default_port(authority, scheme)
     authority = authority:lower()
-    return authority:match("^(.*):80$") or authority:match("^(.*):443$") or authority
+    return authority:match(scheme == "https" and "^(.*):443$" or "^(.*):80$") or authority
 end
 
 -- Returns the scheme of a URL, and its host and port, or nil for a text that is no such URL, such as `null`.
 local function origin_of(url)
     local scheme, authority = url:match("^([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]+)")
     if scheme then
-        return scheme:lower(), without_default_port(authority)
+        scheme = scheme:lower()
+        return scheme, without_default_port(authority, scheme)
     end
 end
 
--- Returns the set of a list of origins, for is_cross_site().
+-- Returns whether the origin of a URL is in a set of origins().
+function _M.is_among(url, origins)
+    return origins[table.concat({ origin_of(url) }, "://")] == true
+end
+
+-- Returns the set of a list of origins, for is_cross_site() and is_among().
 function _M.origins(list)
     local set = {}
     for _, origin in ipairs(list or {}) do
@@ -53,8 +59,9 @@ end
 -- Returns whether the URL of an Origin or Referer header has the host of the request. The scheme may differ, because
 -- TLS may end before nginx.
 local function is_own(url)
-    local _, authority = origin_of(url)
-    return authority ~= nil and authority == without_default_port(ngx.var.forwarded_host or ngx.var.http_host or "")
+    local scheme, authority = origin_of(url)
+    local host = ngx.var.forwarded_host or ngx.var.http_host or ""
+    return scheme ~= nil and authority == without_default_port(host, scheme)
 end
 
 -- Returns whether another site may have sent the request (login and logout CSRF). Browsers send Sec-Fetch-Site, and
@@ -63,7 +70,7 @@ end
 function _M.is_cross_site(same_site, allowed)
     local var = ngx.var
     local url = var.http_origin or var.http_referer
-    if url and allowed and allowed[table.concat({ origin_of(url) }, "://")] then
+    if url and allowed and _M.is_among(url, allowed) then
         return false
     end
     local site = var.http_sec_fetch_site

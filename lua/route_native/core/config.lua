@@ -121,6 +121,9 @@ function _M.list(item, what)
     end)
 end
 
+-- The kind of a list of web origins (RFC 6454), for client.origins().
+_M.ORIGINS = _M.list(_M.text("^https?://[%w.:%[%]-]+$"), "a list of origins such as https://app.example.com")
+
 -- Returns the kind of a list of words. A text is split at its blanks. With `may_be_empty`, a text without words becomes
 -- false.
 function _M.words(pattern, what, may_be_empty)

@@ -64,7 +64,7 @@ local function fetch(self)
         text = text:sub(#BYTE_ORDER_MARK + 1)
     end
     local keys
-    keys, err = keyring.published(text)
+    keys, err = keyring.published(text, self.name)
     if not keys then
         return nil, statuses.SERVER_ANSWER_INVALID, err
     end
@@ -79,7 +79,7 @@ local function load(self, dict)
         return
     end
     if text ~= self.text then
-        self.keys = keyring.published(text) or self.keys
+        self.keys = keyring.published(text, self.name) or self.keys
         self.text = text
     end
     self.fetched = fetched

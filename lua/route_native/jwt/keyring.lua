@@ -34,8 +34,8 @@ local function own(handle)
     return ffi.gc(handle[0], function(pointer) library.rn_keys_free(pointer) end)
 end
 
--- Parses a list of { form, text }. Returns keys, or nil and an error.
-local function from_texts(list)
+-- Parses a list of { form, text }. Returns keys, or nil and an error. `source` names where they are from, for notes.
+local function from_texts(list, source)
     local array = ffi.new("rn_key_text[?]", #list)
     for i, item in ipairs(list) do
         array[i - 1] = { item.form, item.text, #item.text }
@@ -44,7 +44,7 @@ local function from_texts(list)
     if library.rn_keys_new(array, #list, handle, error_text, ERROR_BYTES, length) ~= OK then
         return nil, "the key " .. ffi.string(error_text, length[0])
     end
-    notes.log("route_native.jwt: ", error_text, length[0])
+    notes.log("route_native.jwt: " .. (source and source .. ": " or ""), error_text, length[0])
     return setmetatable({ handle = own(handle), list = list }, keys)
 end
 
@@ -114,8 +114,9 @@ local function open(form, path, name)
     if library.rn_keys_open(form, path, #path, handle, error_text, ERROR_BYTES, length) ~= OK then
         error("route_native.jwt: " .. ffi.string(error_text, length[0]), 3)
     end
-    notes.log("route_native.jwt: the key file " .. path .. ": ", error_text, length[0])
-    files[id] = setmetatable({ handle = own(handle), is_file = true, checked = time() }, keys)
+    local prefix = "route_native.jwt: the key file " .. path .. ": "
+    notes.log(prefix, error_text, length[0])
+    files[id] = setmetatable({ handle = own(handle), is_file = true, prefix = prefix, checked = time() }, keys)
     return files[id]
 end
 
@@ -150,7 +151,7 @@ local function refresh(self)
         log("ERR", err .. "; the keys read before stay in use")
     elseif status == OK and changed[0] == 1 then
         log("NOTICE", "changed keys were read")
-        notes.log("route_native.jwt: ", error_text, length[0])
+        notes.log(self.prefix, error_text, length[0])
     end
     self.last_error = err
 end
@@ -170,9 +171,9 @@ function _M.of_source(source)
     return setmetatable({ source = source }, keys)
 end
 
--- Returns the public keys of a JWK Set that another server publishes, or nil and an error if it has none.
-function _M.published(text)
-    local parsed, err = from_texts { { form = PUBLISHED, text = text } }
+-- Returns the public keys of a JWK Set that the server at a URL publishes, or nil and an error if it has none.
+function _M.published(text, url)
+    local parsed, err = from_texts({ { form = PUBLISHED, text = text } }, "the JWK Set at " .. url)
     if not parsed then
         return nil, (err:gsub("^the key", "it"))
     end

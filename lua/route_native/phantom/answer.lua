@@ -1,5 +1,6 @@
 -- Ends requests without an acceptable token: a status, a constant body, and CORS headers so that a page can read them.
 
+local client = require "route_native.core.client"
 local response = require "route_native.core.response"
 
 local ngx = ngx
@@ -31,7 +32,7 @@ local function allow_origin(settings)
     end
     ngx.header["Vary"] = "Origin"
     local origin = ngx.var.http_origin
-    if not origin or not settings.origins[origin:lower()] then
+    if not origin or not client.is_among(origin, settings.origins) then
         return false
     end
     ngx.header["Access-Control-Allow-Origin"] = origin

@@ -72,8 +72,8 @@ function _M.count_inactive(dict, max)
         return
     end
     local key = "address " .. rate_limit.address()
-    -- incr() with an initial value would evict what is stored.
-    if not dict:incr(key, 1) and not dict:safe_add(key, 1, WINDOW) then
+    -- A new counter may evict the oldest refusals that the dictionary remembers, and no active token.
+    if not dict:incr(key, 1) and not dict:add(key, 1, WINDOW) then
         dict:incr(key, 1)
     end
 end

@@ -3,6 +3,7 @@
 
 local ffi = require "ffi"
 local claim_headers = require "route_native.core.claim_headers"
+local client = require "route_native.core.client"
 local config = require "route_native.core.config"
 local jwks = require "route_native.jwt.jwks"
 local library = require "route_native.core.ffi"
@@ -23,7 +24,6 @@ local ACCEPT = "application/jwt, application/token-introspection+jwt;q=0.9, appl
 local MAX_CACHED = 256
 
 local any_text = config.text()
-local ORIGIN = config.text("^https?://[%w.%-:%[%]]+$")
 
 -- A field that is local does not change the server's answer, so it is no part of the cache key.
 local ROWS = config.rows({
@@ -39,8 +39,7 @@ local ROWS = config.rows({
     { "max_inactive_per_address", config.whole(0, 1000000), default = 0, is_local = true },
     { "verify_ssl", config.boolean(), default = true },
     { "scope", scopes.KIND_OR_EMPTY, is_local = true },
-    { "trusted_web_origins", config.list(ORIGIN,
-        "a list of origins such as https://www.example.com, without a path"), is_local = true },
+    { "trusted_web_origins", config.ORIGINS, is_local = true },
     { "preflight", config.choice("answer", "pass", "token"), default = "pass", is_local = true },
     { "cache_name", any_text, default = "phantom-token" },
     { "upstream", config.text("^[%w._-]+$", "the name of an upstream block") },
@@ -124,14 +123,6 @@ local function new_introspector(values)
     return ffi.gc(handle[0], function(introspector) library.rn_introspector_free(introspector) end)
 end
 
-local function origins_of(list)
-    local origins = {}
-    for _, origin in ipairs(list or {}) do
-        origins[origin:lower()] = true
-    end
-    return origins
-end
-
 -- Returns the Authorization header. Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), unless the
 -- server does not decode them.
 local function basic(values)
@@ -180,7 +171,11 @@ local function compile(input)
     values.introspector = new_introspector(values)
     -- Whether every active token is accepted, whatever its scope, and passed on as a JWT.
     values.is_plain = not values.scope and not values.sends_claims
-    values.origins = origins_of(values.trusted_web_origins)
+    if values.max_inactive_per_address > 0 and not ngx.shared[values.cache_name .. "-refused"] then
+        config_error('lua_shared_dict %s-refused is missing, and "max_inactive_per_address" needs it',
+            values.cache_name)
+    end
+    values.origins = client.origins(values.trusted_web_origins)
     values.outbound, err = outbound.target {
         url = url, upstream = values.upstream, verify_ssl = values.verify_ssl, accept = ACCEPT,
         content_type = "application/x-www-form-urlencoded", authorization = basic(values),

@@ -42,7 +42,7 @@ function M.desktop_answer(names) end
 
 --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
 --- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
---- (border_proxy.conf, and the sites of the gateway, phantom tokens and auth).
+--- (the sites of the gateway, phantom tokens and auth).
 ---@return boolean # whether the answer is final
 function M.final_answer() end
 
