@@ -28,7 +28,7 @@ check() {
 
 HOST='[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]'
 PERMISSION='allow-[a-z]+(-[a-z]+)*'
-PATH_TEXT='[^][ "'\''\\;{}$#]+'
+PATH_TEXT='[^][[:space:][:cntrl:]"'\''\\;{}$#]+'
 
 host() { check "$1" "$2" "$HOST" 'a host name or address'; }
 host_and_port() {
@@ -47,11 +47,10 @@ port() {
 # Prints the words of a list, separated by commas or blanks, one per line, each once.
 words() { printf '%s\n' "$1" | tr ', ' '\n\n' | awk 'NF && !seen[$0]++'; }
 
-# one_line VARIABLE VALUE: refuses a list with a line break.
+# one_line VARIABLE VALUE: refuses a list with a line break or another control character.
 one_line() {
     case $2 in
-        *"
-"*) fail "$1 must be a list on one line, and holds a line break" ;;
+        *[[:cntrl:]]*) fail "$1 must be a list on one line, and holds a control character" ;;
     esac
 }
 

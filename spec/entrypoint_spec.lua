@@ -249,8 +249,8 @@ describe("the entrypoint", function()
             local first = process.wait_until("process 1 had a handler", function()
                 local pid = process.run("pgrep -P $(cat " .. tree .. "/pid) 2> /dev/null"):match("%d+")
                 local status = pid and process.run("cat /proc/" .. pid .. "/status 2> /dev/null")
-                local caught = status and tonumber(status:match("SigCgt:%s*%x*(%x%x%x%x)\n"), 16)
-                return caught and caught % 0x8000 >= 0x4000 and pid
+                local caught = status and status:match("SigCgt:%s*%x*(%x%x%x%x)\n")
+                return caught and tonumber(caught, 16) % 0x8000 >= 0x4000 and pid
             end)
             -- The time of the signal is what this tests.
             socket.sleep(tenth / 10)

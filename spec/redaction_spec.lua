@@ -109,6 +109,56 @@ describe("a token in a URL", function()
         end
     end)
 
+    it("is in no log when a large answer goes to a slow client", function()
+        local directory = process.temporary_directory()
+        process.write(directory .. "/serve.py", [[
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(30 << 20))
+        self.end_headers()
+        for _ in range(30):
+            self.wfile.write(bytes(1 << 20))
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+]])
+        local service = process.start("python3 " .. directory .. "/serve.py", directory .. "/port")
+        local port = process.wait_until("the service listened", function()
+            return tonumber(process.read(directory .. "/port"))
+        end)
+        local gate = assert(gateway.start { demo = false, env = { ROUTE_CONSOLE_UPSTREAM = "127.0.0.1:" .. port } })
+        local text = fresh()
+        -- curl reads 8 MB a second, which is slower than the service writes.
+        local size = process.run(("curl -s --limit-rate 8M -o /dev/null -w '%%{size_download}' "
+            .. "'http://127.0.0.1:%d/console/x?t=%s'"):format(gate.port, text))
+        assert.equal(30 * 1024 * 1024, tonumber(size))
+        assert.is_nil(decoded(gate:error_log()):find(text, 1, true))
+        gate:stop()
+        process.stop(service)
+        process.run("rm -rf " .. directory)
+    end)
+
+    it("is overwritten and nothing beside it: the protocol, the host and short queries stay", function()
+        local named = ("0123456789abcdef"):rep(3)
+        for _, case in ipairs {
+            { "GET /websockify?1.1 HTTP/1.1", '"protocol":"HTTP/1.1"' },
+            { "GET /x?token=" .. named .. " HTTP/1.1", '"protocol":"HTTP/1.1"' },
+            { "GET http://" .. ("a"):rep(16) .. "." .. ("b"):rep(16) .. "." .. ("c"):rep(16) .. "/x?token=" .. named
+                .. " HTTP/1.1", '"host":"' .. ("a"):rep(16) .. "." },
+            { "GET /x?access_token=ab/" .. named .. " HTTP/1.1", '"status":' },
+            { "GET /x?token[]=" .. named .. " HTTP/1.1", '"status":' },
+        } do
+            http.raw(running.port, case[1] .. "\r\nHost: x\r\nConnection: close\r\n\r\n")
+            process.wait_until("the log told of " .. case[1], function()
+                return running:access_log():find(case[2], 1, true)
+            end)
+            assert_absent(named, case[1])
+        end
+    end)
+
     it("leaves what is no token in the logs", function()
         local path = "/console/assets/main.0123456789abcdef0123456789abcdef.js/" .. ("long"):rep(20)
         running:get(path .. "?v=1.2.3&page=10")

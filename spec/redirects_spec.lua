@@ -245,10 +245,27 @@ describe("a request with an opaque token that is redirected internally", functio
                         :format(at, guard, directive(guard))
                 end
             end
+            -- A check in the same location: of the JWT that the opaque token was exchanged for.
+            site[#site + 1] = "location = /checked { " .. directive("plain") .. [[
+                access_by_lua_block {
+                    local claims = require("route_native.auth").check {
+                        key = require("cjson").encode { kty = "oct", k = ("A"):rep(64) }, token = "header" }
+                }
+                proxy_pass http://127.0.0.1:$file_service_tcp_port; }
+            ]]
             return table.concat(site)
         end }
     end)
     teardown(function() running:stop() end)
+
+    it("is checked as the JWT that it was exchanged for", function()
+        local token = phantom.token({ kind = "jwt", claims = { sub = "ada" } }, "checked")
+        running:get("/checked", token)
+        -- Another key signed it, which an opaque token would never tell.
+        assert.truthy(running.gate:access_log():find('"reason":"algorithm_not_allowed"', 1, true)
+            or running.gate:access_log():find('"reason":"signature_invalid"', 1, true)
+            or running.gate:access_log():find('"reason":"key_not_found"', 1, true), running.gate:access_log():sub(-400))
+    end)
 
     local CASES = {
         plain_plain = 200, none_none = 200, headers_headers = 200, plain_headers = 200, headers_plain = 200,

@@ -238,7 +238,7 @@ describe("starting", function()
                 ROUTE_CONSOLE_UPSTREAM = "console.svc:8080", NAMESERVER_RESOLVER = "[::1]:53" } })
         end)
 
-        local HOSTILE = { "a; return 200", "'\"", "a\nb", "{}", "$host b" }
+        local HOSTILE = { "a; return 200", "'\"", "a\nb", "{}", "$host b", "a\tb", "a\rb" }
         local VARIABLES = {
             "ROUTE_WORKERS", "ROUTE_RUN_DIR", "ROUTE_ERROR_LOG", "ROUTE_LOG_LEVEL", "ROUTE_USER", "ROUTE_MODULES_DIR",
             "NAMESERVER_RESOLVER", "ROUTE_ACCESS_LOG", "ROUTE_LUA_PATH", "ROUTE_LUA_CPATH", "NODE_NAME",

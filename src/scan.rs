@@ -148,8 +148,8 @@ pub fn token(text: &[u8], from: usize) -> Option<Range<usize>> {
                 } else if byte == b'=' && name == *b"token" {
                     let value = at + length;
                     let rest = &text[value..];
-                    // A blank ends the URL of a request line.
-                    let end = rest.iter().position(|byte| b"&;/?# ".contains(byte)).unwrap_or(rest.len());
+                    // A value in a query may hold `/` and `?`. A blank ends the URL of a request line.
+                    let end = rest.iter().position(|byte| b"&;# ".contains(byte)).unwrap_or(rest.len());
                     let is_overwritten = rest[..end].iter().all(|byte| *byte == b'*');
                     if end >= MIN_NAMED && !is_overwritten {
                         return Some(value..value + end);
@@ -160,8 +160,11 @@ pub fn token(text: &[u8], from: usize) -> Option<Range<usize>> {
                 (start, long) = (at + length, 0);
             }
         }
-        name.rotate_left(1);
-        name[4] = byte.to_ascii_lowercase();
+        // The name of a list, such as `token[]`, is the name of its items.
+        if byte != b'[' && byte != b']' {
+            name.rotate_left(1);
+            name[4] = byte.to_ascii_lowercase();
+        }
         at += length;
     }
 }
@@ -279,6 +282,9 @@ mod tests {
                 assert!(found.start + 3 >= before.len(), "{text}: {found:?}");
             }
         }
+        assert_eq!(super::token(b"?access_token=ab/0123456789abcdef&x", 0), Some(14..33));
+        assert_eq!(super::token(b"?token[]=0123456789abcdef", 0), Some(9..25));
+        assert_eq!(super::token(b"?token%5B%5D=0123456789abcdef", 0), Some(13..29));
         let line = b"GET /x?jwt_token=0123456789abcdef HTTP/1.1";
         assert_eq!(super::token(line, 0), Some(17..33));
         assert_eq!(super::token(b"GET /x?jwt_token=**************** HTTP/1.1", 0), None);

@@ -340,10 +340,12 @@ fn a_jwk_is_read_as_its_writer_meant_it() {
         ("standard base64", json!({ "kty": "oct", "k": secret }), "HS256"),
         ("null", merged(rsa.clone(), json!({ "use": null, "alg": null, "key_ops": null })), "RS256"),
         ("verify", ec_jwk("P-256", &point, json!({ "key_ops": ["verify"] })), "ES256"),
-        ("x5c alone", json!({ "kty": "EC", "crv": "P-256", "x5c": [x5c] }), "ES256"),
+        ("x5c alone", json!({ "kty": "EC", "crv": "P-256", "x5c": [x5c.clone()] }), "ES256"),
     ] {
         assert!(algorithms(&keys(jwk.to_string())).contains(&algorithm), "{what}");
     }
+    let other = json!({ "kty": "OKP", "crv": "Ed25519", "x5c": [x5c] });
+    assert_eq!(key_refusal(other.to_string()).1, "is a JWK whose x5c holds a key of another kind");
     let marked = format!("\u{feff}{rsa}");
     assert!(algorithms(&keys(marked)).contains(&"RS256"));
 }
@@ -376,12 +378,14 @@ fn every_key_of_a_pem_file_counts_but_those_of_its_authorities() {
     // The same key twice is one.
     assert_eq!(keys([&*old.public_pem, &old.public_pkcs1_pem, &old.public_pem].concat()).keys().len(), 1);
     let directory = tempfile::tempdir().expect("a directory");
-    let script = "echo basicConstraints=CA:TRUE > v3
+    let script = "echo basicConstraints=CA:TRUE > v3; echo basicConstraints=CA:FALSE > end
         for n in root intermediate leaf other; do openssl ecparam -name prime256v1 -genkey -noout -out $n.key; done
         openssl req -x509 -key root.key -subj /CN=root -out root.pem 2>/dev/null
         openssl req -x509 -key other.key -subj /CN=root -out other.pem 2>/dev/null
         openssl req -new -key intermediate.key -subj /CN=intermediate | openssl x509 -req -extfile v3 -CA root.pem -CAkey root.key -out intermediate.pem
-        openssl req -new -key leaf.key -subj /CN=leaf | openssl x509 -req -extfile v3 -CA intermediate.pem -CAkey intermediate.key -out leaf.pem
+        openssl req -new -key leaf.key -subj /CN=leaf | openssl x509 -req -extfile end -CA intermediate.pem -CAkey intermediate.key -out leaf.pem
+        openssl req -new -key leaf.key -subj /CN=root | openssl x509 -req -extfile end -CA root.pem -CAkey root.key -out same.pem
+        openssl req -new -key other.key -subj /CN=next | openssl x509 -req -extfile end -CA leaf.pem -CAkey leaf.key -out next.pem
         openssl req -new -key other.key -subj /CN=old | openssl x509 -req -signkey other.key -out old.pem";
     let made = Command::new("sh").args(["-ec", script]).current_dir(&directory).output().expect("a shell");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -392,6 +396,14 @@ fn every_key_of_a_pem_file_counts_but_those_of_its_authorities() {
     let certificates = |names: &[&str]| keys(text(names)).keys().len();
     assert_eq!(certificates(&["leaf", "intermediate", "root"]), 1);
     assert_eq!(certificates(&["root"]), 1);
+    // Without the intermediate, and with the authority's own name.
+    assert_eq!(certificates(&["leaf", "root"]), 1);
+    assert_eq!(certificates(&["root", "same"]), 1);
+    assert_eq!(certificates(&["intermediate", "root"]), 1);
+    // The old key signed the new one's certificate, and is no authority.
+    assert_eq!(certificates(&["leaf", "next"]), 2);
+    let notes = keys(text(&["leaf", "intermediate", "root"])).notes().to_vec();
+    assert_eq!(notes, [2, 3].map(|n| format!("certificate {n} is left out: its key is that of an authority")));
     // Two self-signed certificates with one name, during a rotation.
     assert_eq!(certificates(&["root", "other"]), 2);
     // Of version 1: its issuer cannot be read.

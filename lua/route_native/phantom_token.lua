@@ -190,7 +190,7 @@ end
 local function keep_token(header)
     local before = kept.open()
     local sent = kept.header(before, "authorization", ngx.var.http_authorization)
-    before.places["header:authorization"], before.written.authorization = sent, header
+    before.places["header:authorization"], before.written.authorization, before.exchanged = sent, header, header
 end
 
 -- Removes the client's own headers of the names that the API trusts.

@@ -148,11 +148,18 @@ impl Jwk {
     fn certified(&self) -> Result<Key, ConfigError> {
         let chain = self.0.get("x5c").and_then(Value::as_array);
         let text = chain.and_then(|chain| chain.first()).and_then(Value::as_str).ok_or_else(lacks_a_member)?;
-        let der = STANDARD.decode(text);
-        der.ok()
-            .as_deref()
-            .map(certificate_key)
-            .unwrap_or_else(|| Err(ConfigError::unsupported_key("is a JWK whose x5c is not base64")))
+        let der =
+            STANDARD.decode(text).map_err(|_| ConfigError::unsupported_key("is a JWK whose x5c is not base64"))?;
+        let key = certificate_key(&der)?;
+        let family = match self.text("kty") {
+            Some("RSA") => "RS",
+            Some("EC") => "ES",
+            _ => "EdDSA",
+        };
+        if !key.algorithms().any(|algorithm| algorithm.name().starts_with(family)) {
+            return Err(ConfigError::unsupported_key("is a JWK whose x5c holds a key of another kind"));
+        }
+        Ok(key)
     }
 
     /// Returns the algorithm that the JWK is restricted to, if any.

@@ -24,7 +24,8 @@ impl ParsedKeys {
     /// (RFC 7517 §5).
     pub fn parse(text: &[u8]) -> Result<ParsedKeys, ConfigError> {
         if !is_json(text) {
-            return Self::from_pem(parse_pem(text)?);
+            let (keys, notes) = parse_pem(text)?;
+            return Self::from_pem(keys, notes);
         }
         let (jwks, is_set) = Jwk::all(without_bom(text))?;
         let mut all = ParsedKeys::default();
@@ -67,8 +68,8 @@ impl ParsedKeys {
         Ok(all)
     }
 
-    fn from_pem(keys: Vec<PemKey>) -> Result<ParsedKeys, ConfigError> {
-        let mut all = ParsedKeys::default();
+    fn from_pem(keys: Vec<PemKey>, notes: Vec<String>) -> Result<ParsedKeys, ConfigError> {
+        let mut all = ParsedKeys { notes, ..ParsedKeys::default() };
         for key in keys {
             all.append(match key {
                 PemKey::Public(key) => ParsedKeys { verifying: vec![key], ..ParsedKeys::default() },

@@ -23,37 +23,82 @@ pub(super) enum PemKey {
     Private(SigningKey),
 }
 
-/// Parses every key and certificate of a PEM text. Skips `EC PARAMETERS`, which openssl writes in front of a key, and
-/// the certificates of authorities that issued another one of the text: theirs are not the keys of tokens.
-pub(super) fn parse_pem(text: &[u8]) -> Result<Vec<PemKey>, ConfigError> {
+/// Parses every key and certificate of a PEM text. Returns a note for each certificate that is left out, because its key
+/// is an authority's and not a token's. Skips `EC PARAMETERS`, which openssl writes in front of a key.
+pub(super) fn parse_pem(text: &[u8]) -> Result<(Vec<PemKey>, Vec<String>), ConfigError> {
     let blocks = blocks(text, "is neither PEM nor a JWK")?;
-    let certificates: Vec<_> = blocks.iter().filter(|block| block.tag() == "CERTIFICATE").map(names).collect();
+    let certificates: Vec<_> = blocks.iter().filter(|block| is_certificate(block)).map(Names::of).collect();
     if certificates.len() > 1 && certificates.contains(&None) {
         let message =
             "holds several certificates, and one whose issuer cannot be read; store that in a file of its own";
         return Err(ConfigError::unsupported_key(message));
     }
-    // A certificate that its own key signed has no issuer among the others.
-    let issued = certificates.into_iter().flatten().filter(|(subject, issuer)| subject != issuer);
-    let issuers: Vec<_> = issued.map(|(_, issuer)| issuer).collect();
-    // Each block is wiped, also those behind one that is refused.
-    let keys: Vec<_> = blocks
-        .into_iter()
-        .filter(|block| block.tag() != "EC PARAMETERS")
-        .filter(|block| !names(block).is_some_and(|(subject, _)| issuers.contains(&subject)))
-        .map(parse_block)
-        .collect();
+    let certificates: Vec<_> = certificates.into_iter().flatten().collect();
+    let (mut keys, mut notes, mut number) = (Vec::new(), Vec::new(), 0);
+    for block in blocks.into_iter().filter(|block| block.tag() != "EC PARAMETERS") {
+        if is_certificate(&block) {
+            number += 1;
+            if Names::of(&block).is_some_and(|names| names.is_authority_among(&certificates)) {
+                notes.push(format!("certificate {number} is left out: its key is that of an authority"));
+                continue;
+            }
+        }
+        // Each block is wiped, also those behind one that is refused.
+        keys.push(parse_block(block));
+    }
     if keys.is_empty() {
         return Err(ConfigError::unsupported_key("holds no key"));
     }
-    keys.into_iter().collect()
+    Ok((keys.into_iter().collect::<Result<_, _>>()?, notes))
+}
+
+/// What a certificate says of itself (RFC 5280 §4.1, §4.2.1.9).
+#[derive(PartialEq)]
+struct Names {
+    subject: Vec<u8>,
+    issuer: Vec<u8>,
+    is_authority: bool,
+}
+
+impl Names {
+    /// Returns `None` for a certificate that cannot be read, such as one of version 1.
+    fn of(block: &Pem) -> Option<Names> {
+        let der = CertificateDer::from(block.contents());
+        let certificate = EndEntityCert::try_from(&der).ok()?;
+        let (subject, issuer) = (certificate.subject().to_vec(), certificate.issuer().to_vec());
+        Some(Names { subject, issuer, is_authority: is_authority(block.contents()) })
+    }
+
+    /// Returns whether the certificate may issue others, and the file holds a certificate that may not, or one that this
+    /// one issued. Alone, or beside others that signed themselves, such a certificate is a token's.
+    fn is_authority_among(&self, all: &[Names]) -> bool {
+        let is_issuer = |other: &Names| other.issuer == self.subject && other.issuer != other.subject;
+        self.is_authority && all.iter().any(|other| !other.is_authority || is_issuer(other))
+    }
+}
+
+/// Returns whether the basic constraints of a certificate in DER say `cA` (RFC 5280 §4.2.1.9).
+fn is_authority(der: &[u8]) -> bool {
+    const BASIC_CONSTRAINTS: &[u8] = b"\x06\x03\x55\x1d\x13";
+    const TRUE: &[u8] = b"\x01\x01\xff";
+    let Some(at) = der.windows(BASIC_CONSTRAINTS.len()).position(|bytes| bytes == BASIC_CONSTRAINTS) else {
+        return false;
+    };
+    let rest = &der[at + BASIC_CONSTRAINTS.len()..];
+    let value = rest.strip_prefix(TRUE).unwrap_or(rest);
+    // An octet string with a sequence that begins with cA.
+    matches!(value, [0x04, _, 0x30, _, sequence @ ..] if sequence.starts_with(TRUE))
+}
+
+fn is_certificate(block: &Pem) -> bool {
+    block.tag() == "CERTIFICATE"
 }
 
 impl SigningKey {
     /// Parses a private key in PEM: the first of the text. Returns `Ok(None)` when the text holds public keys only.
     pub fn from_pem(text: &[u8]) -> Result<Option<SigningKey>, ConfigError> {
         let private = |key| if let PemKey::Private(key) = key { Some(key) } else { None };
-        Ok(parse_pem(text)?.into_iter().find_map(private))
+        Ok(parse_pem(text)?.0.into_iter().find_map(private))
     }
 }
 
@@ -136,13 +181,6 @@ fn blocks(text: &[u8], otherwise: &str) -> Result<Vec<Pem>, ConfigError> {
         _ if is_openssh => "is an OpenSSH key; convert it with ssh-keygen -e -m PKCS8",
         _ => otherwise,
     }))
-}
-
-/// Returns the subject and the issuer of a certificate, or `None` for another block and for a version before 3.
-fn names(block: &Pem) -> Option<(Vec<u8>, Vec<u8>)> {
-    let der = CertificateDer::from(block.contents());
-    let certificate = (block.tag() == "CERTIFICATE").then(|| EndEntityCert::try_from(&der).ok()).flatten()?;
-    Some((certificate.subject().to_vec(), certificate.issuer().to_vec()))
 }
 
 /// Parses a public key in SPKI DER, or in PKCS#1 DER for RSA.

@@ -8,6 +8,8 @@
 --     places    what a place held before a check emptied it, by its name: "header:x-token", "cookie:session"
 --     written   the value that a check wrote into a header, by name in lower case
 --     verdicts  what a configuration decided: each decides once for a request
+--     exchanged    the Authorization header that phantom tokens wrote
+--     is_scrubbed  whether tokens elsewhere in the URL were overwritten
 
 local ffi = require "ffi"
 local request = require "route_native.core.request"

@@ -103,13 +103,13 @@ function _M.scrub_all(r, name, offset, secret)
     end
 end
 
--- Overwrites every token in a variable's own memory. Returns whether there was one.
-function _M.scrub_tokens(r, name)
+-- Overwrites every token in a variable's own memory, starting at `offset`. Returns whether there was one.
+function _M.scrub_tokens(r, name, offset)
     if not _M.is_set(r, name) then
         return false
     end
     local memory, length = value_pointer[0], tonumber(value_length[0])
-    local from, stop = scan.token(memory, length, 0)
+    local from, stop = scan.token(memory, length, offset)
     local is_found = from ~= nil
     while from do
         fill(memory + from, stop - from, 42)
