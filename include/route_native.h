@@ -48,6 +48,9 @@
 // The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 #define RN_KEY_FORM_PUBLISHED 4
 
+// The size of the longest identity of a token, in bytes.
+#define RN_IDENTITY_BYTES 168
+
 // The length of a session id, in characters.
 #define RN_SESSION_ID_BYTES 76
 
@@ -104,6 +107,8 @@ enum rn_reason
     RN_REASON_TOKEN_NOT_YET_VALID = 110,
     // A claim that the policy requires is absent.
     RN_REASON_CLAIM_MISSING = 111,
+    // The token, or something that it names, is revoked.
+    RN_REASON_TOKEN_REVOKED = 112,
     // The `hash` claim does not decrypt to an allowed target. The cause is withheld on purpose.
     RN_REASON_PAYLOAD_INVALID = 120,
     // The policy does not name the token's `iss`.
@@ -148,6 +153,8 @@ enum rn_reason
     RN_REASON_SERVER_FAILED = 301,
     // Another server's response is malformed, or lacks a valid signature.
     RN_REASON_SERVER_ANSWER_INVALID = 302,
+    // The store of revocations has been away for too long to accept a token.
+    RN_REASON_REVOCATIONS_UNKNOWN = 303,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -283,7 +290,7 @@ typedef struct {
     uint8_t key[RN_CACHE_KEY_BYTES];
 } rn_bearer;
 
-// The result for an active token. Its two texts follow each other in the caller's buffer.
+// The result for an active token. Its three texts follow each other in the caller's buffer.
 typedef struct {
     // The expiry in seconds since the epoch, 0 for none.
     int64_t expires_at;
@@ -291,6 +298,8 @@ typedef struct {
     uint32_t scope_length;
     // The length of the second text: what the API receives.
     uint32_t forward_length;
+    // The length of the third text: the identity of the token, for [`super::rn_identity_check`].
+    uint32_t identity_length;
 } rn_verdict;
 
 // The lengths of a token's header and claims, which follow each other in the caller's buffer.
@@ -310,6 +319,41 @@ typedef struct {
     // Its length, in bytes.
     size_t length;
 } rn_key_text;
+
+// The names that a token or a session can be revoked by. A text is a pointer and a length, which is 0 for an absent
+// name.
+typedef struct {
+    // The token itself.
+    const uint8_t *token;
+    // Its length.
+    size_t token_length;
+    // The id of the token.
+    const uint8_t *jti;
+    // Its length.
+    size_t jti_length;
+    // The user.
+    const uint8_t *sub;
+    // Its length.
+    size_t sub_length;
+    // The digest of the user's login name, as [`super::rn_login_name_digest`] writes it.
+    const uint8_t *account;
+    // Its length.
+    size_t account_length;
+    // The session.
+    const uint8_t *sid;
+    // Its length.
+    size_t sid_length;
+    // The `kid` of the key that verified the token.
+    const uint8_t *kid;
+    // Its length.
+    size_t kid_length;
+    // The issuer of the token.
+    const uint8_t *iss;
+    // Its length.
+    size_t iss_length;
+    // When the token was issued, in seconds since the epoch. -1: unknown.
+    int64_t issued_at;
+} rn_names;
 
 // The position of a cookie or an argument: offsets in the text, in bytes. They are valid when `is_there` is 1.
 typedef struct {
@@ -355,8 +399,8 @@ void rn_gateway_free(rn_gateway *gateway);
 // Finds the token in a request's headers and looks it up in this process's cache: the hot path in one call. Writes the
 // token, its target and its fingerprint to `answer`.
 //
-// Errors: `NotCached`, with only the token in `answer`; `TokenMissing` when neither header holds a token;
-// `TokenAmbiguous`, `TokenTooLarge`.
+// Errors: `NotCached`, with only the token in `answer`; `TokenRevoked`, with the fingerprint; `TokenMissing` when neither
+// header holds a token; `TokenAmbiguous`, `TokenTooLarge`.
 int32_t rn_gateway_lookup(const rn_gateway *gateway,
                           const rn_header *headers,
                           size_t count,
@@ -365,7 +409,7 @@ int32_t rn_gateway_lookup(const rn_gateway *gateway,
 
 // Looks a token from elsewhere up in this process's cache, as [`rn_gateway_lookup`] does.
 //
-// Errors: `NotCached`, `TokenTooLarge`, `TokenMissing` for an empty token.
+// Errors: `NotCached`, `TokenRevoked`, `TokenTooLarge`, `TokenMissing` for an empty token.
 int32_t rn_gateway_lookup_token(const rn_gateway *gateway,
                                 const uint8_t *token,
                                 size_t token_length,
@@ -382,10 +426,11 @@ int32_t rn_gateway_resolve(const rn_gateway *gateway,
                            int64_t now,
                            rn_answer *answer);
 
-// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], and `ttl` in `answer`. This
-// takes some 25 µs of the millisecond that [`rn_gateway_resolve`] takes: a forged token costs no more.
+// Verifies a token and writes the text of its `hash` claim, for [`rn_gateway_decrypt`], `ttl` in `answer`, and its
+// identity, for [`rn_gateway_remember`]. This takes some 25 µs of the millisecond that [`rn_gateway_resolve`] takes: a
+// forged token costs no more.
 //
-// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
+// Errors: the 100s; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] and [`super::RN_IDENTITY_BYTES`] are always enough).
 int32_t rn_gateway_check(const rn_gateway *gateway,
                          const uint8_t *token,
                          size_t token_length,
@@ -393,17 +438,24 @@ int32_t rn_gateway_check(const rn_gateway *gateway,
                          rn_answer *answer,
                          uint8_t *hash,
                          size_t capacity,
-                         size_t *length);
+                         size_t *length,
+                         uint8_t *identity,
+                         size_t identity_capacity,
+                         size_t *identity_length);
 
-// Caches a target that another worker resolved, for `ttl` seconds, and writes it to `answer` as a lookup does.
+// Caches the target and the identity of a token that another worker resolved, for `ttl` seconds, and writes the target
+// to `answer` as a lookup does.
 //
 // `answer` must be that of a lookup which returned `NotCached` and of a following [`rn_gateway_shared_key`].
 //
-// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] never writes.
+// Errors: `InvalidArgument` for a target that [`rn_gateway_resolve`] never writes, and for other bytes than an identity;
+// `TokenRevoked`, `RevocationsUnknown`.
 int32_t rn_gateway_remember(const rn_gateway *gateway,
                             rn_answer *answer,
                             const uint8_t *target,
                             size_t target_length,
+                            const uint8_t *identity,
+                            size_t identity_length,
                             int64_t now,
                             uint32_t ttl);
 
@@ -462,7 +514,7 @@ int32_t rn_introspector_find(const rn_introspector *introspector,
                              rn_bearer *bearer);
 
 // Reads a server's response of status 200. `keys` are the server's published keys; null uses those of the options. For
-// an active token, writes to `text` its scopes, followed by what the API receives.
+// an active token, writes to `text` its scopes, followed by what the API receives and by the identity of `token`.
 //
 // Errors:
 //
@@ -478,6 +530,8 @@ int32_t rn_introspector_read(const rn_introspector *introspector,
                              size_t content_type_length,
                              const uint8_t *body,
                              size_t body_length,
+                             const uint8_t *token,
+                             size_t token_length,
                              int64_t now,
                              rn_verdict *verdict,
                              uint8_t *text,
@@ -677,6 +731,49 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+// Parses the JSON of a revocation, and writes the JSON to store and when it ends, in seconds since the epoch. `seconds`
+// is the life of one that names no end.
+//
+// Errors: `SettingInvalid`, with one sentence in `error`; `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
+int32_t rn_revocation_parse(const uint8_t *json,
+                            size_t json_length,
+                            int64_t now,
+                            uint32_t seconds,
+                            uint8_t *record,
+                            size_t capacity,
+                            size_t *length,
+                            int64_t *ends,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+// Adds a stored revocation to those of this process, under its number.
+//
+// Errors: `SettingInvalid` for a text that [`rn_revocation_parse`] never writes.
+int32_t rn_revocations_add(uint64_t id, const uint8_t *record, size_t record_length, int64_t now);
+
+// Removes a revocation from those of this process. One that is not there is no error.
+int32_t rn_revocations_remove(uint64_t id);
+
+// Returns a number that changes with the revocations of this process. It is 0 as long as nothing was ever revoked.
+uint32_t rn_revocations_generation(void);
+
+// Returns the number of revocations of this process.
+size_t rn_revocations_count(void);
+
+// Sets whether (1) or not (0) the revocations may be too old. If so, every check fails with `RevocationsUnknown`.
+void rn_revocations_set_outdated(uint32_t is_outdated);
+
+// Writes the identity of a token: digests of its names, for [`rn_identity_check`]. Whoever reads it learns no name.
+//
+// Errors: `BufferTooSmall` ([`RN_IDENTITY_BYTES`] is always enough).
+int32_t rn_identity_write(const rn_names *names, uint8_t *identity, size_t capacity, size_t *length);
+
+// Checks an identity against the revocations of this process.
+//
+// Errors: `TokenRevoked`, `RevocationsUnknown`; `InvalidArgument` for other bytes.
+int32_t rn_identity_check(const uint8_t *identity, size_t identity_length, int64_t now);
 
 // Finds the next cookie with that name in a Cookie header, beginning at the offset `from`.
 //

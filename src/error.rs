@@ -42,6 +42,8 @@ pub enum Reason {
     TokenNotYetValid = 110,
     /// A claim that the policy requires is absent.
     ClaimMissing = 111,
+    /// The token, or something that it names, is revoked.
+    TokenRevoked = 112,
     /// The `hash` claim does not decrypt to an allowed target. The cause is withheld on purpose.
     PayloadInvalid = 120,
 
@@ -89,6 +91,8 @@ pub enum Reason {
     ServerFailed = 301,
     /// Another server's response is malformed, or lacks a valid signature.
     ServerAnswerInvalid = 302,
+    /// The store of revocations has been away for too long to accept a token.
+    RevocationsUnknown = 303,
 }
 
 impl Reason {
@@ -110,6 +114,7 @@ impl Reason {
         Reason::TokenExpired,
         Reason::TokenNotYetValid,
         Reason::ClaimMissing,
+        Reason::TokenRevoked,
         Reason::PayloadInvalid,
         Reason::IssuerNotAllowed,
         Reason::AudienceNotAllowed,
@@ -132,6 +137,7 @@ impl Reason {
         Reason::ServerUnreachable,
         Reason::ServerFailed,
         Reason::ServerAnswerInvalid,
+        Reason::RevocationsUnknown,
     ];
 
     /// Returns the stable number.
@@ -163,6 +169,7 @@ impl Reason {
             Reason::TokenExpired => "token_expired",
             Reason::TokenNotYetValid => "token_not_yet_valid",
             Reason::ClaimMissing => "claim_missing",
+            Reason::TokenRevoked => "token_revoked",
             Reason::PayloadInvalid => "payload_invalid",
             Reason::IssuerNotAllowed => "issuer_not_allowed",
             Reason::AudienceNotAllowed => "audience_not_allowed",
@@ -185,6 +192,7 @@ impl Reason {
             Reason::ServerUnreachable => "server_unreachable",
             Reason::ServerFailed => "server_failed",
             Reason::ServerAnswerInvalid => "server_answer_invalid",
+            Reason::RevocationsUnknown => "revocations_unknown",
         }
     }
 }

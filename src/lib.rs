@@ -17,6 +17,7 @@
 //! | [`desktop`]       | the desktop gateway: token to target, and the worker's cache                |
 //! | [`introspection`] | phantom tokens: introspection responses, and what the API receives          |
 //! | [`border`]        | border sessions: ids, login names, login bodies and redirects               |
+//! | [`revocation`]    | what is no longer accepted, though its signature is valid                   |
 //! | [`ffi`]           | the C ABI: all unsafe code, each call behind a panic guard                  |
 //!
 //! The feature `tunnel` adds `mux`, the tunnel's multiplexer, and `tunnel`, its server and client. They run as
@@ -36,6 +37,8 @@ pub mod jwt;
 pub mod keys;
 #[cfg(feature = "tunnel")]
 pub mod mux;
+pub mod revocation;
 pub mod scan;
+mod settings;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;

@@ -10,6 +10,7 @@ use route_native::introspection::{
 };
 use route_native::jwt::{Policy, verify};
 use route_native::keys::KeySet;
+use route_native::revocation::Identity;
 use serde_json::{Value, json};
 use support::{NOW, RsaKey};
 
@@ -60,8 +61,12 @@ fn unsigned(header: Value, claims: &Value) -> String {
 #[test]
 fn a_jwt_is_forwarded_unchanged_with_its_scope_and_expiry() {
     let token = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": "read write", "exp": NOW + 60 }));
-    let expected =
-        Verdict { scope: "read write".into(), expires_at: Some(NOW + 60), forward: format!("Bearer {token}") };
+    let expected = Verdict {
+        scope: "read write".into(),
+        expires_at: Some(NOW + 60),
+        forward: format!("Bearer {token}"),
+        identity: Identity::default(),
+    };
     assert_eq!(plain().read(JWT, format!(" {token}\n").as_bytes(), None, NOW), Ok(expected));
     let listed = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": ["read", "write"] }));
     assert_eq!(plain().read(JWT, listed.as_bytes(), None, NOW).unwrap().scope, "read write");

@@ -9,14 +9,21 @@ local final_answer = require "route_native.core.final_answer"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
 local response = require "route_native.core.response"
+local revocation = require "route_native.revocation"
 local start = require "route_native.core.start"
 
 return {
     --- Runs what an `init_by_lua` block configures: a mistake in a setting is one sentence in the log, without a
-    -- traceback. For `init_by_lua` (sites-enabled/routehttp.conf, tunnel.conf, and the examples).
+    -- traceback. Prepares the revocations, if revocation_http.conf is included and `setup` has not prepared them. For
+    -- `init_by_lua` (sites-enabled/routehttp.conf, tunnel.conf, and the examples).
     -- @function start
     -- @tparam function setup calls the setup of the capabilities
-    start = start.run,
+    start = function(setup)
+        return start.run(function()
+            setup()
+            revocation.prepare()
+        end)
+    end,
 
     --- Removes the token from the query and from nginx's memory. For `set_by_lua` (query_token.conf).
     -- @function take_query_token

@@ -28,6 +28,7 @@ require "route_native.hooks" -- The master may still read files that the workers
 local open = require "route_native.phantom.open"
 local outbound = require "route_native.http.outbound"
 local request = require "route_native.core.request"
+local revoked = require "route_native.core.revoked"
 local scopes = require "route_native.core.scopes"
 local settings_of = require("route_native.phantom.settings").of
 local statuses = require "route_native.core.status"
@@ -44,7 +45,7 @@ local OK, TOKEN_MISSING = statuses.OK, statuses.TOKEN_MISSING
 local KEY_BYTES, FINGERPRINT_BYTES = library.RN_CACHE_KEY_BYTES, library.RN_FINGERPRINT_BYTES
 
 -- An entry of a dictionary is one letter, then
---   A  (active)    the length of the scope, ":", the scope, and what the API receives
+--   A  (active)    the lengths of the scope and of the identity, each with ":", then both, and what the API receives
 --   I  (inactive)  the status of a 401
 --   E  (error)     the status of a 503; the dictionary keeps only that of an answer that is malformed
 local ACTIVE, INACTIVE = byte "A", byte "I"
@@ -92,14 +93,17 @@ end
 
 -- Returns the entry of an active token.
 local function encode(active)
-    return "A" .. #active.scope .. ":" .. active.scope .. active.forward
+    local scope, identity = active.scope, active.identity
+    return "A" .. #scope .. ":" .. #identity .. ":" .. scope .. identity .. active.forward
 end
 
--- Returns the scope of an active token's entry, and what the API receives.
+-- Returns the scope of an active token's entry, what the token can be revoked by, and what the API receives.
 local function decode(entry)
-    local colon = find(entry, ":", 2, true)
-    local stop = colon + tonumber(sub(entry, 2, colon - 1))
-    return sub(entry, colon + 1, stop), sub(entry, stop + 1)
+    local first = find(entry, ":", 2, true)
+    local second = find(entry, ":", first + 1, true)
+    local scope_stop = second + tonumber(sub(entry, 2, first - 1))
+    local stop = scope_stop + tonumber(sub(entry, first + 1, second - 1))
+    return sub(entry, second + 1, scope_stop), sub(entry, scope_stop + 1, stop), sub(entry, stop + 1)
 end
 
 -- Returns an entry of the dictionary if it is fresh. With stale_if_error_seconds the dictionary keeps an entry longer
@@ -246,11 +250,14 @@ local function pass_by_variable(r, text)
     return true
 end
 
--- Passes the request with an active token, or ends it for a missing scope.
+-- Passes the request with an active token, or ends it: with 401 if the token is revoked, with 403 for a missing scope.
 local function accept(settings, active, cache)
-    note("route_cache", cache)
+    local status = revoked.check(active)
+    note("route_cache", status == OK and cache or "")
     local r = current()
-    if settings.scope and not scopes.suffice(settings.scope, active.scope) then
+    if status ~= OK then
+        return refuse(settings, status)
+    elseif settings.scope and not scopes.suffice(settings.scope, active.scope) then
         return refuse_scope(settings)
     elseif settings.sends_claims then
         return send_claims(settings, active)
@@ -263,7 +270,7 @@ end
 
 -- Accepts a token that this worker has decoded before. phantom_proxy.conf has set $route_cache to "hit" already.
 local function accept_decoded(r, settings, active)
-    if settings.is_plain and pass_by_variable(r, active.text) then
+    if settings.is_plain and revoked.check(active) == OK and pass_by_variable(r, active.text) then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
         return
     end
@@ -276,7 +283,7 @@ local function store_decoded(key, active, seconds, token_fingerprint)
     if seconds <= 0 then
         return
     end
-    local bytes = #active.text + #active.scope + 220
+    local bytes = #active.text + #active.scope + #active.identity + 250
     if decoded_bytes + bytes > MAX_DECODED_BYTES then
         decoded, decoded_bytes = {}, 0
     end
@@ -291,8 +298,8 @@ local function apply(settings, key, entry, cache)
         note("route_cache", cache)
         return refuse(settings, tonumber(sub(entry, 2)))
     end
-    local scope, text = decode(entry)
-    local active = { scope = scope, text = text, ends = 0, fingerprint = "", key = key }
+    local scope, identity, text = decode(entry)
+    local active = { scope = scope, identity = identity, text = text, ends = 0, fingerprint = "", key = key }
     kept.open().verdicts[settings] = active
     return accept(settings, active, cache), active
 end

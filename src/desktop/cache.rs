@@ -5,11 +5,14 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 
 use crate::credential::Fingerprint;
+use crate::error::Reason;
+use crate::revocation::{Identity, Live};
 
 /// The key of a token in the cache: a secret, uniformly distributed digest. See [`crate::desktop::gateway`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,27 +47,67 @@ pub struct Cache {
     capacity: usize,
 }
 
-struct Entry {
+/// What a cache keeps of a token.
+pub struct Found<'a> {
+    /// Where the token leads to.
+    pub target: &'a str,
+    /// The token's identifier in logs.
+    pub fingerprint: Fingerprint,
+    /// What the token can be revoked by.
+    pub identity: Identity,
+}
+
+/// A target, and what its token can be revoked by.
+pub struct Entry {
     target: Box<str>,
     expires_at: i64,
     fingerprint: Fingerprint,
+    identity: Identity,
+    /// The generation of the revocations for which the token was accepted.
+    generation: AtomicU32,
+}
+
+impl Entry {
+    /// Returns the target.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Returns the token's fingerprint.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Checks the token again if the revocations have changed.
+    fn check(&self, revocations: &Live, now: i64) -> Result<(), Reason> {
+        let generation = revocations.generation();
+        if self.generation.load(Ordering::Relaxed) == generation {
+            return Ok(());
+        }
+        revocations.check(&self.identity, now)?;
+        self.generation.store(generation, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl Cache {
-    /// Returns a cache of at most `capacity` entries of some 150 bytes each. A capacity of 0 disables it.
+    /// Returns a cache of at most `capacity` entries of some 300 bytes each. A capacity of 0 disables it.
     pub fn new(capacity: usize) -> Cache {
         Cache { entries: DashMap::default(), insertions: Mutex::new(VecDeque::new()), capacity }
     }
 
-    /// Passes the target and the fingerprint of a live entry to `read`, and returns its result. `now` is in seconds
-    /// since the epoch.
-    pub fn get<R>(&self, tag: &Tag, now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {
-        let entry = self.entries.get(tag)?;
-        (now < entry.expires_at).then(|| read(&entry.target, &entry.fingerprint))
+    /// Passes a live entry to `read`, also when its token is revoked meanwhile. `now` is in seconds since the epoch.
+    ///
+    /// Errors: `NotCached`; `TokenRevoked` and `RevocationsUnknown`.
+    pub fn get(&self, tag: &Tag, now: i64, revocations: &Live, read: impl FnOnce(&Entry)) -> Result<(), Reason> {
+        let entry = self.entries.get(tag).filter(|entry| now < entry.expires_at).ok_or(Reason::NotCached)?;
+        read(&entry);
+        entry.check(revocations, now)
     }
 
-    /// Inserts a target until `now + ttl`, in seconds. Removes expired entries, then the oldest, to make room.
-    pub fn insert(&self, tag: Tag, target: &str, fingerprint: Fingerprint, now: i64, ttl: u32) {
+    /// Inserts the target of a token that was accepted for a generation of the revocations, until `now + ttl`, in
+    /// seconds. Removes expired entries, then the oldest, to make room.
+    pub fn insert(&self, tag: Tag, found: Found, generation: u32, now: i64, ttl: u32) {
         if self.capacity == 0 || ttl == 0 {
             return;
         }
@@ -80,7 +123,9 @@ impl Cache {
             self.entries.remove_if(&oldest, |_, entry| entry.expires_at == expiry);
         }
         insertions.push_back((tag, expires_at));
-        self.entries.insert(tag, Entry { target: target.into(), expires_at, fingerprint });
+        let Found { target, fingerprint, identity } = found;
+        let generation = AtomicU32::new(generation);
+        self.entries.insert(tag, Entry { target: target.into(), expires_at, fingerprint, identity, generation });
     }
 
     /// Returns the number of entries, including expired ones.
@@ -97,13 +142,17 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revocation::Names;
 
     fn get(cache: &Cache, n: u128, now: i64) -> Option<String> {
-        cache.get(&Tag(n), now, |target, _| target.to_owned())
+        let mut target = None;
+        let result = cache.get(&Tag(n), now, &Live::default(), |entry| target = Some(entry.target().to_owned()));
+        result.ok().and(target)
     }
 
     fn insert(cache: &Cache, n: u128, target: &str, now: i64, ttl: u32) {
-        cache.insert(Tag(n), target, *b"0123456789ab", now, ttl);
+        let found = Found { target, fingerprint: *b"0123456789ab", identity: Identity::default() };
+        cache.insert(Tag(n), found, 0, now, ttl);
     }
 
     #[test]
@@ -135,6 +184,26 @@ mod tests {
         assert_eq!(get(&cache, 1, 112).as_deref(), Some("new"));
         insert(&cache, 3, "x", 120, 10);
         assert_eq!(cache.len(), 2);
+    }
+
+    #[test]
+    fn a_cached_token_is_refused_from_its_revocation_to_the_end_of_that() {
+        let (cache, live) = (Cache::new(10), Live::default());
+        let names = Names { jti: b"7", ..Names::default() };
+        for (tag, identity) in [(1, names.identity()), (2, Identity::default())] {
+            cache.insert(Tag(tag), Found { target: "a", fingerprint: *b"0123456789ab", identity }, 0, 100, 600);
+        }
+        let get = |tag, now| cache.get(&Tag(tag), now, &live, |_| ());
+        assert_eq!(get(1, 100), Ok(()));
+        live.add(1, br#"{"jti":"7","ends":200}"#, 100).expect("a record");
+        for _ in 0..2 {
+            assert_eq!((get(1, 150), get(2, 150)), (Err(Reason::TokenRevoked), Ok(())));
+        }
+        assert_eq!(get(1, 200), Ok(()));
+        live.set_outdated(true);
+        assert_eq!(get(2, 200), Err(Reason::RevocationsUnknown));
+        live.set_outdated(false);
+        assert_eq!(get(2, 200), Ok(()));
     }
 
     #[test]

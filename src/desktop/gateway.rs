@@ -17,7 +17,7 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use zeroize::Zeroizing;
 
 use crate::credential::{Fingerprint, fingerprint};
-use crate::desktop::cache::{Cache, Tag};
+use crate::desktop::cache::{Cache, Entry, Found, Tag};
 use crate::desktop::hash_claim::{HashClaimKey, Padding};
 use crate::desktop::resolve::{Resolution, Resolver};
 use crate::desktop::target::Suffix;
@@ -25,6 +25,7 @@ use crate::digest::{hex, sha256};
 use crate::error::{ConfigError, Reason};
 use crate::jwt::{Claims, MAX_TOKEN_BYTES, Policy};
 use crate::keys::{KeySet, load};
+use crate::revocation::{Identity, live};
 
 /// The settings of a gateway.
 pub struct Options<'a> {
@@ -82,38 +83,54 @@ impl Gateway {
     /// Looks a token up in this process's cache. Passes its target and fingerprint to `read`, and returns the result.
     /// `now` is in seconds since the epoch.
     pub fn cached<R>(&self, token: &[u8], now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {
-        self.cached_by_tag(&self.tag(token)?, now, read)
+        let mut result = None;
+        self.look_up(&self.tag(token)?, now, |entry| result = Some(read(entry.target(), entry.fingerprint()))).ok()?;
+        result
     }
 
-    /// Looks up a token by its tag, as [`Gateway::cached`] does.
-    pub fn cached_by_tag<R>(&self, tag: &Tag, now: i64, read: impl FnOnce(&str, &Fingerprint) -> R) -> Option<R> {
-        self.cache.get(tag, now, read)
+    /// Looks a token up by its tag, and passes what the cache has of it to `read`, also when it is revoked.
+    ///
+    /// Errors: as [`Cache::get`].
+    pub fn look_up(&self, tag: &Tag, now: i64, read: impl FnOnce(&Entry)) -> Result<(), Reason> {
+        self.cache.get(tag, now, live(), read)
     }
 
     /// Resolves `token` and caches its target in this process. `now` is in seconds since the epoch.
     ///
-    /// Errors: as [`Resolver::resolve`].
+    /// Errors: as [`Resolver::resolve`] and [`Gateway::remember_found`].
     pub fn resolve(&self, token: &[u8], now: i64) -> Result<Resolution, Reason> {
         let resolution = self.resolver.resolve(token, now)?;
-        self.remember(token, &resolution.target, now, resolution.ttl);
+        let Resolution { target, ttl, identity } = &resolution;
+        let found = Found { target, fingerprint: fingerprint(token), identity: identity.clone() };
+        self.remember_found(self.tag(token).ok_or(Reason::TokenTooLarge)?, found, now, *ttl)?;
         Ok(resolution)
     }
 
-    /// Caches a target that another worker resolved, for `ttl` seconds.
+    /// Caches the target of a token that nothing revokes, for `ttl` seconds.
     pub fn remember(&self, token: &[u8], target: &str, now: i64, ttl: u32) {
         if let Some(tag) = self.tag(token) {
-            self.remember_by_tag(tag, fingerprint(token), target, now, ttl);
+            let found = Found { target, fingerprint: fingerprint(token), identity: Identity::default() };
+            self.cache.insert(tag, found, live().generation(), now, ttl);
         }
     }
 
-    /// Caches a target by its token's tag, as [`Gateway::remember`] does.
-    pub fn remember_by_tag(&self, tag: Tag, fingerprint: Fingerprint, target: &str, now: i64, ttl: u32) {
-        self.cache.insert(tag, target, fingerprint, now, ttl);
+    /// Caches what a worker has found out about a token, for `ttl` seconds.
+    ///
+    /// Errors: `TokenRevoked` and `RevocationsUnknown`.
+    pub fn remember_found(&self, tag: Tag, found: Found, now: i64, ttl: u32) -> Result<(), Reason> {
+        let generation = live().generation();
+        live().check(&found.identity, now)?;
+        self.cache.insert(tag, found, generation, now, ttl);
+        Ok(())
     }
 
     /// Verifies a token and returns its claims, without its target.
+    ///
+    /// Errors: as [`Resolver::verify`]; `TokenRevoked` and `RevocationsUnknown`.
     pub fn verify(&self, token: &[u8], now: i64) -> Result<Claims, Reason> {
-        self.resolver.verify(token, now)
+        let claims = self.resolver.verify(token, now)?;
+        live().check_token(token, &claims, now)?;
+        Ok(claims)
     }
 
     /// Decrypts the base64 text of a `hash` claim to an allowed target.

@@ -5,6 +5,7 @@ use crate::desktop::target::{self, Suffix};
 use crate::error::Reason;
 use crate::jwt::{Claims, Policy, verify};
 use crate::keys::KeySet;
+use crate::revocation::{Identity, Names};
 
 /// The longest time that a target may be cached, in seconds.
 pub const MAX_TTL: u32 = 600;
@@ -31,6 +32,8 @@ pub struct Resolution {
     pub target: String,
     /// The time that the target may be cached, in seconds. See [`ttl`].
     pub ttl: u32,
+    /// What the token can be revoked by.
+    pub identity: Identity,
 }
 
 impl Resolver {
@@ -40,7 +43,8 @@ impl Resolver {
     pub fn resolve(&self, token: &[u8], now: i64) -> Result<Resolution, Reason> {
         let claims = self.verify(token, now)?;
         let target = self.decrypt_target(hash_of(&claims)?.as_bytes())?;
-        Ok(Resolution { target, ttl: ttl(&claims, now)? })
+        let identity = Names::of(token, &claims).identity().with_target(&target);
+        Ok(Resolution { target, ttl: ttl(&claims, now)?, identity })
     }
 
     /// Verifies `token` and returns its claims, without its target.
@@ -89,7 +93,7 @@ mod tests {
     fn a_target_is_cached_until_its_token_expires_and_at_most_ten_minutes() {
         let at = |exp: i64| {
             let members = serde_json::json!({ "exp": exp }).as_object().expect("an object").clone();
-            ttl(&Claims { json: Vec::new(), members }, 1000)
+            ttl(&Claims::of(Vec::new(), members), 1000)
         };
         for (exp, seconds) in [(995, 0), (1000, 0), (1001, 0), (1002, 2), (1600, 600), (1601, 600), (9_999_999, 600)] {
             assert_eq!(at(exp), Ok(seconds), "exp {exp}");

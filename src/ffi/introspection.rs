@@ -57,7 +57,7 @@ pub struct rn_bearer {
     pub key: [u8; RN_CACHE_KEY_BYTES],
 }
 
-/// The result for an active token. Its two texts follow each other in the caller's buffer.
+/// The result for an active token. Its three texts follow each other in the caller's buffer.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_verdict {
@@ -67,6 +67,8 @@ pub struct rn_verdict {
     pub scope_length: u32,
     /// The length of the second text: what the API receives.
     pub forward_length: u32,
+    /// The length of the third text: the identity of the token, for [`super::rn_identity_check`].
+    pub identity_length: u32,
 }
 
 /// A reader of one authorization server's responses.
@@ -126,7 +128,7 @@ pub unsafe extern "C" fn rn_introspector_find(
 }
 
 /// Reads a server's response of status 200. `keys` are the server's published keys; null uses those of the options. For
-/// an active token, writes to `text` its scopes, followed by what the API receives.
+/// an active token, writes to `text` its scopes, followed by what the API receives and by the identity of `token`.
 ///
 /// Errors:
 ///
@@ -144,6 +146,8 @@ pub unsafe extern "C" fn rn_introspector_read(
     content_type_length: usize,
     body: *const u8,
     body_length: usize,
+    token: *const u8,
+    token_length: usize,
     now: i64,
     verdict: Option<&mut rn_verdict>,
     text: *mut u8,
@@ -166,7 +170,9 @@ pub unsafe extern "C" fn rn_introspector_read(
         verdict.expires_at = result.expires_at.unwrap_or(0);
         verdict.scope_length = result.scope.len() as u32; // no longer than the response
         verdict.forward_length = result.forward.len() as u32;
-        caller.fill((result.scope + &result.forward).as_bytes(), text, capacity)
+        let identity = result.identity.with_token(caller.bytes(token, token_length)?).to_bytes();
+        verdict.identity_length = identity.len() as u32; // at most RN_IDENTITY_BYTES
+        caller.fill(&[result.scope.as_bytes(), result.forward.as_bytes(), &identity].concat(), text, capacity)
     })
 }
 

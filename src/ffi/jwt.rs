@@ -5,6 +5,7 @@ use super::{Caller, guard, release, required};
 use crate::error::Reason;
 use crate::json::parse_object;
 use crate::jwt::{self, Compact, MAX_TOKEN_BYTES, Parts, Policy, SignOptions};
+use crate::revocation::live;
 
 /// The longest token, in bytes. A buffer of this size is enough for a token and for its contents.
 pub const RN_TOKEN_BYTES: usize = 16384;
@@ -74,6 +75,7 @@ pub unsafe extern "C" fn rn_jwt_verify(
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
         let compact = Compact::parse(token)?;
         let claims = jwt::verify_compact(&compact, keys.current().verifying()?, policy, now)?;
+        live().check_token(token, &claims, now)?;
         write_texts(caller, &compact.header.json, &claims.json, buffer, capacity, texts)
     })
 }
@@ -90,7 +92,7 @@ pub unsafe extern "C" fn rn_jws_verify(
 ) -> i32 {
     guard(|caller| {
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
-        jwt::check_signature(&Compact::parse(token)?, keys.current().verifying()?, policy)
+        jwt::check_signature(&Compact::parse(token)?, keys.current().verifying()?, policy).map(|_| ())
     })
 }
 

@@ -23,6 +23,7 @@ use crate::jwt::{
     self, Claims, Compact, Policy, SignOptions, check_expiry, check_not_before, check_requirements, check_signature,
 };
 use crate::keys::{KeySet, SigningKey, load};
+use crate::revocation::{Identity, Names};
 
 /// The longest accepted JWT of an authorization server, in bytes.
 pub const MAX_JWT_BYTES: usize = 32 * 1024;
@@ -79,6 +80,8 @@ pub struct Verdict {
     pub expires_at: Option<i64>,
     /// What the API receives: `Bearer …`, or the named claims as a JSON object.
     pub forward: String,
+    /// What the token can be revoked by, apart from itself.
+    pub identity: Identity,
 }
 
 impl Introspector {
@@ -189,11 +192,15 @@ impl Introspector {
         let token = std::str::from_utf8(body.trim_ascii()).map_err(|_| Reason::ServerAnswerInvalid)?;
         let compact = Compact::parse_within(token.as_bytes(), MAX_JWT_BYTES).map_err(server_fault)?;
         match (keys, &self.verify_keys) {
-            (Some(keys), _) => check_signature(&compact, keys, &Policy::default()).map_err(|reason| match reason {
-                Reason::KeyNotFound => reason,
-                _ => Reason::ServerAnswerInvalid,
-            })?,
-            (None, Some(keys)) => check_signature(&compact, keys, &Policy::default()).map_err(server_fault)?,
+            (Some(keys), _) => {
+                check_signature(&compact, keys, &Policy::default()).map_err(|reason| match reason {
+                    Reason::KeyNotFound => reason,
+                    _ => Reason::ServerAnswerInvalid,
+                })?;
+            }
+            (None, Some(keys)) => {
+                check_signature(&compact, keys, &Policy::default()).map_err(server_fault)?;
+            }
             (None, None) => {}
         }
         let claims = compact.unverified_claims().map_err(server_fault)?;
@@ -202,7 +209,8 @@ impl Introspector {
 
     /// Builds the verdict on an active token. `token` is the server's JWT, if it sent one.
     fn verdict(&self, members: Map<String, Value>, token: Option<&str>, now: i64) -> Result<Verdict, Reason> {
-        let claims = Claims { json: Vec::new(), members };
+        let claims = Claims::of(Vec::new(), members);
+        let identity = Names::of(b"", &claims).identity();
         let scope = claims.scopes().map_err(server_fault)?;
         let mut expires_at = claims.expires_at().map_err(server_fault)?;
         let forward = if !self.claims.is_empty() {
@@ -216,7 +224,7 @@ impl Introspector {
         } else {
             format!("Bearer {}", token.ok_or(Reason::KeyUnsupported)?)
         };
-        Ok(Verdict { scope, expires_at, forward })
+        Ok(Verdict { scope, expires_at, forward, identity })
     }
 }
 
@@ -252,7 +260,7 @@ pub fn malformed_member(content_type: &str, body: &[u8]) -> Option<&'static str>
     let claims = match active(token_members.clone()) {
         Ok(claims) => claims,
         Err(_) if is_response => return Some("active"),
-        Err(_) => Claims { json: Vec::new(), members: token_members },
+        Err(_) => Claims::of(Vec::new(), token_members),
     };
     ["exp", "nbf", "scope", "scp", "iss", "aud"].into_iter().find(|name| match *name {
         "exp" | "nbf" => claims.numeric_date(name).is_err(),
@@ -279,7 +287,7 @@ fn active(mut members: Map<String, Value>) -> Result<Claims, Reason> {
     match members.remove("active") {
         Some(Value::Bool(true)) => {
             members.retain(|_, value| !value.is_null());
-            Ok(Claims { json: Vec::new(), members })
+            Ok(Claims::of(Vec::new(), members))
         }
         Some(Value::Bool(false)) => Err(Reason::TokenInactive),
         _ => Err(Reason::ServerAnswerInvalid),

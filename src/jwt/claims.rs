@@ -14,9 +14,17 @@ pub struct Claims {
     pub json: Vec<u8>,
     /// The members of the JSON object.
     pub members: Map<String, Value>,
+    /// The `kid` of the key that verified the token, and not the one that the token's header names. `None` if the token
+    /// is not verified or the key has no id.
+    pub key_id: Option<String>,
 }
 
 impl Claims {
+    /// Returns claims that nobody has verified.
+    pub fn of(json: Vec<u8>, members: Map<String, Value>) -> Claims {
+        Claims { json, members, key_id: None }
+    }
+
     /// Returns a claim that must be a string, or `Ok(None)` when it is absent.
     ///
     /// Errors: `ClaimMalformed`.

@@ -147,7 +147,7 @@ impl<'a> Compact<'a> {
     pub fn unverified_claims(&self) -> Result<Claims, Reason> {
         let json = decode(self.payload)?;
         let members = parse_object(&json).ok_or(Reason::TokenMalformed)?;
-        Ok(Claims { json, members })
+        Ok(Claims::of(json, members))
     }
 }
 

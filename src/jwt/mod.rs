@@ -10,7 +10,6 @@
 mod claims;
 mod compact;
 pub mod jwe;
-mod settings;
 mod sign;
 mod verify;
 

@@ -5,11 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::settings::Settings;
 use super::{MAX_TOKEN_BYTES, Parts};
 use crate::error::{ConfigError, Reason};
 use crate::json::{has_lost_digits, parse_object};
 use crate::keys::{Algorithm, SigningKey};
+use crate::settings::Settings;
 
 /// The settings of a token to sign.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::compact::media_type;
-use super::settings::Settings;
 use super::{Claims, Compact};
 use crate::error::{ConfigError, Reason};
-use crate::keys::{Algorithm, KeySet};
+use crate::keys::{Algorithm, Key, KeySet};
+use crate::settings::Settings;
 
 /// The requirements of a token besides its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,18 +90,18 @@ pub fn verify(token: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Result<
 
 /// Verifies a parsed token, as [`verify`] does.
 pub fn verify_compact(compact: &Compact, keys: &KeySet, policy: &Policy, now: i64) -> Result<Claims, Reason> {
-    check_signature(compact, keys, policy)?;
-    let claims = compact.unverified_claims()?;
+    let key = check_signature(compact, keys, policy)?;
+    let claims = Claims { key_id: key.id().map(str::to_owned), ..compact.unverified_claims()? };
     check_times(&claims, policy, now)?;
     check_type(compact, policy)?;
     check_requirements(&claims, policy, now)?;
     Ok(claims)
 }
 
-/// Checks the signature alone.
+/// Checks the signature alone. Returns the key that verified it.
 ///
 /// Errors: `AlgorithmNotAllowed`, `KeyNotFound`, `SignatureInvalid`.
-pub fn check_signature(compact: &Compact, keys: &KeySet, policy: &Policy) -> Result<(), Reason> {
+pub fn check_signature<'a>(compact: &Compact, keys: &'a KeySet, policy: &Policy) -> Result<&'a Key, Reason> {
     let algorithm = compact.header.algorithm.ok_or(Reason::AlgorithmNotAllowed)?;
     if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name.same_as(algorithm))) {
         return Err(Reason::AlgorithmNotAllowed);
@@ -198,7 +198,7 @@ mod tests {
 
     fn times(json: &str) -> Result<(), Reason> {
         let members = parse_object(json.as_bytes()).ok_or(Reason::TokenMalformed)?;
-        check_times(&Claims { json: json.as_bytes().to_vec(), members }, &Policy::default(), NOW)
+        check_times(&Claims::of(json.as_bytes().to_vec(), members), &Policy::default(), NOW)
     }
 
     #[test]

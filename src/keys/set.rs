@@ -60,7 +60,7 @@ impl KeySet {
     }
 
     /// Checks a signature with the keys that have `kid`, and with those that have none. Without a `kid`, or when no key
-    /// of the set has one, tries every key that supports `algorithm`.
+    /// of the set has one, tries every key that supports `algorithm`. Returns the key that verified it.
     ///
     /// Errors: `KeyNotFound`, `AlgorithmNotAllowed`, `SignatureInvalid`.
     pub(crate) fn verify(
@@ -69,14 +69,14 @@ impl KeySet {
         kid: Option<&str>,
         message: &[u8],
         signature: &[u8],
-    ) -> Result<(), Reason> {
+    ) -> Result<&Key, Reason> {
         let has_ids = self.keys.iter().any(|key| key.id().is_some());
         // A newer set may have the key, though one without an id was tried in vain.
         let is_missing = kid.is_some() && has_ids && !self.keys.iter().any(|key| key.id() == kid);
         let mut result = Err(if is_missing { Reason::KeyNotFound } else { Reason::AlgorithmNotAllowed });
         for key in self.keys.iter().filter(|key| kid.is_none() || key.id().is_none() || key.id() == kid) {
             match key.verify(algorithm, message, signature) {
-                Some(true) => return Ok(()),
+                Some(true) => return Ok(key),
                 Some(false) if !is_missing => result = Err(Reason::SignatureInvalid),
                 _ => {}
             }

@@ -12,7 +12,7 @@ local MAX_DATAGRAM = 1200
 
 local NAMES = {
     "login.success", "login.failure", "login.limited", "login.cross_site", "logout",
-    "session.missing", "session.expired", "session.ended",
+    "session.missing", "session.expired", "session.ended", "session.revoked",
     "service_token.hit", "service_token.fetched", "service_token.refused", "service_token.denied", "service.unmapped",
     "auth.error", "account.error", "store.error", "keys.rotated",
 }

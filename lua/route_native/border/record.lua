@@ -1,10 +1,11 @@
--- Reads and writes the record of a session, {"master_token":"…","service_tokens":{"SERVICE":"…"}}: JSON in the store
--- and a table in Lua.
+-- Reads and writes the record of a session, {"master_token":"…","service_tokens":{"SERVICE":"…"},"identity":"…"}: JSON in
+-- the store and a table in Lua. The identity is what the session can be revoked by, in base64.
 
 local cjson = require "cjson.safe"
 local library = require "route_native.core.ffi"
 
 local find = string.find
+local ngx = ngx
 
 -- Longer tokens may not fit into a header.
 local MAX_TOKEN_BYTES = 8192
@@ -41,13 +42,15 @@ function _M.decode(text)
         return nil
     end
     local tokens = _M.service_tokens(record.service_tokens == nil and {} or record.service_tokens)
-    return tokens and { master_token = record.master_token, service_tokens = tokens }
+    local identity = type(record.identity) == "string" and ngx.decode_base64(record.identity) or nil
+    return tokens and { master_token = record.master_token, service_tokens = tokens, identity = identity }
 end
 
 -- Returns a record as JSON.
 function _M.encode(record)
+    local identity = record.identity and ',"identity":"' .. ngx.encode_base64(record.identity) .. '"' or ""
     return '{"master_token":' .. cjson.encode(record.master_token)
-        .. ',"service_tokens":' .. cjson.encode(record.service_tokens) .. "}"
+        .. ',"service_tokens":' .. cjson.encode(record.service_tokens) .. identity .. "}"
 end
 
 return _M

@@ -1,7 +1,9 @@
 -- Loads, changes and ends sessions: the cookie holds a signed id, and the store the record.
 
 local record = require "route_native.border.record"
+local revoked = require "route_native.core.revoked"
 local session_id = require "route_native.border.session_id"
+local statuses = require "route_native.core.status"
 
 local max, min = math.max, math.min
 local concat = table.concat
@@ -41,7 +43,18 @@ local function check(self, id)
     return nil, is_outdated and "unavailable" or "expired"
 end
 
--- Returns the session of an id, or nil and "expired" or "unavailable".
+-- Returns nil, or "revoked" if the session is revoked, or "unavailable" if nobody knows. A session of an older release has
+-- no identity but its own id.
+local function revocation_of(session)
+    local identity = session.record.identity or revoked.identity { sid = session_id.digest(session.id) }
+    local status = revoked.check { identity = identity }
+    if status == statuses.OK then
+        return nil
+    end
+    return status == statuses.TOKEN_REVOKED and "revoked" or "unavailable"
+end
+
+-- Returns the session of an id, or nil and "expired", "revoked" or "unavailable".
 local function load(self, id)
     if #id ~= session_id.ID_BYTES then
         return nil, "expired"
@@ -51,15 +64,15 @@ local function load(self, id)
         return nil, reason
     end
     local session = { id = id, key = key_of(self, id), age = age }
-    reason = self:reload(session)
+    reason = self:reload(session) or revocation_of(session)
     if reason then
         return nil, reason
     end
     return session
 end
 
--- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired" or "unavailable".
--- It is the first of the ids that has one.
+-- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired", "revoked" or
+-- "unavailable". It is the first of the ids that has one.
 function sessions:load()
     local session, reason = nil, "missing"
     for _, id in ipairs(self.border.cookies:sessions()) do
@@ -163,6 +176,7 @@ function sessions:create(new_record, account)
     if not id then
         return nil
     end
+    new_record.identity = revoked.identity { account = account, sid = session_id.digest(id), issued_at = ngx.time() }
     local done, err = self.border.store:add(key_of(self, id), record.encode(new_record), seconds_left(self, 0))
     if not done then
         self.border:store_failed("beginning a session", err or "the id is taken")

@@ -35,6 +35,8 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
+static const int RN_IDENTITY_BYTES = 168;
+
 static const int RN_SESSION_ID_BYTES = 76;
 
 static const int RN_SESSION_DIGEST_BYTES = 64;
@@ -65,6 +67,7 @@ enum rn_reason
     RN_REASON_TOKEN_EXPIRED = 109,
     RN_REASON_TOKEN_NOT_YET_VALID = 110,
     RN_REASON_CLAIM_MISSING = 111,
+    RN_REASON_TOKEN_REVOKED = 112,
     RN_REASON_PAYLOAD_INVALID = 120,
     RN_REASON_ISSUER_NOT_ALLOWED = 130,
     RN_REASON_AUDIENCE_NOT_ALLOWED = 131,
@@ -87,6 +90,7 @@ enum rn_reason
     RN_REASON_SERVER_UNREACHABLE = 300,
     RN_REASON_SERVER_FAILED = 301,
     RN_REASON_SERVER_ANSWER_INVALID = 302,
+    RN_REASON_REVOCATIONS_UNKNOWN = 303,
 };
 typedef int32_t rn_reason;
 
@@ -165,6 +169,7 @@ typedef struct {
     int64_t expires_at;
     uint32_t scope_length;
     uint32_t forward_length;
+    uint32_t identity_length;
 } rn_verdict;
 
 typedef struct {
@@ -177,6 +182,24 @@ typedef struct {
     const uint8_t *data;
     size_t length;
 } rn_key_text;
+
+typedef struct {
+    const uint8_t *token;
+    size_t token_length;
+    const uint8_t *jti;
+    size_t jti_length;
+    const uint8_t *sub;
+    size_t sub_length;
+    const uint8_t *account;
+    size_t account_length;
+    const uint8_t *sid;
+    size_t sid_length;
+    const uint8_t *kid;
+    size_t kid_length;
+    const uint8_t *iss;
+    size_t iss_length;
+    int64_t issued_at;
+} rn_names;
 
 typedef struct {
     uint32_t is_there;
@@ -223,12 +246,17 @@ int32_t rn_gateway_check(const rn_gateway *gateway,
                          rn_answer *answer,
                          uint8_t *hash,
                          size_t capacity,
-                         size_t *length);
+                         size_t *length,
+                         uint8_t *identity,
+                         size_t identity_capacity,
+                         size_t *identity_length);
 
 int32_t rn_gateway_remember(const rn_gateway *gateway,
                             rn_answer *answer,
                             const uint8_t *target,
                             size_t target_length,
+                            const uint8_t *identity,
+                            size_t identity_length,
                             int64_t now,
                             uint32_t ttl);
 
@@ -272,6 +300,8 @@ int32_t rn_introspector_read(const rn_introspector *introspector,
                              size_t content_type_length,
                              const uint8_t *body,
                              size_t body_length,
+                             const uint8_t *token,
+                             size_t token_length,
                              int64_t now,
                              rn_verdict *verdict,
                              uint8_t *text,
@@ -396,6 +426,32 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+int32_t rn_revocation_parse(const uint8_t *json,
+                            size_t json_length,
+                            int64_t now,
+                            uint32_t seconds,
+                            uint8_t *record,
+                            size_t capacity,
+                            size_t *length,
+                            int64_t *ends,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
+
+int32_t rn_revocations_add(uint64_t id, const uint8_t *record, size_t record_length, int64_t now);
+
+int32_t rn_revocations_remove(uint64_t id);
+
+uint32_t rn_revocations_generation(void);
+
+size_t rn_revocations_count(void);
+
+void rn_revocations_set_outdated(uint32_t is_outdated);
+
+int32_t rn_identity_write(const rn_names *names, uint8_t *identity, size_t capacity, size_t *length);
+
+int32_t rn_identity_check(const uint8_t *identity, size_t identity_length, int64_t now);
 
 int32_t rn_cookie_find(const uint8_t *header,
                        size_t header_length,

@@ -20,8 +20,9 @@ local has_query, has_value, is_set = request.has_query, request.has_value, reque
 local ngx = ngx
 local max = math.max
 local time = ngx.time
+local find, sub = string.find, string.sub
 
-local OK, NOT_CACHED = statuses.OK, statuses.NOT_CACHED
+local OK, NOT_CACHED, TOKEN_REVOKED = statuses.OK, statuses.NOT_CACHED, statuses.TOKEN_REVOKED
 local TOKEN_MALFORMED, TOKEN_MISSING = statuses.TOKEN_MALFORMED, statuses.TOKEN_MISSING
 local FINGERPRINT_BYTES, KEY_BYTES = library.RN_FINGERPRINT_BYTES, library.RN_CACHE_KEY_BYTES
 -- The Retry-After while keys or the dictionary are missing, in seconds.
@@ -74,6 +75,12 @@ local function refuse(r, status)
     return response.invalid_token()
 end
 
+-- Ends a request whose token is cached or shared, and revoked.
+local function refuse_found(r, status)
+    set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
+    return refuse(r, status)
+end
+
 -- Sets $desktop, the host of proxy_pass, to the target and its port. The configuration presets $desktop to the upstream
 -- with keepalive, which takes addresses only (balancer.lua). A name needs nginx's own resolver, which honours the TTL
 -- of its records.
@@ -103,19 +110,22 @@ local function accept_with_cache(r, cache)
     return accept(r)
 end
 
--- Looks in the dictionary that all workers share. Returns whether `answer` holds the target now.
+-- Looks in the dictionary that all workers share: a target, a NUL, and what its token can be revoked by. Returns the
+-- status, which is OK if `answer` holds the target now.
 local function find_shared(key, now)
-    local target, expires_at = targets:get(key)
+    local entry, expires_at = targets:get(key)
     -- The entry's own end is exact. The dictionary's expiry began when the entry was stored.
-    if type(target) ~= "string" or not expires_at or expires_at <= now then
-        return false
+    if type(entry) ~= "string" or not expires_at or expires_at <= now then
+        return NOT_CACHED
     end
-    return library.rn_gateway_remember(gateway, answer, target, #target, now, expires_at - now) == OK
+    local length = (find(entry, "\0", 1, true) or #entry + 1) - 1
+    local identity = sub(entry, length + 2)
+    return library.rn_gateway_remember(gateway, answer, entry, length, identity, #identity, now, expires_at - now)
 end
 
 -- Resolves a token that no cache holds.
 local function resolve_new(r, key, token, now)
-    local status, target, expires_at, is_leader = queue.resolve(gateway, key, token, now)
+    local status, target, expires_at, identity, is_leader = queue.resolve(gateway, key, token, now)
     if not status then
         return response.unavailable(BUSY_RETRY_AFTER)
     elseif status ~= OK then
@@ -126,16 +136,16 @@ local function resolve_new(r, key, token, now)
     -- A request that waited for another came later, and caches the target for a shorter time.
     local ttl = max(expires_at - now, 0)
     if is_leader and ttl > 0 then
-        targets:set(key, target, ttl, expires_at)
+        targets:set(key, target .. "\0" .. identity, ttl, expires_at)
     end
     -- Other requests have overwritten `answer` meanwhile, and one of them may have cached this target already.
     status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)
     if status == NOT_CACHED then
         library.rn_token_fingerprint(token, #token, answer.fingerprint)
-        status = library.rn_gateway_remember(gateway, answer, target, #target, now, ttl)
+        status = library.rn_gateway_remember(gateway, answer, target, #target, identity, #identity, now, ttl)
     end
     if status ~= OK then
-        return refuse(r, status)
+        return refuse_found(r, status)
     end
     return accept_with_cache(r, is_leader and "miss" or "joined")
 end
@@ -145,8 +155,11 @@ end
 local function resolve_token(r, now, text)
     library.rn_gateway_shared_key(gateway, answer, shared_key)
     local key = ffi_string(shared_key, KEY_BYTES)
-    if find_shared(key, now) then
+    local status = find_shared(key, now)
+    if status == OK then
         return accept_with_cache(r, "shared")
+    elseif status == TOKEN_REVOKED then
+        return refuse_found(r, status)
     end
     return resolve_new(r, key, text or ffi_string(answer.token, answer.token_length), now)
 end
@@ -162,6 +175,8 @@ local function resolve_from_query(r, token, now)
     local status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)
     if status == OK then
         return accept(r)
+    elseif status == TOKEN_REVOKED then
+        return refuse_found(r, status)
     elseif status ~= NOT_CACHED then
         return refuse(r, status)
     end
@@ -209,6 +224,8 @@ function _M.resolve()
         return accept(r)
     elseif status == NOT_CACHED then
         return resolve_token(r, now)
+    elseif status == TOKEN_REVOKED then
+        return refuse_found(r, status)
     elseif status == TOKEN_MISSING then
         return resolve_from_query(r, query_token or token_of_variable() or query.taken(), now)
     end

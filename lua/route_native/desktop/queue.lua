@@ -35,6 +35,8 @@ local unfinished, runners = 0, 0
 -- Shared by all requests: they are written and read without a yield in between.
 local checked = ffi.new("rn_answer")
 local hash_buffer, length = ffi.new("uint8_t[?]", library.RN_TOKEN_BYTES), ffi.new("size_t[1]")
+local identity_buffer = ffi.new("uint8_t[?]", library.RN_IDENTITY_BYTES)
+local identity_length = ffi.new("size_t[1]")
 
 -- Decrypts a payload in the thread pool. Returns the status and the target.
 local function decrypt(gateway, hash)
@@ -82,38 +84,41 @@ end
 
 -- Returns the work on one token. Its variables are its own: a client that leaves ends its request, and variables that
 -- the work shared with an ended request would be nil.
-local function opening(gateway, hash, expires_at)
+local function opening(gateway, hash, expires_at, identity)
     return function()
         local status, target = decrypt(gateway, hash)
-        return status, target, expires_at
+        return status, target, expires_at, identity
     end
 end
 
 -- Resolves a token that no cache holds. `key` identifies it. Returns the status, the target, when it expires in seconds
--- since the epoch, and whether this request did the work; or nil if the queue is full or the wait was too long.
+-- since the epoch, what it can be revoked by, and whether this request did the work; or nil if the queue is full or the
+-- wait was too long.
 function _M.resolve(gateway, key, token, now)
-    local joined, status, target, expires_at = singleflight.join(key, WAIT_SECONDS)
+    local joined, status, target, expires_at, identity = singleflight.join(key, WAIT_SECONDS)
     -- The request that did the work came earlier: the token may have expired since.
     local is_late = joined and status == OK and expires_at <= now
     if joined and not is_late then
-        return status, target, expires_at, false
+        return status, target, expires_at, identity, false
     end
-    status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer, library.RN_TOKEN_BYTES, length)
+    status = library.rn_gateway_check(gateway, token, #token, now, checked, hash_buffer, library.RN_TOKEN_BYTES, length,
+        identity_buffer, library.RN_IDENTITY_BYTES, identity_length)
     if is_late then
-        return status, target, expires_at, false
+        return status, target, expires_at, identity, false
     elseif status ~= OK then
         return status
     end
     local hash
     hash, expires_at = ffi_string(hash_buffer, length[0]), now + checked.ttl
+    identity = ffi_string(identity_buffer, identity_length[0])
     if not run_worker_thread then
         status, target = decrypt(gateway, hash)
-        return status, target, expires_at, true
+        return status, target, expires_at, identity, true
     elseif unfinished >= MAX_UNFINISHED then
         return nil
     end
-    status, target = singleflight.run(key, WAIT_SECONDS, opening(gateway, hash, expires_at), schedule)
-    return status, target, expires_at, true
+    status, target = singleflight.run(key, WAIT_SECONDS, opening(gateway, hash, expires_at, identity), schedule)
+    return status, target, expires_at, identity, true
 end
 
 return _M

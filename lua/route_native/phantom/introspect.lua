@@ -39,7 +39,7 @@ function _M.allowed_seconds(header)
 end
 
 -- Reads an answer in the library. Returns the status. If that is OK, the verdict and its texts are in their buffers.
-local function judge(settings, answer)
+local function judge(settings, answer, token)
     local keys
     if settings.published then
         local status
@@ -51,16 +51,16 @@ local function judge(settings, answer)
     text_buffer = text_buffer or ffi.new("uint8_t[?]", TEXT_BYTES)
     local content_type, body = answer.headers["content-type"] or "", answer.body
     return library.rn_introspector_read(settings.introspector, keys, content_type, #content_type, body, #body,
-        ngx.time(), verdict, text_buffer, TEXT_BYTES)
+        token, #token, ngx.time(), verdict, text_buffer, TEXT_BYTES)
 end
 
--- Reads an answer with newer keys if need be. Returns { scope, forward, expires_at } of an active token, or nil and the
--- status.
-local function read(settings, answer)
-    local status = judge(settings, answer)
+-- Reads an answer with newer keys if need be. Returns { scope, forward, identity, expires_at } of an active token, or nil
+-- and the status.
+local function read(settings, answer, token)
+    local status = judge(settings, answer, token)
     if status == statuses.KEY_NOT_FOUND then
         local refreshed = settings.published.source:refresh()
-        status = refreshed == statuses.OK and judge(settings, answer) or refreshed
+        status = refreshed == statuses.OK and judge(settings, answer, token) or refreshed
     end
     if status == statuses.KEY_NOT_FOUND then
         -- The server signs with a key that it does not publish. That is its fault and not the token's.
@@ -70,7 +70,8 @@ local function read(settings, answer)
     end
     local scope = ffi_string(text_buffer, verdict.scope_length)
     local forward = ffi_string(text_buffer + verdict.scope_length, verdict.forward_length)
-    return { scope = scope, forward = forward, expires_at = tonumber(verdict.expires_at) }
+    local identity = ffi_string(text_buffer + verdict.scope_length + verdict.forward_length, verdict.identity_length)
+    return { scope = scope, forward = forward, identity = identity, expires_at = tonumber(verdict.expires_at) }
 end
 
 -- Returns for how many seconds an answer may be cached, and after how many the token expires.
@@ -114,8 +115,8 @@ local MESSAGES = {
     [statuses.KEY_UNSUPPORTED] = "the answer is JSON; set signing_key or headers to say what the API receives",
 }
 
--- Asks about a token. Returns { scope, forward, seconds, left } of an active token: `forward` is what the API receives,
--- `seconds` is how long the answer may be cached, and `left` is how long the token is valid. Returns nil and the status
+-- Asks about a token. Returns { scope, forward, identity, seconds, left } of an active token: `forward` is what the API
+-- receives, `identity` what the token can be revoked by, `seconds` is how long the answer may be cached, and `left` is how long the token is valid. Returns nil and the status
 -- otherwise: one of the token (100s) or of the server (300s); and true if the server would say the same again.
 function _M.ask(settings, token)
     local answer, err, status = outbound.ask(settings.outbound,
@@ -130,7 +131,7 @@ function _M.ask(settings, token)
         return nil, statuses.SERVER_FAILED
     end
     local active
-    active, status = read(settings, answer)
+    active, status = read(settings, answer, token)
     if not active then
         if not statuses.is_token(status) then
             local sentence = status == statuses.SERVER_ANSWER_INVALID and malformed(answer)

@@ -10,7 +10,7 @@ use crate::keys::Algorithm;
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
 
 /// A JSON object of settings. Reading a member removes it; [`Settings::finish`] refuses what remains.
-pub(super) struct Settings {
+pub(crate) struct Settings {
     what: &'static str,
     members: Map<String, Value>,
 }
@@ -73,6 +73,17 @@ impl Settings {
         match seconds.filter(|seconds| (least..=MAX_SECONDS).contains(seconds)) {
             Some(seconds) => Ok(Some(seconds as u32)), // at most MAX_SECONDS
             None => Err(self.wrong(name, &format!("a whole number of seconds, {least} or more"))),
+        }
+    }
+
+    /// Returns a time in whole seconds since the epoch, before the year 10000.
+    pub fn time(&mut self, name: &str) -> Result<Option<i64>, ConfigError> {
+        let Some(value) = self.members.remove(name) else { return Ok(None) };
+        let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
+        let seconds = value.as_i64().or_else(|| value.as_f64().and_then(whole));
+        match seconds.filter(|seconds| (0..=253_402_300_799).contains(seconds)) {
+            Some(seconds) => Ok(Some(seconds)),
+            None => Err(self.wrong(name, "a whole number of seconds since 1970")),
         }
     }
 
