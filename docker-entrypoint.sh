@@ -80,6 +80,8 @@ lay_out() {
         ln -s "$entry" "$etc/"
     done
     rm -f "$etc/runtime"
+    # What a killed nginx leaves, which the next one could not bind.
+    rm -f "$run_dir/admin.sock"
     ROUTE_RUN_DIR=$run_dir sh "$etc/runtime.sh" "$etc/runtime" || exit 1
 }
 

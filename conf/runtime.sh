@@ -152,6 +152,9 @@ desktop_variables() {
     echo "map \"\" \$desktop_sandbox { default \"$policy\"; }"
 }
 
+ends() { check "$1" "$2" 'revocation|expiry|never' '"revocation", "expiry" or "never"'; }
+grace() { check "$1" "$2" '[0-9]{1,5}' 'a number of seconds below 100000'; }
+
 node_name() { check "$1" "$2" '[A-Za-z0-9._:-]*' 'a node name'; }
 
 # The proxies in front of nginx that say truly who the client is. Without one, nothing that a client says is believed.
@@ -239,6 +242,9 @@ http_conf() {
     variable sound_service_tcp_port 29788 port SOUND_SERVICE_TCP_PORT
     variable microphone_service_tcp_port 29789 port MICROPHONE_SERVICE_TCP_PORT
     variable gamepad_service_tcp_port 29790 port GAMEPAD_SERVICE_TCP_PORT
+
+    variable default_connection_ends revocation ends ROUTE_CONNECTION_ENDS
+    variable default_connection_grace 0 grace ROUTE_CONNECTION_GRACE
 
     desktop_variables
 }
@@ -333,6 +339,23 @@ listen_conf() {
     [ -z "$certificate$certificate_key" ] || tls_conf
 }
 
+# The address of the admin API: a unix socket, for which nobody else can take the port.
+admin_conf() {
+    admin_listen=${ROUTE_ADMIN_LISTEN:-unix:$run_dir/admin.sock}
+    case $admin_listen in
+        unix:*) path ROUTE_ADMIN_LISTEN "${admin_listen#unix:}" && echo "listen $admin_listen;" ;;
+        *)
+            admin_addresses=$(addresses ROUTE_ADMIN_LISTEN "$admin_listen")
+            for address in $admin_addresses; do
+                echo "listen $address;"
+            done
+            ;;
+    esac
+    admin_log=${ROUTE_ADMIN_LOG:-$error_log}
+    path ROUTE_ADMIN_LOG "$admin_log"
+    echo "access_log $admin_log admin if=\$is_audited;"
+}
+
 mkdir -p "$out"
 proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
@@ -342,4 +365,5 @@ service_root_conf > "$out/service_root.conf"
 service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
 desktop_conf > "$out/desktop.conf"
+admin_conf > "$out/admin.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"

@@ -49,7 +49,7 @@
 #define RN_KEY_FORM_PUBLISHED 4
 
 // The size of the longest identity of a token, in bytes.
-#define RN_IDENTITY_BYTES 168
+#define RN_IDENTITY_BYTES 176
 
 // The length of a session id, in characters.
 #define RN_SESSION_ID_BYTES 76
@@ -353,6 +353,8 @@ typedef struct {
     size_t iss_length;
     // When the token was issued, in seconds since the epoch. -1: unknown.
     int64_t issued_at;
+    // When it expires, in seconds since the epoch. -1: unknown.
+    int64_t expires_at;
 } rn_names;
 
 // The position of a cookie or an argument: offsets in the text, in bytes. They are valid when `is_there` is 1.
@@ -458,6 +460,19 @@ int32_t rn_gateway_remember(const rn_gateway *gateway,
                             size_t identity_length,
                             int64_t now,
                             uint32_t ttl);
+
+// Writes the identity of a token that this process's cache has, for [`super::rn_identity_check`].
+//
+// `answer` must be that of a lookup or of [`rn_gateway_remember`].
+//
+// Errors: `NotCached`; `TokenRevoked`, `RevocationsUnknown`; `BufferTooSmall` ([`super::RN_IDENTITY_BYTES`] is always
+// enough).
+int32_t rn_gateway_identity(const rn_gateway *gateway,
+                            const rn_answer *answer,
+                            int64_t now,
+                            uint8_t *identity,
+                            size_t capacity,
+                            size_t *length);
 
 // Writes the key of `answer`'s token in the cache that all workers share, 32 bytes, and its fingerprint to `answer`.
 //
@@ -605,6 +620,18 @@ int32_t rn_jwt_verify(const rn_keys *keys,
                       uint8_t *buffer,
                       size_t capacity,
                       rn_token_texts *texts);
+
+// Verifies a token, as [`rn_jwt_verify`] does, and writes its identity, for [`super::rn_identity_check`].
+//
+// Errors: those of [`rn_jwt_verify`]; `BufferTooSmall` ([`super::RN_IDENTITY_BYTES`] is always enough).
+int32_t rn_jwt_identity(const rn_keys *keys,
+                        const rn_policy *policy,
+                        const uint8_t *token,
+                        size_t token_length,
+                        int64_t now,
+                        uint8_t *identity,
+                        size_t capacity,
+                        size_t *length);
 
 // Checks a token's signature alone. The payload may be any bytes.
 //
@@ -774,6 +801,9 @@ int32_t rn_identity_write(const rn_names *names, uint8_t *identity, size_t capac
 //
 // Errors: `TokenRevoked`, `RevocationsUnknown`; `InvalidArgument` for other bytes.
 int32_t rn_identity_check(const uint8_t *identity, size_t identity_length, int64_t now);
+
+// Returns when the token of an identity expires, in seconds since the epoch; -1 if nobody knows.
+double rn_identity_expires_at(const uint8_t *identity, size_t identity_length);
 
 // Finds the next cookie with that name in a Cookie header, beginning at the offset `from`.
 //

@@ -28,6 +28,9 @@ if [ -n "${SITE:-}" ]; then
     ln -s "$(realpath "$SITE")" "$run_dir/etc/sites-enabled/"
 fi
 
+# What a killed nginx leaves, which the next one could not bind.
+rm -f "$run_dir/admin.sock"
+
 export ROUTE_RUN_DIR=$run_dir
 export ROUTE_ACCESS_LOG=${ROUTE_ACCESS_LOG:-$run_dir/logs/access.log}
 export ROUTE_ERROR_LOG=${ROUTE_ERROR_LOG:-$run_dir/logs/error.log}

@@ -13,7 +13,7 @@ use support::*;
 
 const INVALID: i32 = Reason::InvalidArgument as i32;
 /// The identity of a token without names.
-const NO_NAMES: [u8; 8] = [0xff; 8];
+const NO_NAMES: [u8; 16] = [0xff; 16];
 
 /// A handle of a gateway, which is released on drop.
 struct Handle(*mut rn_gateway);
@@ -133,9 +133,9 @@ fn a_null_pointer_is_an_invalid_argument() {
             rn_gateway_check(None, t, 1, NOW, a.as_mut(), b, 64, l.as_mut(), b, 64, Some(&mut 0)),
             rn_gateway_check(g, null(), 1, NOW, a.as_mut(), b, 64, l.as_mut(), b, 64, Some(&mut 0)),
             rn_gateway_check(g, t, 1, NOW, None, b, 64, l.as_mut(), b, 64, Some(&mut 0)),
-            rn_gateway_remember(None, a.as_mut(), t, 1, NO_NAMES.as_ptr(), 8, NOW, 1),
-            rn_gateway_remember(g, None, t, 1, NO_NAMES.as_ptr(), 8, NOW, 1),
-            rn_gateway_remember(g, a.as_mut(), null(), 1, NO_NAMES.as_ptr(), 8, NOW, 1),
+            rn_gateway_remember(None, a.as_mut(), t, 1, NO_NAMES.as_ptr(), 16, NOW, 1),
+            rn_gateway_remember(g, None, t, 1, NO_NAMES.as_ptr(), 16, NOW, 1),
+            rn_gateway_remember(g, a.as_mut(), null(), 1, NO_NAMES.as_ptr(), 16, NOW, 1),
             rn_gateway_shared_key(None, a.as_mut(), b),
             rn_gateway_shared_key(g, None, b),
             rn_gateway_shared_key(g, a.as_mut(), null_mut()),
@@ -210,7 +210,7 @@ fn any_time_is_accepted() {
                     b"pod".as_ptr(),
                     3,
                     NO_NAMES.as_ptr(),
-                    8,
+                    16,
                     now,
                     u32::MAX,
                 ),
@@ -235,7 +235,7 @@ fn a_target_that_is_no_host_name_is_not_cached() {
                 target.as_ptr(),
                 target.len(),
                 NO_NAMES.as_ptr(),
-                8,
+                16,
                 NOW,
                 60,
             )
@@ -259,7 +259,7 @@ fn the_result_of_another_worker_is_found_only_by_its_token() {
     let statuses = unsafe {
         [
             rn_gateway_shared_key(gateway.get(), Some(&mut answer), key.as_mut_ptr()),
-            rn_gateway_remember(gateway.get(), Some(&mut answer), b"pod".as_ptr(), 3, NO_NAMES.as_ptr(), 8, NOW, 60),
+            rn_gateway_remember(gateway.get(), Some(&mut answer), b"pod".as_ptr(), 3, NO_NAMES.as_ptr(), 16, NOW, 60),
         ]
     };
     assert_eq!(statuses, [0, 0]);

@@ -20,6 +20,7 @@ import secrets
 import signal
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -171,6 +172,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.json(403, {"code": "SERVICE_SECRET_DETAIL"})
         if path.endswith("/page"):
             return self.answer(200, SERVICE_PAGE.format(name=self.role), "text/html; charset=utf-8")
+        if path.endswith("/events"):
+            return self.events()
         headers = {}
         for name, value in self.headers.items():
             name = name.lower()
@@ -178,6 +181,19 @@ class Handler(BaseHTTPRequestHandler):
         seen = {"port": self.server.server_port, "method": self.command, "path": self.path, "headers": headers,
                 "body_bytes": len(body)}
         return self.json(200, seen)
+
+    def events(self):
+        """Sends an event each tenth of a second until the client leaves."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"data: tick\n\n")
+                time.sleep(0.1)
+        except OSError:
+            self.close_connection = True
 
     def control(self):
         url = urlsplit(self.path)

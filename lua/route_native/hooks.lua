@@ -2,6 +2,7 @@
 -- behind it are internal and may move.
 -- @module route_native.hooks
 
+local admin = require "route_native.control.admin"
 local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
@@ -21,7 +22,9 @@ return {
     start = function(setup)
         return start.run(function()
             setup()
-            revocation.prepare()
+            if revocation.prepare() then
+                admin.setup()
+            end
         end)
     end,
 
@@ -37,6 +40,10 @@ return {
     --- Overwrites tokens in the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
     -- @function scrub_referer
     scrub_referer = query.scrub_referer,
+
+    --- Answers /revocations of the admin API. For `content_by_lua` (admin.conf).
+    -- @function admin_revocations
+    admin_revocations = admin.revocations,
 
     --- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).
     -- @function bad_request

@@ -230,6 +230,16 @@ function _M.verify(token, key, policy)
     return decode_buffer()
 end
 
+-- Returns what a valid token can be revoked by, or nil. For auth.check().
+function _M.identity_of(token, key, policy)
+    policy = policy_of(policy)
+    local handle = keyring.of(key, 2):current()
+    local identity = ffi.new("uint8_t[?]", library.RN_IDENTITY_BYTES)
+    local status = handle and library.rn_jwt_identity(handle, policy.handle, token, #token, now_of(policy.clock), identity,
+        library.RN_IDENTITY_BYTES, length)
+    return status == OK and ffi_string(identity, length[0]) or nil
+end
+
 --- Decodes a token without any check of its issuer. Use it to look at tokens, never to decide anything.
 -- @tparam string token a compact JWS
 -- @treturn[1] table the claims

@@ -19,6 +19,7 @@ local ffi = require "ffi"
 local answer = require "route_native.phantom.answer"
 local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
+local connections = require "route_native.control.connections"
 local digits = require "route_native.core.digits"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
@@ -259,7 +260,9 @@ local function accept(settings, active, cache)
         return refuse(settings, status)
     elseif settings.scope and not scopes.suffice(settings.scope, active.scope) then
         return refuse_scope(settings)
-    elseif settings.sends_claims then
+    end
+    connections.keep(active.identity)
+    if settings.sends_claims then
         return send_claims(settings, active)
     elseif pass_by_variable(r, active.text) then
         return
@@ -272,7 +275,7 @@ end
 local function accept_decoded(r, settings, active)
     if settings.is_plain and revoked.check(active) == OK and pass_by_variable(r, active.text) then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
-        return
+        return connections.keep(active.identity)
     end
     note("route_token", active.fingerprint)
     return accept(settings, active, "hit")

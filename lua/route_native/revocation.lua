@@ -12,6 +12,7 @@
 
 local cjson = require "cjson.safe"
 local config = require "route_native.core.config"
+local connections = require "route_native.control.connections"
 local library = require "route_native.core.ffi"
 local records_of = require("route_native.control.records").new
 
@@ -21,14 +22,15 @@ local OWNER = "route_native.revocation: setup()"
 -- The seconds between two looks for news.
 local PERIOD = 0.2
 
+-- How long a session that was logged out is revoked: longer than any worker needs to end its connections.
+local SESSION_SECONDS = 60
+
 local ROWS = {
     { "dict", config.text("^[%w_.-]+$", "the name of a lua_shared_dict"), default = "revocations" },
     { "seconds", config.whole(60, 366 * 86400, "seconds"), variable = "ROUTE_REVOCATION_SECONDS", default = 30 * 86400 },
 }
 
 local records
--- Called after news, in every worker.
-local listeners = {}
 
 local _M = {}
 
@@ -50,24 +52,35 @@ function _M.setup(input)
 end
 
 --- Prepares the revocations if the dictionary is there and `setup()` was not called. Nothing is revocable without.
+-- @treturn boolean whether revocations are prepared
 function _M.prepare()
     if not records and ngx.shared.revocations then
         _M.setup()
     end
+    return records ~= nil
 end
 
 local function get_records()
     return records or error("route_native.revocation: call setup() in init_by_lua first", 3)
 end
 
+-- Brings news to this worker, and ends the connections that may not go on.
 local function follow()
     if records:follow() then
-        for _, listener in ipairs(listeners) do
-            listener()
-        end
+        connections.finish_revoked()
     end
+    connections.finish_expired()
     if ngx.worker.id() == 0 then
         records:forget_ended()
+    end
+end
+
+-- Does the same until the last connection of a worker that is shutting down has ended: it starts no timer any more.
+local function follow_to_the_end()
+    while connections.count() > 0 do
+        follow()
+        collectgarbage()
+        ngx.sleep(PERIOD)
     end
 end
 
@@ -78,16 +91,11 @@ function _M.start()
     end
     records:follow()
     assert(ngx.timer.every(PERIOD, function(premature)
-        if not premature then
-            follow()
+        if premature then
+            return follow_to_the_end()
         end
+        return follow()
     end))
-end
-
---- Calls a function in this worker after each news.
--- @tparam function listener the function
-function _M.on_news(listener)
-    listeners[#listeners + 1] = listener
 end
 
 --- Describes a revocation. It has exactly one of the names.
@@ -104,12 +112,21 @@ end
 -- @tfield[opt] integer ends when the revocation ends, in seconds since 1970; with `token` its `exp` by default
 -- @tfield[opt] string by who revokes, for the list
 
+-- Returns a checked record with its author.
+local function signed(record, by)
+    local decoded = cjson.decode(record)
+    decoded.by = by
+    return cjson.encode(decoded)
+end
+
 --- Revokes.
 -- @tparam Revocation|string revocation a table, or its JSON
+-- @tparam[opt] string by who revokes, in place of the revocation's own `by`; at most 256 bytes
 -- @treturn[1] integer the number of the revocation, for `withdraw()`
+-- @treturn[1] Revocation what is revoked
 -- @treturn[2] nil
 -- @treturn[2] string what is wrong with the revocation, or `no memory` if the dictionary is full
-function _M.revoke(revocation)
+function _M.revoke(revocation, by)
     local json = type(revocation) == "table" and cjson.encode(revocation) or revocation
     if type(json) ~= "string" then
         return nil, "a revocation is a table or JSON"
@@ -117,13 +134,23 @@ function _M.revoke(revocation)
     local record, ends_or_error = get_records():parse(json)
     if not record then
         return nil, ends_or_error
+    elseif by then
+        record = signed(record, by)
     end
     local number = records:add(record, ends_or_error)
     if not number then
         ngx.log(ngx.ERR, "route_native.revocation: the dictionary is full, and a revocation was refused")
         return nil, "no memory"
     end
-    return number
+    return number, cjson.decode(record)
+end
+
+--- Ends the open connections of a session that its store has forgotten, as a logout does.
+-- @tparam string sid the session's id
+function _M.end_session(sid)
+    if records then
+        _M.revoke { sid = sid, ends = ngx.time() + SESSION_SECONDS }
+    end
 end
 
 --- Withdraws a revocation.

@@ -4,7 +4,9 @@
 -- @module route_native.tunnel
 
 local auth = require "route_native.auth"
+local connections = require "route_native.control.connections"
 local response = require "route_native.core.response"
+local revoked = require "route_native.core.revoked"
 local route_native = require "route_native"
 
 local error, ipairs, type = error, ipairs, type
@@ -66,6 +68,12 @@ local function admit_client(id)
     if not claims or claims.tid ~= id then
         return response.invalid_token()
     end
+    connections.keep(function()
+        return revoked.identity {
+            token = token, jti = claims.jti, sub = claims.sub, sid = claims.sid, iss = claims.iss,
+            issued_at = claims.iat, expires_at = claims.exp,
+        }
+    end)
 end
 
 --- Checks a registration or a viewer. Ends a refused registration with 401, and a refused viewer as `auth.check()`

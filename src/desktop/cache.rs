@@ -78,6 +78,11 @@ impl Entry {
         &self.fingerprint
     }
 
+    /// Returns what the token can be revoked by.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Checks the token again if the revocations have changed.
     fn check(&self, revocations: &Live, now: i64) -> Result<(), Reason> {
         let generation = revocations.generation();

@@ -234,6 +234,30 @@ pub unsafe extern "C" fn rn_gateway_remember(
     })
 }
 
+/// Writes the identity of a token that this process's cache has, for [`super::rn_identity_check`].
+///
+/// `answer` must be that of a lookup or of [`rn_gateway_remember`].
+///
+/// Errors: `NotCached`; `TokenRevoked`, `RevocationsUnknown`; `BufferTooSmall` ([`super::RN_IDENTITY_BYTES`] is always
+/// enough).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_identity(
+    gateway: Option<&rn_gateway>,
+    answer: Option<&rn_answer>,
+    now: i64,
+    identity: *mut u8,
+    capacity: usize,
+    length: Option<&mut usize>,
+) -> i32 {
+    guard(|caller| {
+        let (gateway, answer) = (&required(gateway)?.0, required(answer)?);
+        let mut bytes = Vec::new();
+        let tag = Tag(u128::from_ne_bytes(answer.tag));
+        gateway.look_up(&tag, now, |entry| bytes = entry.identity().to_bytes())?;
+        caller.write(&bytes, identity, capacity, length)
+    })
+}
+
 /// Writes the key of `answer`'s token in the cache that all workers share, 32 bytes, and its fingerprint to `answer`.
 ///
 /// `answer` must be that of a lookup which returned `NotCached`, with its token still readable.

@@ -5,7 +5,7 @@ use super::{Caller, guard, release, required};
 use crate::error::Reason;
 use crate::json::parse_object;
 use crate::jwt::{self, Compact, MAX_TOKEN_BYTES, Parts, Policy, SignOptions};
-use crate::revocation::live;
+use crate::revocation::{Names, live};
 
 /// The longest token, in bytes. A buffer of this size is enough for a token and for its contents.
 pub const RN_TOKEN_BYTES: usize = 16384;
@@ -77,6 +77,27 @@ pub unsafe extern "C" fn rn_jwt_verify(
         let claims = jwt::verify_compact(&compact, keys.current().verifying()?, policy, now)?;
         live().check_token(token, &claims, now)?;
         write_texts(caller, &compact.header.json, &claims.json, buffer, capacity, texts)
+    })
+}
+
+/// Verifies a token, as [`rn_jwt_verify`] does, and writes its identity, for [`super::rn_identity_check`].
+///
+/// Errors: those of [`rn_jwt_verify`]; `BufferTooSmall` ([`super::RN_IDENTITY_BYTES`] is always enough).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_jwt_identity(
+    keys: Option<&rn_keys>,
+    policy: Option<&rn_policy>,
+    token: *const u8,
+    token_length: usize,
+    now: i64,
+    identity: *mut u8,
+    capacity: usize,
+    length: Option<&mut usize>,
+) -> i32 {
+    guard(|caller| {
+        let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
+        let claims = jwt::verify(token, keys.current().verifying()?, policy, now)?;
+        caller.write(&Names::of(token, &claims).identity().to_bytes(), identity, capacity, length)
     })
 }
 

@@ -5,7 +5,7 @@ use crate::error::Reason;
 use crate::revocation::{Identity, Names, Record, live};
 
 /// The size of the longest identity of a token, in bytes.
-pub const RN_IDENTITY_BYTES: usize = 168;
+pub const RN_IDENTITY_BYTES: usize = 176;
 const _: () = assert!(Identity::MAX_BYTES == RN_IDENTITY_BYTES);
 
 /// The names that a token or a session can be revoked by. A text is a pointer and a length, which is 0 for an absent
@@ -43,6 +43,8 @@ pub struct rn_names {
     pub iss_length: usize,
     /// When the token was issued, in seconds since the epoch. -1: unknown.
     pub issued_at: i64,
+    /// When it expires, in seconds since the epoch. -1: unknown.
+    pub expires_at: i64,
 }
 
 /// Parses the JSON of a revocation, and writes the JSON to store and when it ends, in seconds since the epoch. `seconds`
@@ -141,6 +143,18 @@ pub unsafe extern "C" fn rn_identity_check(identity: *const u8, identity_length:
     })
 }
 
+/// Returns when the token of an identity expires, in seconds since the epoch; -1 if nobody knows.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_identity_expires_at(identity: *const u8, identity_length: usize) -> f64 {
+    let mut expires_at = -1.0;
+    guard(|caller| {
+        let identity = Identity::from_bytes(caller.bytes(identity, identity_length)?);
+        expires_at = identity.and_then(|identity| identity.expires_at()).map_or(-1.0, |seconds| seconds as f64);
+        Ok(())
+    });
+    expires_at
+}
+
 fn read_names<'a>(caller: &'a Caller, names: &rn_names) -> Result<Names<'a>, Reason> {
     Ok(Names {
         token: caller.bytes(names.token, names.token_length)?,
@@ -152,5 +166,6 @@ fn read_names<'a>(caller: &'a Caller, names: &rn_names) -> Result<Names<'a>, Rea
         iss: caller.bytes(names.iss, names.iss_length)?,
         target: b"",
         issued_at: (names.issued_at >= 0).then_some(names.issued_at),
+        expires_at: (names.expires_at >= 0).then_some(names.expires_at),
     })
 }

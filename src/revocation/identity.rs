@@ -76,6 +76,8 @@ pub struct Names<'a> {
     pub iss: &'a [u8],
     /// When it was issued, in seconds since the epoch.
     pub issued_at: Option<i64>,
+    /// When it expires, in seconds since the epoch.
+    pub expires_at: Option<i64>,
 }
 
 impl<'a> Names<'a> {
@@ -83,9 +85,10 @@ impl<'a> Names<'a> {
     pub fn of(token: &'a [u8], claims: &'a Claims) -> Names<'a> {
         let text = |name| claims.string(name).ok().flatten().unwrap_or_default().as_bytes();
         let issued_at = claims.numeric_date("iat").ok().flatten().map(|seconds| seconds.floor() as i64);
+        let expires_at = claims.expires_at().ok().flatten();
         let kid = claims.key_id.as_deref().unwrap_or_default().as_bytes();
         let (jti, sub, sid, iss) = (text("jti"), text("sub"), text("sid"), text("iss"));
-        Names { token, jti, sub, sid, kid, iss, issued_at, account: b"", target: b"" }
+        Names { token, jti, sub, sid, kid, iss, issued_at, expires_at, account: b"", target: b"" }
     }
 
     /// Returns the identity: the digest of each name, and of each name together with its issuer.
@@ -106,7 +109,7 @@ impl<'a> Names<'a> {
                 keys.push(kind.key(issuer, name));
             }
         }
-        Identity { issued_at: self.issued_at, keys: keys.into() }
+        Identity { issued_at: self.issued_at, expires_at: self.expires_at, keys: keys.into() }
     }
 }
 
@@ -120,16 +123,22 @@ fn token_key(token: &[u8]) -> Key {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
     issued_at: Option<i64>,
+    expires_at: Option<i64>,
     keys: Box<[Key]>,
 }
 
 impl Identity {
     /// The size of [`Identity::to_bytes`] of a token with all names, in bytes.
-    pub const MAX_BYTES: usize = 8 + 16 * 10;
+    pub const MAX_BYTES: usize = 16 + 16 * 10;
 
     /// Returns when the token was issued, in seconds since the epoch.
     pub(super) fn issued_at(&self) -> Option<i64> {
         self.issued_at
+    }
+
+    /// Returns when the token expires, in seconds since the epoch.
+    pub fn expires_at(&self) -> Option<i64> {
+        self.expires_at
     }
 
     /// Returns the digests.
@@ -148,23 +157,26 @@ impl Identity {
     }
 
     fn with(&self, key: Key) -> Identity {
-        Identity { issued_at: self.issued_at, keys: self.keys.iter().copied().chain([key]).collect() }
+        Identity { keys: self.keys.iter().copied().chain([key]).collect(), ..*self }
     }
 
-    /// Returns the identity as bytes: `issued_at` (big-endian, −1 for none), then the digests.
+    /// Returns the identity as bytes: `issued_at` and `expires_at` (big-endian, −1 for none), then the digests.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.issued_at.unwrap_or(-1).to_be_bytes().to_vec();
-        bytes.extend(self.keys.iter().flatten());
-        bytes
+        let times = [self.issued_at, self.expires_at].map(|time| time.unwrap_or(-1).to_be_bytes());
+        times.iter().flatten().chain(self.keys.iter().flatten()).copied().collect()
     }
 
     /// Reads the bytes of [`Identity::to_bytes`]. Returns `None` for others.
     pub fn from_bytes(bytes: &[u8]) -> Option<Identity> {
-        let (issued_at, digests) = bytes.split_first_chunk::<8>()?;
+        let (issued_at, rest) = bytes.split_first_chunk::<8>()?;
+        let (expires_at, digests) = rest.split_first_chunk::<8>()?;
         let (keys, rest) = digests.as_chunks::<16>();
-        let issued_at = i64::from_be_bytes(*issued_at);
+        let [issued_at, expires_at] = [issued_at, expires_at].map(|time| {
+            let seconds = i64::from_be_bytes(*time);
+            (seconds >= 0).then_some(seconds)
+        });
         let is_whole = rest.is_empty() && bytes.len() <= Identity::MAX_BYTES;
-        is_whole.then(|| Identity { issued_at: (issued_at >= 0).then_some(issued_at), keys: keys.into() })
+        is_whole.then(|| Identity { issued_at, expires_at, keys: keys.into() })
     }
 }
 
@@ -184,6 +196,7 @@ mod tests {
             target: b"d",
             iss: b"x",
             issued_at: Some(7),
+            expires_at: Some(8),
         };
         for names in [all, Names::default(), Names { sub: b"s", ..Names::default() }] {
             let bytes = names.identity().to_bytes();
@@ -191,7 +204,7 @@ mod tests {
             assert_eq!(Identity::from_bytes(&bytes), Some(names.identity()));
         }
         assert_eq!(all.identity().to_bytes().len(), Identity::MAX_BYTES);
-        for bytes in [&b""[..], b"1234567", b"123456789", &[0; Identity::MAX_BYTES + 16]] {
+        for bytes in [&b""[..], b"1234567", b"123456789012345", b"12345678901234567", &[0; Identity::MAX_BYTES + 16]] {
             assert_eq!(Identity::from_bytes(bytes), None);
         }
     }

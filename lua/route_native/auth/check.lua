@@ -13,6 +13,7 @@ local claim_headers = require "route_native.core.claim_headers"
 local claim_rules = require "route_native.auth.claim_rules"
 local client = require "route_native.core.client"
 local config = require "route_native.core.config"
+local connections = require "route_native.control.connections"
 local jwt = require "route_native.jwt"
 local kept = require "route_native.core.kept"
 local request = require "route_native.core.request"
@@ -152,6 +153,7 @@ function _M.run(self)
         return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
     end
     kept.open().verdicts[self] = { token = sent, claims = claims, header = header }
+    connections.keep(function() return jwt.identity_of(token, keys, self.policy) end)
     return claims, header
 end
 

@@ -6,6 +6,7 @@
 
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
+local connections = require "route_native.control.connections"
 local session_id = require "route_native.border.session_id"
 local subrequest = require "route_native.core.subrequest"
 
@@ -91,6 +92,7 @@ local function run(border, refused)
         end
     end
     border.sessions:extend(session)
+    connections.keep(session.record.identity)
     return pass(border, service, token)
 end
 

@@ -1,6 +1,7 @@
 -- Loads, changes and ends sessions: the cookie holds a signed id, and the store the record.
 
 local record = require "route_native.border.record"
+local revocation = require "route_native.revocation"
 local revoked = require "route_native.core.revoked"
 local session_id = require "route_native.border.session_id"
 local statuses = require "route_native.core.status"
@@ -176,7 +177,10 @@ function sessions:create(new_record, account)
     if not id then
         return nil
     end
-    new_record.identity = revoked.identity { account = account, sid = session_id.digest(id), issued_at = ngx.time() }
+    new_record.identity = revoked.identity {
+        account = account, sid = session_id.digest(id), issued_at = ngx.time(),
+        expires_at = ngx.time() + self.settings.absolute_timeout,
+    }
     local done, err = self.border.store:add(key_of(self, id), record.encode(new_record), seconds_left(self, 0))
     if not done then
         self.border:store_failed("beginning a session", err or "the id is taken")
@@ -188,12 +192,20 @@ function sessions:create(new_record, account)
     return id
 end
 
+-- Ends the open connections of a session that has ended, on all workers. Anybody can send an id that nobody signed.
+local function end_connections(self, id)
+    if check(self, id) then
+        revocation.end_session(session_id.digest(id))
+    end
+end
+
 -- Ends the sessions of the request, even if the signature of an id is invalid. Returns false if the store fails.
 function sessions:destroy()
     for _, id in ipairs(self.border.cookies:sessions()) do
         local done, err = true, nil
         if #id == session_id.ID_BYTES then
             done, err = self.border.store:delete(key_of(self, id))
+            end_connections(self, id)
         end
         if not done then
             self.border:store_failed("ending a session", err)

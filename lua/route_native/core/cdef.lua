@@ -35,7 +35,7 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
-static const int RN_IDENTITY_BYTES = 168;
+static const int RN_IDENTITY_BYTES = 176;
 
 static const int RN_SESSION_ID_BYTES = 76;
 
@@ -199,6 +199,7 @@ typedef struct {
     const uint8_t *iss;
     size_t iss_length;
     int64_t issued_at;
+    int64_t expires_at;
 } rn_names;
 
 typedef struct {
@@ -259,6 +260,13 @@ int32_t rn_gateway_remember(const rn_gateway *gateway,
                             size_t identity_length,
                             int64_t now,
                             uint32_t ttl);
+
+int32_t rn_gateway_identity(const rn_gateway *gateway,
+                            const rn_answer *answer,
+                            int64_t now,
+                            uint8_t *identity,
+                            size_t capacity,
+                            size_t *length);
 
 int32_t rn_gateway_shared_key(const rn_gateway *gateway, rn_answer *answer, uint8_t *key);
 
@@ -350,6 +358,15 @@ int32_t rn_jwt_verify(const rn_keys *keys,
                       uint8_t *buffer,
                       size_t capacity,
                       rn_token_texts *texts);
+
+int32_t rn_jwt_identity(const rn_keys *keys,
+                        const rn_policy *policy,
+                        const uint8_t *token,
+                        size_t token_length,
+                        int64_t now,
+                        uint8_t *identity,
+                        size_t capacity,
+                        size_t *length);
 
 int32_t rn_jws_verify(const rn_keys *keys, const rn_policy *policy, const uint8_t *token, size_t token_length);
 
@@ -452,6 +469,8 @@ void rn_revocations_set_outdated(uint32_t is_outdated);
 int32_t rn_identity_write(const rn_names *names, uint8_t *identity, size_t capacity, size_t *length);
 
 int32_t rn_identity_check(const uint8_t *identity, size_t identity_length, int64_t now);
+
+double rn_identity_expires_at(const uint8_t *identity, size_t identity_length);
 
 int32_t rn_cookie_find(const uint8_t *header,
                        size_t header_length,

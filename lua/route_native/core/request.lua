@@ -75,6 +75,11 @@ function _M.has_value(r, name)
     return _M.is_set(r, name) and value_length[0] ~= 0
 end
 
+-- Returns the text that is_set() or has_value() has found.
+function _M.found_text()
+    return ffi.string(value_pointer[0], value_length[0])
+end
+
 -- Sets a variable from bytes or a string. Returns false when the configuration declares no such variable.
 function _M.set(r, name, value, length)
     error_length[0] = ERROR_BYTES

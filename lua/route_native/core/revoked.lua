@@ -15,19 +15,23 @@ local FIELDS = { "token", "jti", "sub", "account", "sid", "kid", "iss" }
 
 local _M = {}
 
+-- Returns a time for the library, which takes -1 for none.
+local function time_of(value)
+    return type(value) == "number" and value >= 0 and value < 2 ^ 53 and value or -1
+end
+
 -- Returns a number that changes with the revocations.
 _M.generation = generation_of
 
 -- Returns what a token or a session can be revoked by, as bytes of a fixed form. `values` holds its names: token, jti,
--- sub, account (the digest of a login name), sid, kid, iss and issued_at. A value that is no text, or no time, is absent.
+-- sub, account (the digest of a login name), sid, kid, iss, issued_at and expires_at. A value that is no text, or no time, is absent.
 function _M.identity(values)
     for _, name in ipairs(FIELDS) do
         local value = values[name]
         value = type(value) == "string" and value or ""
         names[name], names[name .. "_length"] = value, #value
     end
-    local issued_at = values.issued_at
-    names.issued_at = type(issued_at) == "number" and issued_at >= 0 and issued_at < 2 ^ 53 and issued_at or -1
+    names.issued_at, names.expires_at = time_of(values.issued_at), time_of(values.expires_at)
     library.rn_identity_write(names, buffer, IDENTITY_BYTES, length)
     return ffi.string(buffer, length[0])
 end

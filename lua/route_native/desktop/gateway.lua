@@ -7,6 +7,7 @@
 
 local ffi = require "ffi"
 local bearer = require "route_native.core.bearer"
+local connections = require "route_native.control.connections"
 local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
 local queue = require "route_native.desktop.queue"
@@ -25,6 +26,7 @@ local find, sub = string.find, string.sub
 local OK, NOT_CACHED, TOKEN_REVOKED = statuses.OK, statuses.NOT_CACHED, statuses.TOKEN_REVOKED
 local TOKEN_MALFORMED, TOKEN_MISSING = statuses.TOKEN_MALFORMED, statuses.TOKEN_MISSING
 local FINGERPRINT_BYTES, KEY_BYTES = library.RN_FINGERPRINT_BYTES, library.RN_CACHE_KEY_BYTES
+local IDENTITY_BYTES = library.RN_IDENTITY_BYTES
 -- The Retry-After while keys or the dictionary are missing, in seconds.
 local RETRY_AFTER = 5
 -- The Retry-After while the queue of new tokens is full, in seconds.
@@ -33,6 +35,7 @@ local BUSY_RETRY_AFTER = 1
 -- Shared by all requests: they are written and read without a yield in between.
 local answer = ffi.new("rn_answer")
 local shared_key = ffi.new("uint8_t[?]", KEY_BYTES)
+local identity_buffer, identity_length = ffi.new("uint8_t[?]", IDENTITY_BYTES), ffi.new("size_t[1]")
 
 local gateway, targets, load_error
 
@@ -92,8 +95,14 @@ local function use_name(r)
     end
 end
 
--- Passes the target to nginx.
-local function accept(r)
+-- Returns what the token of `answer` can be revoked by, or nil if the cache does not have it.
+local function cached_identity()
+    local status = library.rn_gateway_identity(gateway, answer, time(), identity_buffer, IDENTITY_BYTES, identity_length)
+    return status == OK and ffi_string(identity_buffer, identity_length[0]) or nil
+end
+
+-- Passes the target to nginx. `identity` is what the token can be revoked by, if the cache may lack it.
+local function accept(r, identity)
     if not set(r, "target", answer.target, answer.target_length) then
         error("route_native: the configuration declares no $target; add: set $target '';", 3)
     end
@@ -101,13 +110,16 @@ local function accept(r)
     if answer.is_name ~= 0 then
         use_name(r)
     end
+    if has_value(r, "connection_ends") then
+        connections.keep(identity or cached_identity())
+    end
 end
 
 -- Does the same for an answer from elsewhere, and sets $route_cache. The configuration presets that to "hit", so that a
 -- hit has one variable less to set.
-local function accept_with_cache(r, cache)
+local function accept_with_cache(r, cache, identity)
     set(r, "route_cache", cache, #cache)
-    return accept(r)
+    return accept(r, identity)
 end
 
 -- Looks in the dictionary that all workers share: a target, a NUL, and what its token can be revoked by. Returns the
@@ -147,7 +159,7 @@ local function resolve_new(r, key, token, now)
     if status ~= OK then
         return refuse_found(r, status)
     end
-    return accept_with_cache(r, is_leader and "miss" or "joined")
+    return accept_with_cache(r, is_leader and "miss" or "joined", identity)
 end
 
 -- Resolves a token that this worker's cache does not hold. `answer` points to the token. `text` is the token too if it

@@ -1,0 +1,144 @@
+-- The admin API: reads and changes the revocations, with JSON (conf/admin.conf).
+--
+-- | request                      | answer                                                                            |
+-- |------------------------------|-----------------------------------------------------------------------------------|
+-- | GET /revocations?below=&limit= | 200 {"revocations":[…],"below":N}: the newest first; N continues the list        |
+-- | POST /revocations            | 201 {"id":N}; 400 with a sentence; 507 if the dictionary is full                  |
+-- | DELETE /revocations/N        | 204, or 404                                                                       |
+--
+-- The address of the server protects what can be read. A change also needs an admin token: 401 or 403 without one. Every
+-- change is a line of the audit log, without tokens.
+
+local auth = require "route_native.auth"
+local cjson = require "cjson.safe"
+local config = require "route_native.core.config"
+local login_body = require "route_native.core.login_body"
+local response = require "route_native.core.response"
+local revocation = require "route_native.revocation"
+
+local ngx = ngx
+local match = string.match
+
+local OWNER = "route_native.control: admin"
+local MAX_BODY = 32768
+local SCOPE = "route_native.admin"
+
+local ROWS = {
+    { "key_file", config.text(), variable = "ROUTE_ADMIN_KEY" },
+    { "issuer", config.text(), variable = "ROUTE_ADMIN_ISSUER" },
+    { "audience", config.text(), variable = "ROUTE_ADMIN_AUDIENCE" },
+}
+
+local NO_KEY = response.json("forbidden", "Changes need an admin token, and ROUTE_ADMIN_KEY names no key for it")
+local NOT_FOUND = response.json("not_found", "There is no such revocation")
+local NOT_ALLOWED = response.json("method_not_allowed", "The method is not allowed here")
+local TOO_LARGE = response.json("too_large", "The body is too large")
+local BAD_TYPE = response.json("unsupported_media_type", "The body must be application/json")
+local FULL = response.json("insufficient_storage", "The dictionary of revocations is full")
+
+local guard
+
+local _M = {}
+
+-- Reads the settings, and the key while the master may. Raises an error about a mistake.
+function _M.setup()
+    local values = config.read(OWNER, ROWS, {})
+    guard = values.key_file and auth.prepare_check {
+        key_file = values.key_file, scope = SCOPE, token = "header", realm = "route_native admin",
+        policy = { issuer = values.issuer, audience = values.audience, max_lifetime = 30 * 86400 },
+    } or nil
+end
+
+local function finish(status, value)
+    return response.finish(status, cjson.encode(value) .. "\n")
+end
+
+-- Returns the claims of the admin token, or ends the request.
+local function admit()
+    if not guard then
+        response.finish(ngx.HTTP_FORBIDDEN, NO_KEY)
+        return nil
+    end
+    return auth.check(guard)
+end
+
+-- Notes who changed what, for the audit log.
+local function audit(claims, act, subject)
+    ngx.var.admin_who = type(claims.sub) == "string" and claims.sub or ""
+    ngx.var.admin_act, ngx.var.admin_subject = act, subject
+end
+
+-- Returns the kind and the name of a stored revocation, for the audit log. The name of a token is its SHA-256.
+local function subject_of(record)
+    for _, name in ipairs { "token_sha256", "jti", "sub", "sid", "target", "kid" } do
+        if record[name] then
+            return name .. " " .. record[name]
+        end
+    end
+    return ""
+end
+
+local function list()
+    local arguments = ngx.req.get_uri_args(10)
+    local found, below = revocation.list(tonumber(arguments.below), tonumber(arguments.limit))
+    return finish(ngx.HTTP_OK, { revocations = setmetatable(found, cjson.array_mt), below = below })
+end
+
+local function create()
+    if not match(ngx.var.content_type or "", "^application/json%f[;%s%z]") then
+        return response.finish(415, BAD_TYPE)
+    end
+    local claims = admit()
+    local body = claims and login_body.read(MAX_BODY)
+    if not claims then
+        return
+    elseif not body then
+        return response.finish(413, TOO_LARGE)
+    end
+    local by = type(claims.sub) == "string" and #claims.sub <= 256 and claims.sub or "?"
+    local number, result = revocation.revoke(body, by)
+    if number then
+        audit(claims, "revoke " .. number, subject_of(result))
+        return finish(ngx.HTTP_CREATED, { id = number })
+    elseif result == "no memory" then
+        return response.finish(507, FULL)
+    end
+    return finish(ngx.HTTP_BAD_REQUEST, { code = "bad_request", message = result })
+end
+
+local function withdraw(number)
+    local claims = admit()
+    if not claims then
+        return
+    end
+    local done = revocation.withdraw(tonumber(number))
+    if done then
+        audit(claims, "withdraw " .. number, "")
+        return ngx.exit(ngx.HTTP_NO_CONTENT)
+    elseif done == nil then
+        return response.finish(507, FULL)
+    end
+    return response.finish(ngx.HTTP_NOT_FOUND, NOT_FOUND)
+end
+
+local function refuse_method(allowed)
+    ngx.header["Allow"] = allowed
+    return response.finish(405, NOT_ALLOWED)
+end
+
+-- Answers /revocations and what is below it. Runs in the content phase.
+function _M.revocations()
+    local number, method = match(ngx.var.uri, "^/revocations/(%d+)$"), ngx.req.get_method()
+    if number and #number <= 15 then
+        return method == "DELETE" and withdraw(number) or method ~= "DELETE" and refuse_method "DELETE"
+    elseif ngx.var.uri ~= "/revocations" then
+        return response.finish(ngx.HTTP_NOT_FOUND, NOT_FOUND)
+    elseif method == "GET" or method == "HEAD" then
+        return list()
+    elseif method == "POST" then
+        return create()
+    end
+    return refuse_method "GET, HEAD, POST"
+end
+
+return _M

@@ -1,0 +1,150 @@
+-- Long connections end with what allowed them: exactly those, on every worker, and no other one loses a byte.
+
+local border = require "support.border"
+local gateway = require "support.gateway"
+local http = require "support.http"
+local process = require "support.process"
+local revocation = require "support.revocation"
+local websocket = require "support.websocket"
+
+local function read(path)
+    return process.read(gateway.ROOT .. "/" .. path)
+end
+
+local function start(env)
+    return assert(gateway.start { env = env, prepare = function(self)
+        self.environment.SITE = self.directory .. "/site.conf"
+        process.write(self.environment.SITE, revocation.site(read "conf/sites-enabled/routehttp.conf"))
+    end })
+end
+
+local function bearer(token)
+    return { { "Authorization", "Bearer " .. token } }
+end
+
+-- Returns a token of a user, issued a minute ago.
+local function mint(running, sub, exp)
+    return running:mint("127.0.0.1", { claims = { sub = sub, iat = os.time() - 60, exp = exp or os.time() + 300 } })
+end
+
+-- Opens WebSockets with a token.
+local function open(running, token, count)
+    local list = {}
+    for i = 1, count do
+        list[i] = assert(websocket.open(running.port, { path = "/websockify", headers = bearer(token) }))
+        list[i]:receive() -- the demo desktop's greeting
+    end
+    return list
+end
+
+local function assert_open(list)
+    for i, one in ipairs(list) do
+        one:send("hello " .. i)
+        assert.equal("hello " .. i, (one:receive()))
+    end
+end
+
+-- Waits until each of the WebSockets has ended. (A connection that stays open makes receive() wait for a minute.)
+local function assert_ended(list)
+    for _, one in ipairs(list) do
+        assert.is_nil((one:receive()))
+    end
+end
+
+describe("a long connection", function()
+    it("ends at the revocation of its user, 100 of 200 on two workers, and the others lose no byte", function()
+        local running = start {}
+        local victims = open(running, mint(running, "ada"), 100)
+        local others = open(running, mint(running, "bob"), 100)
+        assert_open(victims)
+        for i, one in ipairs(others) do
+            one:send("before " .. i)
+        end
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        assert_ended(victims)
+        for i, one in ipairs(others) do
+            assert.equal("before " .. i, (one:receive()))
+        end
+        assert_open(others)
+        running:stop()
+    end)
+
+    it("ends in an old worker after a reload, which then exits", function()
+        local running = start {}
+        local old = running:workers()
+        local victims, others = open(running, mint(running, "ada"), 10), open(running, mint(running, "bob"), 10)
+        process.signal(running.pid, "HUP")
+        process.wait_until("new workers ran", function() return #running:workers() > #old end)
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        assert_ended(victims)
+        assert_open(others)
+        for _, one in ipairs(others) do
+            one:close()
+        end
+        process.wait_until("the old workers had exited", function()
+            return not process.alive(old[1]) and not process.alive(old[2])
+        end)
+        running:stop()
+    end)
+
+    it("ends at the expiry of its token where the setting says so, and else lives on", function()
+        local running = start { ROUTE_CONNECTION_ENDS = "expiry", ROUTE_JWT_LEEWAY = 0 }
+        local soon, later = mint(running, "ada", os.time() + 3), mint(running, "ada")
+        local victims, others = open(running, soon, 3), open(running, later, 3)
+        assert_open(victims)
+        assert_ended(victims)
+        assert_open(others)
+        running:stop()
+        running = start { ROUTE_JWT_LEEWAY = 0 }
+        soon = mint(running, "ada", os.time() + 2)
+        local kept = open(running, soon, 1)
+        process.wait_until("the token had expired", function() return running:get("/spawner", soon).status == 401 end)
+        assert_open(kept)
+        running:stop()
+    end)
+
+    it("stays open where the setting says never", function()
+        local running = start { ROUTE_CONNECTION_ENDS = "never" }
+        local token = mint(running, "ada")
+        local kept = open(running, token, 2)
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        revocation.wait_for(401, function() return running:get("/spawner", token).status end)
+        assert_open(kept)
+        running:stop()
+    end)
+
+    it("that serves another token's request by then is no long connection of the first one", function()
+        local running = start {}
+        local ada, bob = mint(running, "ada"), mint(running, "bob")
+        local connection = http.connect(running.port)
+        http.send(connection, { path = "/filer/x", headers = bearer(ada) })
+        assert.equal(200, http.read_response(connection).status)
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        revocation.wait_for(401, function() return running:get("/spawner", ada).status end)
+        http.send(connection, { path = "/filer/x", headers = bearer(bob) })
+        assert.equal(200, http.read_response(connection).status)
+        connection:close()
+        running:stop()
+    end)
+
+    it("ends at the logout of its session at the border, and another session's does not", function()
+        local running = assert(border.start { site = read "examples/border/site.conf" })
+        local one, other = running:logged_in(), running:logged_in()
+        local function listen(client)
+            local connection = http.connect(running.port)
+            http.send(connection, { path = "/b/events", headers = {
+                { "Host", "border.test" }, { "Cookie", "border_session=" .. client:session() } } })
+            return connection
+        end
+        local first, second = listen(one), listen(other)
+        assert.equal("HTTP/1.1 200 OK", (first:receive("*l")))
+        assert.equal("HTTP/1.1 200 OK", (second:receive("*l")))
+        assert.equal(303, one:request { method = "POST", path = "/logout" }.status)
+        local _, ending = first:receive("*a")
+        assert.equal("closed", ending or "closed")
+        second:settimeout(0)
+        local _, state = second:receive("*a")
+        assert.equal("timeout", state)
+        running:stop()
+    end)
+end)
