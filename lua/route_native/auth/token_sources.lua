@@ -47,20 +47,10 @@ local function cookies_of(headers)
     return type(lines) == "table" and table.concat(lines, ";") or lines or ""
 end
 
--- Returns a list of the different values of a cookie, without quotes, in their order. An empty value stands only alone.
--- A list of more than MAX_COOKIES is not complete.
+-- Returns a list of the different values of a cookie. An empty value stands only alone. A list of more than MAX_COOKIES
+-- is not complete.
 local function cookies_named(header, name)
-    local values, is_known = {}, {}
-    local value, from = scan.cookie(header, name)
-    local is_there = value ~= nil
-    while value and #values <= MAX_COOKIES do
-        value = match(value, '^"(.*)"$') or value
-        if value ~= "" and not is_known[value] then
-            is_known[value] = true
-            values[#values + 1] = value
-        end
-        value, from = scan.cookie(header, name, from)
-    end
+    local values, is_there = scan.cookies(header, name, MAX_COOKIES + 1)
     if is_there and #values == 0 then
         values[1] = ""
     end
