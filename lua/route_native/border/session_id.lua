@@ -1,6 +1,7 @@
 -- Makes and checks session ids, their key rings and redirect paths. The library does the work (src/border/).
 
 local ffi = require "ffi"
+local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local statuses = require "route_native.core.status"
 
@@ -38,13 +39,13 @@ local cached_ring, cached_handle
 -- Returns the handle of a ring, or nil and the status.
 local function handle_of(ring)
     if ring ~= cached_ring then
-        local handle = ffi.new("rn_session_keys *[1]")
-        local status = library.rn_session_keys_new(ring, #ring, handle)
-        if status ~= OK then
+        local handle, _, status = handles.new("rn_session_keys", function(handle)
+            return library.rn_session_keys_new(ring, #ring, handle)
+        end)
+        if not handle then
             return nil, status
         end
-        cached_handle = ffi.gc(handle[0], function(keys) library.rn_session_keys_free(keys) end)
-        cached_ring = ring
+        cached_ring, cached_handle = ring, handle
     end
     return cached_handle
 end

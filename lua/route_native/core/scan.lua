@@ -69,8 +69,8 @@ function _M.cookie(header, name, from)
     return sub(header, result.value_start + 1, result.value_end), result.stop + 2
 end
 
--- Returns the different values of a cookie in a Cookie header, at most `max` of them, in their order and without quotes.
--- Leaves out empty values. Also returns whether the header has the cookie at all.
+-- Returns the different values of a cookie in a Cookie header, at most `max`, in their order and without quotes. Leaves
+-- out empty values. Also returns whether the header has the cookie at all.
 function _M.cookies(header, name, max)
     local values, is_known = {}, {}
     local value, from = _M.cookie(header, name)
