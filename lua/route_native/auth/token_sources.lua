@@ -31,11 +31,8 @@ local function header_source(name)
             end
             return bearer.token(value)
         end,
-        remove = function(headers, before)
-            local value = kept.header(before, lowered, headers[lowered])
-            if value then
-                kept.place("header:" .. lowered, value)
-            end
+        remove = function(headers)
+            kept.keep_header(lowered, headers[lowered])
             ngx.req.clear_header(name)
         end,
     }
