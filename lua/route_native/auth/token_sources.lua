@@ -1,12 +1,9 @@
 -- Finds the token of a request in headers, cookies or the query, and removes it from the request.
 
-local ffi = require "ffi"
 local bearer = require "route_native.core.bearer"
 local config = require "route_native.core.config"
 local kept = require "route_native.core.kept"
-local library = require "route_native.core.ffi"
 local query = require "route_native.desktop.query"
-local request = require "route_native.core.request"
 local scan = require "route_native.core.scan"
 
 local ngx = ngx
@@ -14,9 +11,6 @@ local find, lower, match = string.find, string.lower, string.match
 
 -- The most different values of one cookie that are tried. Each may cost a signature.
 local MAX_COOKIES = 4
-
-local FINGERPRINT_BYTES = library.RN_FINGERPRINT_BYTES
-local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
 local _M = {}
 
@@ -161,17 +155,6 @@ function _M.remove(sources, headers)
     for _, source in ipairs(sources) do
         source.remove(headers, before)
     end
-end
-
--- Notes for the access log why a token was refused, if the configuration declares the variable.
-function _M.note_reason(name)
-    request.set(request.current(), "route_reason", name, #name)
-end
-
--- Notes the token's fingerprint for the access log, if the configuration declares the variable.
-function _M.note_token(token)
-    library.rn_token_fingerprint(token, #token, fingerprint)
-    request.set(request.current(), "route_token", fingerprint, FINGERPRINT_BYTES)
 end
 
 return _M

@@ -1,5 +1,6 @@
 -- Logs users in. The account service has the login page and knows the accounts; the border has the sessions.
 
+local access_log = require "route_native.core.access_log"
 local answer = require "route_native.border.answer"
 local call = require "route_native.border.call"
 local client = require "route_native.core.client"
@@ -75,7 +76,7 @@ end
 -- Ends the request with the account service's refusal.
 local function fail(border, reply)
     border.counters:add("login.failure")
-    ngx.var.route_reason = "login_failed"
+    access_log.reason("login_failed")
     return answer.finish(reply.status, reply.header["Content-Type"] or "text/plain", reply.body)
 end
 
