@@ -66,11 +66,15 @@ function _M.secret(text)
     return new_keys({ { form = SECRET, text = text_of(text, "secret()", 2) } }, 2)
 end
 
--- Guesses the form of a string: text that looks like PEM or JSON is a key, other text is a secret. A secret that looks
--- like a key needs secret().
+-- Returns whether a text looks like PEM or JSON.
+function _M.looks_like_key(text)
+    return text:find("-----BEGIN ", 1, true) ~= nil or text:find("^%s*{") ~= nil
+end
+
+-- Guesses the form of a string: text that looks like a key is one, other text is a secret. A secret that looks like a
+-- key needs secret().
 local function guess(text)
-    local is_key = text:find("-----BEGIN ", 1, true) or text:match("^%s*{")
-    return { form = is_key and KEY or SECRET, text = text }
+    return { form = _M.looks_like_key(text) and KEY or SECRET, text = text }
 end
 
 -- Joins several keys, for secrets in rotation. The first that can sign signs, and each verifies.
