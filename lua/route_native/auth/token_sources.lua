@@ -3,7 +3,7 @@
 local bearer = require "route_native.core.bearer"
 local config = require "route_native.core.config"
 local kept = require "route_native.core.kept"
-local query = require "route_native.desktop.query"
+local query = require "route_native.core.query"
 local scan = require "route_native.core.scan"
 
 local ngx = ngx
