@@ -42,9 +42,6 @@ local _M = {}
 function _M.start(handle, err)
     gateway, load_error = handle, err
     targets = ngx.shared.targetmap
-    -- The master may still read files that the workers may not. (The thread pool loads worker_thread.lua itself. If
-    -- that fails, queue.lua does the work in the event loop.)
-    require "route_native.hooks"
     if gateway and not targets then
         gateway, load_error = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end
