@@ -86,19 +86,13 @@ local function is_own(self, header)
     return start ~= nil and scan.without_cookies(sub(pair, start), self.both_names, true) == ""
 end
 
+local function passes(header, self)
+    return ngx.ctx.has_border_cookie or not is_own(self, header)
+end
+
 -- Removes the Set-Cookie headers of a service that would replace or end the session.
 function jar:remove_foreign()
-    local headers = ngx.header["Set-Cookie"]
-    if not headers or ngx.ctx.has_border_cookie then
-        return
-    end
-    local kept = {}
-    for _, header in ipairs(type(headers) == "table" and headers or { headers }) do
-        if not is_own(self, header) then
-            kept[#kept + 1] = header
-        end
-    end
-    ngx.header["Set-Cookie"] = #kept > 0 and kept or nil
+    cookie.filter(passes, self)
 end
 
 return _M

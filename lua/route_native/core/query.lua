@@ -12,8 +12,8 @@ local MIN_TOKEN_BYTES = 16
 
 local _M = {}
 
--- Calls `overwrite(r, name, offset, what)` for each variable that holds the query of this request, and the query's offset
--- in it. Leaves the path alone, because nginx chooses the location by the same memory.
+-- Calls `overwrite(r, name, offset, what)` for each variable that holds the query of this request, with the query's
+-- offset in it. Leaves the path alone, because nginx chooses the location by the same memory.
 local function in_query(overwrite, what)
     local r = request.current()
     overwrite(r, "args", 0, what)
