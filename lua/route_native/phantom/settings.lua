@@ -175,8 +175,7 @@ local function compile(input)
     if not values.outbound then
         config_error("%s", err)
     end
-    -- The endpoint for logs, without the query: it may hold a secret.
-    values.endpoint = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*")
+    values.endpoint = url.shown
     return values
 end
 
