@@ -6,6 +6,7 @@ local call = require "route_native.border.call"
 local client = require "route_native.core.client"
 local login_body = require "route_native.core.login_body"
 local record = require "route_native.border.record"
+local response = require "route_native.core.response"
 local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
@@ -77,7 +78,7 @@ end
 local function fail(border, reply)
     border.counters:add("login.failure")
     access_log.reason("login_failed")
-    return answer.finish(reply.status, reply.header["Content-Type"] or "text/plain", reply.body)
+    return response.finish(reply.status, reply.body, reply.header["Content-Type"] or "text/plain")
 end
 
 -- Ends a request that has no attempt left, or whose counter has no room.

@@ -143,22 +143,6 @@ function _M.words(pattern, what, may_be_empty)
     end)
 end
 
--- Returns the kind of a table that is not empty and maps names to texts.
-function _M.map(what, pattern)
-    local text = _M.text()
-    return kind(what, function(value)
-        if type(value) ~= "table" or next(value) == nil then
-            return nil
-        end
-        for name, item in pairs(value) do
-            if type(name) ~= "string" or pattern and not find(name, pattern) or text.check(item) == nil then
-                return nil
-            end
-        end
-        return value
-    end)
-end
-
 -- Returns the kind of a table that has rows of its own. Errors name its fields "outer.inner".
 function _M.nested(rows)
     return kind("a table", function(value, name, owner)
