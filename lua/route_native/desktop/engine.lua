@@ -5,11 +5,10 @@ local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local notes = require "route_native.core.notes"
 local statuses = require "route_native.core.status"
+local worker_thread = require "route_native.desktop.worker_thread"
 
 local ffi_string = ffi.string
 local OK = statuses.OK
-
-local TARGET_BYTES = library.RN_TARGET_BYTES
 
 local _M = {}
 
@@ -53,15 +52,10 @@ function _M.verify(gateway, token, now)
     return ffi_string(claims, length[0])
 end
 
--- Decrypts the text of a `hash` claim. Returns the target in it, or nil and the status.
+-- Decrypts the text of a `hash` claim in this thread. Returns the target in it, or nil and the status.
 function _M.decrypt(gateway, hash)
-    local length = ffi.new("size_t[1]")
-    local target = ffi.new("uint8_t[?]", TARGET_BYTES)
-    local status = library.rn_gateway_decrypt(gateway, hash, #hash, target, TARGET_BYTES, length)
-    if status ~= OK then
-        return nil, status
-    end
-    return ffi_string(target, length[0])
+    local status, target = worker_thread.decrypt(gateway, hash)
+    return target, status
 end
 
 return _M
