@@ -32,6 +32,8 @@ mod escapes;
 mod formats;
 mod wrappings;
 
+use std::iter::successors;
+
 use zeroize::Zeroizing;
 
 use self::escapes::unescaped;
@@ -64,18 +66,8 @@ pub(crate) fn is_public_material(text: &[u8]) -> bool {
 /// Looks at the bytes as they stand and after each layer of escapes: what looks like an escape may be none.
 fn is_material(bytes: &[u8], depth: usize) -> bool {
     let is_found = |bytes: &[u8]| shows_key(bytes) || is_point(bytes) || holds_wrapped(bytes, depth);
-    if is_found(bytes) {
-        return true;
-    }
-    let mut layer = unescaped(bytes);
-    for _ in 1..MAX_ESCAPES {
-        match &layer {
-            Some(text) if is_found(text) => return true,
-            Some(text) => layer = unescaped(text),
-            None => return false,
-        }
-    }
-    layer.is_some_and(|text| is_found(&text))
+    is_found(bytes)
+        || successors(unescaped(bytes), |text| unescaped(text)).take(MAX_ESCAPES).any(|text| is_found(&text))
 }
 
 /// Returns whether the bytes hold material in a wrapping.
