@@ -34,7 +34,7 @@ host() { check "$1" "$2" "$HOST" 'a host name or address'; }
 host_and_port() {
     check "$1" "$2" "($HOST)(:[0-9]{1,5})?" 'a host name or address, with or without a port'
     case $2 in
-        *]:* | [!\[]*:*) in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\"" ;;
+        *]:* | [!\[]*:*) in_port_range "${2##*:}" || fail "$1 has an invalid port: \"$2\"" ;;
     esac
 }
 path() { check "$1" "$2" "$PATH_TEXT" 'a path without blanks, quotes and braces'; }
@@ -258,7 +258,8 @@ desktop_conf() {
     if [ -z "$cookies" ]; then
         echo 'proxy_set_header Cookie "";'
     else
-        check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' 'names of cookies with commas between'
+        check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' \
+            'names of cookies with commas between'
         echo "set_by_lua_block \$desktop_cookies { return $module.cookies_for_desktop(\"$cookies\") }"
         echo 'proxy_set_header Cookie $desktop_cookies;'
         echo 'proxy_pass_header Set-Cookie;'
@@ -282,7 +283,7 @@ readable() {
 
 LISTEN="(($HOST|\*):)?[0-9]{1,5}"
 
-# addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` stands
+# addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` is
 # for IPv4 too, unless the list names an address of IPv4 with that port. That is a socket of its own, because in one for
 # both, IPv4 clients would have addresses like ::ffff:192.0.2.1.
 addresses() {
@@ -292,7 +293,7 @@ addresses() {
     for address in $list; do
         check "$1" "$address" "$LISTEN" 'a port, or an address and a port'
         port=${address##*:}
-        in_port_range "$port" || fail "$1 has a port that is none: \"$address\""
+        in_port_range "$port" || fail "$1 has an invalid port: \"$address\""
         echo "$address"
         case $address in
             '[::]':*) printf '%s\n' "$list" | grep -Eqx "([^][]*:)?$port" || echo "0.0.0.0:$port" ;;
@@ -307,8 +308,10 @@ has_http2_directive() {
 }
 
 tls_conf() {
-    [ -n "$certificate" ] || fail 'ROUTE_TLS_CERTIFICATE is not set, and ROUTE_TLS_CERTIFICATE_KEY is: HTTPS needs both'
-    [ -n "$certificate_key" ] || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
+    [ -n "$certificate" ] \
+        || fail 'ROUTE_TLS_CERTIFICATE is not set, and ROUTE_TLS_CERTIFICATE_KEY is: HTTPS needs both'
+    [ -n "$certificate_key" ] \
+        || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
     readable ROUTE_TLS_CERTIFICATE "$certificate"
     readable ROUTE_TLS_CERTIFICATE_KEY "$certificate_key"
     tls_listen=$(addresses ROUTE_TLS_LISTEN "${ROUTE_TLS_LISTEN:-443}")

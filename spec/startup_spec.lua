@@ -192,12 +192,12 @@ describe("starting", function()
             end)
         end
 
-        it("names ROUTE_LISTEN and the part that is none", function()
+        it("names ROUTE_LISTEN and the invalid part", function()
             for listen, part in pairs { [","] = ",", ["80,http"] = "http", ["80;81"] = "80;81" } do
                 assert.equal(('route_native: ROUTE_LISTEN must be a port, or an address and a port, and is "%s"\n')
                     :format(part), (runtime { ROUTE_LISTEN = listen }))
             end
-            assert.equal('route_native: ROUTE_LISTEN has a port that is none: "[::]:0"\n',
+            assert.equal('route_native: ROUTE_LISTEN has an invalid port: "[::]:0"\n',
                 (runtime { ROUTE_LISTEN = "80,[::]:0" }))
         end)
 

@@ -30,7 +30,7 @@ fn keyring(example: &Value) -> Keyring {
 
 fn signature_of(token: &str, keys: &Keyring) -> Result<(), Reason> {
     let current = keys.current();
-    check_signature(&Compact::parse(token.as_bytes())?, current.verifying.as_ref().unwrap(), &Policy::default())
+    check_signature(&Compact::parse(token.as_bytes())?, &current.verifying, &Policy::default())
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn the_published_claims_are_read() {
     let example = &examples("signed")[0];
     let keys = keyring(example);
     let current = keys.current();
-    let (token, set) = (text(example, "token").as_bytes(), current.verifying.as_ref().unwrap());
+    let (token, set) = (text(example, "token").as_bytes(), &current.verifying);
     let claims = verify(token, set, &Policy::default(), 1_300_819_380).unwrap();
     assert_eq!(claims.string("iss"), Ok(Some("joe")));
     assert_eq!(verify(token, set, &Policy::default(), 1_300_819_385), Err(Reason::TokenExpired));
@@ -108,7 +108,7 @@ fn published_forms_that_are_no_tokens_are_refused() {
     let cookbook = self::examples("signed").into_iter().find(|example| text(example, "source") == "RFC 7520 4.4, 4.5");
     let keys = keyring(&cookbook.unwrap());
     let current = keys.current();
-    let set = current.verifying.as_ref().unwrap();
+    let set = &current.verifying;
     for example in &examples {
         let refused = verify(text(example, "token").as_bytes(), set, &Policy::default(), 1_300_819_379).unwrap_err();
         assert_eq!(refused.name(), text(example, "reason"), "{}", example["source"]);

@@ -15,6 +15,7 @@
 
 local digits = require "route_native.core.digits"
 local ffi = require "ffi"
+local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local keyring = require "route_native.jwt.keyring"
 local statuses = require "route_native.core.status"
@@ -26,7 +27,6 @@ local OK, KEY_NOT_FOUND = statuses.OK, statuses.KEY_NOT_FOUND
 local CLAIM_MALFORMED = statuses.name(library.RN_REASON_CLAIM_MALFORMED)
 
 local BUFFER_BYTES = library.RN_TOKEN_BYTES
-local ERROR_BYTES = library.RN_ERROR_BYTES
 
 -- Shared by all requests: they are written and read without a yield in between.
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
@@ -116,6 +116,33 @@ local function encode(value, level)
     return json
 end
 
+-- Returns the handle of a type such as "rn_policy" that holds a configuration, and its clock. The library gets the
+-- other fields as JSON.
+local function read(type, config)
+    local plain = {}
+    for name, value in pairs(config) do
+        plain[name] = value
+    end
+    plain.clock = nil
+    local json = encode(plain, 3) or error("route_native.jwt: " .. digits.TOO_LONG, 3)
+    local handle, err = handles.new(type, function(...) return library[type .. "_new"](json, #json, ...) end)
+    if not handle then
+        error("route_native.jwt: " .. err, 3)
+    end
+    return { handle = handle, clock = config.clock }
+end
+
+-- Returns what an argument of a public function stands for: a default, itself, or what `new` makes of a table.
+local function argument(value, type, default, new)
+    if value == nil then
+        return default
+    elseif getmetatable(value) == type then
+        return value
+    end
+    local ok, result = pcall(new, value)
+    return ok and result or error(result, 3)
+end
+
 --- Describes what a token must satisfy.
 -- @table PolicyConfig
 -- @tfield[opt] string|string[] algorithms allowed algorithms; all of the key's type by default
@@ -136,36 +163,13 @@ function _M.policy(config)
     if type(config) ~= "table" then
         error("route_native.jwt: a policy is a table", 2)
     end
-    local plain = {}
-    for name, value in pairs(config) do
-        plain[name] = value
-    end
-    local clock = plain.clock
-    plain.clock = nil
-    if clock ~= nil and type(clock) ~= "function" then
+    if config.clock ~= nil and type(config.clock) ~= "function" then
         error("route_native.jwt: the policy field \"clock\" must be a function", 2)
     end
-    local json = encode(plain, 2) or error("route_native.jwt: " .. digits.TOO_LONG, 2)
-    local handle, message = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
-    if library.rn_policy_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
-    end
-    handle = ffi.gc(handle[0], function(policy) library.rn_policy_free(policy) end)
-    return setmetatable({ handle = handle, clock = clock }, policy_type)
+    return setmetatable(read("rn_policy", config), policy_type)
 end
 
 local default_policy = _M.policy {}
-
--- Returns the handle of an argument: the argument itself, or a handle made from a table.
-local function policy_of(policy)
-    if policy == nil then
-        return default_policy
-    elseif getmetatable(policy) == policy_type then
-        return policy
-    end
-    local ok, handle = pcall(_M.policy, policy)
-    return ok and handle or error(handle, 3)
-end
 
 -- Returns the current second of a clock, which is the program's own function or nginx's time.
 local function now_of(clock)
@@ -217,7 +221,7 @@ function _M.verify(token, key, policy)
     if type(token) ~= "string" then
         return nil, token == nil and "token_missing" or "token_malformed", false
     end
-    policy = policy_of(policy)
+    policy = argument(policy, policy_type, default_policy, _M.policy)
     local keys = keyring.of(key, 2)
     local seconds = now_of(policy.clock)
     local status = check(keys, policy, token, seconds)
@@ -268,33 +272,10 @@ function _M.sign_options(options)
     if type(options) ~= "table" then
         error("route_native.jwt: sign() takes its options as a table", 2)
     end
-    local plain = {}
-    for name, value in pairs(options) do
-        plain[name] = value
-    end
-    local clock = plain.clock
-    plain.clock = nil
-    local json = encode(plain, 2) or error("route_native.jwt: " .. digits.TOO_LONG, 2)
-    local handle, message = ffi.new("rn_sign_options *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
-    if library.rn_sign_options_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
-    end
-    handle = ffi.gc(handle[0], function(pointer) library.rn_sign_options_free(pointer) end)
-    return setmetatable({ handle = handle, clock = clock }, options_type)
+    return setmetatable(read("rn_sign_options", options), options_type)
 end
 
 local default_options = _M.sign_options {}
-
--- Returns the handle of an argument: the argument itself, or a handle made from a table.
-local function options_of(options)
-    if options == nil then
-        return default_options
-    elseif getmetatable(options) == options_type then
-        return options
-    end
-    local ok, handle = pcall(_M.sign_options, options)
-    return ok and handle or error(handle, 3)
-end
 
 --- Signs claims.
 -- @tparam table|string claims the claims; a whole number beyond 2^53 - 1 needs JSON text, which keeps it up to 64 bits
@@ -305,7 +286,7 @@ end
 -- @treturn[2] string the reason's name, if the claims are no object or the token would be too large
 -- @usage local token = jwt.sign({ sub = "ada" }, keys, { lifetime = 600, issuer = "https://id.example" })
 function _M.sign(claims, key, options)
-    options = options_of(options)
+    options = argument(options, options_type, default_options, _M.sign_options)
     if type(claims) == "table" then
         claims = encode(claims, 2)
         if not claims then

@@ -281,7 +281,7 @@ local function keys_of(self, secret, obj)
     if not text then
         return nil, err
     end
-    local keys = (text:find("-----BEGIN ", 1, true) or text:match("^%s*{")) and keyring.of_text(keyring.KEY, text)
+    local keys = keyring.looks_like_key(text) and keyring.of_text(keyring.KEY, text)
     if not keys then
         return nil, EDDSA[alg] and "Failed to load EdDSA public key: not a key"
             or "Decode secret is not a valid cert/public key"

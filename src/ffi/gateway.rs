@@ -93,12 +93,9 @@ pub unsafe extern "C" fn rn_gateway_new(
 ) -> i32 {
     guard(|caller| {
         let (options, gateway) = (required(options)?, required(gateway)?);
-        let with_notes = |gateway: Gateway| {
-            let notes = gateway.notes().to_vec();
-            (rn_gateway(gateway), notes)
-        };
-        let result = new_gateway(caller, options).map(with_notes);
-        caller.new_handle_with_notes(result, gateway, error, error_capacity, error_length)
+        let result = new_gateway(caller, options).map(rn_gateway);
+        let notes = |new: &rn_gateway| new.0.notes().to_vec();
+        caller.new_handle_with_notes(result, notes, gateway, error, error_capacity, error_length)
     })
 }
 

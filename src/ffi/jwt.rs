@@ -73,7 +73,7 @@ pub unsafe extern "C" fn rn_jwt_verify(
     guard(|caller| {
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
         let compact = Compact::parse(token)?;
-        let claims = jwt::verify_compact(&compact, keys.current().verifying()?, policy, now)?;
+        let claims = jwt::verify_compact(&compact, &keys.current().verifying, policy, now)?;
         write_texts(caller, &compact.header.json, &claims.json, buffer, capacity, texts)
     })
 }
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn rn_jws_verify(
 ) -> i32 {
     guard(|caller| {
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
-        jwt::check_signature(&Compact::parse(token)?, keys.current().verifying()?, policy)
+        jwt::check_signature(&Compact::parse(token)?, &keys.current().verifying, policy)
     })
 }
 

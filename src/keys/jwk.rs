@@ -12,7 +12,7 @@ use super::Algorithm;
 use super::key::{Key, ec_key, ed25519_key, rsa_key_from_numbers};
 use super::pem::certificate_key;
 use super::signing::SigningKey;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Reason};
 use crate::json::try_parse_object;
 
 /// The members of one JWK.
@@ -110,13 +110,9 @@ impl Jwk {
         !self.is_secret() && !self.0.contains_key("d")
     }
 
-    /// Returns the key's `kid`, as a token's is read: an empty one is none, and a whole number is its digits.
+    /// Returns the key's `kid`, or `None` for a malformed one too.
     pub fn kid(&self) -> Option<String> {
-        match self.0.get("kid") {
-            Some(Value::String(kid)) if !kid.is_empty() => Some(kid.clone()),
-            Some(Value::Number(kid)) if !kid.is_f64() => Some(kid.to_string()),
-            _ => None,
-        }
+        key_id(&self.0).ok().flatten()
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -217,6 +213,19 @@ impl Jwk {
         let bytes = self.bytes(name)?;
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         Ok(Zeroizing::new(bytes[zeros..].to_vec()))
+    }
+}
+
+/// Returns the `kid` of a key or of a token's header. Some issuers write an empty id for none, or a whole number: it only
+/// chooses among keys.
+///
+/// Errors: `TokenMalformed` for any other value.
+pub(crate) fn key_id(members: &Map<String, Value>) -> Result<Option<String>, Reason> {
+    match members.get("kid") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(kid)) => Ok(Some(kid.clone()).filter(|kid| !kid.is_empty())),
+        Some(Value::Number(kid)) if !kid.is_f64() => Ok(Some(kid.to_string())),
+        Some(_) => Err(Reason::TokenMalformed),
     }
 }
 

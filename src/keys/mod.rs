@@ -23,6 +23,7 @@ mod signing;
 pub use algorithm::Algorithm;
 pub use certificate::{MAX_CHAIN, trusted_key};
 pub use file::{MAX_KEY_FILE_BYTES, load};
+pub(crate) use jwk::key_id;
 pub use key::Key;
 pub use keyring::{Form, Keyring, Keys};
 pub(crate) use pem::{rsa_pkcs8, rsa_spki};

@@ -35,14 +35,18 @@ impl KeySet {
     /// Parses the text of a key file: public keys and certificates in PEM, a JWK, or a JWK Set. Skips keys of a JWK Set
     /// that are not supported (RFC 7517 §5).
     pub fn parse(text: &[u8]) -> Result<KeySet, ConfigError> {
-        let keys = ParsedKeys::parse_public(text)?;
+        KeySet::of(ParsedKeys::parse_public(text)?, "holds no key that can verify a signature")
+    }
+
+    /// Returns the keys of a text that verify, or an error that begins with `none` if there are none.
+    pub(super) fn of(keys: ParsedKeys, none: &str) -> Result<KeySet, ConfigError> {
         if keys.verifying.is_empty() {
-            return Err(keys.none("holds no key that can verify a signature"));
+            return Err(keys.none(none));
         }
         Ok(KeySet { notes: keys.notes, ..KeySet::new(keys.verifying)? })
     }
 
-    /// Returns a sentence for each key that was skipped.
+    /// Returns a sentence for each key that was skipped, and for what is odd about a secret.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

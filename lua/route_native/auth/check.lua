@@ -7,6 +7,7 @@
 -- | 403    | the token is valid, but a rule or a scope does not allow the request |
 -- | 503    | the keys cannot be read or fetched                                  |
 
+local access_log = require "route_native.core.access_log"
 local auth_keys = require "route_native.auth.keys"
 local token_sources = require "route_native.auth.token_sources"
 local claim_headers = require "route_native.core.claim_headers"
@@ -51,7 +52,7 @@ end
 
 -- Ends the request with a challenge, and notes the reason for the access log.
 local function refuse(self, status, reason, attributes)
-    token_sources.note_reason(reason)
+    access_log.reason(reason)
     return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
@@ -128,11 +129,11 @@ function _M.run(self)
         else
             claims, header, is_ours = jwt.verify(token, keys, self.policy)
         end
-        token_sources.note_token(token)
+        access_log.token(token)
         reason = not claims and header
     end
     if is_ours then
-        token_sources.note_reason(reason)
+        access_log.reason(reason)
         return auth_keys.unavailable("a token could not be checked: " .. reason)
     end
     if reason then
