@@ -26,6 +26,7 @@ mod introspection;
 mod jwe;
 mod jwt;
 mod keys;
+mod rsa;
 mod scan;
 mod session;
 
@@ -34,6 +35,7 @@ pub use introspection::*;
 pub use jwe::*;
 pub use jwt::*;
 pub use keys::*;
+pub use rsa::*;
 pub use scan::*;
 pub use session::*;
 
