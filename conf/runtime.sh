@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,http,trusted_proxies,listen,desktop,service_root,service_prefix}.conf.
+# DIR/{main,http,trusted_proxies,listen,desktop,website,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -280,6 +280,31 @@ readable() {
     [ -f "$2" ] && [ -r "$2" ] || fail "$1 must be a file that can be read, and is \"$2\""
 }
 
+# What `/` serves: the upstream if there is one, and otherwise files.
+website_conf() {
+    if [ -n "${ROUTE_WEBSITE_UPSTREAM:-}" ]; then
+        echo 'include proxy.conf;'
+        echo 'proxy_pass http://$website_upstream$route_uri;'
+        return
+    fi
+    root=${ROUTE_WEBSITE_ROOT:-}
+    if [ -n "$root" ]; then
+        path ROUTE_WEBSITE_ROOT "$root"
+        case $root in
+            /*) ;;
+            *) fail "ROUTE_WEBSITE_ROOT must be an absolute path, and is \"$root\"" ;;
+        esac
+        [ -d "$root" ] && [ -r "$root" ] && [ -x "$root" ] \
+            || fail "ROUTE_WEBSITE_ROOT must be a directory that can be read, and is \"$root\""
+    fi
+    # The shipped page is beside nginx.conf.
+    echo "root ${root:-website};"
+    echo 'index index.html;'
+    # The error log would name the missing file, and the access log names it without tokens.
+    echo 'log_not_found off;'
+    echo 'location ~ /\. { return 404; }'
+}
+
 LISTEN="(($HOST|\*):)?[0-9]{1,5}"
 
 # addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` stands
@@ -342,4 +367,5 @@ service_root_conf > "$out/service_root.conf"
 service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
 desktop_conf > "$out/desktop.conf"
+website_conf > "$out/website.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"
