@@ -551,6 +551,15 @@ int32_t rn_policy_new(const uint8_t *json,
                       size_t error_capacity,
                       size_t *error_length);
 
+// Checks that some key of `keys` verifies an algorithm that the policy allows.
+//
+// Errors: `SettingInvalid`, with one sentence in `error`; `KeyUnsupported` when no key of `keys` can verify.
+int32_t rn_policy_check_keys(const rn_policy *policy,
+                             const rn_keys *keys,
+                             uint8_t *error,
+                             size_t error_capacity,
+                             size_t *error_length);
+
 // Releases a policy. Null is allowed.
 void rn_policy_free(rn_policy *policy);
 
@@ -639,7 +648,7 @@ int32_t rn_jws_decode_unverified(const uint8_t *token,
 // Creates keys from texts. The first key that can sign signs; all verify.
 //
 // Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-// skipped, and why.
+// skipped, and why, and the certificates that are not valid now.
 //
 // Release with [`rn_keys_free`].
 int32_t rn_keys_new(const rn_key_text *texts,
@@ -652,7 +661,7 @@ int32_t rn_keys_new(const rn_key_text *texts,
 // Creates keys from a file, which [`rn_keys_refresh`] reloads.
 //
 // Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-// skipped, and why.
+// skipped, and why, and the certificates that are not valid now.
 //
 // Release with [`rn_keys_free`].
 int32_t rn_keys_open(uint32_t form,
@@ -667,7 +676,7 @@ int32_t rn_keys_open(uint32_t form,
 // keys stay.
 //
 // Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-// skipped, and why.
+// skipped, and why, and the certificates that are not valid now.
 int32_t rn_keys_refresh(const rn_keys *keys,
                         uint32_t *changed,
                         uint8_t *error,

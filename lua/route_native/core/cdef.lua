@@ -320,6 +320,12 @@ int32_t rn_policy_new(const uint8_t *json,
                       size_t error_capacity,
                       size_t *error_length);
 
+int32_t rn_policy_check_keys(const rn_policy *policy,
+                             const rn_keys *keys,
+                             uint8_t *error,
+                             size_t error_capacity,
+                             size_t *error_length);
+
 void rn_policy_free(rn_policy *policy);
 
 int32_t rn_jwt_verify(const rn_keys *keys,
