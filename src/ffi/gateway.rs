@@ -1,6 +1,6 @@
 //! The C ABI of the desktop gateway. The conventions are those of [`super`].
 
-use super::{Caller, guard, invalid_option, release, required, rn_header};
+use super::{Caller, clock, guard, invalid_option, release, required, rn_header};
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
 use crate::desktop::cache::Tag;
 use crate::desktop::gateway::{Gateway, Options};
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn rn_gateway_new(
     guard(|caller| {
         let (options, gateway) = (required(options)?, required(gateway)?);
         let with_notes = |gateway: Gateway| {
-            let notes = gateway.notes().to_vec();
+            let notes = gateway.notes(clock());
             (rn_gateway(gateway), notes)
         };
         let result = new_gateway(caller, options).map(with_notes);

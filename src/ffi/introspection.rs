@@ -1,7 +1,7 @@
 //! The C ABI of phantom tokens. The conventions are those of [`super`].
 
 use super::keys::rn_keys;
-use super::{Caller, guard, release, required, rn_header};
+use super::{Caller, clock, guard, release, required, rn_header};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
 use crate::introspection::{self, ClaimNames, Introspector, Options};
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn rn_introspector_new(
     guard(|caller| {
         let (options, introspector) = (required(options)?, required(introspector)?);
         let with_notes = |introspector: Introspector| {
-            let notes = introspector.notes().to_vec();
+            let notes = introspector.notes(clock());
             (rn_introspector(introspector), notes)
         };
         let result = new_introspector(caller, options).map(with_notes);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{guard, path_of, release, required};
+use super::{clock, guard, path_of, release, required};
 use crate::error::Reason;
 use crate::keys::{Form, Keyring, Keys, trusted_key};
 
@@ -42,7 +42,7 @@ pub struct rn_key_text {
 /// Creates keys from texts. The first key that can sign signs; all verify.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn rn_keys_new(
 /// Creates keys from a file, which [`rn_keys_refresh`] reloads.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn rn_keys_open(
 /// keys stay.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_refresh(
     keys: Option<&rn_keys>,
@@ -103,8 +103,8 @@ pub unsafe extern "C" fn rn_keys_refresh(
         let (keys, changed) = (&required(keys)?.0, required(changed)?);
         let result = keys.refresh();
         *changed = caller.or_write_error(result, error, error_capacity, error_length.as_deref_mut())?.into();
-        let notes = keys.current();
-        caller.write_notes(if *changed == 1 { &notes.notes } else { &[] }, error, error_capacity, error_length)
+        let notes = if *changed == 1 { keys.current().notes(clock()) } else { Vec::new() };
+        caller.write_notes(&notes, error, error_capacity, error_length)
     })
 }
 
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn rn_keys_from_chain(
 }
 
 fn with_notes(keyring: Keyring) -> (rn_keys, Vec<String>) {
-    let notes = keyring.current().notes.clone();
+    let notes = keyring.current().notes(clock());
     (rn_keys(keyring), notes)
 }
 

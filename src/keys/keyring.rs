@@ -31,11 +31,17 @@ pub struct Keys {
     pub verifying: Option<KeySet>,
     /// The key that signs: the first of the texts that can.
     pub signing: Option<SigningKey>,
-    /// A sentence for each key that was skipped, and for what is odd about a secret.
-    pub notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Keys {
+    /// Returns a sentence for each key that was skipped, for what is odd about a secret, and for each key whose
+    /// certificate is not valid at `now`.
+    pub fn notes(&self, now: i64) -> Vec<String> {
+        let faults = self.verifying.iter().flat_map(|set| set.certificate_faults(now));
+        self.notes.iter().cloned().chain(faults).collect()
+    }
+
     /// Returns the keys that verify, or `KeyUnsupported`.
     pub fn verifying(&self) -> Result<&KeySet, Reason> {
         self.verifying.as_ref().ok_or(Reason::KeyUnsupported)
