@@ -358,6 +358,48 @@ listen_conf() {
     [ -z "$certificate$certificate_key" ] || tls_conf
 }
 
+# The settings, and what the start scripts export.
+SETTINGS='ACCESS_LOG ACME_ROOT AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR CONSOLE_UPSTREAM DESKTOP_COOKIES
+DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
+TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
+
+# Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
+# with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
+warn_of_typos() {
+    env | sed -n 's/^ROUTE_\([A-Za-z0-9_]*\)=.*/\1/p' | SETTINGS=$SETTINGS awk '
+        function distance(a, b,    i, j, before, above, cell) {
+            for (j = 0; j <= length(b); j++) row[j] = j
+            for (i = 1; i <= length(a); i++) {
+                before = row[0]
+                row[0] = i
+                for (j = 1; j <= length(b); j++) {
+                    above = row[j]
+                    cell = before + (substr(a, i, 1) != substr(b, j, 1))
+                    if (above + 1 < cell) cell = above + 1
+                    if (row[j - 1] + 1 < cell) cell = row[j - 1] + 1
+                    row[j] = cell
+                    before = above
+                }
+            }
+            return row[length(b)]
+        }
+        BEGIN {
+            count = split(ENVIRON["SETTINGS"], settings)
+            for (i = 1; i <= count; i++) known[settings[i]] = 1
+        }
+        length($0) < 64 && !($0 in known) {
+            nearest = ""; least = 3
+            for (i = 1; i <= count; i++) {
+                apart = distance(toupper($0), settings[i])
+                # Of a short word, two letters may be the half.
+                if (apart < least && 3 * apart <= length(settings[i])) { nearest = settings[i]; least = apart }
+            }
+            if (nearest) print "route_native: ROUTE_" $0 " is not a setting, and is ignored; ROUTE_" nearest " is one"
+        }' >&2
+}
+
+warn_of_typos
 mkdir -p "$out"
 proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
