@@ -65,7 +65,7 @@ impl Validity {
 /// Returns the day of a second since the epoch in UTC, such as `2026-01-31`, in the Gregorian calendar.
 fn date(seconds: u64) -> String {
     let mut days = seconds / 86_400;
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let (mut year, mut month) = (1970, 1);
     while days >= 365 + u64::from(is_leap(year)) {
         days -= 365 + u64::from(is_leap(year));

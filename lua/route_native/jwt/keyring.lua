@@ -226,8 +226,8 @@ function _M.of_chain(trusted, chain)
     return setmetatable({ handle = own(handle) }, keys)
 end
 
--- Checks that some key verifies an algorithm that a policy allows. Returns true, or false and an error. Keys of a source
--- may change, and are not known yet.
+-- Checks that some key verifies an algorithm that a policy allows. Returns true, or false and an error. Keys of a
+-- source may change, and are not known yet.
 function _M.fits(self, policy)
     if self.source then
         return true
