@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,http,trusted_proxies,listen,desktop,service_root,service_prefix}.conf.
+# DIR/{main,http,trusted_proxies,listen,desktop,website,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -281,6 +281,31 @@ readable() {
     [ -f "$2" ] && [ -r "$2" ] || fail "$1 must be a file that can be read, and is \"$2\""
 }
 
+# What `/` serves: the upstream if there is one, and otherwise files.
+website_conf() {
+    if [ -n "${ROUTE_WEBSITE_UPSTREAM:-}" ]; then
+        echo 'include proxy.conf;'
+        echo 'proxy_pass http://$website_upstream$route_uri;'
+        return
+    fi
+    root=${ROUTE_WEBSITE_ROOT:-}
+    if [ -n "$root" ]; then
+        path ROUTE_WEBSITE_ROOT "$root"
+        case $root in
+            /*) ;;
+            *) fail "ROUTE_WEBSITE_ROOT must be an absolute path, and is \"$root\"" ;;
+        esac
+        [ -d "$root" ] && [ -r "$root" ] && [ -x "$root" ] \
+            || fail "ROUTE_WEBSITE_ROOT must be a directory that can be read, and is \"$root\""
+    fi
+    # The shipped page is beside nginx.conf.
+    echo "root ${root:-website};"
+    echo 'index index.html;'
+    # The error log would name the missing file, and the access log names it without tokens.
+    echo 'log_not_found off;'
+    echo 'location ~ /\. { return 404; }'
+}
+
 LISTEN="(($HOST|\*):)?[0-9]{1,5}"
 
 # addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` is
@@ -336,6 +361,48 @@ listen_conf() {
     [ -z "$certificate$certificate_key" ] || tls_conf
 }
 
+# The settings, and what the start scripts export.
+SETTINGS='ACCESS_LOG ACME_ROOT AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR CONSOLE_UPSTREAM DESKTOP_COOKIES
+DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
+TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
+
+# Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
+# with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
+warn_of_typos() {
+    env | sed -n 's/^ROUTE_\([A-Za-z0-9_]*\)=.*/\1/p' | SETTINGS=$SETTINGS awk '
+        function distance(a, b,    i, j, before, above, cell) {
+            for (j = 0; j <= length(b); j++) row[j] = j
+            for (i = 1; i <= length(a); i++) {
+                before = row[0]
+                row[0] = i
+                for (j = 1; j <= length(b); j++) {
+                    above = row[j]
+                    cell = before + (substr(a, i, 1) != substr(b, j, 1))
+                    if (above + 1 < cell) cell = above + 1
+                    if (row[j - 1] + 1 < cell) cell = row[j - 1] + 1
+                    row[j] = cell
+                    before = above
+                }
+            }
+            return row[length(b)]
+        }
+        BEGIN {
+            count = split(ENVIRON["SETTINGS"], settings)
+            for (i = 1; i <= count; i++) known[settings[i]] = 1
+        }
+        length($0) < 64 && !($0 in known) {
+            nearest = ""; least = 3
+            for (i = 1; i <= count; i++) {
+                apart = distance(toupper($0), settings[i])
+                # Of a short word, two letters may be the half.
+                if (apart < least && 3 * apart <= length(settings[i])) { nearest = settings[i]; least = apart }
+            }
+            if (nearest) print "route_native: ROUTE_" $0 " is not a setting, and is ignored; ROUTE_" nearest " is one"
+        }' >&2
+}
+
+warn_of_typos
 mkdir -p "$out"
 proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
@@ -345,4 +412,5 @@ service_root_conf > "$out/service_root.conf"
 service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
 desktop_conf > "$out/desktop.conf"
+website_conf > "$out/website.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"

@@ -39,6 +39,10 @@ put 755 target/install/libroute_native.so "$LIBDIR/libroute_native.so"
 (cd lua && find . -name '*.lua') | while read -r module; do
     put 644 "lua/$module" "$LUADIR/${module#./}"
 done
+# Modules under other libraries' names are on no path by default (docs/migrate.md).
+(cd compat && find . -name '*.lua') | while read -r module; do
+    put 644 "compat/$module" "$SHAREDIR/compat/${module#./}"
+done
 (cd conf && find . -type f) | while read -r file; do
     put 644 "conf/$file" "$SHAREDIR/conf/${file#./}"
 done

@@ -83,6 +83,8 @@ local READERS = {
 local NO_CONFIGURATION = {
     -- resty_jwt/claims.lua reads it, and takes a table with any other field for claim specs.
     ["route_native.resty_jwt.ValidationOptions"] = true,
+    -- resty_rsa.lua ignores other fields, as lua-resty-rsa does.
+    ["route_native.resty_rsa.RsaOptions"] = true,
     -- Returned, never read.
     ["route_native.resty_jwt.Token"] = true,
 }

@@ -56,6 +56,8 @@ describe("the rock", function()
         assert.equal(modules "lua", modules(tree .. "/share/lua/5.1"))
         local rock = "$(echo " .. tree .. "/lib/luarocks/rocks-5.1/route_native/*)"
         assert.equal("", run("diff -r --exclude=examples conf " .. rock .. "/share/route_native/conf"))
+        -- Modules under other libraries' names are beside it, and on no path.
+        assert.equal("", run("diff -r compat " .. rock .. "/share/route_native/compat"))
     end)
 
     it("is built without the dependencies of the tunnel and the tools", function()

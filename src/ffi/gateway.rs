@@ -1,6 +1,6 @@
 //! The C ABI of the desktop gateway. The conventions are those of [`super`].
 
-use super::{Caller, guard, invalid_option, release, required, rn_header};
+use super::{Caller, clock, guard, invalid_option, release, required, rn_header};
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
 use crate::desktop::cache::Tag;
 use crate::desktop::gateway::{Gateway, Options};
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn rn_gateway_new(
     guard(|caller| {
         let (options, gateway) = (required(options)?, required(gateway)?);
         let result = new_gateway(caller, options).map(rn_gateway);
-        let notes = |new: &rn_gateway| new.0.notes().to_vec();
+        let notes = |new: &rn_gateway| new.0.notes(clock());
         caller.new_handle_with_notes(result, notes, gateway, error, error_capacity, error_length)
     })
 }

@@ -1,7 +1,7 @@
 //! The C ABI of phantom tokens. The conventions are those of [`super`].
 
 use super::keys::rn_keys;
-use super::{Caller, guard, release, required, rn_header};
+use super::{Caller, clock, guard, release, required, rn_header};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
 use crate::introspection::{self, ClaimNames, Introspector, Options};
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn rn_introspector_new(
     guard(|caller| {
         let (options, introspector) = (required(options)?, required(introspector)?);
         let result = new_introspector(caller, options).map(rn_introspector);
-        let notes = |new: &rn_introspector| new.0.notes().to_vec();
+        let notes = |new: &rn_introspector| new.0.notes(clock());
         caller.new_handle_with_notes(result, notes, introspector, error, error_capacity, error_length)
     })
 }

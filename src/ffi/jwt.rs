@@ -49,6 +49,23 @@ pub unsafe extern "C" fn rn_policy_new(
     })
 }
 
+/// Checks that some key of `keys` verifies an algorithm that the policy allows.
+///
+/// Errors: `SettingInvalid`, with one sentence in `error`; `KeyUnsupported` when no key of `keys` can verify.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_policy_check_keys(
+    policy: Option<&rn_policy>,
+    keys: Option<&rn_keys>,
+    error: *mut u8,
+    error_capacity: usize,
+    error_length: Option<&mut usize>,
+) -> i32 {
+    guard(|caller| {
+        let (policy, keys) = (&required(policy)?.0, required(keys)?.current());
+        caller.or_write_error(policy.check_keys(&keys.verifying), error, error_capacity, error_length)
+    })
+}
+
 /// Releases a policy. Null is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn rn_policy_free(policy: Option<Box<rn_policy>>) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{guard, path_of, release, required};
+use super::{clock, guard, path_of, release, required};
 use crate::error::Reason;
 use crate::keys::{Form, Keyring, Keys, trusted_key};
 
@@ -27,7 +27,7 @@ impl rn_keys {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.current().verifying.notes().to_vec()
+        self.current().verifying.notes(clock())
     }
 }
 
@@ -46,7 +46,7 @@ pub struct rn_key_text {
 /// Creates keys from texts. The first key that can sign signs; all verify.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn rn_keys_new(
 /// Creates keys from a file, which [`rn_keys_refresh`] reloads.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn rn_keys_open(
 /// keys stay.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_refresh(
     keys: Option<&rn_keys>,

@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 use zeroize::Zeroizing;
 
+use super::certificate::Validity;
 use super::key::{Key, ec_key_of_any_curve, ed25519_key, rsa_key_from_der};
 use super::signing::SigningKey;
 use crate::error::ConfigError;
@@ -131,6 +132,12 @@ fn public_key(block: &Pem) -> Result<Key, ConfigError> {
             return Err(ConfigError::unsupported_key(message));
         }
     }
+    let mut key = public_key_of_block(block)?;
+    key.set_validity(if is_certificate(block) { Validity::of(block.contents()) } else { None });
+    Ok(key)
+}
+
+fn public_key_of_block(block: &Pem) -> Result<Key, ConfigError> {
     let text = pem::encode(block);
     let bytes = |key: DecodingKey| key.try_get_as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
     if let Ok(key) = DecodingKey::from_rsa_pem(text.as_bytes()) {
@@ -163,7 +170,9 @@ pub(super) fn certificate_key(der: &[u8]) -> Result<Key, ConfigError> {
     let der = CertificateDer::from(der);
     let certificate = EndEntityCert::try_from(&der)
         .map_err(|_| ConfigError::unsupported_key("holds a certificate that cannot be read"))?;
-    public_key_from_der(certificate.subject_public_key_info().as_ref())
+    let mut key = public_key_from_der(certificate.subject_public_key_info().as_ref())?;
+    key.set_validity(Validity::of(&der));
+    Ok(key)
 }
 
 /// Returns the PEM blocks of a text, or an error that says what the text is: `otherwise` if that is unknown.

@@ -46,9 +46,19 @@ impl KeySet {
         Ok(KeySet { notes: keys.notes, ..KeySet::new(keys.verifying)? })
     }
 
-    /// Returns a sentence for each key that was skipped, and for what is odd about a secret.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// Returns a sentence for each key that was skipped, for what is odd about a secret, and for each key whose certificate
+    /// is not valid at `now`.
+    pub fn notes(&self, now: i64) -> Vec<String> {
+        self.notes.iter().cloned().chain(self.certificate_faults(now)).collect()
+    }
+
+    /// Returns a sentence for each key whose certificate is not valid at `now`. Its tokens are accepted nevertheless: a
+    /// site must not fail at midnight, and RFC 7515 ties no key of the verifier's own to a certificate's dates.
+    fn certificate_faults(&self, now: i64) -> impl Iterator<Item = String> + '_ {
+        self.keys.iter().enumerate().filter_map(move |(index, key)| {
+            let fault = key.certificate_fault(now)?;
+            Some(format!("the certificate of key {} {fault}; tokens are still verified with it", index + 1))
+        })
     }
 
     /// Returns the keys, in the order of the text.

@@ -37,8 +37,11 @@ local ROWS = config.rows(auth_keys.ROWS, token_sources.ROWS, claim_rules.ROWS, c
 function _M.read(input)
     local values = config.read(OWNER, ROWS, input)
     local policy, realm = values.policy, values.realm
+    policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy)
+    local get_keys = auth_keys.open(OWNER, values)
+    auth_keys.check_policy(OWNER, get_keys(), policy)
     return {
-        keys = auth_keys.open(OWNER, values),
+        keys = get_keys,
         sources = token_sources.of(OWNER, values),
         rules = claim_rules.of(OWNER, values),
         headers = claim_headers.of(OWNER, values),
@@ -46,7 +49,7 @@ function _M.read(input)
         changes_headers = values.strip_token or next(values.headers) ~= nil,
         preflight = values.cors_preflight,
         realm = realm and ('realm="%s"'):format(realm),
-        policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy),
+        policy = policy,
     }
 end
 

@@ -56,6 +56,17 @@ function _M.open(owner, values)
     return get
 end
 
+-- Refuses a policy under which these keys would verify no token. The keys may be missing.
+function _M.check_policy(owner, keys, policy)
+    local fits, err = true, nil
+    if keys then
+        fits, err = keyring.fits(keys, policy.handle)
+    end
+    if not fits then
+        config.fail(owner, "%s", err)
+    end
+end
+
 -- Ends a request that needs keys when there are none. `err` goes to the log alone.
 function _M.unavailable(err)
     ngx.log(ngx.ERR, "route_native.auth: ", err)

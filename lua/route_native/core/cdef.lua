@@ -35,6 +35,14 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
+static const int RN_RSA_PKCS1 = 1;
+
+static const int RN_RSA_OAEP = 4;
+
+static const int RN_RSA_BYTES = 1024;
+
+static const int RN_RSA_PAIR_BYTES = 8192;
+
 static const int RN_SESSION_ID_BYTES = 76;
 
 static const int RN_SESSION_DIGEST_BYTES = 64;
@@ -97,6 +105,8 @@ typedef struct rn_introspector rn_introspector;
 typedef struct rn_keys rn_keys;
 
 typedef struct rn_policy rn_policy;
+
+typedef struct rn_rsa rn_rsa;
 
 typedef struct rn_session_keys rn_session_keys;
 
@@ -310,6 +320,12 @@ int32_t rn_policy_new(const uint8_t *json,
                       size_t error_capacity,
                       size_t *error_length);
 
+int32_t rn_policy_check_keys(const rn_policy *policy,
+                             const rn_keys *keys,
+                             uint8_t *error,
+                             size_t error_capacity,
+                             size_t *error_length);
+
 void rn_policy_free(rn_policy *policy);
 
 int32_t rn_jwt_verify(const rn_keys *keys,
@@ -396,6 +412,48 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+int32_t rn_rsa_new(uint32_t is_private,
+                   uint32_t padding,
+                   const uint8_t *text,
+                   size_t text_length,
+                   rn_rsa **key,
+                   uint8_t *error,
+                   size_t error_capacity,
+                   size_t *error_length);
+
+void rn_rsa_free(rn_rsa *key);
+
+int32_t rn_rsa_encrypt(const rn_rsa *key,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+int32_t rn_rsa_decrypt(const rn_rsa *key,
+                       const uint8_t *ciphertext,
+                       size_t ciphertext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+int32_t rn_rsa_sign(const rn_rsa *key,
+                    uint32_t hash,
+                    const uint8_t *message,
+                    size_t message_length,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+int32_t rn_rsa_verify(const rn_rsa *key,
+                      uint32_t hash,
+                      const uint8_t *message,
+                      size_t message_length,
+                      const uint8_t *signature,
+                      size_t signature_length);
+
+int32_t rn_rsa_generate(uint32_t bits, uint32_t in_pkcs8, uint8_t *buffer, size_t capacity, size_t *length);
 
 int32_t rn_cookie_find(const uint8_t *header,
                        size_t header_length,

@@ -225,6 +225,19 @@ function _M.of_chain(trusted, chain)
     return setmetatable({ handle = handle }, keys)
 end
 
+-- Checks that some key verifies an algorithm that a policy allows. Returns true, or false and an error. Keys of a
+-- source may change, and are not known yet.
+function _M.fits(self, policy)
+    if self.source then
+        return true
+    end
+    local status = library.rn_policy_check_keys(policy, self:current(), error_text, ERROR_BYTES, length)
+    if status == statuses.SETTING_INVALID then
+        return false, ffi.string(error_text, length[0])
+    end
+    return true
+end
+
 -- Returns whether a value is keys.
 function _M.is(value)
     return getmetatable(value) == keys
