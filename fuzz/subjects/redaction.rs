@@ -1,5 +1,5 @@
-//! Tokens in a URL: src/scan.rs, which overwrites them. spec/redaction_fuzz_spec.lua does the same with a real nginx, whose
-//! log has a rule of its own in conf/maps.conf.
+//! Tokens in a URL: src/scan.rs, which overwrites them. spec/redaction_fuzz_spec.lua does the same with a real nginx,
+//! whose log has a rule of its own in conf/maps.conf.
 
 use route_native::scan;
 
@@ -76,7 +76,7 @@ fn overwrite(text: &mut [u8]) {
     }
 }
 
-/// Percent-encodes the characters that the input chooses, each up to three times.
+/// Percent-encodes the characters that the input chooses, each up to three times, its sign alone or its digits too.
 pub fn spelled(text: &str, input: &mut Input) -> Vec<u8> {
     let (which, twice) = (input.byte(), input.byte());
     let mut out = Vec::new();
@@ -94,7 +94,15 @@ pub fn spelled(text: &str, input: &mut Input) -> Vec<u8> {
         }
         let times = usize::from(twice >> (2 * (at % 4)) & 3) % 3;
         let digits = if which & 128 > 0 { format!("{byte:02X}") } else { format!("{byte:02x}") };
-        out.extend(format!("%{}{digits}", "25".repeat(times)).bytes());
+        let mut written = format!("%{digits}");
+        for _ in 0..times {
+            // Encodes the sign of the escape alone, or its digits too.
+            let is_whole = which & 64 > 0;
+            let again =
+                |sign: char| if is_whole || sign == '%' { format!("%{:02x}", u32::from(sign)) } else { sign.into() };
+            written = written.chars().map(again).collect();
+        }
+        out.extend(written.bytes());
     }
     out
 }
