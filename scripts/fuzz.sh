@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make fuzz`: runs the targets of fuzz/ for a time, on the stable toolchain. An input that finds a fault is written into
-# fuzz/seeds/NAME, so that every test run repeats it.
+# `make fuzz`: runs the targets of fuzz/ for a time, on the stable toolchain. An input that finds a fault is written
+# into fuzz/seeds/NAME, so that every test run repeats it.
 #
 #   FUZZ_SECONDS=60          the time of all targets together
 #   FUZZ_TARGET=tokens,jwk   default: every target

@@ -117,8 +117,13 @@ fn search(name: &'static str, cases: u32) -> Result<(), String> {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     watch();
     quieten();
-    let config =
-        ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 4096, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 4096,
+        max_shrink_time: 10_000,
+        ..ProptestConfig::default()
+    };
     let strategy = inputs(name);
     let last = env::var_os("FUZZ_LAST").map(|folder| File::create(Path::new(&folder).join(name)).expect("a file"));
     let found = TestRunner::new(config).run(&strategy, |input| {

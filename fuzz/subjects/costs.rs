@@ -118,7 +118,8 @@ const PIECES: &[&str] = &[
 
 const SMALL: usize = 1 << 11;
 const LARGE: usize = SMALL * 32;
-/// Linear work grows 32 times from the small text to the large one, quadratic work 1,024 times. The limit is far from both.
+/// Linear work grows 32 times from the small text to the large one, quadratic work 1,024 times. The limit is far from
+/// both.
 const LIMIT: u32 = 256;
 /// A shorter time delays no other request, and is noise.
 const FLOOR: Duration = Duration::from_micros(500);

@@ -164,8 +164,8 @@ impl Json {
         }
     }
 
-    /// Returns whether `other` says the same, with the digits of every number. An empty list and an empty object are one
-    /// for Lua. `may_quote` allows a number that a double cannot hold to become the text of its digits.
+    /// Returns whether `other` says the same, with the digits of every number. An empty list and an empty object are
+    /// one for Lua. `may_quote` allows a number that a double cannot hold to become the text of its digits.
     pub fn is_kept_in(&self, other: &Json, may_quote: bool) -> bool {
         match (self, other) {
             (Number(signed), Number(got)) => keeps_digits(signed, got),
@@ -247,8 +247,8 @@ fn string(rest: &mut &str) -> String {
     text
 }
 
-/// Returns whether the text of a number says what was signed: a whole number and one beyond 2^53 have the same digits, a
-/// fraction names the same double.
+/// Returns whether the text of a number says what was signed: a whole number and one beyond 2^53 have the same digits,
+/// a fraction names the same double.
 pub fn keeps_digits(signed: &str, got: &str) -> bool {
     let (Some(before), Some(after)) = (decimal(signed), decimal(got)) else { return false };
     let double = |text: &str| text.parse::<f64>().expect("a number");

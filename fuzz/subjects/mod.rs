@@ -1,7 +1,7 @@
 //! What is fuzzed: a table of subjects, each a function from any bytes to a property that holds or a panic.
 //!
-//! tests/fuzz.rs runs them on the stable toolchain, with random inputs and those in fuzz/seeds. fuzz/target.rs gives the
-//! same functions to cargo-fuzz.
+//! tests/fuzz.rs runs them on the stable toolchain, with random inputs and those in fuzz/seeds. fuzz/target.rs gives
+//! the same functions to cargo-fuzz.
 #![allow(dead_code, reason = "each program uses its part")]
 
 mod claims;

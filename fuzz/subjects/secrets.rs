@@ -24,8 +24,8 @@ static MATERIAL: [LazyLock<Vec<(String, Encoded)>>; KINDS.len()] = [
 /// What may stand around a key in a file, on lines of its own.
 const AROUND: &[&str] = &["# keys of the issuer", "issuer: ada", "-- ", "0123456789", "key =", "x", "\"", "{", "=="];
 
-/// Checks that a key in any encoding, in up to two wrappings and among other lines is refused, and that any text is read
-/// without a panic.
+/// Checks that a key in any encoding, in up to two wrappings and among other lines is refused, and that any text is
+/// read without a panic.
 pub fn secrets(input: &[u8]) {
     let mut input = Input(input);
     if input.below(4) == 0 {
