@@ -108,7 +108,7 @@ fn check_order(input: &mut Input) {
     assert_eq!(first, of(&members), "the verdict depends on the order of {members:?}");
     let name = |member: &&str| member.split(':').next().map(str::to_owned);
     let is_twice =
-        members.iter().enumerate().any(|(at, member)| members[..at].iter().any(|one| name(&one) == name(&member)));
+        members.iter().enumerate().any(|(at, member)| members[..at].iter().any(|one| name(one) == name(member)));
     assert!(!is_twice || first.is_err(), "a name is read that is there twice: {members:?}");
 }
 
