@@ -231,9 +231,10 @@ function _M.fits(self, policy)
     if self.source then
         return true
     end
-    local status = library.rn_policy_check_keys(policy, self:current(), error_text, ERROR_BYTES, length)
+    local current = self:current()
+    local status, err = handles.call(function(...) return library.rn_policy_check_keys(policy, current, ...) end)
     if status == statuses.SETTING_INVALID then
-        return false, ffi.string(error_text, length[0])
+        return false, err
     end
     return true
 end
