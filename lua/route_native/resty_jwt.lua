@@ -163,15 +163,18 @@ end
 -- Returns the reason of lua-resty-jwt for a signature that the library refuses.
 local function mismatch(self, obj, status)
     local alg = obj.header.alg
-    if status == statuses.HEADER_UNSUPPORTED then
+    local signature = self:jwt_decode(obj.signature)
+    local size = signature and #signature
+    if status == statuses.HEADER_UNSUPPORTED and (not HMAC[alg] or size == HMAC[alg]) then
         return "invalid header: crit, b64, zip and enc are not supported"
     elseif HMAC[alg] then
         return "signature mismatch: " .. obj.signature
-    elseif status == statuses.TOKEN_MALFORMED then
+    elseif not signature then
         return "Wrongly encoded signature"
     elseif EDDSA[alg] then
         return "EdDSA signature verification failed"
-    elseif CERTIFIED[alg] > 0 and #(self:jwt_decode(obj.signature) or "") ~= CERTIFIED[alg] then
+    elseif CERTIFIED[alg] > 0 and (size ~= CERTIFIED[alg] or status == statuses.ALGORITHM_NOT_ALLOWED) then
+        -- Of another length than the algorithm has, or than the curve of the key has.
         return "signature length != 2 * order length"
     end
     return "Verification failed"

@@ -8,7 +8,8 @@ local format = string.format
 local ngx = ngx
 local shown = parts.shown
 
-local HMAC = { HS256 = true, HS384 = true, HS512 = true }
+-- The algorithms of a shared secret, with the size of a signature in bytes.
+local HMAC = { HS256 = 32, HS384 = 48, HS512 = 64 }
 -- RFC 9864 calls EdDSA Ed25519. A whitelist with either name allows both.
 local EDDSA = { EdDSA = "Ed25519", Ed25519 = "EdDSA" }
 -- The algorithms that allow x5c, with the size of an ECDSA signature in bytes, or 0.
