@@ -555,10 +555,11 @@ done]]):format(directory)
         assert.same({
             "encrypt() takes a string",
             "the key is a string, or what encryption_key() or encryption_secret() returns",
-            "encrypt() takes its options as a table",
-            'encrypt() needs the options "algorithm" and "encryption"',
-            '"zip" is no encrypt option',
-            'the encrypt option "algorithm" must be a string',
+            "encrypt(): a table is needed",
+            'encrypt(): the field "algorithm" is missing',
+            'encrypt(): there is no field "zip"',
+            'encrypt(): the field "algorithm" must be a string that is not empty and holds no '
+                .. "control characters",
             "encrypt() does not offer that algorithm or encryption",
             foreign, foreign,
             "the header must not have crit, b64, zip, p2c or p2s",

@@ -16,6 +16,7 @@
 --
 -- @module route_native.jwt
 
+local fields = require "route_native.core.config"
 local digits = require "route_native.core.digits"
 local encryption = require "route_native.jwt.encryption"
 local ffi = require "ffi"
@@ -373,25 +374,21 @@ end
 -- @tfield[opt] string kid the header's `kid`; the key's own by default
 -- @tfield[opt={}] table<string,any> header further members of the header, such as `cty = "JWT"` for a token in a token
 
-local ENCRYPT_OPTIONS = { algorithm = "string", encryption = "string", kid = "string", header = "table" }
+local ENCRYPT_ROWS = {
+    { "algorithm", fields.text(), required = true },
+    { "encryption", fields.text(), required = true },
+    { "kid", fields.text() },
+    { "header", fields.any("table"), default = {} },
+}
 
--- Returns the header's JSON.
-local function encrypt_header(options)
-    if type(options) ~= "table" then
-        error("route_native.jwt: encrypt() takes its options as a table", 3)
-    end
-    for name, value in pairs(options) do
-        if not ENCRYPT_OPTIONS[name] then
-            error(('route_native.jwt: "%s" is no encrypt option'):format(tostring(name)), 3)
-        elseif type(value) ~= ENCRYPT_OPTIONS[name] then
-            error(('route_native.jwt: the encrypt option "%s" must be a %s'):format(name, ENCRYPT_OPTIONS[name]), 3)
-        end
-    end
-    if not options.algorithm or not options.encryption then
-        error('route_native.jwt: encrypt() needs the options "algorithm" and "encryption"', 3)
+-- Returns the header's JSON. Raises an error at the level of the public function's caller.
+local function encrypt_header(input)
+    local ok, options = pcall(fields.read, "route_native.jwt: encrypt()", ENCRYPT_ROWS, input)
+    if not ok then
+        error(options, 3)
     end
     local header = {}
-    for name, value in pairs(options.header or {}) do
+    for name, value in pairs(options.header) do
         header[name] = value
     end
     if header.alg ~= nil or header.enc ~= nil or header.kid ~= nil then

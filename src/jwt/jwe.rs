@@ -54,13 +54,20 @@ impl Header {
         let is_complete = match self.management {
             Management::GcmKeyWrap(_) => (sizes("iv")?, sizes("tag")?) == (Some(12), Some(16)),
             Management::Agreement(_) => {
-                (sizes("apu")?, sizes("apv")?);
+                check_parties(&self.members)?;
                 self.members.get("epk").is_some_and(Value::is_object)
             }
             _ => true,
         };
         if is_complete { Ok(()) } else { Err(Reason::TokenMalformed) }
     }
+}
+
+/// Checks that what the header says about the parties, from which the key is derived, can be decoded.
+///
+/// Errors: `TokenMalformed`.
+fn check_parties(members: &Map<String, Value>) -> Result<(), Reason> {
+    ["apu", "apv"].into_iter().try_for_each(|name| decoded(members, name).map(drop))
 }
 
 /// Decrypts a token and returns the header's JSON and the plaintext.
@@ -107,8 +114,7 @@ pub fn encrypt(json: &[u8], plaintext: &[u8], keys: &EncryptionKeys) -> Result<S
     let Header { management, content, encryption, key_id, mut members } = Header::parse(json)?;
     let found = keys.fitting(Direction::Encrypt, management, content, key_id.as_deref());
     let key = *found.map_err(|_| Reason::KeyUnsupported)?.first().ok_or(Reason::KeyUnsupported)?;
-    // What the sender says about the parties is derived from, so that it has to be readable.
-    (decoded(&members, "apu")?, decoded(&members, "apv")?);
+    check_parties(&members)?;
     let mut wrapped = key.wrap(management, content, &members)?.ok_or(Reason::KeyUnsupported)?;
     if let Some(id) = key.id().filter(|_| key_id.is_none()) {
         wrapped.members.insert("kid".into(), id.into());
