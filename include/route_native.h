@@ -169,6 +169,9 @@ typedef int32_t rn_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// Keys that encrypt or decrypt tokens, parsed once.
+typedef struct rn_encryption_keys rn_encryption_keys;
+
 // The keys, settings and cache of a gateway.
 typedef struct rn_gateway rn_gateway;
 
@@ -510,26 +513,41 @@ int32_t rn_introspection_malformed_member(const uint8_t *content_type,
                                           size_t capacity,
                                           size_t *length);
 
-// Decrypts a JWE and writes its header, followed by its plaintext. `key` is the shared secret for `dir`, or an RSA
-// private key in PEM for `RSA-OAEP-256`.
+// Creates keys for encrypted tokens from a text. Its form is `RN_KEY_FORM_KEY`, or `RN_KEY_FORM_SECRET` for a shared
+// secret of 16, 24, 32, 48 or 64 bytes.
 //
-// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
-// `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
-int32_t rn_jwe_decrypt(const uint8_t *key,
-                       size_t key_length,
+// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+// skipped, and why.
+//
+// Release with [`rn_encryption_keys_free`].
+int32_t rn_encryption_keys_new(uint32_t form,
+                               const uint8_t *text,
+                               size_t text_length,
+                               rn_encryption_keys **keys,
+                               uint8_t *error,
+                               size_t error_capacity,
+                               size_t *error_length);
+
+// Releases keys. Null is allowed.
+void rn_encryption_keys_free(rn_encryption_keys *keys);
+
+// Decrypts a JWE and writes its header, followed by its plaintext.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyNotFound`,
+// `DecryptionFailed`, `BufferTooSmall`.
+int32_t rn_jwe_decrypt(const rn_encryption_keys *keys,
                        const uint8_t *token,
                        size_t token_length,
                        uint8_t *buffer,
                        size_t capacity,
                        rn_token_texts *texts);
 
-// Encrypts a plaintext under an unchanged header, a JSON object with `alg` and `enc`, and writes the JWE. `key` is the
-// shared secret for `dir`, or an RSA public key or certificate in PEM for `RSA-OAEP-256`.
+// Encrypts a plaintext under a header, a JSON object with `alg` and `enc`, and writes the JWE. The header gets the
+// parameters of its key management and the key's `kid`, and is otherwise unchanged.
 //
 // Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
 // `BufferTooSmall`.
-int32_t rn_jwe_encrypt(const uint8_t *key,
-                       size_t key_length,
+int32_t rn_jwe_encrypt(const rn_encryption_keys *keys,
                        const uint8_t *header,
                        size_t header_length,
                        const uint8_t *plaintext,

@@ -137,6 +137,11 @@ fn a_null_pointer_is_an_invalid_argument() {
             rn_gateway_shared_key(None, a.as_mut(), b),
             rn_gateway_shared_key(g, None, b),
             rn_gateway_shared_key(g, a.as_mut(), null_mut()),
+            rn_encryption_keys_new(0, null(), 1, Some(&mut null_mut()), b, 64, l.as_mut()),
+            rn_encryption_keys_new(0, t, 1, None, b, 64, l.as_mut()),
+            rn_encryption_keys_new(2, t, 1, Some(&mut null_mut()), b, 64, l.as_mut()),
+            rn_jwe_decrypt(None, t, 1, b, 64, None),
+            rn_jwe_encrypt(None, t, 1, t, 1, b, 64, l.as_mut()),
             rn_token_fingerprint(null(), 1, b),
             rn_token_fingerprint(t, 1, null_mut()),
             rn_gateway_verify(None, t, 1, NOW, b, 64, l.as_mut()),
@@ -153,6 +158,7 @@ fn a_null_pointer_is_an_invalid_argument() {
 #[test]
 fn a_null_handle_is_released_without_effect_and_has_no_entries() {
     rn_gateway_free(None);
+    rn_encryption_keys_free(None);
     assert_eq!(rn_gateway_cached_entries(None), 0);
 }
 

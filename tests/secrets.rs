@@ -18,8 +18,7 @@ use proptest::sample::Index;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use route_native::error::{ConfigError, Reason};
-use route_native::jwt::jwe;
-use route_native::keys::{Form, Key, KeySet, Keyring, SigningKey};
+use route_native::keys::{EncryptionKeys, Form, Key, KeySet, Keyring, SigningKey};
 use serde_json::json;
 use support::NOW;
 
@@ -48,14 +47,11 @@ const INTERFACES: &[Interface] = &[
     ("an oct JWK that verifies", |text| Some(KeySet::parse(oct_jwk(text).as_bytes()).map(drop))),
     ("an oct JWK that signs", |text| Some(Keyring::from_texts(&[(Form::Key, oct_jwk(text).as_bytes())]).map(drop))),
     ("the secret of an encrypted token", |text| {
-        let sizes = [(16, "A128GCM"), (32, "A256GCM"), (64, "A256CBC-HS512")];
-        let (_, enc) = sizes.iter().find(|(size, _)| *size == text.len())?;
-        let refused = |reason| ConfigError::new(reason, MESSAGE);
-        Some(
-            jwe::encrypt(json!({"alg": "dir", "enc": enc}).to_string().as_bytes(), b"{}", text)
-                .map(drop)
-                .map_err(refused),
-        )
+        [16, 24, 32, 48, 64].contains(&text.len()).then(|| EncryptionKeys::from_secret(text).map(drop))
+    }),
+    ("an oct JWK that encrypts", |text| {
+        let jwk = oct_jwk(text);
+        [16, 24, 32, 48, 64].contains(&text.len()).then(|| EncryptionKeys::parse(jwk.as_bytes()).map(drop))
     }),
     #[cfg(feature = "tunnel")]
     ("the tunnel's secret A", |text| {
@@ -173,9 +169,8 @@ fn an_encrypted_token_accepts_no_public_material_as_its_secret() {
     let coordinates = pair("P-256").point.expect("a point")[1..].to_vec();
     let body = STANDARD.encode(pair("Ed25519").spki);
     for text in [coordinates, format!("{body}\r\n\r\n").into_bytes(), b"-----BEGIN PUBLIC KEY-----\nMIIBI".to_vec()] {
-        let enc = if text.len() == 64 { "A256CBC-HS512" } else { "A256GCM" };
-        let sealed = jwe::encrypt(json!({ "alg": "dir", "enc": enc }).to_string().as_bytes(), b"{}", &text);
-        assert_eq!(sealed, Err(Reason::KeyUnsupported), "{}", text.len());
+        let refused = EncryptionKeys::from_secret(&text).err().map(|error| error.message);
+        assert_eq!(refused.as_deref(), Some(MESSAGE), "{}", text.len());
     }
 }
 

@@ -1,6 +1,7 @@
 //! A parser of JSON Web Keys and JWK Sets (RFC 7517, RFC 7518 §6, RFC 8037 §2, RFC 8812 §3.1): public, private and
 //! symmetric keys.
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeyPairComponents;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents};
 use base64::Engine as _;
@@ -9,8 +10,9 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::Algorithm;
+use super::encryption::{EncryptionKey, Material};
 use super::key::{Key, ec_key, ed25519_key, rsa_key_from_numbers};
-use super::pem::certificate_key;
+use super::pem::{certificate_key, certificate_spki};
 use super::signing::SigningKey;
 use crate::error::{ConfigError, Reason};
 use crate::json::try_parse_object;
@@ -35,9 +37,14 @@ impl Jwk {
         }
     }
 
+    /// Returns the key of these members.
+    pub fn from_members(members: Map<String, Value>) -> Jwk {
+        Jwk(members)
+    }
+
     /// Returns the verification key; for a private key, its public half.
     pub fn verifying_key(&self) -> Result<Key, ConfigError> {
-        self.check_use()?;
+        self.check_use("sig")?;
         // What signs may be verified: the public half of a private key, or the same secret.
         let fits = self.has_operation("verify") || !self.is_public() && self.has_operation("sign");
         if !fits {
@@ -63,33 +70,17 @@ impl Jwk {
 
     /// Returns the signing key, or `Ok(None)` for a public key and one whose `key_ops` do not name it.
     pub fn signing_key(&self) -> Result<Option<SigningKey>, ConfigError> {
-        self.check_use()?;
+        self.check_use("sig")?;
         if self.is_public() || !self.has_operation("sign") {
             return Ok(None);
         }
-        let refused = |_| ConfigError::unsupported_key("is a private JWK whose members do not make a key");
         let mut key = match self.text("kty") {
             Some("oct") => SigningKey::from_secret(&self.bytes("k")?)?,
-            Some("RSA") if ["p", "q", "dp", "dq", "qi"].iter().any(|name| !self.0.contains_key(*name)) => {
-                return Err(ConfigError::unsupported_key("is a private RSA JWK that lacks p, q, dp, dq or qi"));
-            }
-            Some("RSA") => {
-                let public_key = RsaPublicKeyComponents { n: self.number("n")?, e: self.number("e")? };
-                let components = KeyPairComponents {
-                    public_key,
-                    d: self.number("d")?,
-                    p: self.number("p")?,
-                    q: self.number("q")?,
-                    dP: self.number("dp")?,
-                    dQ: self.number("dq")?,
-                    qInv: self.number("qi")?,
-                };
-                SigningKey::rsa(RsaKeyPair::from_components(&components).map_err(refused)?)?
-            }
+            Some("RSA") => SigningKey::rsa(self.rsa_pair()?)?,
             Some("EC") => SigningKey::ecdsa_from_numbers(self.curve()?, &self.coordinate("d")?, &self.point()?)?,
             Some("OKP") if self.text("crv") == Some("Ed25519") => {
                 let (seed, public) = (self.bytes("d")?, self.bytes("x")?);
-                SigningKey::ed25519(Ed25519KeyPair::from_seed_and_public_key(&seed, &public).map_err(refused)?)
+                SigningKey::ed25519(Ed25519KeyPair::from_seed_and_public_key(&seed, &public).map_err(no_pair)?)
             }
             _ => return Err(ConfigError::unsupported_key("is a JWK of an unknown kind")),
         };
@@ -98,6 +89,49 @@ impl Jwk {
         }
         key.set_id(self.kid().as_deref());
         Ok(Some(key))
+    }
+
+    /// Returns the key that encrypts or decrypts tokens.
+    pub fn encryption_key(&self) -> Result<EncryptionKey, ConfigError> {
+        self.check_use("enc")?;
+        let material = match self.text("kty") {
+            Some("oct") => Material::secret(&self.bytes("k")?)?,
+            Some("RSA" | "EC" | "OKP") if !self.0.contains_key("n") && !self.0.contains_key("x") => {
+                self.certified()?;
+                Material::public(&certificate_spki(&self.certificate()?)?)?
+            }
+            Some("RSA") if self.is_public() => {
+                let components = RsaPublicKeyComponents { n: self.number("n")?, e: self.number("e")? };
+                let spki = components.as_der().map_err(no_pair)?;
+                Material::public(spki.as_ref())?
+            }
+            Some("RSA") => {
+                let pkcs8: Pkcs8V1Der<'_> = self.rsa_pair()?.as_der().map_err(no_pair)?;
+                Material::rsa_private(pkcs8.as_ref())?
+            }
+            _ => Material::agreement(self)?,
+        };
+        let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_default();
+        let operations =
+            self.optional("key_ops").map(|value| value.as_array().into_iter().flatten().map(text).collect());
+        EncryptionKey::restricted(material, self.kid(), self.optional("alg").map(text), operations)
+    }
+
+    /// Returns the pair of a private RSA key.
+    fn rsa_pair(&self) -> Result<RsaKeyPair, ConfigError> {
+        if ["p", "q", "dp", "dq", "qi"].iter().any(|name| !self.0.contains_key(*name)) {
+            return Err(ConfigError::unsupported_key("is a private RSA JWK that lacks p, q, dp, dq or qi"));
+        }
+        let components = KeyPairComponents {
+            public_key: RsaPublicKeyComponents { n: self.number("n")?, e: self.number("e")? },
+            d: self.number("d")?,
+            p: self.number("p")?,
+            q: self.number("q")?,
+            dP: self.number("dp")?,
+            dQ: self.number("dq")?,
+            qInv: self.number("qi")?,
+        };
+        RsaKeyPair::from_components(&components).map_err(no_pair)
     }
 
     /// Returns whether the key is a shared secret.
@@ -115,7 +149,7 @@ impl Jwk {
         key_id(&self.0).ok().flatten()
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
@@ -124,10 +158,11 @@ impl Jwk {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    fn check_use(&self) -> Result<(), ConfigError> {
+    fn check_use(&self, wanted: &str) -> Result<(), ConfigError> {
         match self.optional("use").map(Value::as_str) {
-            None | Some(Some("sig")) => Ok(()),
-            Some(_) => Err(ConfigError::unsupported_key("is a JWK whose use is not sig")),
+            None => Ok(()),
+            Some(found) if found == Some(wanted) => Ok(()),
+            Some(_) => Err(ConfigError::unsupported_key(&format!("is a JWK whose use is not {wanted}"))),
         }
     }
 
@@ -142,11 +177,7 @@ impl Jwk {
 
     /// Returns the key of the first certificate of `x5c` (RFC 7517 §4.7), for a JWK that has no other members.
     fn certified(&self) -> Result<Key, ConfigError> {
-        let chain = self.0.get("x5c").and_then(Value::as_array);
-        let text = chain.and_then(|chain| chain.first()).and_then(Value::as_str).ok_or_else(lacks_a_member)?;
-        let der =
-            STANDARD.decode(text).map_err(|_| ConfigError::unsupported_key("is a JWK whose x5c is not base64"))?;
-        let key = certificate_key(&der)?;
+        let key = certificate_key(&self.certificate()?)?;
         let family = match self.text("kty") {
             Some("RSA") => "RS",
             Some("EC") => "ES",
@@ -156,6 +187,13 @@ impl Jwk {
             return Err(ConfigError::unsupported_key("is a JWK whose x5c holds a key of another kind"));
         }
         Ok(key)
+    }
+
+    /// Returns the first certificate of `x5c`, in DER.
+    fn certificate(&self) -> Result<Vec<u8>, ConfigError> {
+        let chain = self.0.get("x5c").and_then(Value::as_array);
+        let text = chain.and_then(|chain| chain.first()).and_then(Value::as_str).ok_or_else(lacks_a_member)?;
+        STANDARD.decode(text).map_err(|_| ConfigError::unsupported_key("is a JWK whose x5c is not base64"))
     }
 
     /// Returns the algorithm that the JWK is restricted to, if any.
@@ -180,13 +218,13 @@ impl Jwk {
     }
 
     /// Returns the uncompressed point (SEC 1 §2.3.3) of `x` and `y`.
-    fn point(&self) -> Result<Vec<u8>, ConfigError> {
+    pub fn point(&self) -> Result<Vec<u8>, ConfigError> {
         Ok([&[4][..], &self.coordinate("x")?, &self.coordinate("y")?].concat())
     }
 
     /// Returns a number padded to its curve's size. RFC 7518 §6.2.1.2 requires leading zero bytes, but some writers
     /// omit them, as three of four P-521 keys have one, and some add one more.
-    fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    pub fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let size = match self.curve()? {
             Algorithm::ES384 => 48,
             Algorithm::ES512 => 66,
@@ -199,7 +237,7 @@ impl Jwk {
 
     /// Returns the bytes of a member. Base64url is without padding (RFC 7515 §2), but some writers pad it, or write
     /// standard base64.
-    fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    pub fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let text = self.text(name).ok_or_else(lacks_a_member)?.trim_end_matches('=');
         let text = Zeroizing::new(text.replace('+', "-").replace('/', "_"));
         URL_SAFE_NO_PAD
@@ -227,6 +265,10 @@ pub(crate) fn key_id(members: &Map<String, Value>) -> Result<Option<String>, Rea
         Some(Value::Number(kid)) if !kid.is_f64() => Ok(Some(kid.to_string())),
         Some(_) => Err(Reason::TokenMalformed),
     }
+}
+
+fn no_pair<E>(_: E) -> ConfigError {
+    ConfigError::unsupported_key("is a private JWK whose members do not make a key")
 }
 
 fn lacks_a_member() -> ConfigError {

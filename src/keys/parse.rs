@@ -102,11 +102,7 @@ impl ParsedKeys {
     }
 
     fn skip(&mut self, index: usize, jwk: &Jwk, why: &str) {
-        let kid = jwk.kid().map_or_else(String::new, |kid| {
-            let quoted: String = kid.chars().take(MAX_QUOTED).collect();
-            format!(" (kid {quoted:?})")
-        });
-        self.notes.push(format!("key {}{kid} of the set is skipped: it {why}", index + 1));
+        self.notes.push(skipped(index, jwk, why));
     }
 
     /// Returns the error for keys that are missing.
@@ -116,10 +112,19 @@ impl ParsedKeys {
     }
 }
 
-fn without_bom(text: &[u8]) -> &[u8] {
+/// Returns the note about a key of a JWK Set that is skipped.
+pub(super) fn skipped(index: usize, jwk: &Jwk, why: &str) -> String {
+    let kid = jwk.kid().map_or_else(String::new, |kid| {
+        let quoted: String = kid.chars().take(MAX_QUOTED).collect();
+        format!(" (kid {quoted:?})")
+    });
+    format!("key {}{kid} of the set is skipped: it {why}", index + 1)
+}
+
+pub(super) fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix(BOM).unwrap_or(text)
 }
 
-fn is_json(text: &[u8]) -> bool {
+pub(super) fn is_json(text: &[u8]) -> bool {
     without_bom(text).trim_ascii_start().first() == Some(&b'{')
 }

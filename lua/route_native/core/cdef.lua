@@ -98,6 +98,8 @@ enum rn_reason
 };
 typedef int32_t rn_reason;
 
+typedef struct rn_encryption_keys rn_encryption_keys;
+
 typedef struct rn_gateway rn_gateway;
 
 typedef struct rn_introspector rn_introspector;
@@ -295,16 +297,24 @@ int32_t rn_introspection_malformed_member(const uint8_t *content_type,
                                           size_t capacity,
                                           size_t *length);
 
-int32_t rn_jwe_decrypt(const uint8_t *key,
-                       size_t key_length,
+int32_t rn_encryption_keys_new(uint32_t form,
+                               const uint8_t *text,
+                               size_t text_length,
+                               rn_encryption_keys **keys,
+                               uint8_t *error,
+                               size_t error_capacity,
+                               size_t *error_length);
+
+void rn_encryption_keys_free(rn_encryption_keys *keys);
+
+int32_t rn_jwe_decrypt(const rn_encryption_keys *keys,
                        const uint8_t *token,
                        size_t token_length,
                        uint8_t *buffer,
                        size_t capacity,
                        rn_token_texts *texts);
 
-int32_t rn_jwe_encrypt(const uint8_t *key,
-                       size_t key_length,
+int32_t rn_jwe_encrypt(const rn_encryption_keys *keys,
                        const uint8_t *header,
                        size_t header_length,
                        const uint8_t *plaintext,
