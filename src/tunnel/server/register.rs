@@ -7,6 +7,7 @@ use super::{
 use crate::{
     mux::{Config, Cut, Dialect, Role, StreamId, Violation},
     tunnel::{
+        driver::limit_unsent,
         end::{CloseReason, SessionEnd},
         link::Link,
         log::Level,
@@ -222,11 +223,13 @@ fn unwrap(upgraded: Upgraded) -> (Box<dyn Transport>, Bytes) {
     match upgraded.downcast::<TokioIo<ViewerSocket<Socket>>>() {
         Ok(parts) => {
             let (socket, rest) = parts.io.into_inner().into_inner();
+            limit_unsent(socket.tcp());
             (Box::new(socket), join(parts.read_buf, rest))
         }
         Err(upgraded) => match upgraded.downcast::<TokioIo<ViewerSocket<TlsStream<Socket>>>>() {
             Ok(parts) => {
                 let (socket, rest) = parts.io.into_inner().into_inner();
+                limit_unsent(socket.get_ref().0.tcp());
                 (Box::new(socket), join(parts.read_buf, rest))
             }
             Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Bytes::new()),
