@@ -117,8 +117,10 @@ describe("the rock", function()
         process.write(directory .. "/root-tools/id", "#!/bin/sh\necho 0\n")
         run(("chmod 755 %s/root-tools/id"):format(directory))
         for umask, installed in pairs { ["022"] = true, ["002"] = true, ["027"] = false, ["077"] = false } do
-            local output, status = process.run(("(umask %s && env PATH=%s/root-tools:\"$PATH\" %s%smake --tree %s/umask%s "
-                .. "route_native-dev-1.rockspec)"):format(umask, directory, OWN_BUILD, LUAROCKS, directory, umask))
+            local command = OWN_BUILD .. LUAROCKS .. "make --tree " .. directory .. "/umask" .. umask
+                .. " route_native-dev-1.rockspec"
+            local output, status = process.run(("(umask %s && env PATH=%s/root-tools:\"$PATH\" %s)")
+                :format(umask, directory, command))
             assert.equal(installed, status == 0, umask .. output)
             local sentence = "route_native: with the umask 0" .. umask .. ", LuaRocks installs files that nginx's "
                 .. "workers cannot read; run: umask 022, and try again"
