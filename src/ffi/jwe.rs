@@ -35,11 +35,9 @@ pub unsafe extern "C" fn rn_encryption_keys_new(
             RN_KEY_FORM_SECRET => EncryptionKeys::from_secret(text),
             _ => return Err(Reason::InvalidArgument),
         };
-        let result = result.map(|keys| {
-            let notes = keys.notes().to_vec();
-            (rn_encryption_keys(keys), notes)
-        });
-        caller.new_handle_with_notes(result, keys, error, error_capacity, error_length)
+        let result = result.map(rn_encryption_keys);
+        let notes = |new: &rn_encryption_keys| new.0.notes().to_vec();
+        caller.new_handle_with_notes(result, notes, keys, error, error_capacity, error_length)
     })
 }
 

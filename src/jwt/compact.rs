@@ -1,6 +1,6 @@
 //! A strict parser of the compact JWS serialization (RFC 7515 §3.1, §7.1).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Claims, MAX_TOKEN_BYTES, decode};
 use crate::error::Reason;
@@ -42,20 +42,6 @@ impl Header {
 pub(super) fn media_type(token_type: &str) -> String {
     let lower = token_type.to_ascii_lowercase();
     lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower)
-}
-
-/// Returns the `kid` of a header.
-///
-/// Errors: `TokenMalformed`.
-pub(super) fn key_id(header: &Map<String, Value>) -> Result<Option<String>, Reason> {
-    match header.get("kid") {
-        // Some issuers write an empty id for none, or a number: it only chooses among keys.
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(kid)) if kid.is_empty() => Ok(None),
-        Some(Value::String(kid)) => Ok(Some(kid.clone())),
-        Some(Value::Number(kid)) if !kid.is_f64() => Ok(Some(kid.to_string())),
-        Some(_) => Err(Reason::TokenMalformed),
-    }
 }
 
 /// A parsed token. Nothing in it is verified yet.

@@ -8,12 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::compact::key_id;
 use super::content::{ENCRYPTIONS, Encryption, open, seal};
 use super::{MAX_TOKEN_BYTES, decode};
 use crate::error::Reason;
 use crate::json::parse_object;
-use crate::keys::{Content, Direction, EncryptionKeys, Management, decoded, random};
+use crate::keys::{Content, Direction, EncryptionKeys, Management, decoded, key_id, random};
 
 /// The header parameters that are refused: critical extensions, compression, whose result has no bound, and the
 /// parameters of PBES2.

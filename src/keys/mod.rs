@@ -35,7 +35,6 @@ pub use keyring::{Form, Keyring, Keys};
 pub use management::Management;
 pub(crate) use management::random;
 pub(crate) use pem::{rsa_pkcs8, rsa_spki};
-pub(crate) use public_material::is_public_material;
 pub use rsa::{DecryptingKey, EncryptingKey, MAX_MODULUS_BYTES, Padding, generate};
 pub use set::KeySet;
 pub use signing::SigningKey;

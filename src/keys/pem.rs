@@ -2,7 +2,7 @@
 //! private keys in `PRIVATE KEY` (PKCS#8), `RSA PRIVATE KEY` (PKCS#1) and `EC PRIVATE KEY` (SEC 1).
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::rsa::{KeyPair, PublicKey};
 use jsonwebtoken::DecodingKey;
 use pem::Pem;
 use rustls_pki_types::CertificateDer;
@@ -221,6 +221,14 @@ pub(super) fn public_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
     found.ok_or_else(|| {
         ConfigError::unsupported_key("is neither an RSA, a P-256, a P-384, a P-521, a secp256k1 nor an Ed25519 key")
     })
+}
+
+/// Returns the SPKI DER of an RSA public key or certificate in PEM, or `None` for another kind of key or a weak one.
+pub(crate) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
+    let block = pem::parse(text).ok()?;
+    let der = if is_certificate(&block) { certificate_spki(block.contents()).ok()? } else { block.into_contents() };
+    rsa_key_from_der(&der).ok()?;
+    PublicKey::from_der(&der).ok()?.as_der().ok().map(|spki| spki.as_ref().to_vec())
 }
 
 /// Parses the first private key of a PEM text as an RSA key: `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1).
