@@ -6,10 +6,11 @@
 use aws_lc_rs::agreement::{
     Algorithm as Curve, ECDH_P256, ECDH_P384, ECDH_P521, ParsedPublicKey, PrivateKey, UnparsedPublicKey, X25519, agree,
 };
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{
     OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey, PublicKey,
 };
+use aws_lc_rs::signature::RsaPublicKeyComponents;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -48,7 +49,7 @@ pub(crate) enum Direction {
 }
 
 /// What encrypts or decrypts.
-pub(super) enum Material {
+enum Material {
     RsaPublic(OaepPublicEncryptingKey),
     RsaPrivate(OaepPrivateDecryptingKey),
     AgreementPublic(ParsedPublicKey),
@@ -81,7 +82,7 @@ impl EncryptionKey {
     /// Returns the key of a JWK whose members restrict it.
     ///
     /// Errors: `KeyUnsupported` if nothing is left that it may do.
-    pub(super) fn restricted(
+    fn restricted(
         material: Material,
         id: Option<String>,
         algorithm: Option<String>,
@@ -274,7 +275,7 @@ fn public_jwk(key: &PrivateKey) -> Option<Value> {
 
 impl Material {
     /// Checks a shared secret: its size, and that it is not public key material.
-    pub(super) fn secret(bytes: &[u8]) -> Result<Material, ConfigError> {
+    fn secret(bytes: &[u8]) -> Result<Material, ConfigError> {
         refuse_public_material(bytes)?;
         if !SECRET_BYTES.contains(&bytes.len()) {
             let message = "is a shared secret that is not of 16, 24, 32, 48 or 64 bytes";
@@ -284,7 +285,7 @@ impl Material {
     }
 
     /// Parses a public key in SPKI DER, or in PKCS#1 DER for RSA.
-    pub(super) fn public(der: &[u8]) -> Result<Material, ConfigError> {
+    fn public(der: &[u8]) -> Result<Material, ConfigError> {
         if rsa_key_from_der(der).is_ok() {
             return PublicKey::from_der(der)
                 .ok()
@@ -297,7 +298,7 @@ impl Material {
     }
 
     /// Parses an RSA private key in PKCS#8 DER.
-    pub(super) fn rsa_private(pkcs8: &[u8]) -> Result<Material, ConfigError> {
+    fn rsa_private(pkcs8: &[u8]) -> Result<Material, ConfigError> {
         PrivateDecryptingKey::from_pkcs8(pkcs8)
             .ok()
             .and_then(|key| OaepPrivateDecryptingKey::new(key).ok())
@@ -316,7 +317,7 @@ impl Material {
     }
 
     /// Parses a JWK's point, and its private number `d` if it has one, which must belong to the point.
-    pub(super) fn agreement(jwk: &Jwk) -> Result<Material, ConfigError> {
+    fn agreement(jwk: &Jwk) -> Result<Material, ConfigError> {
         let (curve, point) = agreement_point(jwk)?;
         let public = point_on(curve, &point).ok_or_else(unsupported)?;
         if jwk.is_public() {
@@ -355,7 +356,7 @@ impl EncryptionKeys {
         if is_json(text) {
             let (jwks, is_set) = Jwk::all(without_bom(text))?;
             for (index, jwk) in jwks.iter().enumerate() {
-                match jwk.encryption_key() {
+                match from_jwk(jwk) {
                     Ok(key) => keys.push(key),
                     Err(error) if is_set => notes.push(skipped(index, jwk, &error.message)),
                     Err(error) => return Err(error),
@@ -412,6 +413,30 @@ impl EncryptionKeys {
             self.keys.iter().filter(is_candidate).filter(|key| key.fits(direction, management, content)).collect();
         if found.is_empty() { Err(Reason::AlgorithmNotAllowed) } else { Ok(found) }
     }
+}
+
+/// Returns the key of a JWK.
+fn from_jwk(jwk: &Jwk) -> Result<EncryptionKey, ConfigError> {
+    jwk.check_use("enc")?;
+    let material = match jwk.text("kty") {
+        Some("oct") => Material::secret(&jwk.bytes("k")?)?,
+        Some("RSA" | "EC" | "OKP") if !jwk.has("n") && !jwk.has("x") => {
+            jwk.certified()?;
+            Material::public(&certificate_spki(&jwk.certificate()?)?)?
+        }
+        Some("RSA") if jwk.is_public() => {
+            let components = RsaPublicKeyComponents { n: jwk.number("n")?, e: jwk.number("e")? };
+            Material::public(components.as_der().map_err(|_| unsupported())?.as_ref())?
+        }
+        Some("RSA") => {
+            let pkcs8: Pkcs8V1Der<'_> = jwk.rsa_pair()?.as_der().map_err(|_| unsupported())?;
+            Material::rsa_private(pkcs8.as_ref())?
+        }
+        _ => Material::agreement(jwk)?,
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_default();
+    let operations = jwk.optional("key_ops").map(|value| value.as_array().into_iter().flatten().map(text).collect());
+    EncryptionKey::restricted(material, jwk.kid(), jwk.optional("alg").map(text), operations)
 }
 
 fn from_block(block: pem::Pem) -> Result<EncryptionKey, ConfigError> {

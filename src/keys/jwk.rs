@@ -1,7 +1,6 @@
 //! A parser of JSON Web Keys and JWK Sets (RFC 7517, RFC 7518 §6, RFC 8037 §2, RFC 8812 §3.1): public, private and
 //! symmetric keys.
 
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeyPairComponents;
 use aws_lc_rs::signature::{Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents};
 use base64::Engine as _;
@@ -10,9 +9,8 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::Algorithm;
-use super::encryption::{EncryptionKey, Material};
 use super::key::{Key, ec_key, ed25519_key, rsa_key_from_numbers};
-use super::pem::{certificate_key, certificate_spki};
+use super::pem::certificate_key;
 use super::signing::SigningKey;
 use crate::error::{ConfigError, Reason};
 use crate::json::try_parse_object;
@@ -91,34 +89,8 @@ impl Jwk {
         Ok(Some(key))
     }
 
-    /// Returns the key that encrypts or decrypts tokens.
-    pub fn encryption_key(&self) -> Result<EncryptionKey, ConfigError> {
-        self.check_use("enc")?;
-        let material = match self.text("kty") {
-            Some("oct") => Material::secret(&self.bytes("k")?)?,
-            Some("RSA" | "EC" | "OKP") if !self.0.contains_key("n") && !self.0.contains_key("x") => {
-                self.certified()?;
-                Material::public(&certificate_spki(&self.certificate()?)?)?
-            }
-            Some("RSA") if self.is_public() => {
-                let components = RsaPublicKeyComponents { n: self.number("n")?, e: self.number("e")? };
-                let spki = components.as_der().map_err(no_pair)?;
-                Material::public(spki.as_ref())?
-            }
-            Some("RSA") => {
-                let pkcs8: Pkcs8V1Der<'_> = self.rsa_pair()?.as_der().map_err(no_pair)?;
-                Material::rsa_private(pkcs8.as_ref())?
-            }
-            _ => Material::agreement(self)?,
-        };
-        let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_default();
-        let operations =
-            self.optional("key_ops").map(|value| value.as_array().into_iter().flatten().map(text).collect());
-        EncryptionKey::restricted(material, self.kid(), self.optional("alg").map(text), operations)
-    }
-
     /// Returns the pair of a private RSA key.
-    fn rsa_pair(&self) -> Result<RsaKeyPair, ConfigError> {
+    pub fn rsa_pair(&self) -> Result<RsaKeyPair, ConfigError> {
         if ["p", "q", "dp", "dq", "qi"].iter().any(|name| !self.0.contains_key(*name)) {
             return Err(ConfigError::unsupported_key("is a private RSA JWK that lacks p, q, dp, dq or qi"));
         }
@@ -153,12 +125,18 @@ impl Jwk {
         self.0.get(name).and_then(Value::as_str)
     }
 
+    /// Returns whether the key has a member.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Returns an optional member. Some writers say null for what they leave out.
-    fn optional(&self, name: &str) -> Option<&Value> {
+    pub fn optional(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    fn check_use(&self, wanted: &str) -> Result<(), ConfigError> {
+    /// Refuses a key whose `use` is another than the wanted one.
+    pub fn check_use(&self, wanted: &str) -> Result<(), ConfigError> {
         match self.optional("use").map(Value::as_str) {
             None => Ok(()),
             Some(found) if found == Some(wanted) => Ok(()),
@@ -176,7 +154,7 @@ impl Jwk {
     }
 
     /// Returns the key of the first certificate of `x5c` (RFC 7517 §4.7), for a JWK that has no other members.
-    fn certified(&self) -> Result<Key, ConfigError> {
+    pub fn certified(&self) -> Result<Key, ConfigError> {
         let key = certificate_key(&self.certificate()?)?;
         let family = match self.text("kty") {
             Some("RSA") => "RS",
@@ -190,7 +168,7 @@ impl Jwk {
     }
 
     /// Returns the first certificate of `x5c`, in DER.
-    fn certificate(&self) -> Result<Vec<u8>, ConfigError> {
+    pub fn certificate(&self) -> Result<Vec<u8>, ConfigError> {
         let chain = self.0.get("x5c").and_then(Value::as_array);
         let text = chain.and_then(|chain| chain.first()).and_then(Value::as_str).ok_or_else(lacks_a_member)?;
         STANDARD.decode(text).map_err(|_| ConfigError::unsupported_key("is a JWK whose x5c is not base64"))
@@ -247,7 +225,7 @@ impl Jwk {
     }
 
     /// Returns a number without leading zero bytes. Some writers add them, and aws-lc-rs refuses them.
-    fn number(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    pub fn number(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let bytes = self.bytes(name)?;
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         Ok(Zeroizing::new(bytes[zeros..].to_vec()))
