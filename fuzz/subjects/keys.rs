@@ -62,7 +62,7 @@ fn check_text(text: &[u8]) {
             assert_eq!(reason, Some(Reason::KeyUnsupported), "a text with a public key is an HMAC secret: {shown}");
         }
     }
-    let notes = set.as_ref().map(|set| set.notes().to_vec()).unwrap_or_default();
+    let notes = set.as_ref().map(|set| set.notes(0)).unwrap_or_default();
     let sentences = errors.iter().flatten().map(|error: &ConfigError| error.message.as_str());
     for sentence in
         sentences.chain(notes.iter().map(String::as_str)).chain(set.as_ref().err().map(|e| e.message.as_str()))
@@ -139,10 +139,7 @@ fn check_order(input: &mut Input) {
         let texts: Vec<_> = texts.iter().map(|text| (Form::Key, text.as_bytes())).collect();
         let ring = Keyring::from_texts(&texts).ok().map(|ring| {
             let current = ring.current();
-            current
-                .verifying()
-                .and_then(|keys| verify(token.as_bytes(), keys, &policy(), NOW))
-                .map(|claims| claims.json)
+            verify(token.as_bytes(), &current.verifying, &policy(), NOW).map(|claims| claims.json)
         });
         (set, ring)
     };
