@@ -4,7 +4,9 @@
 unexport CDPATH
 export PREFIX DESTDIR LUADIR LIBDIR DIST SOURCE_URL CHECK
 .DEFAULT_GOAL := help
-.PHONY: help run test test-image bench lint lib install package abi docs clean
+SECONDS ?= 60
+TARGET ?=
+.PHONY: help run test fuzz test-image bench lint lib install package abi docs clean
 
 help: ## List the targets
 	@echo 'route_native: token checks for OpenResty'
@@ -16,6 +18,9 @@ run: ## Build and start the gateway with a demo desktop (PORT=8080 RUN_DIR=.run 
 
 test: ## Install the programs for the tests, then run the lints, the Rust tests and the specs
 	@exec scripts/test.sh
+
+fuzz: ## Fuzz the readers of foreign bytes for a time (SECONDS=60 TARGET=tokens,jwk; all targets share it by default)
+	@FUZZ_SECONDS='$(SECONDS)' FUZZ_TARGET='$(TARGET)' scripts/fuzz.sh
 
 bench: ## Measure the gateway against its limits (QUICK=1 RUNS=9 BENCH_OUT=docs/bench/results.json)
 	@exec bench/run.sh

@@ -26,5 +26,5 @@ build = {
     -- Without LuaRocks' own compiler settings, which would have the cryptography built anew.
     build_command = "env -u CC -u CFLAGS -u LD -u AR -u RANLIB -u STRIP sh scripts/build-library.sh",
     -- Library, Lua modules, and under share/route_native of the rock the configuration.
-    install_command = "env PREFIX=$(PREFIX) LUADIR=$(LUADIR) LIBDIR=$(LIBDIR) sh scripts/install.sh",
+    install_command = "env ROCK=1 PREFIX=$(PREFIX) LUADIR=$(LUADIR) LIBDIR=$(LIBDIR) sh scripts/install.sh",
 }

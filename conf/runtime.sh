@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,http,trusted_proxies,listen,desktop,service_root,service_prefix}.conf.
+# DIR/{main,http,trusted_proxies,listen,desktop,website,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -34,7 +34,7 @@ host() { check "$1" "$2" "$HOST" 'a host name or address'; }
 host_and_port() {
     check "$1" "$2" "($HOST)(:[0-9]{1,5})?" 'a host name or address, with or without a port'
     case $2 in
-        *]:* | [!\[]*:*) in_port_range "${2##*:}" || fail "$1 has a port that is none: \"$2\"" ;;
+        *]:* | [!\[]*:*) in_port_range "${2##*:}" || fail "$1 has an invalid port: \"$2\"" ;;
     esac
 }
 path() { check "$1" "$2" "$PATH_TEXT" 'a path without blanks, quotes and braces'; }
@@ -264,7 +264,8 @@ desktop_conf() {
     if [ -z "$cookies" ]; then
         echo 'proxy_set_header Cookie "";'
     else
-        check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' 'names of cookies with commas between'
+        check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' \
+            'names of cookies with commas between'
         echo "set_by_lua_block \$desktop_cookies { return $module.cookies_for_desktop(\"$cookies\") }"
         echo 'proxy_set_header Cookie $desktop_cookies;'
         echo 'proxy_pass_header Set-Cookie;'
@@ -286,9 +287,34 @@ readable() {
     [ -f "$2" ] && [ -r "$2" ] || fail "$1 must be a file that can be read, and is \"$2\""
 }
 
+# What `/` serves: the upstream if there is one, and otherwise files.
+website_conf() {
+    if [ -n "${ROUTE_WEBSITE_UPSTREAM:-}" ]; then
+        echo 'include proxy.conf;'
+        echo 'proxy_pass http://$website_upstream$route_uri;'
+        return
+    fi
+    root=${ROUTE_WEBSITE_ROOT:-}
+    if [ -n "$root" ]; then
+        path ROUTE_WEBSITE_ROOT "$root"
+        case $root in
+            /*) ;;
+            *) fail "ROUTE_WEBSITE_ROOT must be an absolute path, and is \"$root\"" ;;
+        esac
+        [ -d "$root" ] && [ -r "$root" ] && [ -x "$root" ] \
+            || fail "ROUTE_WEBSITE_ROOT must be a directory that can be read, and is \"$root\""
+    fi
+    # The shipped page is beside nginx.conf.
+    echo "root ${root:-website};"
+    echo 'index index.html;'
+    # The error log would name the missing file, and the access log names it without tokens.
+    echo 'log_not_found off;'
+    echo 'location ~ /\. { return 404; }'
+}
+
 LISTEN="(($HOST|\*):)?[0-9]{1,5}"
 
-# addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` stands
+# addresses VARIABLE VALUE: checks a list of ports and of addresses with ports, and prints one a line. `[::]:PORT` is
 # for IPv4 too, unless the list names an address of IPv4 with that port. That is a socket of its own, because in one for
 # both, IPv4 clients would have addresses like ::ffff:192.0.2.1.
 addresses() {
@@ -298,7 +324,7 @@ addresses() {
     for address in $list; do
         check "$1" "$address" "$LISTEN" 'a port, or an address and a port'
         port=${address##*:}
-        in_port_range "$port" || fail "$1 has a port that is none: \"$address\""
+        in_port_range "$port" || fail "$1 has an invalid port: \"$address\""
         echo "$address"
         case $address in
             '[::]':*) printf '%s\n' "$list" | grep -Eqx "([^][]*:)?$port" || echo "0.0.0.0:$port" ;;
@@ -313,8 +339,10 @@ has_http2_directive() {
 }
 
 tls_conf() {
-    [ -n "$certificate" ] || fail 'ROUTE_TLS_CERTIFICATE is not set, and ROUTE_TLS_CERTIFICATE_KEY is: HTTPS needs both'
-    [ -n "$certificate_key" ] || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
+    [ -n "$certificate" ] \
+        || fail 'ROUTE_TLS_CERTIFICATE is not set, and ROUTE_TLS_CERTIFICATE_KEY is: HTTPS needs both'
+    [ -n "$certificate_key" ] \
+        || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
     readable ROUTE_TLS_CERTIFICATE "$certificate"
     readable ROUTE_TLS_CERTIFICATE_KEY "$certificate_key"
     tls_listen=$(addresses ROUTE_TLS_LISTEN "${ROUTE_TLS_LISTEN:-443}")
@@ -356,6 +384,49 @@ admin_conf() {
     echo "access_log $admin_log admin if=\$is_audited;"
 }
 
+# The settings, and what the start scripts export.
+SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN ADMIN_LOG AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR CONNECTION_ENDS
+CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES
+DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
+TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
+
+# Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
+# with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
+warn_of_typos() {
+    env | sed -n 's/^ROUTE_\([A-Za-z0-9_]*\)=.*/\1/p' | SETTINGS=$SETTINGS awk '
+        function distance(a, b,    i, j, before, above, cell) {
+            for (j = 0; j <= length(b); j++) row[j] = j
+            for (i = 1; i <= length(a); i++) {
+                before = row[0]
+                row[0] = i
+                for (j = 1; j <= length(b); j++) {
+                    above = row[j]
+                    cell = before + (substr(a, i, 1) != substr(b, j, 1))
+                    if (above + 1 < cell) cell = above + 1
+                    if (row[j - 1] + 1 < cell) cell = row[j - 1] + 1
+                    row[j] = cell
+                    before = above
+                }
+            }
+            return row[length(b)]
+        }
+        BEGIN {
+            count = split(ENVIRON["SETTINGS"], settings)
+            for (i = 1; i <= count; i++) known[settings[i]] = 1
+        }
+        length($0) < 64 && !($0 in known) {
+            nearest = ""; least = 3
+            for (i = 1; i <= count; i++) {
+                apart = distance(toupper($0), settings[i])
+                # Of a short word, two letters may be the half.
+                if (apart < least && 3 * apart <= length(settings[i])) { nearest = settings[i]; least = apart }
+            }
+            if (nearest) print "route_native: ROUTE_" $0 " is not a setting, and is ignored; ROUTE_" nearest " is one"
+        }' >&2
+}
+
+warn_of_typos
 mkdir -p "$out"
 proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
@@ -366,4 +437,5 @@ service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
 desktop_conf > "$out/desktop.conf"
 admin_conf > "$out/admin.conf"
+website_conf > "$out/website.conf"
 mkdir -p "$run_dir/tmp" "$run_dir/acme"

@@ -51,6 +51,18 @@
 // The size of the longest identity of a token, in bytes.
 #define RN_IDENTITY_BYTES 176
 
+// PKCS#1 v1.5 padding, by OpenSSL's number.
+#define RN_RSA_PKCS1 1
+
+// OAEP padding with SHA-1, by OpenSSL's number.
+#define RN_RSA_OAEP 4
+
+// The size of a buffer for any ciphertext, plaintext or signature, in bytes.
+#define RN_RSA_BYTES 1024
+
+// The size of a buffer for any generated pair of keys, in bytes.
+#define RN_RSA_PAIR_BYTES 8192
+
 // The length of a session id, in characters.
 #define RN_SESSION_ID_BYTES 76
 
@@ -164,6 +176,9 @@ typedef int32_t rn_reason;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// Keys that encrypt or decrypt tokens, parsed once.
+typedef struct rn_encryption_keys rn_encryption_keys;
+
 // The keys, settings and cache of a gateway.
 typedef struct rn_gateway rn_gateway;
 
@@ -175,6 +190,9 @@ typedef struct rn_keys rn_keys;
 
 // The requirements of a token besides its signature.
 typedef struct rn_policy rn_policy;
+
+// One half of an RSA key, with its padding.
+typedef struct rn_rsa rn_rsa;
 
 // The keys that sign and accept session ids.
 typedef struct rn_session_keys rn_session_keys;
@@ -564,26 +582,41 @@ int32_t rn_introspection_malformed_member(const uint8_t *content_type,
                                           size_t capacity,
                                           size_t *length);
 
-// Decrypts a JWE and writes its header, followed by its plaintext. `key` is the shared secret for `dir`, or an RSA
-// private key in PEM for `RSA-OAEP-256`.
+// Creates keys for encrypted tokens from a text. Its form is `RN_KEY_FORM_KEY`, or `RN_KEY_FORM_SECRET` for a shared
+// secret of 16, 24, 32, 48 or 64 bytes.
 //
-// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`,
-// `KeyUnsupported`, `DecryptionFailed`, `BufferTooSmall`.
-int32_t rn_jwe_decrypt(const uint8_t *key,
-                       size_t key_length,
+// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
+// skipped, and why.
+//
+// Release with [`rn_encryption_keys_free`].
+int32_t rn_encryption_keys_new(uint32_t form,
+                               const uint8_t *text,
+                               size_t text_length,
+                               rn_encryption_keys **keys,
+                               uint8_t *error,
+                               size_t error_capacity,
+                               size_t *error_length);
+
+// Releases keys. Null is allowed.
+void rn_encryption_keys_free(rn_encryption_keys *keys);
+
+// Decrypts a JWE and writes its header, followed by its plaintext.
+//
+// Errors: `TokenMissing`, `TokenTooLarge`, `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyNotFound`,
+// `DecryptionFailed`, `BufferTooSmall`.
+int32_t rn_jwe_decrypt(const rn_encryption_keys *keys,
                        const uint8_t *token,
                        size_t token_length,
                        uint8_t *buffer,
                        size_t capacity,
                        rn_token_texts *texts);
 
-// Encrypts a plaintext under an unchanged header, a JSON object with `alg` and `enc`, and writes the JWE. `key` is the
-// shared secret for `dir`, or an RSA public key or certificate in PEM for `RSA-OAEP-256`.
+// Encrypts a plaintext under a header, a JSON object with `alg` and `enc`, and writes the JWE. The header gets the
+// parameters of its key management and the key's `kid`, and is otherwise unchanged.
 //
 // Errors: `TokenMalformed`, `HeaderUnsupported`, `AlgorithmNotAllowed`, `KeyUnsupported`, `TokenTooLarge`,
 // `BufferTooSmall`.
-int32_t rn_jwe_encrypt(const uint8_t *key,
-                       size_t key_length,
+int32_t rn_jwe_encrypt(const rn_encryption_keys *keys,
                        const uint8_t *header,
                        size_t header_length,
                        const uint8_t *plaintext,
@@ -604,6 +637,15 @@ int32_t rn_policy_new(const uint8_t *json,
                       uint8_t *error,
                       size_t error_capacity,
                       size_t *error_length);
+
+// Checks that some key of `keys` verifies an algorithm that the policy allows.
+//
+// Errors: `SettingInvalid`, with one sentence in `error`; `KeyUnsupported` when no key of `keys` can verify.
+int32_t rn_policy_check_keys(const rn_policy *policy,
+                             const rn_keys *keys,
+                             uint8_t *error,
+                             size_t error_capacity,
+                             size_t *error_length);
 
 // Releases a policy. Null is allowed.
 void rn_policy_free(rn_policy *policy);
@@ -705,7 +747,7 @@ int32_t rn_jws_decode_unverified(const uint8_t *token,
 // Creates keys from texts. The first key that can sign signs; all verify.
 //
 // Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-// skipped, and why.
+// skipped, and why, and the certificates that are not valid now.
 //
 // Release with [`rn_keys_free`].
 int32_t rn_keys_new(const rn_key_text *texts,
@@ -718,7 +760,7 @@ int32_t rn_keys_new(const rn_key_text *texts,
 // Creates keys from a file, which [`rn_keys_refresh`] reloads.
 //
 // Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-// skipped, and why.
+// skipped, and why, and the certificates that are not valid now.
 //
 // Release with [`rn_keys_free`].
 int32_t rn_keys_open(uint32_t form,
@@ -733,7 +775,7 @@ int32_t rn_keys_open(uint32_t form,
 // keys stay.
 //
 // Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-// skipped, and why.
+// skipped, and why, and the certificates that are not valid now.
 int32_t rn_keys_refresh(const rn_keys *keys,
                         uint32_t *changed,
                         uint8_t *error,
@@ -804,6 +846,77 @@ int32_t rn_identity_check(const uint8_t *identity, size_t identity_length, int64
 
 // Returns when the token of an identity expires, in seconds since the epoch; -1 if nobody knows.
 double rn_identity_expires_at(const uint8_t *identity, size_t identity_length);
+
+// Parses an RSA key in PEM: a private key when `is_private` is not 0, and a public key or certificate otherwise.
+//
+// Errors: `KeyUnsupported`, with one sentence in `error`; `InvalidArgument` for another padding than
+// [`RN_RSA_PKCS1`] and [`RN_RSA_OAEP`].
+//
+// Release with [`rn_rsa_free`].
+int32_t rn_rsa_new(uint32_t is_private,
+                   uint32_t padding,
+                   const uint8_t *text,
+                   size_t text_length,
+                   rn_rsa **key,
+                   uint8_t *error,
+                   size_t error_capacity,
+                   size_t *error_length);
+
+// Releases a key. Null is allowed.
+void rn_rsa_free(rn_rsa *key);
+
+// Encrypts with a public key.
+//
+// Errors: `InvalidArgument` for a private key, or a text that is too long for key and padding; `BufferTooSmall`
+// ([`RN_RSA_BYTES`] is always enough).
+int32_t rn_rsa_encrypt(const rn_rsa *key,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+// Decrypts with a private key.
+//
+// Errors: `InvalidArgument` for a public key; `DecryptionFailed` for every failure; `BufferTooSmall`
+// ([`RN_RSA_BYTES`] is always enough).
+int32_t rn_rsa_decrypt(const rn_rsa *key,
+                       const uint8_t *ciphertext,
+                       size_t ciphertext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+// Signs a message (RSASSA-PKCS1-v1_5) with a private key and SHA-256, SHA-384 or SHA-512: `hash` is 256, 384 or 512.
+//
+// Errors: `InvalidArgument` for a public key or another hash; `BufferTooSmall` ([`RN_RSA_BYTES`] is always enough).
+int32_t rn_rsa_sign(const rn_rsa *key,
+                    uint32_t hash,
+                    const uint8_t *message,
+                    size_t message_length,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+// Checks a signature (RSASSA-PKCS1-v1_5) with a public key and the hash of [`rn_rsa_sign`].
+//
+// Errors: `SignatureInvalid`; `InvalidArgument` for a private key or another hash.
+int32_t rn_rsa_verify(const rn_rsa *key,
+                      uint32_t hash,
+                      const uint8_t *message,
+                      size_t message_length,
+                      const uint8_t *signature,
+                      size_t signature_length);
+
+// Generates a key of 2048, 3072 or 4096 bits, and writes the public key, followed by the private key, in PEM: as PKCS#1,
+// or as SPKI and PKCS#8 when `in_pkcs8` is not 0.
+//
+// Errors: `SettingInvalid` for another size; `BufferTooSmall` ([`RN_RSA_PAIR_BYTES`] is always enough).
+int32_t rn_rsa_generate(uint32_t bits,
+                        uint32_t in_pkcs8,
+                        uint8_t *buffer,
+                        size_t capacity,
+                        size_t *length);
 
 // Finds the next cookie with that name in a Cookie header, beginning at the offset `from`.
 //

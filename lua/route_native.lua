@@ -55,6 +55,9 @@ function _M.setup(options)
         err = "route_native: " .. err .. "; desktop endpoints answer 503"
     end
     if ngx then
+        -- The master may still read files that the workers may not. (The thread pool loads worker_thread.lua itself. If
+        -- that fails, queue.lua does the work in the event loop.)
+        require "route_native.hooks"
         local resolver = require "route_native.desktop.gateway"
         resolver.start(handle, err)
         -- Replaced here, so that a request needs no lookup of the module.

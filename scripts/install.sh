@@ -2,11 +2,23 @@
 # `make install`: puts the library and the Lua modules where LuaJIT looks, and the gateway's configuration beside them.
 #
 #   PREFIX (/usr/local)  DESTDIR (empty): a root to install into, for packages and images
+#   ROCK (empty): set by the rockspec
 #   LUADIR (PREFIX/share/lua/5.1)  LIBDIR (PREFIX/lib/lua/5.1): OpenResty's are both /usr/local/openresty/site/lualib
 
 set -eu
 unset CDPATH
 cd "$(dirname "$0")/.."
+# LuaRocks copies the files of a rock after this script, with the modes of its own umask.
+if [ -n "${ROCK:-}" ] && [ "$(id -u)" = 0 ]; then
+    case $(umask) in
+        *[02]) ;;
+        *)
+            echo "route_native: with the umask $(umask), LuaRocks installs files that nginx's workers cannot read;" \
+                "run: umask 022, and try again" >&2
+            exit 1
+            ;;
+    esac
+fi
 # The workers run as another user and must be able to read the files, also if root's umask is private.
 umask 022
 
@@ -38,6 +50,10 @@ put() {
 put 755 target/install/libroute_native.so "$LIBDIR/libroute_native.so"
 (cd lua && find . -name '*.lua') | while read -r module; do
     put 644 "lua/$module" "$LUADIR/${module#./}"
+done
+# Modules under other libraries' names are on no path by default (docs/migrate.md).
+(cd compat && find . -name '*.lua') | while read -r module; do
+    put 644 "compat/$module" "$SHAREDIR/compat/${module#./}"
 done
 (cd conf && find . -type f) | while read -r file; do
     put 644 "conf/$file" "$SHAREDIR/conf/${file#./}"

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh test
 cargo fmt --check
 cargo clippy --release --all-targets --features "${CARGO_FEATURES:-cli,demo,tunnel}" --quiet -- -D warnings
-luacheck --quiet lua spec conf bench examples scripts
+luacheck --quiet lua compat spec conf bench examples scripts
 CHECK=1 scripts/docs.sh
 scripts/version.sh --check
 scripts/lint-deploy.sh

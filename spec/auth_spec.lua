@@ -335,6 +335,11 @@ describe("route_native.auth", function()
             ['prepare_check {}'] = 'exactly one of "key", "key_file" and "secret_file" is needed',
             ['prepare_check { key = "short" }'] = "an HMAC secret of fewer than 32 bytes",
             ['prepare_check { secret_file = "x", policy = { isuer = "a" } }'] = 'there is no policy field "isuer"',
+            ['prepare_check { key = ("k"):rep(32), policy = { algorithms = { "RS256", "ES256" } } }'] =
+                'the policy field "algorithms" allows RS256, ES256, and the keys verify only HS256',
+            ['prepare_check { key = { ("k"):rep(32), ("l"):rep(64) }, policy = require("route_native.jwt").policy { '
+                .. 'algorithms = "RS256" } }'] =
+                'the policy field "algorithms" allows RS256, and the keys verify only HS256, HS384, HS512',
             ['prepare_check { secret_file = "x", token = "body" }'] = 'and not "body"',
             ['prepare_check { secret_file = "x", headers = { Host = "sub" } }'] = 'cannot set a header "Host"',
             ['prepare_login { secret_file = "x", backend = "/b", issuer = "i" }']

@@ -300,7 +300,7 @@ describe("a logout", function()
         ["a form"] = { 303, { ["Sec-Fetch-Dest"] = "document", ["Sec-Fetch-Site"] = "same-origin" }, "POST" },
         ["a script's POST"] = { 303, { ["Sec-Fetch-Dest"] = "empty", ["Sec-Fetch-Site"] = "same-origin" }, "POST" },
     } do
-        it("is asked for by a navigation or a POST: " .. what, function()
+        it("needs a navigation or a POST: " .. what, function()
             local script, headers = running:logged_in(), {}
             for name, value in pairs(case[2]) do
                 headers[#headers + 1] = { name, value }

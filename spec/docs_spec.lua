@@ -66,6 +66,8 @@ local READERS = {
     ["route_native.SetupOptions"] = "require('route_native').setup(F)",
     ["route_native.jwt.JwksConfig"] = "jwt.jwks(with { url = 'http://127.0.0.1/' })",
     ["route_native.jwt.PolicyConfig"] = "jwt.policy(F)",
+    ["route_native.jwt.EncryptOptions"] = "jwt.encrypt('', ('k'):rep(32), "
+        .. "with { algorithm = 'dir', encryption = 'x' })",
     ["route_native.jwt.SignOptions"] = "jwt.sign({}, ('k'):rep(32), F)",
     ["route_native.auth.CheckConfig"] = "require('route_native.auth').prepare_check(with { key = ('k'):rep(32) })",
     ["route_native.auth.LoginConfig"] = "require('route_native.auth').prepare_login(with(login))",
@@ -83,6 +85,8 @@ local READERS = {
 local NO_CONFIGURATION = {
     -- resty_jwt/claims.lua reads it, and takes a table with any other field for claim specs.
     ["route_native.resty_jwt.ValidationOptions"] = true,
+    -- resty_rsa.lua ignores other fields, as lua-resty-rsa does.
+    ["route_native.resty_rsa.RsaOptions"] = true,
     -- Returned, never read.
     ["route_native.resty_jwt.Token"] = true,
 }

@@ -449,7 +449,7 @@ describe("a JWK Set by URL", function()
     describe("of oidc-provider", function()
         local function new_token()
             local output = process.run(("curl -sS -u test-client:Password1 -d grant_type=client_credentials "
-                .. "-d scope=read http://127.0.0.1:%d/token"):format(provider.port))
+                .. "-d scope=read http://127.0.0.1:%d/oauth/v2/oauth-token"):format(provider.port))
             return assert(cjson.decode(output), output).access_token
         end
 

@@ -373,7 +373,7 @@ print((t("none") + b".").decode())]]):format(path)))
             }
         ]])
         assert.same({ "invalid typ: X", "unsupported alg: HS1", "missing part payload",
-            "unsupported payload encryption algorithm :A128GCM with PBES2-HS256+A128KW" }, reasons)
+            "unsupported alg: PBES2-HS256+A128KW" }, reasons)
     end)
 
     it("have every documented validator, each with its opt_ variant", function()
@@ -496,6 +496,83 @@ done]]):format(directory)
             return obj.valid, obj.reason
         ]])
         assert.is_truthy(why:find("^invalid algorithm: "))
+    end)
+
+    it("encrypt a signed token and decrypt it, with keys that are parsed once", function()
+        local found = eval([[
+            local own, other = read "RSA_own.pem", read "RSA_other.pem"
+            local handle, public = jwt.encryption_key(own), jwt.encryption_key(read "RSA_own.pub")
+            local secret = ("s"):rep(32)
+            local options = { algorithm = "RSA-OAEP-256", encryption = "A256GCM", kid = "k", header = { cty = "JWT" } }
+            local sealed = jwt.encrypt(jwt.sign({ sub = "ada" }, secret, { lifetime = 60 }), public, options)
+            local token, header = jwt.decrypt(sealed, handle)
+            local direct = { algorithm = "dir", encryption = "A256GCM" }
+            local short = jwt.encrypt("x", secret, direct)
+            local large, too_large = jwt.encrypt(("x"):rep(20000), secret, direct)
+            return { jwt.verify(token, secret).sub, header.alg, header.enc, header.kid, header.cty,
+                jwt.decrypt(short, jwt.encryption_secret(secret)), tostring(large), too_large,
+                select(2, jwt.decrypt(sealed, other)), select(2, jwt.decrypt(sealed, public)),
+                select(2, jwt.decrypt(sealed, secret)), select(2, jwt.decrypt(nil, secret)),
+                select(2, jwt.decrypt({}, secret)), select(2, jwt.decrypt("a.b.c", secret)),
+                select(2, jwt.verify(sealed, own)), tostring(jwt.verify(sealed, own)) }
+        ]])
+        assert.same({ "ada", "RSA-OAEP-256", "A256GCM", "k", "JWT", "x", "nil", "token_too_large", "decryption_failed",
+            "algorithm_not_allowed", "algorithm_not_allowed", "token_missing", "token_malformed", "token_malformed",
+            "token_malformed", "nil" }, found)
+    end)
+
+    it("raise an error of one sentence for a mistake in encryption, without the key", function()
+        local found = eval([[
+            local found, secret = {}, ("s"):rep(32)
+            local options = { algorithm = "dir", encryption = "A256GCM" }
+            local function why(call, ...)
+                local ok, message = pcall(call, ...)
+                assert(not ok and not message:find("sss", 1, true) and not message:find("BEGIN", 1, true))
+                found[#found + 1] = message:gsub("^.-route_native.jwt: ", "")
+            end
+            why(jwt.encrypt, {}, secret, options)
+            why(jwt.encrypt, "x", 7, options)
+            why(jwt.encrypt, "x", secret)
+            why(jwt.encrypt, "x", secret, {})
+            why(jwt.encrypt, "x", secret, { algorithm = "dir", encryption = "A256GCM", zip = "DEF" })
+            why(jwt.encrypt, "x", secret, { algorithm = 7, encryption = "A256GCM" })
+            why(jwt.encrypt, "x", secret, { algorithm = "RSA1_5", encryption = "A256GCM" })
+            why(jwt.encrypt, "x", secret, { algorithm = "A128KW", encryption = "A256GCM" })
+            why(jwt.encrypt, "x", read "RSA_own.pem", { algorithm = "RSA-OAEP", encryption = "A256GCM" })
+            why(jwt.encrypt, "x", secret, { algorithm = "dir", encryption = "A256GCM", header = { zip = "DEF" } })
+            why(jwt.encrypt, "x", secret, { algorithm = "dir", encryption = "A256GCM", header = { alg = "dir" } })
+            why(jwt.encrypt, "x", secret, { algorithm = "dir", encryption = "A256GCM", header = { apu = "=" } })
+            why(jwt.encrypt, "x", secret:sub(2), options)
+            why(jwt.encryption_key, secret)
+            why(jwt.encryption_key, nil)
+            why(jwt.encryption_secret, read("RSA_own.pub"))
+            why(jwt.encryption_secret, "short")
+            why(jwt.encryption_key, read "secp256k1_own.pem")
+            return found
+        ]])
+        local size = "the key is a shared secret that is not of 16, 24, 32, 48 or 64 bytes"
+        local foreign = "this key cannot encrypt, or not with that algorithm and encryption"
+        assert.same({
+            "encrypt() takes a string",
+            "the key is a string, or what encryption_key() or encryption_secret() returns",
+            "encrypt(): a table is needed",
+            'encrypt(): the field "algorithm" is missing',
+            'encrypt(): there is no field "zip"',
+            'encrypt(): the field "algorithm" must be a string that is not empty and holds no '
+                .. "control characters",
+            "encrypt() does not offer that algorithm or encryption",
+            foreign, foreign,
+            "the header must not have crit, b64, zip, p2c or p2s",
+            "the header's alg, enc and kid are set by options of their own",
+            "the header has a member of the wrong type",
+            size,
+            "the key is neither PEM nor a JWK",
+            "encryption_key() takes a string, and was given a nil",
+            "the key is a public key, a private key or a certificate used as an HMAC secret",
+            size,
+            "the key is a key that cannot encrypt or decrypt: RSA of 2048 to 8192 bits, P-256, P-384, P-521 or X25519 "
+                .. "is needed",
+        }, found)
     end)
 
     it("log skipped keys of a set once, with the reason", function()

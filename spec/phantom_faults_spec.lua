@@ -146,7 +146,7 @@ describe("an authorization server that", function()
         is_server_error(running:get("/api", token))
     end)
 
-    describe("is asked for a client that disconnects", function()
+    describe("gets the question of a client that disconnects", function()
         local path, before
 
         -- Sends a new token, disconnects before the server answers, and lets it answer when nginx has noticed.
@@ -246,7 +246,7 @@ describe("an authorization server that", function()
             process.run("rm -rf " .. certificate.directory)
         end)
 
-        it("is asked if its certificate is valid, and gets no request otherwise", function()
+        it("gets requests if its certificate is valid, and none otherwise", function()
             assert.equal(200, secure:get("/verified", { kind = "jwt", claims = { sub = "tls" } }).status)
             local before = #secure:asked()
             is_server_error(secure:get("/misnamed", { kind = "jwt", claims = { sub = "tls" } }))
@@ -274,7 +274,7 @@ describe("an authorization server that", function()
             assert.equal(before, #secure:asked())
         end)
 
-        it("is asked over kept connections of an upstream block, with its own host name", function()
+        it("gets requests over kept connections of an upstream block, with its own host name", function()
             local before = #secure:asked()
             for i = 1, 12 do
                 assert.equal(200, secure:get("/kept", { kind = "jwt", claims = { sub = "kept " .. i } }).status)

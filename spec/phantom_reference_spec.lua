@@ -94,3 +94,57 @@ describe("the reference's configuration", function()
         end
     end)
 end)
+
+describe("the reference's configuration, with the example's authorization server and API", function()
+    local directory, names, server, api, port, running
+
+    setup(function()
+        directory = process.temporary_directory()
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x "
+            .. "-keyout %s/key -out %s/crt"):format(directory, directory))
+        assert(status == 0, output)
+        names = phantom.serve("/usr/bin/python3 " .. gateway.ROOT .. "/spec/support/dns_server.py",
+            directory .. "/names")
+        server = phantom.serve(("node %s --phantom-tokens --max-age 60 --tls-key %s/key --tls-cert %s/crt")
+            :format(phantom.AUTHORIZATION_SERVER, directory, directory), directory .. "/server")
+        api = phantom.serve("node " .. gateway.ROOT .. "/examples/phantom/api.mjs", directory .. "/api")
+        port = process.free_port()
+        local site = SITE:format(port, names.port, server.port)
+            :gsub("127%.0%.0%.1:%$file_service_tcp_port", ("127.0.0.1:%d/api"):format(api.port))
+        process.write(directory .. "/site.conf", site)
+        running = assert(gateway.start { demo = false, env = { SITE = directory .. "/site.conf" } })
+    end)
+    teardown(function()
+        running:stop()
+        for _, program in ipairs { server, names, api } do
+            process.stop(program.pid)
+        end
+        process.run("rm -rf " .. directory)
+    end)
+
+    -- Runs a command of the reference's walk-through. Returns its output as JSON.
+    local function curl(arguments)
+        local output = process.run("curl -sS " .. arguments)
+        return assert(cjson.decode(output), output)
+    end
+
+    it("follows the walk-through over TLS", function()
+        local token = curl(("-k -u 'test-client:Password1' -X POST https://localhost:%d/oauth/v2/oauth-token "
+            .. "-d grant_type=client_credentials -d scope=read"):format(server.port)).access_token
+        assert.same({ code = "unauthorized", message = "Missing, invalid or expired access token" },
+            curl(("http://localhost:%d/api"):format(port)))
+        for _ = 1, 2 do
+            local answer = curl(('-H "Authorization: Bearer %s" http://localhost:%d/api'):format(token, port))
+            assert.truthy(answer.message:find("^API Received JWT: eyJ"), running:error_log())
+            local claims = answer.tokenPayload
+            assert.same({ "read", "access_token", "test-client", claims.iat, claims.iat + 300 },
+                { claims.scope, claims.purpose, claims.aud, claims.nbf, claims.exp })
+            assert.truthy(claims.iss and claims.sub and claims.jti)
+        end
+        assert.same({ code = "unauthorized", message = "Missing, invalid or expired access token" },
+            curl(('-H "Authorization: Bearer unknown" http://localhost:%d/api'):format(port)))
+        local asked = process.read(server.log)
+        assert.equal(1, select(2, asked:gsub("introspection 200 application/jwt\n", "")), asked)
+        assert.equal(1, select(2, asked:gsub("introspection 204", "")), asked)
+    end)
+end)

@@ -7,7 +7,7 @@ local process = require "support.process"
 
 -- Requests a token, as a client.
 local function token_of(endpoint, scope)
-    local output = process.run(("curl -sS -u test-client:Password1 -d grant_type=client_credentials -d scope=%s %s")
+    local output = process.run(("curl -sSk -u test-client:Password1 -d grant_type=client_credentials -d scope=%s %s")
         :format(process.quoted(scope), endpoint))
     return assert(cjson.decode(output), output).access_token
 end
@@ -50,8 +50,11 @@ describe("make run EXAMPLE=phantom", function()
         status, body = call(api, token)
         assert.equal(200, status)
         assert.truthy(body.message:find("^API Received JWT: eyJ[%w_-]+%.[%w_-]+%.[%w_-]+$"))
-        assert.same({ "read", "test-client" }, { body.tokenPayload.scope, body.tokenPayload.client_id })
+        assert.same({ "read", "test-client", "access_token" },
+            { body.tokenPayload.scope, body.tokenPayload.aud, body.tokenPayload.purpose })
         assert.truthy(body.tokenPayload.exp > os.time())
+        local asked = process.read(directory .. "/run/logs/authorization_server.log")
+        assert.truthy(asked:find("\nintrospection 200 application/jwt\n", 1, true), asked)
 
         status, body = call(api .. "-write", token)
         assert.same({ 403, "forbidden" }, { status, body.code })
@@ -79,7 +82,7 @@ describe("phantom tokens with oidc-provider", function()
     end
 
     local function endpoint(server, path)
-        return ("http://127.0.0.1:%d/token%s"):format(server.port, path or "")
+        return ("http://127.0.0.1:%d/oauth/v2/oauth-%s"):format(server.port, path or "token")
     end
 
     setup(function()
@@ -91,18 +94,18 @@ describe("phantom tokens with oidc-provider", function()
         process.write(key, (process.run("curl -sS http://127.0.0.1:" .. signed.port .. "/jwks")))
         local issuer = "http://127.0.0.1:" .. signed.port
         running = phantom.start { listen = FORGET, locations = {
-            published = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+            published = { introspection_endpoint = endpoint(signed, "introspect"), client_secret = "Password1",
                 verify_key = issuer .. "/jwks", issuer = { "https://other.example", issuer },
                 audience = "introspection-client", token_cache_seconds = 0 },
-            foreign = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+            foreign = { introspection_endpoint = endpoint(signed, "introspect"), client_secret = "Password1",
                 audience = "somebody-else" },
-            plain = { introspection_endpoint = endpoint(plain, "/introspection"), client_secret = "Password1",
+            plain = { introspection_endpoint = endpoint(plain, "introspect"), client_secret = "Password1",
                 claim_headers = { ["X-Client"] = "client_id" } },
-            signed = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+            signed = { introspection_endpoint = endpoint(signed, "introspect"), client_secret = "Password1",
                 verify_key = key },
-            brief = { introspection_endpoint = endpoint(signed, "/introspection"), client_secret = "Password1",
+            brief = { introspection_endpoint = endpoint(signed, "introspect"), client_secret = "Password1",
                 token_cache_seconds = 0 },
-            stranger = { introspection_endpoint = endpoint(plain, "/introspection"), client_secret = "wrong" },
+            stranger = { introspection_endpoint = endpoint(plain, "introspect"), client_secret = "wrong" },
         } }
     end)
     teardown(function()
@@ -168,7 +171,7 @@ describe("phantom tokens with oidc-provider", function()
     it("refuse a revoked token", function()
         local token = token_of(endpoint(signed), "read")
         assert.equal(200, running:get("/brief", token).status)
-        process.run(("curl -sS -u test-client:Password1 -d token=%s %s"):format(token, endpoint(signed, "/revocation")))
+        process.run(("curl -sSk -u test-client:Password1 -d token=%s %s"):format(token, endpoint(signed, "revoke")))
         assert.equal(401, running:get("/brief", token).status)
     end)
 

@@ -157,6 +157,159 @@ describe("programs for lua-resty-jwt", function()
         assert.equal("internal error", signed)
     end)
 
+    it("get the original's reason for a signature that does not fit, by its cause", function()
+        local found = eval([[
+            local secret, found = ("s"):rep(64), {}
+            local function reason(alg, private, key, change, header)
+                header = header or {}
+                header.alg = alg
+                local token = resty:sign(private, { header = { alg = alg }, payload = { sub = "ada" } })
+                local signature = change(token:match("[^.]*$"))
+                local raw = resty:jwt_encode(header) .. "." .. resty:jwt_encode { sub = "ada" }
+                local obj = resty:verify(key, raw .. "." .. signature)
+                assert(not obj.valid and not obj.verified)
+                found[#found + 1] = (obj.reason:gsub(signature:gsub("%p", "%%%0"), "SIGNATURE"))
+            end
+            local function same(signature) return signature end
+            local function cut(signature) return signature:sub(1, -5) end
+            -- The last letter of 256 bytes in base64url has four bits that must be zero.
+            local function trailing(signature) return signature:sub(1, -2) .. "x" end
+            local function no_base64(signature) return signature .. "!" end
+            local rsa, other = read "RSA_own.pem", read "RSA_other.pub"
+            reason("RS256", rsa, other, same)
+            reason("RS256", rsa, read "RSA_own.pub", trailing)
+            reason("RS256", rsa, read "RSA_own.pub", no_base64)
+            reason("PS512", rsa, other, same)
+            for _, curve in ipairs { "P-256", "P-384", "P-521" } do
+                local alg = ({ ["P-256"] = "ES256", ["P-384"] = "ES384", ["P-521"] = "ES512" })[curve]
+                local private, public = read(curve .. "_own.pem"), read(curve .. "_own.pub")
+                reason(alg, private, read(curve .. "_other.pub"), same)
+                reason(alg, private, public, cut)
+                reason(alg, private, public, no_base64)
+                -- A key of another curve.
+                reason(alg, private, read(curve == "P-256" and "P-521_own.pub" or "P-256_own.pub"), same)
+            end
+            reason("HS256", secret, secret:upper(), same)
+            reason("HS512", secret, secret, cut)
+            reason("HS256", secret, secret, function() return "nonsense" end, { enc = "A256GCM" })
+            reason("HS256", secret, secret, same, { enc = "A256GCM" })
+            reason("EdDSA", read "ED25519_own.pem", read "ED25519_other.pub", same)
+            reason("EdDSA", read "ED25519_own.pem", read "ED25519_own.pub", no_base64)
+            return found
+        ]])
+        local failed, encoded = "Verification failed", "Wrongly encoded signature"
+        local long, mismatch = "signature length != 2 * order length", "signature mismatch: SIGNATURE"
+        assert.same({
+            failed, failed, encoded, failed,
+            failed, long, encoded, long,
+            failed, long, encoded, long,
+            failed, long, encoded, long,
+            mismatch, mismatch, mismatch, "invalid header: crit, b64, zip and enc are not supported",
+            "EdDSA signature verification failed", encoded,
+        }, found)
+    end)
+
+    it("get the original's reason for a key of an encrypted token that does not fit, by its cause", function()
+        local opening, sealing = eval([[
+            local header = { dir = "A128GCM", A128KW = "A128GCM", A256GCMKW = "A128GCM", ["RSA-OAEP"] = "A128GCM",
+                ["ECDH-ES"] = "A128GCM" }
+            local own = {
+                dir = { ("k"):rep(16), ("k"):rep(16) }, A128KW = { ("k"):rep(16), ("k"):rep(16) },
+                A256GCMKW = { ("k"):rep(32), ("k"):rep(32) }, ["RSA-OAEP"] = { read "RSA_own.pub", read "RSA_own.pem" },
+                ["ECDH-ES"] = { read "P-256_own.pub", read "P-256_own.pem" },
+            }
+            local opening, sealing = {}, {}
+            for alg, enc in pairs(header) do
+                local token = resty:sign(own[alg][1], { header = { alg = alg, enc = enc }, payload = {} })
+                assert(resty:verify(own[alg][2], token).valid)
+                local function open(key, text)
+                    local obj = resty:verify(key, text or token)
+                    assert(not obj.valid and not obj.verified)
+                    assert(not obj.reason:find("kkkk", 1, true) and not obj.reason:find("BEGIN", 1, true))
+                    return (obj.reason:gsub("(object: ).*", "%1"):gsub("(private key: ).*", "%1"))
+                end
+                local bare = token:gsub("^[^.]*", (resty:jwt_encode { alg = alg, enc = enc, x = 1 }))
+                opening[alg] = { open(nil), open(("k"):rep(15)), open(read "RSA_own.pub"), open(own[alg][2], bare),
+                    open(own[alg][2], (token:gsub("^[^.]*", (resty:jwt_encode { alg = alg, enc = "A512GCM" })))) }
+                local function seal(key, other)
+                    local ok, problem = pcall(resty.sign, resty, key, { header = { alg = alg, enc = other or enc },
+                        payload = {} })
+                    assert(not ok and not problem.reason:find("kkkk", 1, true) and not problem.reason:find("BEGIN"))
+                    return (problem.reason:gsub("(public key: ).*", "%1"))
+                end
+                sealing[alg] = { seal(("k"):rep(15)), seal(read "RSA_own.pem"), seal(own[alg][1], "A512GCM") }
+            end
+            return opening, sealing
+        ]])
+        local bad, enc = "failed to decrypt payload: bad decrypt", "unsupported payload encryption algorithm :A512GCM"
+        local psk, rsa = "invalid pre-shared key", "failed to create rsa object: "
+        local ec = "failed to load EC private key: "
+        local wrap, gcm = "AES key wrap key must not be null", "AES-GCM key wrap key must not be null"
+        assert.same({
+            dir = { "preshared key must not be null", psk, psk, bad, enc },
+            A128KW = { wrap, psk, psk, bad, enc },
+            A256GCMKW = { gcm, psk, psk, "missing iv/tag in header for AES-GCM key wrap", enc },
+            ["RSA-OAEP"] = { "rsa private key must not be null", rsa, rsa, bad, enc },
+            ["ECDH-ES"] = { "EC private key must not be null", ec, ec, "missing epk in JWE header", enc },
+        }, opening)
+        local cert = "Decode secret is not a valid cert/public key: "
+        assert.same({
+            dir = { psk, psk, enc }, A128KW = { psk, psk, enc }, A256GCMKW = { psk, psk, enc },
+            ["RSA-OAEP"] = { cert, cert, enc },
+            ["ECDH-ES"] = { "failed to load EC public key: ", "failed to load EC public key: ", enc },
+        }, sealing)
+    end)
+
+    it("encrypt and decrypt with every algorithm that is not refused by name", function()
+        local reasons, count = eval([[
+            local secrets = { A128KW = 16, A192KW = 24, A256KW = 32, A128GCMKW = 16, A192GCMKW = 24, A256GCMKW = 32 }
+            local sizes = { A128GCM = 16, A192GCM = 24, A256GCM = 32, ["A128CBC-HS256"] = 32, ["A192CBC-HS384"] = 48,
+                ["A256CBC-HS512"] = 64 }
+            local count = 0
+            local function check(alg, enc, public, private, other)
+                local payload = { foo = "bar", exp = ngx.time() + 60 }
+                local token = resty:sign(public, { header = { typ = "JWE", alg = alg, enc = enc }, payload = payload })
+                local obj = resty:verify(private, token)
+                assert(obj.valid and obj.verified and obj.payload.foo == "bar", alg .. " " .. enc)
+                assert(obj.header.alg == alg and obj.header.typ == nil)
+                assert(resty:verify(other, token).reason == "failed to decrypt payload: bad decrypt", alg)
+                -- The other module reads the same token.
+                assert(jwt.decrypt(token, private):find('"foo":"bar"', 1, true))
+                local native = jwt.encrypt('{"foo":"bar"}', public, { algorithm = alg, encryption = enc })
+                assert(resty:verify(private, native).payload.foo == "bar")
+                count = count + 1
+            end
+            for enc, size in pairs(sizes) do
+                check("dir", enc, ("k"):rep(size), ("k"):rep(size), ("w"):rep(size))
+                for alg, bytes in pairs(secrets) do
+                    check(alg, enc, ("k"):rep(bytes), ("k"):rep(bytes), ("w"):rep(bytes))
+                end
+                for _, alg in ipairs { "RSA-OAEP", "RSA-OAEP-256", "RSA-OAEP-384", "RSA-OAEP-512" } do
+                    check(alg, enc, read "RSA_own.pub", read "RSA_own.pem", read "RSA_other.pem")
+                end
+                for _, alg in ipairs { "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW" } do
+                    for _, curve in ipairs { "P-256", "P-384", "P-521" } do
+                        local private = read(curve .. "_own.pem")
+                        check(alg, enc, read(curve .. "_own.pub"), private, read(curve .. "_other.pem"))
+                    end
+                end
+            end
+            local reasons = {}
+            for i, alg in ipairs { "RSA1_5", "PBES2-HS256+A128KW", "PBES2-HS384+A192KW", "PBES2-HS512+A256KW" } do
+                local header = { alg = alg, enc = "A128GCM", p2c = 1000000000, p2s = "AAAA" }
+                local obj = resty:verify("password", resty:jwt_encode(header) .. ".AAAA.AAAA.AAAA.AAAA")
+                local ok, problem = pcall(resty.sign, resty, "password", { header = header, payload = {} })
+                assert(not ok and not obj.valid)
+                reasons[i] = obj.reason .. ", " .. problem.reason
+            end
+            return reasons, count
+        ]])
+        assert.equal(6 * (1 + 6 + 4 + 4 * 3), count)
+        for i, alg in ipairs { "RSA1_5", "PBES2-HS256+A128KW", "PBES2-HS384+A192KW", "PBES2-HS512+A256KW" } do
+            assert.equal(("invalid algorithm: %s, unsupported alg: %s"):format(alg, alg), reasons[i])
+        end
+    end)
+
     it("accept an encrypted token only with valid claims, which route_native.jwt never accepts", function()
         local verdicts = eval([[
             local rsa = { read "RSA_own.pub", read "RSA_own.pem", read "RSA_other.pem" }

@@ -56,6 +56,8 @@ describe("the rock", function()
         assert.equal(modules "lua", modules(tree .. "/share/lua/5.1"))
         local rock = "$(echo " .. tree .. "/lib/luarocks/rocks-5.1/route_native/*)"
         assert.equal("", run("diff -r --exclude=examples conf " .. rock .. "/share/route_native/conf"))
+        -- Modules under other libraries' names are beside it, and on no path.
+        assert.equal("", run("diff -r compat " .. rock .. "/share/route_native/compat"))
     end)
 
     it("is built without the dependencies of the tunnel and the tools", function()
@@ -110,6 +112,27 @@ describe("the rock", function()
         assert.is_not.equal(0, status)
         assert.truthy(output:find("\nroute_native: cargo is missing, and it builds the library; install Rust", 1, true)
             or output:find("^route_native: cargo is missing, and it builds the library; install Rust"), output)
+    end)
+
+    it("is not installed by root with an umask that keeps the workers from reading it", function()
+        process.run(("mkdir -p %s/root-tools"):format(directory))
+        process.write(directory .. "/root-tools/id", "#!/bin/sh\necho 0\n")
+        run(("chmod 755 %s/root-tools/id"):format(directory))
+        for umask, installed in pairs { ["022"] = true, ["002"] = true, ["027"] = false, ["077"] = false } do
+            local command = OWN_BUILD .. LUAROCKS .. "make --tree " .. directory .. "/umask" .. umask
+                .. " route_native-dev-1.rockspec"
+            local output, status = process.run(("(umask %s && env PATH=%s/root-tools:\"$PATH\" %s)")
+                :format(umask, directory, command))
+            assert.equal(installed, status == 0, umask .. output)
+            local sentence = "route_native: with the umask 0" .. umask .. ", LuaRocks installs files that nginx's "
+                .. "workers cannot read; run: umask 022, and try again"
+            assert.equal(not installed, output:find(sentence, 1, true) ~= nil, output)
+            if installed then
+                local found = run(("find %s/umask%s -type d ! -perm -005 -o -type f ! -perm -004")
+                    :format(directory, umask))
+                assert.equal("", found)
+            end
+        end
     end)
 
     it("is packed by `make package`, with its release's rockspec and a tarball for the root", function()

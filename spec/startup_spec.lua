@@ -104,6 +104,68 @@ describe("starting", function()
         end
     end)
 
+    -- Makes a certificate of the signing key. Times are days from now.
+    local function certificate(name, from, until_)
+        local path = directory .. "/" .. name
+        local output, status = process.run(("/usr/bin/python3 -c %s %s %s %d %d"):format(process.quoted([[
+import datetime, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+key = serialization.load_pem_private_key(open(sys.argv[1], "rb").read(), None)
+name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+day = lambda text: datetime.datetime.utcnow() + datetime.timedelta(days=int(text))
+made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    .not_valid_before(day(sys.argv[3])).not_valid_after(day(sys.argv[4])).sign(key, hashes.SHA256()))
+open(sys.argv[2], "wb").write(made.public_bytes(serialization.Encoding.PEM))]]), keys.signing_private, path, from,
+            until_))
+        assert(status == 0, output)
+        return path
+    end
+
+    it("names a certificate that is not valid now, and verifies tokens with it", function()
+        local good = token.mint(keys, "127.0.0.1")
+        for name, row in pairs {
+            expired = { -400, -3, " expired on " .. os.date("!%Y-%m-%d", os.time() - 3 * 86400) },
+            early = { 3, 400, " is not valid before " .. os.date("!%Y-%m-%d", os.time() + 3 * 86400) },
+            valid = { -3, 400 },
+        } do
+            local path = certificate(name .. ".pem", row[1], row[2])
+            local gate = assert(start { JWT_DESKTOP_SIGNING_PUBLIC_KEY = path,
+                FILE_SERVICE_TCP_PORT = process.free_port() })
+            assert.equal(502, gate:get("/filer/x", good).status)
+            local log = gate:error_log()
+            gate:stop()
+            assert.equal(row[3] and 1 or 0, select(2, log:gsub("the certificate of key", "")), log)
+            local sentence = row[3] and ("route_native: the key file %s: the certificate of key 1%s; tokens are still "
+                .. "verified with it"):format(path, row[3])
+            assert.truthy(not sentence or log:find(sentence, 1, true), log)
+        end
+    end)
+
+    it("warns of a variable that looks like a setting, and of no other", function()
+        local known = process.read(gateway.ROOT .. "/conf/runtime.sh"):match("\nSETTINGS='([^']*)'")
+        local documented, count = process.read(gateway.ROOT .. "/docs/reference/environment.md"), 0
+        for names in documented:gmatch("\n| ([^|]+) |") do
+            for name in names:gmatch("`ROUTE_([A-Z_]+)`") do
+                assert.truthy((" " .. known:gsub("\n", " ") .. " "):find(" " .. name .. " ", 1, true), name)
+                count = count + 1
+            end
+        end
+        assert.is_true(count > 30)
+        for name, meant in pairs {
+            ROUTE_JWT_LEWAY = "ROUTE_JWT_LEEWAY", ROUTE_LISTNE = "ROUTE_LISTEN", ROUTE_WORKER = "ROUTE_WORKERS",
+            ROUTE_Listen = "ROUTE_LISTEN", ROUTE_jwt_leeway = "ROUTE_JWT_LEEWAY", ROUTE_TLS_CERTIFICATE_KEYS =
+            "ROUTE_TLS_CERTIFICATE_KEY", ROUTE_JWT_LEEWAY = "", ROUTE_PORT = "", ROUTE_SERVICE_HOST = "",
+            ROUTE_SERVICE_PORT = "", ROUTE_PORT_80_TCP_ADDR = "", ROUTE_ = "", ROUTE_X = "", ROUTE_COLOR = "",
+        } do
+            local output, status = process.run(process.environment { [name] = "5", ROUTE_RUN_DIR = directory .. "/run" }
+                .. " sh " .. gateway.ROOT .. "/conf/runtime.sh " .. directory .. "/runtime")
+            local expected = meant ~= "" and ("route_native: %s is not a setting, and is ignored; %s is one\n")
+                :format(name, meant) or ""
+            assert.same({ 0, expected }, { status, output }, name)
+        end
+    end)
+
     it("keeps the old keys when a reload finds one of the wrong kind", function()
         local own = directory .. "/own.pem"
         process.run(("cp %s %s"):format(keys.signing_public, own))
@@ -192,12 +254,12 @@ describe("starting", function()
             end)
         end
 
-        it("names ROUTE_LISTEN and the part that is none", function()
+        it("names ROUTE_LISTEN and the invalid part", function()
             for listen, part in pairs { [","] = ",", ["80,http"] = "http", ["80;81"] = "80;81" } do
                 assert.equal(('route_native: ROUTE_LISTEN must be a port, or an address and a port, and is "%s"\n')
                     :format(part), (runtime { ROUTE_LISTEN = listen }))
             end
-            assert.equal('route_native: ROUTE_LISTEN has a port that is none: "[::]:0"\n',
+            assert.equal('route_native: ROUTE_LISTEN has an invalid port: "[::]:0"\n',
                 (runtime { ROUTE_LISTEN = "80,[::]:0" }))
         end)
 

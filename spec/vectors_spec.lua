@@ -84,23 +84,29 @@ describe("the examples of the RFCs", function()
         end
     end)
 
-    it("are decrypted where their key management is supported", function()
-        local example = EXAMPLES.encrypted[1]
-        local obj = eval([[
-            return resty:verify(resty:jwt_decode(a[1].secret), a[1].token, { none = function() end })
-        ]], example)
-        assert.same({ true, true, example.plaintext }, { obj.valid, obj.verified, obj.payload })
-        assert.equal(12, #EXAMPLES.refused_encrypted)
+    it("are decrypted where their key management is supported, in both modules", function()
+        assert.equal(9, #EXAMPLES.encrypted)
+        for _, example in ipairs(EXAMPLES.encrypted) do
+            local obj, plaintext, header, verified = eval([[
+                local plaintext, header = jwt.decrypt(a[1].token, require("cjson").encode(a[1].key))
+                return resty:verify(key_of(a[1]), a[1].token, { none = function() end }), plaintext, header,
+                    jwt.verify(a[1].token, ("k"):rep(32)) ~= nil
+            ]], example)
+            assert.equal(example.plaintext, plaintext, example.source)
+            assert.same({ example.algorithm, example.encryption, false }, { header.alg, header.enc, verified })
+            assert.same({ true, true, example.plaintext }, { obj.valid, obj.verified, obj.payload }, example.source)
+        end
+        assert.equal(5, #EXAMPLES.refused_encrypted)
         for _, refused in ipairs(EXAMPLES.refused_encrypted) do
-            local why, native = eval([[
-                local obj = resty:verify(("k"):rep(32), a[1].token)
+            local why, native, decrypted = eval([[
+                local obj = resty:verify(("k"):rep(16), a[1].token)
                 return not obj.valid and not obj.verified and obj.reason,
-                    select(2, jwt.verify(a[1].token, ("k"):rep(32)))
+                    select(2, jwt.verify(a[1].token, ("k"):rep(32))), select(2, jwt.decrypt(a[1].token, ("k"):rep(32)))
             ]], refused)
-            local expected = refused.reason == "header_unsupported" and "invalid header: crit and zip"
-                or "invalid algorithm: only dir and RSA-OAEP-256"
+            local expected = refused.reason == "header_unsupported" and "invalid header: crit, b64, zip, p2c and p2s"
+                or "invalid algorithm: " .. refused.source:match(": (.*)")
             assert.is_truthy(tostring(why):find(expected, 1, true), refused.source .. ": " .. tostring(why))
-            assert.equal("token_malformed", native, refused.source)
+            assert.same({ "token_malformed", refused.reason }, { native, decrypted }, refused.source)
         end
     end)
 end)

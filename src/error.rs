@@ -96,50 +96,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in the order of its number.
-    pub const ALL: &'static [Reason] = &[
-        Reason::BufferTooSmall,
-        Reason::InvalidArgument,
-        Reason::Internal,
-        Reason::NotCached,
-        Reason::TokenMissing,
-        Reason::TokenAmbiguous,
-        Reason::TokenTooLarge,
-        Reason::TokenMalformed,
-        Reason::HeaderUnsupported,
-        Reason::AlgorithmNotAllowed,
-        Reason::KeyNotFound,
-        Reason::SignatureInvalid,
-        Reason::ClaimMalformed,
-        Reason::TokenExpired,
-        Reason::TokenNotYetValid,
-        Reason::ClaimMissing,
-        Reason::TokenRevoked,
-        Reason::PayloadInvalid,
-        Reason::IssuerNotAllowed,
-        Reason::AudienceNotAllowed,
-        Reason::LifetimeTooLong,
-        Reason::TokenTooOld,
-        Reason::TypeNotAllowed,
-        Reason::DecryptionFailed,
-        Reason::CertificateNotTrusted,
-        Reason::SessionInvalid,
-        Reason::SessionExpired,
-        Reason::PathRefused,
-        Reason::TokenInactive,
-        Reason::ScopeInsufficient,
-        Reason::KeyUnreadable,
-        Reason::KeyUnsupported,
-        Reason::KeyTooWeak,
-        Reason::SettingInvalid,
-        Reason::KeyCannotSign,
-        Reason::SessionKeysInvalid,
-        Reason::ServerUnreachable,
-        Reason::ServerFailed,
-        Reason::ServerAnswerInvalid,
-        Reason::RevocationsUnknown,
-    ];
-
     /// Returns the stable number.
     pub const fn code(self) -> i32 {
         self as i32
@@ -149,52 +105,66 @@ impl Reason {
     pub fn from_code(code: i32) -> Option<Reason> {
         Self::ALL.iter().copied().find(|reason| reason.code() == code)
     }
+}
 
-    /// Returns the stable name, as logs and metrics show it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Reason::BufferTooSmall => "buffer_too_small",
-            Reason::InvalidArgument => "invalid_argument",
-            Reason::Internal => "internal",
-            Reason::NotCached => "not_cached",
-            Reason::TokenMissing => "token_missing",
-            Reason::TokenAmbiguous => "token_ambiguous",
-            Reason::TokenTooLarge => "token_too_large",
-            Reason::TokenMalformed => "token_malformed",
-            Reason::HeaderUnsupported => "header_unsupported",
-            Reason::AlgorithmNotAllowed => "algorithm_not_allowed",
-            Reason::KeyNotFound => "key_not_found",
-            Reason::SignatureInvalid => "signature_invalid",
-            Reason::ClaimMalformed => "claim_malformed",
-            Reason::TokenExpired => "token_expired",
-            Reason::TokenNotYetValid => "token_not_yet_valid",
-            Reason::ClaimMissing => "claim_missing",
-            Reason::TokenRevoked => "token_revoked",
-            Reason::PayloadInvalid => "payload_invalid",
-            Reason::IssuerNotAllowed => "issuer_not_allowed",
-            Reason::AudienceNotAllowed => "audience_not_allowed",
-            Reason::LifetimeTooLong => "lifetime_too_long",
-            Reason::TokenTooOld => "token_too_old",
-            Reason::TypeNotAllowed => "type_not_allowed",
-            Reason::DecryptionFailed => "decryption_failed",
-            Reason::CertificateNotTrusted => "certificate_not_trusted",
-            Reason::SessionInvalid => "session_invalid",
-            Reason::SessionExpired => "session_expired",
-            Reason::PathRefused => "path_refused",
-            Reason::TokenInactive => "token_inactive",
-            Reason::ScopeInsufficient => "scope_insufficient",
-            Reason::KeyUnreadable => "key_unreadable",
-            Reason::KeyUnsupported => "key_unsupported",
-            Reason::KeyTooWeak => "key_too_weak",
-            Reason::SettingInvalid => "setting_invalid",
-            Reason::KeyCannotSign => "key_cannot_sign",
-            Reason::SessionKeysInvalid => "session_keys_invalid",
-            Reason::ServerUnreachable => "server_unreachable",
-            Reason::ServerFailed => "server_failed",
-            Reason::ServerAnswerInvalid => "server_answer_invalid",
-            Reason::RevocationsUnknown => "revocations_unknown",
+/// Writes [`Reason::ALL`] and [`Reason::name`] from one list, which the match keeps complete.
+macro_rules! names {
+    ($($reason:ident => $name:literal,)*) => {
+        impl Reason {
+            /// Every reason, in the order of its number.
+            pub const ALL: &'static [Reason] = &[$(Reason::$reason),*];
+
+            /// Returns the stable name, as logs and metrics show it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Reason::$reason => $name,)*
+                }
+            }
         }
-    }
+    };
+}
+
+names! {
+    BufferTooSmall => "buffer_too_small",
+    InvalidArgument => "invalid_argument",
+    Internal => "internal",
+    NotCached => "not_cached",
+    TokenMissing => "token_missing",
+    TokenAmbiguous => "token_ambiguous",
+    TokenTooLarge => "token_too_large",
+    TokenMalformed => "token_malformed",
+    HeaderUnsupported => "header_unsupported",
+    AlgorithmNotAllowed => "algorithm_not_allowed",
+    KeyNotFound => "key_not_found",
+    SignatureInvalid => "signature_invalid",
+    ClaimMalformed => "claim_malformed",
+    TokenExpired => "token_expired",
+    TokenNotYetValid => "token_not_yet_valid",
+    ClaimMissing => "claim_missing",
+    TokenRevoked => "token_revoked",
+    PayloadInvalid => "payload_invalid",
+    IssuerNotAllowed => "issuer_not_allowed",
+    AudienceNotAllowed => "audience_not_allowed",
+    LifetimeTooLong => "lifetime_too_long",
+    TokenTooOld => "token_too_old",
+    TypeNotAllowed => "type_not_allowed",
+    DecryptionFailed => "decryption_failed",
+    CertificateNotTrusted => "certificate_not_trusted",
+    SessionInvalid => "session_invalid",
+    SessionExpired => "session_expired",
+    PathRefused => "path_refused",
+    TokenInactive => "token_inactive",
+    ScopeInsufficient => "scope_insufficient",
+    KeyUnreadable => "key_unreadable",
+    KeyUnsupported => "key_unsupported",
+    KeyTooWeak => "key_too_weak",
+    SettingInvalid => "setting_invalid",
+    KeyCannotSign => "key_cannot_sign",
+    SessionKeysInvalid => "session_keys_invalid",
+    ServerUnreachable => "server_unreachable",
+    ServerFailed => "server_failed",
+    ServerAnswerInvalid => "server_answer_invalid",
+    RevocationsUnknown => "revocations_unknown",
 }
 
 /// A configuration error: the reason and one sentence for the operator, without key material.

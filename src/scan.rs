@@ -113,17 +113,39 @@ const MIN_PART: usize = 16;
 /// The shortest value of an argument that is taken for a token by its name, in bytes as written.
 const MIN_NAMED: usize = 16;
 
-/// Decodes the character at the start of a text, through any number of percent-encodings: `.`, `%2E` and `%252E` are one.
-/// Returns the byte and the length of its encoding.
+/// How deep escapes are undone whose digits are escapes too: `%25%32%45` is `%2E`, and that is a dot.
+const MAX_NESTED: usize = 4;
+
+/// Decodes the character at the start of a text, through any number of percent-encodings: `.`, `%2E`, `%252E` and
+/// `%25%32%45` are one. Returns the byte and the length of its encoding.
 fn character(text: &[u8]) -> (u8, usize) {
-    let Some(b'%') = text.first() else { return (text[0], 1) };
-    let again = text[1..].chunks_exact(2).take_while(|pair| *pair == b"25").count() * 2;
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    match (digit(1 + again), digit(2 + again)) {
-        // At most 255: two digits.
-        (Some(high), Some(low)) => ((high * 16 + low) as u8, 3 + again),
-        _ => (b'%', 1 + again),
+    nested(text, MAX_NESTED)
+}
+
+fn nested(text: &[u8], depth: usize) -> (u8, usize) {
+    let mut length = 1;
+    if text[0] != b'%' || depth == 0 {
+        return (text[0], length);
     }
+    while let Some((byte, more)) = escape(&text[length..], depth - 1) {
+        length += more;
+        if byte != b'%' {
+            return (byte, length);
+        }
+    }
+    (b'%', length)
+}
+
+/// Decodes the two digits of an escape. Each may be an escape itself.
+fn escape(text: &[u8], depth: usize) -> Option<(u8, usize)> {
+    let digit = |at: usize| {
+        let (byte, length) = text.get(at..).filter(|rest| !rest.is_empty()).map(|rest| nested(rest, depth))?;
+        Some((char::from(byte).to_digit(16)?, at + length))
+    };
+    let (high, at) = digit(0)?;
+    let (low, at) = digit(at)?;
+    // At most 255: two digits.
+    Some(((high * 16 + low) as u8, at))
 }
 
 /// Finds the next token in a URL, or in any other text, beginning at the offset `from`: a compact token wherever it
@@ -252,6 +274,7 @@ mod tests {
     fn tokens_are_found_wherever_they_stand_and_however_they_are_encoded() {
         let token = format!("{}.{}.{}", "eyJhbGciOiJSUzI1NiJ9", "c".repeat(40), "s-_".repeat(20));
         let all_encoded: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let escaped_again = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
         let one_encoded = token.replacen('J', "%4a", 1);
         let forms = [
             token.clone(),
@@ -259,6 +282,10 @@ mod tests {
             token.replace('.', "%252e"),
             all_encoded.clone(),
             all_encoded.replace('%', "%2525"),
+            escaped_again(&all_encoded),
+            escaped_again(&escaped_again(&token.replace('.', "%2E"))),
+            token.replace('.', "%2%45"),
+            token.replace('.', "%%32e"),
             one_encoded,
             format!("{}..{}.{}.{}", "h".repeat(20), "i".repeat(16), "c".repeat(30), "t".repeat(22)),
         ];

@@ -139,6 +139,11 @@ fn a_null_pointer_is_an_invalid_argument() {
             rn_gateway_shared_key(None, a.as_mut(), b),
             rn_gateway_shared_key(g, None, b),
             rn_gateway_shared_key(g, a.as_mut(), null_mut()),
+            rn_encryption_keys_new(0, null(), 1, Some(&mut null_mut()), b, 64, l.as_mut()),
+            rn_encryption_keys_new(0, t, 1, None, b, 64, l.as_mut()),
+            rn_encryption_keys_new(2, t, 1, Some(&mut null_mut()), b, 64, l.as_mut()),
+            rn_jwe_decrypt(None, t, 1, b, 64, None),
+            rn_jwe_encrypt(None, t, 1, t, 1, b, 64, l.as_mut()),
             rn_token_fingerprint(null(), 1, b),
             rn_token_fingerprint(t, 1, null_mut()),
             rn_gateway_verify(None, t, 1, NOW, b, 64, l.as_mut()),
@@ -155,6 +160,7 @@ fn a_null_pointer_is_an_invalid_argument() {
 #[test]
 fn a_null_handle_is_released_without_effect_and_has_no_entries() {
     rn_gateway_free(None);
+    rn_encryption_keys_free(None);
     assert_eq!(rn_gateway_cached_entries(None), 0);
 }
 
@@ -352,6 +358,60 @@ fn cookies_and_arguments_are_found_within_their_lengths() {
         rest = [0x55; 8];
         assert_eq!(without(t, 1, rest.as_mut_ptr(), 3, Some(&mut length)), 0);
         assert_eq!((&rest, length), (b"a=1\x55\x55\x55\x55\x55", 3));
+    }
+}
+
+/// A private key does what a private key does, and every missing or unknown argument is a status.
+#[test]
+fn the_half_of_an_rsa_key_that_a_call_needs_is_checked() {
+    let (private, public) = (&signer().private_pem, &signer().public_pem);
+    let parse = |is_private, padding, text: &str| {
+        let (mut key, mut error, mut length) = (null_mut(), [0u8; RN_ERROR_BYTES], 0);
+        let (data, out) = (text.as_ptr(), error.as_mut_ptr());
+        // SAFETY: the text has that length, and the outputs are writable.
+        let status = unsafe {
+            rn_rsa_new(is_private, padding, data, text.len(), Some(&mut key), out, RN_ERROR_BYTES, Some(&mut length))
+        };
+        // SAFETY: on 0 the call has made the handle.
+        (status, (status == 0).then(|| unsafe { Box::from_raw(key) }))
+    };
+    assert_eq!(parse(1, RN_RSA_PKCS1, public).0, Reason::KeyUnsupported.code());
+    assert_eq!(parse(0, RN_RSA_PKCS1, private).0, Reason::KeyUnsupported.code());
+    for padding in [0, 2, 3, 5, u32::MAX] {
+        assert_eq!(parse(1, padding, private).0, INVALID, "{padding}");
+    }
+    let (private, public) = (parse(1, RN_RSA_OAEP, private).1, parse(0, RN_RSA_OAEP, public).1);
+    let (mut out, mut length, text) = ([0u8; RN_RSA_BYTES], 0, [7u8; 300]);
+    let (private, public, data) = (private.as_deref(), public.as_deref(), text.as_ptr());
+    for key in [None, private] {
+        // SAFETY: the text and the buffer have these lengths.
+        let status = unsafe { rn_rsa_encrypt(key, data, 1, out.as_mut_ptr(), out.len(), Some(&mut length)) };
+        assert_eq!(status, INVALID);
+        // SAFETY: the texts have these lengths.
+        assert_eq!(unsafe { rn_rsa_verify(key, 256, data, 1, data, 1) }, INVALID);
+    }
+    for key in [None, public] {
+        // SAFETY: the text and the buffer have these lengths.
+        let status = unsafe { rn_rsa_decrypt(key, data, 256, out.as_mut_ptr(), out.len(), Some(&mut length)) };
+        assert_eq!(status, INVALID);
+        // SAFETY: the text and the buffer have these lengths.
+        let status = unsafe { rn_rsa_sign(key, 256, data, 1, out.as_mut_ptr(), out.len(), Some(&mut length)) };
+        assert_eq!(status, INVALID);
+    }
+    for hash in [0, 1, 224, u32::MAX] {
+        // SAFETY: the text and the buffer have these lengths.
+        let status = unsafe { rn_rsa_sign(private, hash, data, 1, out.as_mut_ptr(), out.len(), Some(&mut length)) };
+        assert_eq!(status, INVALID, "{hash}");
+    }
+    // SAFETY: the text and the buffer have these lengths.
+    unsafe {
+        assert_eq!(rn_rsa_encrypt(public, data, 300, out.as_mut_ptr(), out.len(), Some(&mut length)), INVALID);
+        assert_eq!(rn_rsa_encrypt(public, null(), 1, out.as_mut_ptr(), out.len(), Some(&mut length)), INVALID);
+        let status = rn_rsa_encrypt(public, data, 1, out.as_mut_ptr(), 8, Some(&mut length));
+        assert_eq!((status, length), (Reason::BufferTooSmall.code(), 256));
+        assert_eq!(rn_rsa_verify(public, 256, data, 1, data, 256), Reason::SignatureInvalid.code());
+        let status = rn_rsa_decrypt(private, data, 256, out.as_mut_ptr(), out.len(), Some(&mut length));
+        assert_eq!(status, Reason::DecryptionFailed.code());
     }
 }
 

@@ -411,6 +411,46 @@ fn explain_skips_checks_without_their_key_and_prints_no_target() {
     assert_eq!(run(&["explain"], &keys().token(&["--target", "pod", "--ttl=-60"])).status, 1);
 }
 
+/// A secret file verifies tokens of route_native.auth, and never those of the gateway.
+#[test]
+fn explain_checks_the_signature_and_the_times_with_a_secret_file() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).expect("the file can be written");
+        path.display().to_string()
+    };
+    let secret = "0123456789abcdef0123456789abcdef";
+    let token = |exp: i64| {
+        let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({ "sub": "ada", "exp": exp }), &key).unwrap()
+    };
+    let good = token(now() + 60);
+    for (name, text) in [("one", secret), ("two", &*format!("{}\n{secret}\n", "x".repeat(40)))] {
+        let run = run(&["explain", "--key", &file(name, text)], &good);
+        assert_eq!(run.status, 0, "{name}: {}{}", run.stdout, run.stderr);
+        assert!(run.line("signature").starts_with("ok ") && run.line("exp").starts_with("ok "), "{}", run.stdout);
+        assert!(run.stdout.contains("The desktop gateway takes no secret file."), "{}", run.stdout);
+        assert!(!run.stdout.contains(secret), "{}", run.stdout);
+    }
+    let other = file("other", &"y".repeat(32));
+    let refused = run(&["explain", "--key", &other], &good);
+    assert!(refused.status == 1 && refused.line("signature").starts_with("FAILED "), "{}", refused.stdout);
+    let expired = run(&["explain", "--key", &file("one", secret)], &token(now() - 60));
+    assert!(expired.status == 1 && expired.line("exp").starts_with("FAILED "), "{}", expired.stdout);
+    // An RS256 token needs another key.
+    let foreign = run(&["explain", "--key", &other], &keys().token(&["--target", "pod"]));
+    assert!(foreign.status == 1 && foreign.line("key").starts_with("FAILED "), "{}", foreign.stdout);
+    // What is no secret stays refused, and the gateway takes none.
+    let short = run(&["explain", "--key", &file("short", "short")], &good).fails(2);
+    assert!(short.contains("is neither PEM nor a JWK"), "{short}");
+    let private = run(&["explain", "--key", &keys().arg("signing_private.pem")], &good).fails(2);
+    assert!(private.contains("holds a private key"), "{private}");
+    let payload_key = keys().arg("payload_private.pem");
+    let checked = run(&["check-keys", "--key", &file("one", secret), "--payload-key", &payload_key], "").fails(1);
+    assert!(checked.contains("is neither PEM nor a JWK"), "{checked}");
+}
+
 #[test]
 fn explain_reads_an_argument_a_file_or_standard_input() {
     let token = keys().token(&["--target", "pod"]);

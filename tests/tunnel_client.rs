@@ -65,6 +65,14 @@ async fn a_start_that_fails_has_one_message_and_an_exit_code() {
         assert!(stderr.contains(message), "{arguments:?}: {stderr}");
         assert!(!stderr.contains(&wrong), "the token was shown");
     }
+    // An empty token is no token.
+    for token in ["", " ", "\n"] {
+        for (more, environment) in [(&[][..], &[("WST_TOKEN", token)][..]), (&["--token", token], &[])] {
+            let arguments = [&[url.as_str(), "c1", "80"], more].concat();
+            let (exit, stderr) = run(CLIENT, &arguments, environment).await;
+            assert_eq!((exit, stderr.contains("no token")), (3, true), "{token:?}: {stderr}");
+        }
+    }
     let known = [("TASKCLUSTER_PROXY_SECRET_A", SECRET_A), ("TASKCLUSTER_PROXY_SECRET_B", SECRET_B)];
     for (more, name) in [
         (vec![], "URL_PREFIX"),

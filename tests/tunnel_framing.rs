@@ -3,112 +3,21 @@
 
 mod tunnel_support;
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
 use tunnel_support::{
-    TestClient, TestServer, in_time, mint, process, until,
+    TestClient, TestServer, in_time, mint, process,
+    service::{Service, read_through},
     viewer::{self, Viewer},
 };
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_wst-client");
 const SERVER: &str = env!("CARGO_BIN_EXE_websocktunnel");
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-/// A request, as a service read it.
-#[derive(Clone, Debug)]
-struct Seen {
-    /// The number of its connection.
-    connection: usize,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Seen {
-    fn line(&self) -> &str {
-        self.head.lines().next().unwrap()
-    }
-
-    fn has(&self, field: &str) -> bool {
-        self.head.lines().any(|line| line.to_ascii_lowercase().starts_with(field))
-    }
-}
-
-/// A service that responds to a head, then reads the body that the head announces, and keeps the connection. It reads
-/// all further bytes as the next request.
-struct Service {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-/// Reads up to and including `end`. Returns `None` if the connection ends before.
-async fn read_through(socket: &mut TcpStream, buffer: &mut Vec<u8>, end: &[u8]) -> Option<Vec<u8>> {
-    loop {
-        if let Some(at) = buffer.windows(end.len()).position(|window| window == end) {
-            return Some(buffer.drain(..at + end.len()).collect());
-        }
-        if !matches!(socket.read_buf(buffer).await, Ok(1..)) {
-            return None;
-        }
-    }
-}
-
-/// Reads the body that a head announces.
-async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
-    let head = head.to_ascii_lowercase();
-    if head.contains("\r\ntransfer-encoding: chunked\r\n") {
-        return read_through(socket, buffer, b"0\r\n\r\n").await;
-    }
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-    while buffer.len() < length {
-        if !matches!(socket.read_buf(buffer).await, Ok(1..)) {
-            return None;
-        }
-    }
-    Some(buffer.drain(..length).collect())
-}
-
-impl Service {
-    /// Starts a service that responds to each head with `answer`.
-    async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let service = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
-        let (seen, answer) = (service.seen.clone(), Arc::new(answer));
-        tokio::spawn(async move {
-            for connection in 0.. {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                let (seen, answer) = (seen.clone(), answer.clone());
-                tokio::spawn(async move {
-                    let mut buffer = Vec::new();
-                    while let Some(head) = read_through(&mut socket, &mut buffer, b"\r\n\r\n").await {
-                        let head = String::from_utf8(head).unwrap();
-                        socket.write_all(answer(&head).as_bytes()).await.unwrap();
-                        let Some(body) = read_body(&mut socket, &mut buffer, &head).await else { return };
-                        seen.lock().unwrap().push(Seen { connection, head, body });
-                    }
-                });
-            }
-        });
-        service
-    }
-
-    /// Waits for `count` requests and returns them.
-    async fn take(&self, count: usize) -> Vec<Seen> {
-        until("the service has read the requests", async || {
-            let mut seen = self.seen.lock().unwrap();
-            (seen.len() >= count).then(|| std::mem::take(&mut *seen))
-        })
-        .await
-    }
-}
 
 async fn tunnel(service: &Service) -> (TestServer, TestClient) {
     let server = TestServer::start().await;
@@ -283,7 +192,7 @@ async fn unsupported_transfer_codings_are_refused() {
             format!("POST /c1/x HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         assert_eq!(viewer::exchange(server.address, &request).await.status, 501, "{coding}");
     }
-    assert_eq!(service.seen.lock().unwrap().len(), 0);
+    assert_eq!(service.count(), 0);
 }
 
 /// The end of a response.

@@ -157,6 +157,33 @@ fn the_policy_restricts_the_algorithms_of_the_key() {
     assert_eq!(verdict("RS256"), Some(Reason::AlgorithmNotAllowed));
 }
 
+/// No token could pass: the configuration is at fault, and not the token.
+#[test]
+fn a_policy_that_allows_no_algorithm_of_the_keys_is_the_fault_of_the_configuration() {
+    let (bytes, secret) = secret(32);
+    let hmac = jsonwebtoken("HS256", &EncodingKey::from_secret(&bytes));
+    let (rsa, public) = (signer().token("RS256", &claims()), keys(&signer().public_pem));
+    for (allowed, keys, offered) in [
+        (&[Algorithm::RS256, Algorithm::ES256][..], &secret, "HS256"),
+        (&[Algorithm::HS512], &secret, "HS256"),
+        (&[Algorithm::HS256], &public, "RS256, RS384, RS512, PS256, PS384, PS512"),
+    ] {
+        let policy = Policy { algorithms: Some(allowed.to_vec()), ..Policy::default() };
+        for token in [&hmac, &rsa] {
+            assert_eq!(verify(token.as_bytes(), keys, &policy, NOW).err(), Some(Reason::KeyUnsupported), "{allowed:?}");
+        }
+        let error = policy.check_keys(keys).expect_err("no token could pass");
+        let names: Vec<_> = allowed.iter().map(|name| name.name()).collect();
+        let expected =
+            format!("the policy field \"algorithms\" allows {}, and the keys verify only {offered}", names.join(", "));
+        assert_eq!((error.reason, error.message), (Reason::SettingInvalid, expected));
+    }
+    let policy = Policy { algorithms: Some(vec![Algorithm::HS256, Algorithm::RS256]), ..Policy::default() };
+    assert!(policy.check_keys(&secret).is_ok() && policy.check_keys(&public).is_ok());
+    assert!(Policy::default().check_keys(&secret).is_ok());
+    assert_eq!(verify(rsa.as_bytes(), &secret, &policy, NOW).err(), Some(Reason::AlgorithmNotAllowed));
+}
+
 #[test]
 fn a_key_within_the_token_is_ignored() {
     let jwk = stranger().jwk(json!({}));

@@ -127,7 +127,7 @@ fn measure(algorithm: Algorithm, patience: Duration) -> Value {
     let bench = bench_of(algorithm);
     let keyring = Keyring::from_texts(&[(bench.form, &bench.key)]).expect("a key");
     let current = keyring.current();
-    let (keys, key) = (current.verifying().expect("verifies"), current.signing().expect("signs"));
+    let (keys, key) = (&current.verifying, current.signing().expect("signs"));
     let issue = SignOptions { algorithm: Some(algorithm), lifetime: Some(600), ..SignOptions::default() };
     let token = sign(CLAIMS, key, &issue, NOW).expect("a token");
     let (message, signature) = token.rsplit_once('.').expect("three parts");

@@ -4,7 +4,7 @@
 //! `PEER_WEBSOCKTUNNEL` and `PEER_WST_CLIENT` name the original's server and client (several versions, separated by
 //! commas, in the same order), `PEER_RATHOLE` names rathole. `BENCH_SECONDS` (0.5) and `BENCH_ROUNDS` (3) set the
 //! length of a measurement and how many there are of each. The servers, the clients and the target are processes of
-//! their own, started anew for each measurement; this one makes the load.
+//! their own, restarted for each measurement; this one makes the load.
 
 mod load;
 mod memory;

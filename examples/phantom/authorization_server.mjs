@@ -1,13 +1,16 @@
-// The authorization server of `make run EXAMPLE=phantom` and of the specs: oidc-provider, with the two clients of the
-// phantom token pattern's tutorial.
+// The authorization server of `make run EXAMPLE=phantom` and of the specs: oidc-provider, with the paths and the two
+// clients of the phantom token pattern's tutorial.
 //
-//   authorization_server.mjs [--jwt-introspection] [--jwt-access-tokens] [--max-age SECONDS] [--token-ttl SECONDS] [--tls-cert FILE --tls-key FILE]
+//   authorization_server.mjs [--phantom-tokens] [--jwt-introspection] [--jwt-access-tokens] [--max-age SECONDS] [--token-ttl SECONDS] [--tls-cert FILE --tls-key FILE]
+//
+// With --phantom-tokens, it answers an introspection as the tutorial's server does: with the JWT that the API receives
+// (`application/jwt`), or with 204 for an inactive token.
 //
 // Listens on a free port of 127.0.0.1, prints `ready PORT` and then a line for each introspection and for each question
 // for its JWK Set. Its introspection answers say `no-store`, as oidc-provider writes them, unless --max-age lets gateways
 // keep them. At SIGHUP it changes its keys.
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -16,6 +19,7 @@ import Provider from 'oidc-provider';
 
 const { values: options } = parseArgs({
   options: {
+    'phantom-tokens': { type: 'boolean', default: false },
     'jwt-introspection': { type: 'boolean', default: false },
     'jwt-access-tokens': { type: 'boolean', default: false },
     'max-age': { type: 'string' },
@@ -24,6 +28,8 @@ const { values: options } = parseArgs({
     'tls-key': { type: 'string' },
   },
 });
+
+const INTROSPECTION = '/oauth/v2/oauth-introspect';
 
 // Client credentials for calling the API, and a client that may only introspect.
 const clients = [
@@ -50,11 +56,24 @@ function signingKey() {
   return { ...privateKey.export({ format: 'jwk' }), kid: randomBytes(6).toString('hex'), use: 'sig', alg: 'RS256' };
 }
 
+// Returns the JWT that replaces an active token: what an introspection says about it, signed.
+function phantomToken(said, key) {
+  const { active, token_type, ...claims } = said;
+  // Without a user, the token is about the client and for it, as the tutorial's server says.
+  const { sub = said.client_id, aud = said.client_id } = said;
+  const all = { ...claims, sub, aud, nbf: said.iat, jti: randomUUID(), purpose: 'access_token' };
+  const parts = [{ alg: 'RS256', typ: 'JWT', kid: key.kid }, all];
+  const input = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+  return `${input}.${sign('sha256', input, createPrivateKey({ key, format: 'jwk' })).toString('base64url')}`;
+}
+
 function provider(issuer) {
+  const key = signingKey();
   const made = new Provider(issuer, {
     clients,
+    routes: { token: '/oauth/v2/oauth-token', introspection: INTROSPECTION, revocation: '/oauth/v2/oauth-revoke' },
     scopes: ['read', 'write'],
-    jwks: { keys: [signingKey()] },
+    jwks: { keys: [key] },
     cookies: { keys: [randomBytes(16).toString('hex')] },
     ttl: { ClientCredentials: Number(options['token-ttl']) },
     features: {
@@ -73,7 +92,15 @@ function provider(issuer) {
   made.use(async (ctx, next) => {
     await next();
     if (ctx.path === '/jwks') console.log(`jwks ${ctx.status}`);
-    if (ctx.path !== '/token/introspection') return;
+    if (ctx.path !== INTROSPECTION) return;
+    if (options['phantom-tokens'] && ctx.status === 200 && ctx.accepts('application/jwt')) {
+      if (ctx.body.active) {
+        ctx.body = phantomToken(ctx.body, key);
+        ctx.type = 'application/jwt';
+      } else {
+        ctx.status = 204;
+      }
+    }
     console.log(`introspection ${ctx.status} ${ctx.type}`);
     if (options['max-age'] && ctx.status === 200) ctx.set('cache-control', `private, max-age=${options['max-age']}`);
   });

@@ -14,28 +14,28 @@ start_server() {
     port=$(sed -n 's/^ready //p' "$log")
 }
 
-# The key that signs the API's JWTs: this authorization server answers in plain JSON.
-signing_key() {
-    local key=$RUN_DIR/keys/phantom_private.pem
-    mkdir -p "$RUN_DIR/keys"
-    if [ ! -e "$key" ]; then
-        (umask 077 && openssl ecparam -genkey -name prime256v1 -noout | openssl pkcs8 -topk8 -nocrypt -out "$key")
-    fi
-    realpath "$key"
+# Makes the authorization server's certificate, which signs itself, and its key. The gateway trusts it.
+certificate() {
+    local keys=$RUN_DIR/keys
+    mkdir -p "$keys"
+    [ -e "$keys/phantom_tls.pem" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=authorization-server \
+        -addext subjectAltName=DNS:authorization-server,DNS:localhost -keyout "$keys/phantom_tls.key" \
+        -out "$keys/phantom_tls.pem" 2> /dev/null
+    ROUTE_CA_FILE=$(realpath "$keys/phantom_tls.pem")
+    export ROUTE_CA_FILE
 }
 
 # Writes the settings beside nginx.conf, where site.conf reads them.
 write_settings() {
-    local key=$1 authorization_server=$2 api=$3
+    local authorization_server=$1 api=$2
     mkdir -p "$RUN_DIR/etc"
     cat > "$RUN_DIR/etc/phantom.lua" << LUA
 local function config(scope)
     return {
-        introspection_endpoint = "http://authorization-server/token/introspection",
+        introspection_endpoint = "https://authorization-server/oauth/v2/oauth-introspect",
         client_id = "introspection-client",
         client_secret = "Password1",
         token_cache_seconds = 900,
-        signing_key = "$key",
         scope = scope,
     }
 end
@@ -55,18 +55,19 @@ CONF
 
 example_start() {
     scripts/setup.sh phantom
-    local port key
-    key=$(signing_key)
+    local port
+    certificate
     start_server api
     local api=$port
-    start_server authorization_server --max-age 60
+    start_server authorization_server --phantom-tokens --max-age 60 --tls-cert "$ROUTE_CA_FILE" \
+        --tls-key "$RUN_DIR/keys/phantom_tls.key"
     authorization_server=$port
-    write_settings "$key" "$authorization_server" "$api"
+    write_settings "$authorization_server" "$api"
 }
 
 example_show() {
-    local token_endpoint=http://127.0.0.1:$authorization_server/token
+    local token_endpoint=https://localhost:$authorization_server/oauth/v2/oauth-token
     echo "token endpoint: $token_endpoint"
-    echo "curl -u test-client:Password1 -d grant_type=client_credentials -d scope=read $token_endpoint"
+    echo "curl --cacert $ROUTE_CA_FILE -u test-client:Password1 -d grant_type=client_credentials -d scope=read $token_endpoint"
     echo "curl -H 'Authorization: Bearer <access_token>' http://127.0.0.1:$PORT/api"
 }

@@ -19,6 +19,7 @@ local keys = require "route_native.border.keys"
 local limits = require "route_native.border.limits"
 local login = require "route_native.border.login"
 local logout = require "route_native.border.logout"
+local response = require "route_native.core.response"
 local services = require "route_native.border.services"
 local sessions = require "route_native.border.sessions"
 local settings = require "route_native.border.settings"
@@ -147,7 +148,7 @@ end
 
 --- Answers with the counters in Prometheus' text format. Call it in the content phase.
 function _M.metrics()
-    return answer.finish(200, "text/plain; version=0.0.4", current().counters:text())
+    return response.finish(200, current().counters:text(), "text/plain; version=0.0.4")
 end
 
 --- Returns the counters.

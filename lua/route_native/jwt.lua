@@ -1,4 +1,4 @@
---- Verifies and signs JSON Web Tokens (RFC 7519).
+--- Verifies, signs, encrypts and decrypts JSON Web Tokens (RFC 7519).
 --
 --     local jwt = require "route_native.jwt"
 --     local keys = jwt.key_file("/etc/keys/issuer.jwks")            -- in init_by_lua
@@ -8,13 +8,19 @@
 --     local claims, header = jwt.verify(token, keys, policy)        -- or nil and the reason's name
 --     local token = jwt.sign({ sub = "ada" }, keys, { lifetime = 600, jti = true })
 --
+--     local sealed = jwt.encrypt(token, recipient, { algorithm = "RSA-OAEP-256", encryption = "A256GCM" })
+--     local token, header = jwt.decrypt(sealed, own)                -- or nil and the reason's name
+--
 -- A key's type fixes the allowed algorithms. A token's header must agree with it. A bad token returns `nil, reason`. A
 -- bad key, policy or option raises an error of one sentence. No message contains a token or a key.
 --
 -- @module route_native.jwt
 
+local fields = require "route_native.core.config"
 local digits = require "route_native.core.digits"
+local encryption = require "route_native.jwt.encryption"
 local ffi = require "ffi"
+local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local keyring = require "route_native.jwt.keyring"
 local statuses = require "route_native.core.status"
@@ -26,7 +32,6 @@ local OK, KEY_NOT_FOUND = statuses.OK, statuses.KEY_NOT_FOUND
 local CLAIM_MALFORMED = statuses.name(library.RN_REASON_CLAIM_MALFORMED)
 
 local BUFFER_BYTES = library.RN_TOKEN_BYTES
-local ERROR_BYTES = library.RN_ERROR_BYTES
 
 -- Shared by all requests: they are written and read without a yield in between.
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
@@ -116,6 +121,33 @@ local function encode(value, level)
     return json
 end
 
+-- Returns the handle of a type such as "rn_policy" that holds a configuration, and its clock. The library gets the
+-- other fields as JSON.
+local function read(type, config)
+    local plain = {}
+    for name, value in pairs(config) do
+        plain[name] = value
+    end
+    plain.clock = nil
+    local json = encode(plain, 3) or error("route_native.jwt: " .. digits.TOO_LONG, 3)
+    local handle, err = handles.new(type, function(...) return library[type .. "_new"](json, #json, ...) end)
+    if not handle then
+        error("route_native.jwt: " .. err, 3)
+    end
+    return { handle = handle, clock = config.clock }
+end
+
+-- Returns what an argument of a public function stands for: a default, itself, or what `new` makes of a table.
+local function argument(value, type, default, new)
+    if value == nil then
+        return default
+    elseif getmetatable(value) == type then
+        return value
+    end
+    local ok, result = pcall(new, value)
+    return ok and result or error(result, 3)
+end
+
 --- Describes what a token must satisfy.
 -- @table PolicyConfig
 -- @tfield[opt] string|string[] algorithms allowed algorithms; all of the key's type by default
@@ -136,36 +168,13 @@ function _M.policy(config)
     if type(config) ~= "table" then
         error("route_native.jwt: a policy is a table", 2)
     end
-    local plain = {}
-    for name, value in pairs(config) do
-        plain[name] = value
-    end
-    local clock = plain.clock
-    plain.clock = nil
-    if clock ~= nil and type(clock) ~= "function" then
+    if config.clock ~= nil and type(config.clock) ~= "function" then
         error("route_native.jwt: the policy field \"clock\" must be a function", 2)
     end
-    local json = encode(plain, 2) or error("route_native.jwt: " .. digits.TOO_LONG, 2)
-    local handle, message = ffi.new("rn_policy *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
-    if library.rn_policy_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
-    end
-    handle = ffi.gc(handle[0], function(policy) library.rn_policy_free(policy) end)
-    return setmetatable({ handle = handle, clock = clock }, policy_type)
+    return setmetatable(read("rn_policy", config), policy_type)
 end
 
 local default_policy = _M.policy {}
-
--- Returns the handle of an argument: the argument itself, or a handle made from a table.
-local function policy_of(policy)
-    if policy == nil then
-        return default_policy
-    elseif getmetatable(policy) == policy_type then
-        return policy
-    end
-    local ok, handle = pcall(_M.policy, policy)
-    return ok and handle or error(handle, 3)
-end
 
 -- Returns the current second of a clock, which is the program's own function or nginx's time.
 local function now_of(clock)
@@ -217,7 +226,7 @@ function _M.verify(token, key, policy)
     if type(token) ~= "string" then
         return nil, token == nil and "token_missing" or "token_malformed", false
     end
-    policy = policy_of(policy)
+    policy = argument(policy, policy_type, default_policy, _M.policy)
     local keys = keyring.of(key, 2)
     local seconds = now_of(policy.clock)
     local status = check(keys, policy, token, seconds)
@@ -278,33 +287,10 @@ function _M.sign_options(options)
     if type(options) ~= "table" then
         error("route_native.jwt: sign() takes its options as a table", 2)
     end
-    local plain = {}
-    for name, value in pairs(options) do
-        plain[name] = value
-    end
-    local clock = plain.clock
-    plain.clock = nil
-    local json = encode(plain, 2) or error("route_native.jwt: " .. digits.TOO_LONG, 2)
-    local handle, message = ffi.new("rn_sign_options *[1]"), ffi.new("uint8_t[?]", ERROR_BYTES)
-    if library.rn_sign_options_new(json, #json, handle, message, ERROR_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi_string(message, length[0]), 2)
-    end
-    handle = ffi.gc(handle[0], function(pointer) library.rn_sign_options_free(pointer) end)
-    return setmetatable({ handle = handle, clock = clock }, options_type)
+    return setmetatable(read("rn_sign_options", options), options_type)
 end
 
 local default_options = _M.sign_options {}
-
--- Returns the handle of an argument: the argument itself, or a handle made from a table.
-local function options_of(options)
-    if options == nil then
-        return default_options
-    elseif getmetatable(options) == options_type then
-        return options
-    end
-    local ok, handle = pcall(_M.sign_options, options)
-    return ok and handle or error(handle, 3)
-end
 
 --- Signs claims.
 -- @tparam table|string claims the claims; a whole number beyond 2^53 - 1 needs JSON text, which keeps it up to 64 bits
@@ -315,7 +301,7 @@ end
 -- @treturn[2] string the reason's name, if the claims are no object or the token would be too large
 -- @usage local token = jwt.sign({ sub = "ada" }, keys, { lifetime = 600, issuer = "https://id.example" })
 function _M.sign(claims, key, options)
-    options = options_of(options)
+    options = argument(options, options_type, default_options, _M.sign_options)
     if type(claims) == "table" then
         claims = encode(claims, 2)
         if not claims then
@@ -336,6 +322,123 @@ function _M.sign(claims, key, options)
         error("route_native.jwt: this key cannot sign, or not with that algorithm", 2)
     end
     return nil, statuses.name(status)
+end
+
+--- Holds keys for encrypted tokens. Pass it to `encrypt()` and `decrypt()`. It has no public members.
+-- @table EncryptionKeyHandle
+
+local function encryption_keys(form, text, name)
+    if type(text) ~= "string" then
+        error(("route_native.jwt: %s takes a string, and was given a %s"):format(name, type(text)), 3)
+    end
+    local keys, err = encryption.new(form, text)
+    return keys or error("route_native.jwt: the key " .. err, 3)
+end
+
+--- Parses keys for encrypted tokens: PEM, a JWK, or a JWK Set. A public key or certificate encrypts, a private key
+-- decrypts, and an `oct` JWK does both. Refuses a JWK for signatures (`use`, `alg`, `key_ops`), or skips it in a set.
+-- @tparam string text the keys, at most 8
+-- @treturn EncryptionKeyHandle the keys
+function _M.encryption_key(text)
+    return encryption_keys(encryption.KEY, text, "encryption_key()")
+end
+
+--- Takes every byte of a string as one secret that encrypts and decrypts. Refuses key material such as PEM.
+-- @tparam string text the secret, of 16, 24, 32, 48 or 64 bytes; its size fixes the algorithms
+-- @treturn EncryptionKeyHandle the secret
+function _M.encryption_secret(text)
+    return encryption_keys(encryption.SECRET, text, "encryption_secret()")
+end
+
+-- Returns the keys of an argument. Raises an error at the level of the public function's caller.
+local function encryption_keys_of(value)
+    local keys, err = encryption.of(value)
+    return keys or error("route_native.jwt: the key " .. err, 3)
+end
+
+--- Describes how `encrypt()` encrypts.
+-- @table EncryptOptions
+-- @tfield string algorithm key management: `dir`, `RSA-OAEP`, `RSA-OAEP-256`, `-384`, `-512`, `A128KW`, `A192KW`,
+-- `A256KW`, `A128GCMKW`, `A192GCMKW`, `A256GCMKW`, `ECDH-ES`, `ECDH-ES+A128KW`, `+A192KW`, `+A256KW`
+-- @tfield string encryption content encryption: `A128GCM`, `A192GCM`, `A256GCM`, `A128CBC-HS256`, `A192CBC-HS384`,
+-- `A256CBC-HS512`
+-- @tfield[opt] string kid the header's `kid`; the key's own by default
+-- @tfield[opt={}] table<string,any> header further members of the header, such as `cty = "JWT"` for a token in a token
+
+local ENCRYPT_ROWS = {
+    { "algorithm", fields.text(), required = true },
+    { "encryption", fields.text(), required = true },
+    { "kid", fields.text() },
+    { "header", fields.any("table"), default = {} },
+}
+
+-- Returns the header's JSON. Raises an error at the level of the public function's caller.
+local function encrypt_header(input)
+    local ok, options = pcall(fields.read, "route_native.jwt: encrypt()", ENCRYPT_ROWS, input)
+    if not ok then
+        error(options, 3)
+    end
+    local header = {}
+    for name, value in pairs(options.header) do
+        header[name] = value
+    end
+    if header.alg ~= nil or header.enc ~= nil or header.kid ~= nil then
+        error("route_native.jwt: the header's alg, enc and kid are set by options of their own", 3)
+    end
+    header.alg, header.enc, header.kid = options.algorithm, options.encryption, options.kid
+    return encode(header, 3) or error("route_native.jwt: " .. digits.TOO_LONG, 3)
+end
+
+local ENCRYPT_MISTAKES = {
+    [statuses.ALGORITHM_NOT_ALLOWED] = "encrypt() does not offer that algorithm or encryption",
+    [statuses.KEY_UNSUPPORTED] = "this key cannot encrypt, or not with that algorithm and encryption",
+    [statuses.HEADER_UNSUPPORTED] = "the header must not have crit, b64, zip, p2c or p2s",
+    [statuses.TOKEN_MALFORMED] = "the header has a member of the wrong type",
+}
+
+--- Encrypts a text (RFC 7516). Whoever has the public key or the secret can do that: sign the claims first, and encrypt
+-- the token.
+-- @tparam string plaintext the text, such as a result of `sign()`
+-- @tparam string|EncryptionKeyHandle key the recipient's key; a string is PEM, a JWK or a JWK Set by its looks,
+-- otherwise a secret
+-- @tparam EncryptOptions options how to encrypt
+-- @treturn[1] string the token, a compact JWE
+-- @treturn[2] nil
+-- @treturn[2] string the reason's name, if the token would be too large
+-- @usage local sealed = jwt.encrypt(token, recipient, { algorithm = "ECDH-ES", encryption = "A256GCM" })
+function _M.encrypt(plaintext, key, options)
+    if type(plaintext) ~= "string" then
+        error("route_native.jwt: encrypt() takes a string", 2)
+    end
+    local header = encrypt_header(options)
+    local token, status = encryption.encrypt(header, plaintext, encryption_keys_of(key))
+    if not token and ENCRYPT_MISTAKES[status] then
+        error("route_native.jwt: " .. ENCRYPT_MISTAKES[status], 2)
+    end
+    return token, not token and statuses.name(status) or nil
+end
+
+--- Decrypts a token (RFC 7516). That proves nothing about its sender, unless the key is a secret: verify the plaintext.
+-- @tparam string token a compact JWE
+-- @tparam string|EncryptionKeyHandle key the private key or the secret; a string is PEM, a JWK or a JWK Set by its
+-- looks, otherwise a secret
+-- @treturn[1] string the plaintext
+-- @treturn[1] table the header
+-- @treturn[2] nil
+-- @treturn[2] string the reason's name: `algorithm_not_allowed` if the key does not allow the token's `alg` and `enc`,
+-- `decryption_failed` whatever else is wrong with the key or the token
+-- @usage
+-- local token, reason = jwt.decrypt(sealed, own)
+-- local claims = token and jwt.verify(token, issuer_keys, { issuer = "https://id.example" })
+function _M.decrypt(token, key)
+    if type(token) ~= "string" then
+        return nil, token == nil and "token_missing" or "token_malformed"
+    end
+    local plaintext, header = encryption.decrypt(token, encryption_keys_of(key))
+    if not plaintext then
+        return nil, statuses.name(header)
+    end
+    return plaintext, digits.decode(header)
 end
 
 return _M

@@ -193,9 +193,8 @@ end
 -- Keeps the token for a check that follows in the same request, before this one writes the API's header. `header` is
 -- nil if the header is removed.
 local function keep_token(header)
-    local before = kept.open()
-    local sent = kept.header(before, "authorization", ngx.var.http_authorization)
-    before.places["header:authorization"], before.written.authorization, before.exchanged = sent, header, header
+    local before = kept.keep_header("authorization", ngx.var.http_authorization)
+    before.written.authorization, before.exchanged = header, header
 end
 
 -- Removes the client's own headers of the names that the API trusts.

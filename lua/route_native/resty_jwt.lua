@@ -12,7 +12,8 @@
 -- - The signature is checked before the claims, so that validators get only claims of the issuer.
 -- - Tokens are parsed strictly, up to 16 KB: three canonical parts, no duplicate members, no `crit`.
 -- - A secret shorter than 32 bytes is accepted, because programs use them, and the log warns once.
--- - Encrypted tokens: `dir` and `RSA-OAEP-256` with A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM. No PBES2.
+-- - Encrypted tokens: all algorithms except those of PBES2, whose cost the sender chooses. A key has the size of its
+--   algorithm. `ECDH-ES+A128KW` and its siblings derive the key as RFC 7518 says.
 -- - `lifetime_grace_period` applies only to the call that receives it.
 -- - A token may begin with `Bearer `, as in the Authorization header, because programs pass that header on.
 --
@@ -23,15 +24,17 @@
 local digits = require "route_native.core.digits"
 local claims_spec = require "route_native.resty_jwt.claims"
 local ffi = require "ffi"
-local keyring = require "route_native.jwt.keyring"
+local jwe = require "route_native.resty_jwt.jwe"
+local keys_of = require "route_native.resty_jwt.keys"
 local library = require "route_native.core.ffi"
 local native = require "route_native.jwt"
+local parts = require "route_native.resty_jwt.parts"
 local statuses = require "route_native.core.status"
-local trust = require "route_native.resty_jwt.trust"
 
 local ffi_string, format = ffi.string, string.format
-local ngx = ngx
 local OK = statuses.OK
+local HMAC, EDDSA, CERTIFIED = keys_of.HMAC, keys_of.EDDSA, keys_of.CERTIFIED
+local INVALID, invalid, refuse, shown = parts.INVALID, parts.invalid, parts.refuse, parts.shown
 
 local BUFFER_BYTES = library.RN_TOKEN_BYTES
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
@@ -39,15 +42,7 @@ local texts = ffi.new("rn_token_texts")
 local length = ffi.new("size_t[1]")
 local any_algorithm = native.policy {}
 
-local INVALID = "invalid jwt string"
 local VERIFIED = "everything is awesome~ :p"
-local HMAC = { HS256 = true, HS384 = true, HS512 = true }
--- RFC 9864 calls EdDSA Ed25519. A whitelist with either name allows both.
-local EDDSA = { EdDSA = "Ed25519", Ed25519 = "EdDSA" }
--- The algorithms that allow x5c, with the size of an ECDSA signature in bytes, or 0.
-local CERTIFIED = {
-    RS256 = 0, RS384 = 0, RS512 = 0, PS256 = 0, PS384 = 0, PS512 = 0, ES256 = 64, ES384 = 96, ES512 = 132, ES256K = 64,
-}
 
 local _M = {
     --- Names the release.
@@ -84,21 +79,13 @@ function _M.new()
     return setmetatable({}, mt)
 end
 
--- Raises an error as lua-resty-jwt's sign() does.
-local function refuse(...)
-    error({ reason = format(...) }, 0)
-end
-
 --- Encodes a value as base64url without padding. Encodes a table as JSON first.
 -- @param self
 -- @tparam string|table value the value
 -- @tparam[opt] boolean is_payload uses the payload encoder for a table
 -- @treturn string the text
 function _M.jwt_encode(self, value, is_payload)
-    if type(value) == "table" then
-        value = (is_payload and self.payload_encoder or digits.encode)(value)
-    end
-    return (ngx.encode_base64(value, true):gsub("[+/]", { ["+"] = "-", ["/"] = "_" }))
+    return parts.encode(self, value, is_payload)
 end
 
 --- Decodes base64url.
@@ -108,40 +95,7 @@ end
 -- @tparam[opt] boolean is_payload uses the payload decoder for JSON
 -- @treturn any the bytes, or the value of the JSON; `nil` if the text is no base64url or no JSON
 function _M.jwt_decode(self, text, json, is_payload)
-    text = text:gsub("[-_]", { ["-"] = "+", ["_"] = "/" })
-    local data = ngx.decode_base64(text .. ("="):rep(-#text % 4))
-    if data and json then
-        return (is_payload and self.payload_decoder or digits.decode)(data)
-    end
-    return data
-end
-
--- Returns the decoded JSON of a payload, or the text itself if it is no JSON. Returns nil for a JSON object that the
--- strict parser refuses, such as one with a duplicate member, and for a number, boolean or null: a program that reads a
--- claim of it would end in an error.
-local function payload_of(self, text)
-    if text:match("^%s*{") and library.rn_json_check(text, #text) ~= OK then
-        return nil
-    end
-    local value = (self.payload_decoder or digits.decode)(text)
-    if value == nil then
-        return text
-    end
-    return (type(value) == "table" or type(value) == "string") and value or nil
-end
-
--- Returns a value of an unverified header for a reason, which programs log and send: without control characters and
--- without a table's address.
-local function shown(value)
-    if type(value) == "string" then
-        return (value:gsub("[%z\1-\31\127]", "?"))
-    end
-    return type(value) == "number" and tostring(value) or type(value)
-end
-
--- Returns an invalid token with a reason.
-local function invalid(message, ...)
-    return { valid = false, verified = false, reason = select("#", ...) > 0 and format(message, ...) or message }
+    return parts.decode(self, text, json, is_payload)
 end
 
 -- Returns the texts of the header and the payload that the library wrote into the buffer.
@@ -162,7 +116,7 @@ local function load_signed(self, token, raw_header, raw_payload, signature)
         return status ~= OK and invalid("invalid header: %s", raw_header) or invalid("invalid payload: %s", raw_payload)
     end
     local header, payload = decoded_texts()
-    payload = payload_of(self, payload)
+    payload = parts.payload_of(self, payload)
     if payload == nil then
         return invalid("invalid payload: %s", raw_payload)
     end
@@ -172,31 +126,12 @@ local function load_signed(self, token, raw_header, raw_payload, signature)
     }
 end
 
-local JWE_REASONS = {
-    [statuses.TOKEN_MALFORMED] = INVALID,
-    [statuses.ALGORITHM_NOT_ALLOWED] = "invalid algorithm: only dir and RSA-OAEP-256, with A128CBC-HS256, "
-        .. "A256CBC-HS512, A128GCM or A256GCM",
-    [statuses.HEADER_UNSUPPORTED] = "invalid header: crit and zip are not supported",
-    [statuses.KEY_UNSUPPORTED] = "invalid pre-shared key",
-    [statuses.DECRYPTION_FAILED] = "failed to decrypt payload: bad decrypt",
-}
-
 -- Decrypts an encrypted token.
 local function load_encrypted(self, token, secret)
-    if type(secret) ~= "string" then
-        return invalid(secret == nil and "preshared key must not be null" or "invalid secret type (must be string)")
+    local obj = jwe.load(self, token, secret)
+    if obj.valid then
+        decrypted[obj] = true
     end
-    local status = library.rn_jwe_decrypt(secret, #secret, token, #token, buffer, BUFFER_BYTES, texts)
-    if status ~= OK then
-        return invalid(JWE_REASONS[status] or INVALID)
-    end
-    local header, payload = decoded_texts()
-    payload = payload_of(self, payload)
-    if payload == nil then
-        return invalid("failed to decrypt payload: it names a member twice")
-    end
-    local obj = { typ = "JWE", valid = true, verified = false, header = digits.decode(header), payload = payload }
-    decrypted[obj] = true
     return obj
 end
 
@@ -225,82 +160,21 @@ function _M.load_jwt(self, token, secret)
     return invalid(INVALID)
 end
 
--- Returns the secret, which is a string or the result of a function for the token's `kid`. Returns nil and a reason
--- otherwise.
-local function secret_of(secret, header)
-    if type(secret) == "string" then
-        return secret
-    elseif type(secret) ~= "function" then
-        return nil, "invalid secret type (must be string or function)"
-    elseif not HMAC[header.alg] then
-        return nil, "secret function can only be used with hmac alg: " .. shown(header.alg)
-    elseif header.kid == nil then
-        return nil, "secret function specified without kid in header"
-    end
-    -- The program's function may fail: the token is not verified yet, so its `kid` may be anything.
-    local ok, found = pcall(secret, header.kid)
-    if not ok then
-        return nil, type(found) == "table" and found.reason or "internal error"
-    elseif type(found) ~= "string" then
-        return nil, "function returned nil for kid: " .. shown(header.kid)
-    end
-    return found
-end
-
-local warned = false
-
--- Returns the keys of an HMAC secret, or nil and a reason.
-local function hmac_keys(secret, header)
-    local text, err = secret_of(secret, header)
-    if not text then
-        return nil, err
-    end
-    local keys, message = keyring.of_text(keyring.SHORT_SECRET, text)
-    if not keys then
-        return nil, format("invalid secret for %s: %s", header.alg, message)
-    end
-    if #text < 32 and not warned then
-        warned = true
-        ngx.log(ngx.WARN, "route_native.resty_jwt: an HMAC secret is shorter than 32 bytes, and can be guessed from a "
-            .. "token")
-    end
-    return keys
-end
-
--- Returns the keys that may have signed a token, or nil and a reason.
-local function keys_of(self, secret, obj)
-    local alg = obj.header.alg
-    if HMAC[alg] then
-        return hmac_keys(secret, obj.header)
-    elseif CERTIFIED[alg] and self.trusted_certs_file then
-        return trust.keys_of(self, obj)
-    elseif secret == nil then
-        return nil, CERTIFIED[alg] and "No trusted certs loaded" or "Failed to load EdDSA public key: no key provided"
-    end
-    local text, err = secret_of(secret, obj.header)
-    if not text then
-        return nil, err
-    end
-    local keys = (text:find("-----BEGIN ", 1, true) or text:match("^%s*{")) and keyring.of_text(keyring.KEY, text)
-    if not keys then
-        return nil, EDDSA[alg] and "Failed to load EdDSA public key: not a key"
-            or "Decode secret is not a valid cert/public key"
-    end
-    return keys
-end
-
 -- Returns the reason of lua-resty-jwt for a signature that the library refuses.
 local function mismatch(self, obj, status)
     local alg = obj.header.alg
-    if status == statuses.HEADER_UNSUPPORTED then
+    local signature = self:jwt_decode(obj.signature)
+    local size = signature and #signature
+    if status == statuses.HEADER_UNSUPPORTED and (not HMAC[alg] or size == HMAC[alg]) then
         return "invalid header: crit, b64, zip and enc are not supported"
     elseif HMAC[alg] then
         return "signature mismatch: " .. obj.signature
-    elseif status == statuses.TOKEN_MALFORMED then
+    elseif not signature then
         return "Wrongly encoded signature"
     elseif EDDSA[alg] then
         return "EdDSA signature verification failed"
-    elseif CERTIFIED[alg] > 0 and #(self:jwt_decode(obj.signature) or "") ~= CERTIFIED[alg] then
+    elseif CERTIFIED[alg] > 0 and (size ~= CERTIFIED[alg] or status == statuses.ALGORITHM_NOT_ALLOWED) then
+        -- Of another length than the algorithm has, or than the curve of the key has.
         return "signature length != 2 * order length"
     end
     return "Verification failed"
@@ -338,7 +212,7 @@ local function signature_error(self, secret, obj)
             return "missing part " .. part
         end
     end
-    local keys, err = keys_of(self, secret, obj)
+    local keys, err = keys_of.verifying(self, secret, obj)
     if not keys then
         return err
     elseif HMAC[alg] and type_error(obj.header.typ) then
@@ -383,46 +257,6 @@ function _M.verify(self, secret, token, ...)
     return self:verify_jwt_obj(secret, self:load_jwt(token, secret), ...)
 end
 
--- Returns the text of the header or the payload for sign().
-local function raw_part(self, obj, name)
-    local raw = obj["raw_" .. name]
-    if raw then
-        return self:jwt_decode(raw) or refuse("invalid %s: %s", name, raw)
-    end
-    local part = obj[name]
-    if part == nil then
-        refuse("missing part %s", name)
-    elseif type(part) ~= "table" then
-        return tostring(part)
-    end
-    local text, message = (name == "payload" and self.payload_encoder or digits.encode)(part)
-    return text or refuse("invalid %s: %s", name, tostring(message))
-end
-
-local SIGN_JWE_REASONS = {
-    [statuses.ALGORITHM_NOT_ALLOWED] = "unsupported payload encryption algorithm :%s with %s",
-    [statuses.KEY_UNSUPPORTED] = "Decode secret is not a valid cert/public key: invalid pre-shared key",
-}
-
--- Encrypts a token.
-local function sign_encrypted(self, secret, obj)
-    if type(secret) ~= "string" then
-        refuse("invalid secret type (must be string)")
-    end
-    local header = {}
-    for name, value in pairs(obj.header) do
-        header[name] = value
-    end
-    header.typ = nil
-    local json = digits.encode(header)
-    local payload = raw_part(self, { payload = obj.payload }, "payload")
-    local status = library.rn_jwe_encrypt(secret, #secret, json, #json, payload, #payload, buffer, BUFFER_BYTES, length)
-    if status ~= OK then
-        refuse(SIGN_JWE_REASONS[status] or statuses.name(status), tostring(header.enc), tostring(header.alg))
-    end
-    return ffi_string(buffer, length[0])
-end
-
 --- Signs a token, or encrypts one whose header has `enc`. Raises `{ reason = … }` as lua-resty-jwt does.
 -- @param self
 -- @tparam string|function secret a secret, a private key in PEM, a JWK, or `function(kid)` that returns an HMAC secret
@@ -433,23 +267,16 @@ function _M.sign(self, secret, obj)
     if type(header) ~= "table" then
         refuse("missing part header")
     end
-    local typ, alg = header.typ, header.alg
+    local typ = header.typ
     local err = type_error(typ)
     if err then
         refuse("%s", err)
     elseif obj.typ == "JWE" or (obj.typ == nil and (typ == "JWE" or header.enc)) then
-        return sign_encrypted(self, secret, obj)
+        return jwe.sign(self, secret, obj)
     end
-    local json, payload = raw_part(self, obj, "header"), raw_part(self, obj, "payload")
+    local json, payload = parts.raw_part(self, obj, "header"), parts.raw_part(self, obj, "payload")
     local keys
-    if HMAC[alg] then
-        keys, err = hmac_keys(secret, header)
-    elseif EDDSA[alg] or CERTIFIED[alg] then
-        keys, err = keyring.of_text(keyring.KEY, tostring(secret))
-        err = err and "signer error: " .. err
-    else
-        refuse("unsupported alg: %s", tostring(alg))
-    end
+    keys, err = keys_of.signing(secret, header)
     if not keys then
         refuse("%s", err)
     end

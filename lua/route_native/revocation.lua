@@ -66,7 +66,8 @@ end
 
 -- Brings news to this worker, and ends the connections that may not go on.
 local function follow()
-    if records:follow() then
+    records:follow()
+    if records:take_news() then
         connections.finish_revoked()
     end
     connections.finish_expired()
@@ -79,7 +80,6 @@ end
 local function follow_to_the_end()
     while connections.count() > 0 do
         follow()
-        collectgarbage()
         ngx.sleep(PERIOD)
     end
 end
@@ -91,7 +91,7 @@ function _M.start()
     end
     records:follow()
     assert(ngx.timer.every(PERIOD, function(premature)
-        if premature then
+        if premature or ngx.worker.exiting() then
             return follow_to_the_end()
         end
         return follow()

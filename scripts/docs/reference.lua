@@ -386,6 +386,7 @@ local INDEX = [[
 | [endpoints](endpoints.md) | what the desktop gateway routes where, and its limits |
 | [environment](environment.md) | every variable of the shipped configuration |
 | [key files](keys.md) | which key and secret files each setting reads |
+| [algorithms](conformance.md) | which algorithm works with which form of key, for each module and program |
 | [failures](failures.md) | what a client sees when something fails, and what the log says |
 
 | module | for |

@@ -9,7 +9,8 @@ local root = debug.getinfo(1, "S").source:match("^@(.*)spec/support/gateway%.lua
 root = root == "" and "./" or root
 local ROOT = (process.run("cd " .. process.quoted(root) .. " && pwd"):gsub("%s+$", ""))
 
-local _M = { ROOT = ROOT }
+-- phase: where gateways call resolve(), if not in the phase of conf/desktop.conf.
+local _M = { ROOT = ROOT, phase = nil }
 local gateway = {}
 gateway.__index = gateway
 
@@ -48,6 +49,15 @@ local function start_demo(directory)
         return start_demo(directory)
     end
     return environment, pid
+end
+
+-- Copies the configuration for a gateway that resolves in another phase than the shipped one.
+local function copy_conf(self, phase)
+    local output, status = process.run(("cp -r %s/conf %s/conf && sed -i s/access_by_lua_file/%s_by_lua_file/ "
+        .. "%s/conf/desktop.conf && grep -c %s_by_lua_file %s/conf/desktop.conf")
+        :format(ROOT, self.directory, phase, self.directory, phase, self.directory))
+    assert(status == 0 and output == "1\n", output)
+    self.environment.CONF = self.directory .. "/conf"
 end
 
 local function start_nginx(self)
@@ -94,6 +104,9 @@ function _M.start(options)
     self.environment.JWT_DESKTOP_PAYLOAD_PRIVATE_KEY = self.keys.payload_private
     for name, value in pairs(options.env or {}) do
         self.environment[name] = value
+    end
+    if _M.phase then
+        copy_conf(self, _M.phase)
     end
     if options.prepare then
         options.prepare(self)

@@ -33,7 +33,7 @@ function _M.mint_all(keys, requests)
         for name, value in pairs(request) do
             copy[name] = value
         end
-        copy.claims = copy.claims or { exp = os.time() + 300 }
+        copy.claims = copy.claims or { exp = os.time() + 3600 }
         copy.key = copy.key or keys.signing_private
         copy.payload_key = copy.payload_key or keys.payload_public
         lines[i] = cjson.encode(copy)

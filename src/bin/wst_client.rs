@@ -22,9 +22,9 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 const MAX_TOKEN: usize = 16 << 10;
 
 const NOTES: &str = "\
-Tokens: --token or WST_TOKEN sets one token. Without them, each line of standard input is a token that
-replaces the previous one. The client waits for the first token. With each later one it opens a new session
-before it ends the old one. Every user of this machine can see a token on the command line.
+Tokens: --token or WST_TOKEN sets one token. Without them, or if they are empty, each line of standard
+input is a token that replaces the previous one. The client waits for the first token. With each later one it
+opens a new session before it ends the old one. Every user of this machine can see a token on the command line.
 
 Proxy: HTTP_PROXY, HTTPS_PROXY and NO_PROXY are used.
 
@@ -171,8 +171,9 @@ async fn run(arguments: Arguments, log: Logger, mut signalled: Signalled) -> Exi
 /// Returns the client's configuration and its target from the arguments.
 fn configure(arguments: &Arguments, log: &Logger) -> Result<(Config, Target), String> {
     let target = arguments.target.parse()?;
-    let tokens = match &arguments.token {
-        Some(token) => Tokens::fixed(token.trim()),
+    // An empty variable is a variable that is not set, as for the server.
+    let tokens = match arguments.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
+        Some(token) => Tokens::fixed(token),
         None => tokens_of_stdin(log.clone()),
     };
     let mut config = Config::new(&arguments.server, &arguments.id, tokens).map_err(|error| error.to_string())?;

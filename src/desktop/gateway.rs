@@ -75,9 +75,9 @@ impl Gateway {
         })
     }
 
-    /// Returns a sentence for each signing key that was skipped.
-    pub fn notes(&self) -> &[String] {
-        self.resolver.signing_keys.notes()
+    /// Returns a sentence for each signing key that was skipped, and for each whose certificate is not valid at `now`.
+    pub fn notes(&self, now: i64) -> Vec<String> {
+        self.resolver.signing_keys.notes(now)
     }
 
     /// Looks a token up in this process's cache. Passes its target and fingerprint to `read`, and returns the result.

@@ -154,14 +154,15 @@ impl Caller {
     /// Does the same for a value with notes, which are written to the error's buffer, one a line and cut to its capacity.
     pub fn new_handle_with_notes<T>(
         &self,
-        result: Result<(T, Vec<String>), ConfigError>,
+        result: Result<T, ConfigError>,
+        notes: impl FnOnce(&T) -> Vec<String>,
         handle: &mut *mut T,
         error: *mut u8,
         capacity: usize,
         mut length: Option<&mut usize>,
     ) -> Result<(), Reason> {
-        let (value, notes) = self.or_write_error(result, error, capacity, length.as_deref_mut())?;
-        self.write_notes(&notes, error, capacity, length)?;
+        let value = self.or_write_error(result, error, capacity, length.as_deref_mut())?;
+        self.write_notes(&notes(&value), error, capacity, length)?;
         *handle = Box::into_raw(Box::new(value));
         Ok(())
     }

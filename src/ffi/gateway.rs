@@ -1,6 +1,6 @@
 //! The C ABI of the desktop gateway. The conventions are those of [`super`].
 
-use super::{Caller, guard, invalid_option, release, required, rn_header};
+use super::{Caller, clock, guard, invalid_option, release, required, rn_header};
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
 use crate::desktop::cache::{Found, Tag};
 use crate::desktop::gateway::{Gateway, Options};
@@ -94,12 +94,9 @@ pub unsafe extern "C" fn rn_gateway_new(
 ) -> i32 {
     guard(|caller| {
         let (options, gateway) = (required(options)?, required(gateway)?);
-        let with_notes = |gateway: Gateway| {
-            let notes = gateway.notes().to_vec();
-            (rn_gateway(gateway), notes)
-        };
-        let result = new_gateway(caller, options).map(with_notes);
-        caller.new_handle_with_notes(result, gateway, error, error_capacity, error_length)
+        let result = new_gateway(caller, options).map(rn_gateway);
+        let notes = |new: &rn_gateway| new.0.notes(clock());
+        caller.new_handle_with_notes(result, notes, gateway, error, error_capacity, error_length)
     })
 }
 

@@ -1,7 +1,7 @@
 //! The C ABI of phantom tokens. The conventions are those of [`super`].
 
 use super::keys::rn_keys;
-use super::{Caller, guard, release, required, rn_header};
+use super::{Caller, clock, guard, release, required, rn_header};
 use crate::credential;
 use crate::error::{ConfigError, Reason};
 use crate::introspection::{self, ClaimNames, Introspector, Options};
@@ -90,12 +90,9 @@ pub unsafe extern "C" fn rn_introspector_new(
 ) -> i32 {
     guard(|caller| {
         let (options, introspector) = (required(options)?, required(introspector)?);
-        let with_notes = |introspector: Introspector| {
-            let notes = introspector.notes().to_vec();
-            (rn_introspector(introspector), notes)
-        };
-        let result = new_introspector(caller, options).map(with_notes);
-        caller.new_handle_with_notes(result, introspector, error, error_capacity, error_length)
+        let result = new_introspector(caller, options).map(rn_introspector);
+        let notes = |new: &rn_introspector| new.0.notes(clock());
+        caller.new_handle_with_notes(result, notes, introspector, error, error_capacity, error_length)
     })
 }
 
@@ -162,10 +159,7 @@ pub unsafe extern "C" fn rn_introspector_read(
         );
         let content_type = std::str::from_utf8(content_type).map_err(|_| Reason::ServerAnswerInvalid)?;
         let current = keys.map(rn_keys::current);
-        let keys = match &current {
-            Some(current) => Some(current.verifying.as_ref().ok_or(Reason::InvalidArgument)?),
-            None => None,
-        };
+        let keys = current.as_ref().map(|current| &current.verifying);
         let result = introspector.read(content_type, body, keys, now)?;
         verdict.expires_at = result.expires_at.unwrap_or(0);
         verdict.scope_length = result.scope.len() as u32; // no longer than the response

@@ -50,6 +50,23 @@ pub unsafe extern "C" fn rn_policy_new(
     })
 }
 
+/// Checks that some key of `keys` verifies an algorithm that the policy allows.
+///
+/// Errors: `SettingInvalid`, with one sentence in `error`; `KeyUnsupported` when no key of `keys` can verify.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_policy_check_keys(
+    policy: Option<&rn_policy>,
+    keys: Option<&rn_keys>,
+    error: *mut u8,
+    error_capacity: usize,
+    error_length: Option<&mut usize>,
+) -> i32 {
+    guard(|caller| {
+        let (policy, keys) = (&required(policy)?.0, required(keys)?.current());
+        caller.or_write_error(policy.check_keys(&keys.verifying), error, error_capacity, error_length)
+    })
+}
+
 /// Releases a policy. Null is allowed.
 #[unsafe(no_mangle)]
 pub extern "C" fn rn_policy_free(policy: Option<Box<rn_policy>>) {
@@ -74,7 +91,7 @@ pub unsafe extern "C" fn rn_jwt_verify(
     guard(|caller| {
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
         let compact = Compact::parse(token)?;
-        let claims = jwt::verify_compact(&compact, keys.current().verifying()?, policy, now)?;
+        let claims = jwt::verify_compact(&compact, &keys.current().verifying, policy, now)?;
         live().check_token(token, &claims, now)?;
         write_texts(caller, &compact.header.json, &claims.json, buffer, capacity, texts)
     })
@@ -96,7 +113,7 @@ pub unsafe extern "C" fn rn_jwt_identity(
 ) -> i32 {
     guard(|caller| {
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
-        let claims = jwt::verify(token, keys.current().verifying()?, policy, now)?;
+        let claims = jwt::verify(token, &keys.current().verifying, policy, now)?;
         caller.write(&Names::of(token, &claims).identity().to_bytes(), identity, capacity, length)
     })
 }
@@ -113,7 +130,7 @@ pub unsafe extern "C" fn rn_jws_verify(
 ) -> i32 {
     guard(|caller| {
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
-        jwt::check_signature(&Compact::parse(token)?, keys.current().verifying()?, policy).map(|_| ())
+        jwt::check_signature(&Compact::parse(token)?, &keys.current().verifying, policy).map(|_| ())
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{guard, path_of, release, required};
+use super::{clock, guard, path_of, release, required};
 use crate::error::Reason;
 use crate::keys::{Form, Keyring, Keys, trusted_key};
 
@@ -25,6 +25,10 @@ impl rn_keys {
     pub(super) fn current(&self) -> Arc<Keys> {
         self.0.current()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.current().verifying.notes(clock())
+    }
 }
 
 /// A text with keys.
@@ -42,7 +46,7 @@ pub struct rn_key_text {
 /// Creates keys from texts. The first key that can sign signs; all verify.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -58,15 +62,15 @@ pub unsafe extern "C" fn rn_keys_new(
         let (texts, keys) = (caller.array(texts, count)?, required(keys)?);
         let read = |text: &rn_key_text| Ok((form_of(text.form)?, caller.bytes(text.data, text.length)?));
         let texts: Vec<_> = texts.iter().map(read).collect::<Result<_, Reason>>()?;
-        let result = Keyring::from_texts(&texts).map(with_notes);
-        caller.new_handle_with_notes(result, keys, error, error_capacity, error_length)
+        let result = Keyring::from_texts(&texts).map(rn_keys);
+        caller.new_handle_with_notes(result, rn_keys::notes, keys, error, error_capacity, error_length)
     })
 }
 
 /// Creates keys from a file, which [`rn_keys_refresh`] reloads.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 ///
 /// Release with [`rn_keys_free`].
 #[unsafe(no_mangle)]
@@ -81,8 +85,8 @@ pub unsafe extern "C" fn rn_keys_open(
 ) -> i32 {
     guard(|caller| {
         let (path, keys) = (caller.bytes(path, path_length)?, required(keys)?);
-        let result = Keyring::from_file(path_of(path), form_of(form)?).map(with_notes);
-        caller.new_handle_with_notes(result, keys, error, error_capacity, error_length)
+        let result = Keyring::from_file(path_of(path), form_of(form)?).map(rn_keys);
+        caller.new_handle_with_notes(result, rn_keys::notes, keys, error, error_capacity, error_length)
     })
 }
 
@@ -90,7 +94,7 @@ pub unsafe extern "C" fn rn_keys_open(
 /// keys stay.
 ///
 /// Errors: the 200s, with one sentence in `error`. On success, `error` receives notes, one a line: the keys that were
-/// skipped, and why.
+/// skipped, and why, and the certificates that are not valid now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_keys_refresh(
     keys: Option<&rn_keys>,
@@ -100,11 +104,11 @@ pub unsafe extern "C" fn rn_keys_refresh(
     mut error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (keys, changed) = (&required(keys)?.0, required(changed)?);
-        let result = keys.refresh();
-        *changed = caller.or_write_error(result, error, error_capacity, error_length.as_deref_mut())?.into();
-        let notes = keys.current();
-        caller.write_notes(if *changed == 1 { &notes.notes } else { &[] }, error, error_capacity, error_length)
+        let (keys, changed) = (required(keys)?, required(changed)?);
+        let is_new = caller.or_write_error(keys.0.refresh(), error, error_capacity, error_length.as_deref_mut())?;
+        *changed = is_new.into();
+        let notes = if is_new { keys.notes() } else { Vec::new() };
+        caller.write_notes(&notes, error, error_capacity, error_length)
     })
 }
 
@@ -140,11 +144,6 @@ pub unsafe extern "C" fn rn_keys_from_chain(
         let result = trusted_key(trusted, &chain, now).map(Keyring::from_set);
         caller.new_handle(result.map(rn_keys), keys, error, error_capacity, error_length)
     })
-}
-
-fn with_notes(keyring: Keyring) -> (rn_keys, Vec<String>) {
-    let notes = keyring.current().notes.clone();
-    (rn_keys(keyring), notes)
 }
 
 fn form_of(form: u32) -> Result<Form, Reason> {

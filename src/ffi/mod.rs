@@ -27,6 +27,7 @@ mod jwe;
 mod jwt;
 mod keys;
 mod revocation;
+mod rsa;
 mod scan;
 mod session;
 
@@ -36,11 +37,18 @@ pub use jwe::*;
 pub use jwt::*;
 pub use keys::*;
 pub use revocation::*;
+pub use rsa::*;
 pub use scan::*;
 pub use session::*;
 
 use self::caller::{Caller, guard, invalid_option, path_of, release, required};
 use crate::error::Reason;
+
+/// Returns the seconds since the epoch, for notes about certificates. Whatever decides about a token is given `now`.
+fn clock() -> i64 {
+    let elapsed = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    i64::try_from(elapsed).unwrap_or(i64::MAX)
+}
 
 /// The status of success.
 pub const RN_OK: i32 = 0;

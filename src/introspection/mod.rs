@@ -113,9 +113,10 @@ impl Introspector {
         })
     }
 
-    /// Returns a sentence for each key of the server that was skipped.
-    pub fn notes(&self) -> &[String] {
-        self.verify_keys.as_ref().map_or(&[], KeySet::notes)
+    /// Returns a sentence for each key of the server that was skipped, and for each whose certificate is not valid at
+    /// `now`.
+    pub fn notes(&self, now: i64) -> Vec<String> {
+        self.verify_keys.as_ref().map_or_else(Vec::new, |keys| keys.notes(now))
     }
 
     /// Returns the token's cache key: a digest of the configuration, its keys and the token.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Claims, MAX_TOKEN_BYTES, decode};
 use crate::error::Reason;
 use crate::json::parse_object;
-use crate::keys::Algorithm;
+use crate::keys::{Algorithm, key_id};
 
 /// The header parameters that are refused because they change a token's meaning: critical extensions (`crit`, and `b64`
 /// of RFC 7797), compression and encryption.
@@ -108,14 +108,7 @@ impl<'a> Parts<'a> {
             Some(Value::String(name)) => Algorithm::from_name(name),
             _ => return Err(Reason::TokenMalformed),
         };
-        let key_id = match header.get("kid") {
-            // Some issuers write an empty id for none, or a number: it only chooses among keys.
-            None | Some(Value::Null) => None,
-            Some(Value::String(kid)) if kid.is_empty() => None,
-            Some(Value::String(kid)) => Some(kid.clone()),
-            Some(Value::Number(kid)) if !kid.is_f64() => Some(kid.to_string()),
-            Some(_) => return Err(Reason::TokenMalformed),
-        };
+        let key_id = key_id(&header)?;
         let token_type = header.get("typ").and_then(Value::as_str).map(str::to_owned);
         Ok(Header { algorithm, key_id, token_type, json })
     }

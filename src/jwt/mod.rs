@@ -9,6 +9,7 @@
 
 mod claims;
 mod compact;
+mod content;
 pub mod jwe;
 mod sign;
 mod verify;

@@ -62,6 +62,30 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Checks that some key verifies an algorithm that the policy allows. Otherwise no token could ever pass.
+    ///
+    /// Errors: `SettingInvalid`.
+    pub fn check_keys(&self, keys: &KeySet) -> Result<(), ConfigError> {
+        let Some(allowed) = &self.algorithms else { return Ok(()) };
+        let mut offered: Vec<Algorithm> = Vec::new();
+        for algorithm in keys.keys().iter().flat_map(Key::algorithms) {
+            if allowed.iter().any(|name| name.same_as(algorithm)) {
+                return Ok(());
+            } else if !offered.contains(&algorithm) {
+                offered.push(algorithm);
+            }
+        }
+        let list = |names: &[Algorithm]| names.iter().map(|name| name.name()).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "the policy field \"algorithms\" allows {}, and the keys verify only {}",
+            list(allowed),
+            list(&offered)
+        );
+        Err(ConfigError::new(Reason::SettingInvalid, message))
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Policy {
@@ -100,13 +124,18 @@ pub fn verify_compact(compact: &Compact, keys: &KeySet, policy: &Policy, now: i6
 
 /// Checks the signature alone. Returns the key that verified it.
 ///
-/// Errors: `AlgorithmNotAllowed`, `KeyNotFound`, `SignatureInvalid`.
+/// Errors: `AlgorithmNotAllowed`, `KeyNotFound`, `SignatureInvalid`; `KeyUnsupported` when no key verifies an algorithm
+/// that the policy allows, which is no token's fault.
 pub fn check_signature<'a>(compact: &Compact, keys: &'a KeySet, policy: &Policy) -> Result<&'a Key, Reason> {
     let algorithm = compact.header.algorithm.ok_or(Reason::AlgorithmNotAllowed)?;
     if policy.algorithms.as_ref().is_some_and(|allowed| !allowed.iter().any(|name| name.same_as(algorithm))) {
-        return Err(Reason::AlgorithmNotAllowed);
+        return Err(policy.check_keys(keys).map_or(Reason::KeyUnsupported, |()| Reason::AlgorithmNotAllowed));
     }
-    keys.verify(algorithm, compact.header.key_id.as_deref(), compact.signing_input, &compact.signature)
+    let result = keys.verify(algorithm, compact.header.key_id.as_deref(), compact.signing_input, &compact.signature);
+    match result {
+        Err(Reason::AlgorithmNotAllowed) if policy.check_keys(keys).is_err() => Err(Reason::KeyUnsupported),
+        result => result,
+    }
 }
 
 fn check_times(claims: &Claims, policy: &Policy, now: i64) -> Result<(), Reason> {

@@ -12,7 +12,7 @@ use super::Algorithm;
 use super::key::{Key, ec_key, ed25519_key, rsa_key_from_numbers};
 use super::pem::certificate_key;
 use super::signing::SigningKey;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Reason};
 use crate::json::try_parse_object;
 
 /// The members of one JWK.
@@ -35,9 +35,14 @@ impl Jwk {
         }
     }
 
+    /// Returns the key of these members.
+    pub fn from_members(members: Map<String, Value>) -> Jwk {
+        Jwk(members)
+    }
+
     /// Returns the verification key; for a private key, its public half.
     pub fn verifying_key(&self) -> Result<Key, ConfigError> {
-        self.check_use()?;
+        self.check_use("sig")?;
         // What signs may be verified: the public half of a private key, or the same secret.
         let fits = self.has_operation("verify") || !self.is_public() && self.has_operation("sign");
         if !fits {
@@ -63,33 +68,17 @@ impl Jwk {
 
     /// Returns the signing key, or `Ok(None)` for a public key and one whose `key_ops` do not name it.
     pub fn signing_key(&self) -> Result<Option<SigningKey>, ConfigError> {
-        self.check_use()?;
+        self.check_use("sig")?;
         if self.is_public() || !self.has_operation("sign") {
             return Ok(None);
         }
-        let refused = |_| ConfigError::unsupported_key("is a private JWK whose members do not make a key");
         let mut key = match self.text("kty") {
             Some("oct") => SigningKey::from_secret(&self.bytes("k")?)?,
-            Some("RSA") if ["p", "q", "dp", "dq", "qi"].iter().any(|name| !self.0.contains_key(*name)) => {
-                return Err(ConfigError::unsupported_key("is a private RSA JWK that lacks p, q, dp, dq or qi"));
-            }
-            Some("RSA") => {
-                let public_key = RsaPublicKeyComponents { n: self.number("n")?, e: self.number("e")? };
-                let components = KeyPairComponents {
-                    public_key,
-                    d: self.number("d")?,
-                    p: self.number("p")?,
-                    q: self.number("q")?,
-                    dP: self.number("dp")?,
-                    dQ: self.number("dq")?,
-                    qInv: self.number("qi")?,
-                };
-                SigningKey::rsa(RsaKeyPair::from_components(&components).map_err(refused)?)?
-            }
+            Some("RSA") => SigningKey::rsa(self.rsa_pair()?)?,
             Some("EC") => SigningKey::ecdsa_from_numbers(self.curve()?, &self.coordinate("d")?, &self.point()?)?,
             Some("OKP") if self.text("crv") == Some("Ed25519") => {
                 let (seed, public) = (self.bytes("d")?, self.bytes("x")?);
-                SigningKey::ed25519(Ed25519KeyPair::from_seed_and_public_key(&seed, &public).map_err(refused)?)
+                SigningKey::ed25519(Ed25519KeyPair::from_seed_and_public_key(&seed, &public).map_err(no_pair)?)
             }
             _ => return Err(ConfigError::unsupported_key("is a JWK of an unknown kind")),
         };
@@ -98,6 +87,23 @@ impl Jwk {
         }
         key.set_id(self.kid().as_deref());
         Ok(Some(key))
+    }
+
+    /// Returns the pair of a private RSA key.
+    pub fn rsa_pair(&self) -> Result<RsaKeyPair, ConfigError> {
+        if ["p", "q", "dp", "dq", "qi"].iter().any(|name| !self.0.contains_key(*name)) {
+            return Err(ConfigError::unsupported_key("is a private RSA JWK that lacks p, q, dp, dq or qi"));
+        }
+        let components = KeyPairComponents {
+            public_key: RsaPublicKeyComponents { n: self.number("n")?, e: self.number("e")? },
+            d: self.number("d")?,
+            p: self.number("p")?,
+            q: self.number("q")?,
+            dP: self.number("dp")?,
+            dQ: self.number("dq")?,
+            qInv: self.number("qi")?,
+        };
+        RsaKeyPair::from_components(&components).map_err(no_pair)
     }
 
     /// Returns whether the key is a shared secret.
@@ -110,28 +116,31 @@ impl Jwk {
         !self.is_secret() && !self.0.contains_key("d")
     }
 
-    /// Returns the key's `kid`, as a token's is read: an empty one is none, and a whole number is its digits.
+    /// Returns the key's `kid`, or `None` for a malformed one too.
     pub fn kid(&self) -> Option<String> {
-        match self.0.get("kid") {
-            Some(Value::String(kid)) if !kid.is_empty() => Some(kid.clone()),
-            Some(Value::Number(kid)) if !kid.is_f64() => Some(kid.to_string()),
-            _ => None,
-        }
+        key_id(&self.0).ok().flatten()
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
+    /// Returns whether the key has a member.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Returns an optional member. Some writers say null for what they leave out.
-    fn optional(&self, name: &str) -> Option<&Value> {
+    pub fn optional(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    fn check_use(&self) -> Result<(), ConfigError> {
+    /// Refuses a key whose `use` is another than the wanted one.
+    pub fn check_use(&self, wanted: &str) -> Result<(), ConfigError> {
         match self.optional("use").map(Value::as_str) {
-            None | Some(Some("sig")) => Ok(()),
-            Some(_) => Err(ConfigError::unsupported_key("is a JWK whose use is not sig")),
+            None => Ok(()),
+            Some(found) if found == Some(wanted) => Ok(()),
+            Some(_) => Err(ConfigError::unsupported_key(&format!("is a JWK whose use is not {wanted}"))),
         }
     }
 
@@ -145,12 +154,8 @@ impl Jwk {
     }
 
     /// Returns the key of the first certificate of `x5c` (RFC 7517 §4.7), for a JWK that has no other members.
-    fn certified(&self) -> Result<Key, ConfigError> {
-        let chain = self.0.get("x5c").and_then(Value::as_array);
-        let text = chain.and_then(|chain| chain.first()).and_then(Value::as_str).ok_or_else(lacks_a_member)?;
-        let der =
-            STANDARD.decode(text).map_err(|_| ConfigError::unsupported_key("is a JWK whose x5c is not base64"))?;
-        let key = certificate_key(&der)?;
+    pub fn certified(&self) -> Result<Key, ConfigError> {
+        let key = certificate_key(&self.certificate()?)?;
         let family = match self.text("kty") {
             Some("RSA") => "RS",
             Some("EC") => "ES",
@@ -160,6 +165,13 @@ impl Jwk {
             return Err(ConfigError::unsupported_key("is a JWK whose x5c holds a key of another kind"));
         }
         Ok(key)
+    }
+
+    /// Returns the first certificate of `x5c`, in DER.
+    pub fn certificate(&self) -> Result<Vec<u8>, ConfigError> {
+        let chain = self.0.get("x5c").and_then(Value::as_array);
+        let text = chain.and_then(|chain| chain.first()).and_then(Value::as_str).ok_or_else(lacks_a_member)?;
+        STANDARD.decode(text).map_err(|_| ConfigError::unsupported_key("is a JWK whose x5c is not base64"))
     }
 
     /// Returns the algorithm that the JWK is restricted to, if any.
@@ -184,13 +196,13 @@ impl Jwk {
     }
 
     /// Returns the uncompressed point (SEC 1 §2.3.3) of `x` and `y`.
-    fn point(&self) -> Result<Vec<u8>, ConfigError> {
+    pub fn point(&self) -> Result<Vec<u8>, ConfigError> {
         Ok([&[4][..], &self.coordinate("x")?, &self.coordinate("y")?].concat())
     }
 
     /// Returns a number padded to its curve's size. RFC 7518 §6.2.1.2 requires leading zero bytes, but some writers
     /// omit them, as three of four P-521 keys have one, and some add one more.
-    fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    pub fn coordinate(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let size = match self.curve()? {
             Algorithm::ES384 => 48,
             Algorithm::ES512 => 66,
@@ -203,7 +215,7 @@ impl Jwk {
 
     /// Returns the bytes of a member. Base64url is without padding (RFC 7515 §2), but some writers pad it, or write
     /// standard base64.
-    fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    pub fn bytes(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let text = self.text(name).ok_or_else(lacks_a_member)?.trim_end_matches('=');
         let text = Zeroizing::new(text.replace('+', "-").replace('/', "_"));
         URL_SAFE_NO_PAD
@@ -213,11 +225,28 @@ impl Jwk {
     }
 
     /// Returns a number without leading zero bytes. Some writers add them, and aws-lc-rs refuses them.
-    fn number(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    pub fn number(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let bytes = self.bytes(name)?;
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         Ok(Zeroizing::new(bytes[zeros..].to_vec()))
     }
+}
+
+/// Returns the `kid` of a key or of a token's header. Some issuers write an empty id for none, or a whole number: it only
+/// chooses among keys.
+///
+/// Errors: `TokenMalformed` for any other value.
+pub(crate) fn key_id(members: &Map<String, Value>) -> Result<Option<String>, Reason> {
+    match members.get("kid") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(kid)) => Ok(Some(kid.clone()).filter(|kid| !kid.is_empty())),
+        Some(Value::Number(kid)) if !kid.is_f64() => Ok(Some(kid.to_string())),
+        Some(_) => Err(Reason::TokenMalformed),
+    }
+}
+
+fn no_pair<E>(_: E) -> ConfigError {
+    ConfigError::unsupported_key("is a private JWK whose members do not make a key")
 }
 
 fn lacks_a_member() -> ConfigError {

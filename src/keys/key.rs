@@ -6,6 +6,7 @@ use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
 
 use super::Algorithm;
+use super::certificate::Validity;
 use super::curve::{CURVES, keys_on_curves};
 use super::secret::{self, HMAC};
 use crate::digest::sha256;
@@ -32,6 +33,8 @@ pub struct Key {
     id: Option<String>,
     uses: Vec<(Algorithm, Verifier)>,
     identity: [u8; 32],
+    /// That of the certificate that holds the key, if any. It changes nothing about signatures.
+    validity: Option<Validity>,
 }
 
 enum Verifier {
@@ -63,7 +66,7 @@ impl Key {
             .filter(|(_, _, shortest)| allows(*shortest))
             .map(|(algorithm, hash, _)| (*algorithm, Verifier::Secret(Box::new(hmac::Key::new(*hash, secret)))))
             .collect();
-        Key { id: None, uses, identity: identity(b"secret", secret) }
+        Key { id: None, uses, identity: identity(b"secret", secret), validity: None }
     }
 
     pub(super) fn set_id(&mut self, id: Option<&str>) {
@@ -72,6 +75,15 @@ impl Key {
 
     pub(super) fn narrow(&mut self, to: Algorithm) {
         self.uses.retain(|(algorithm, _)| algorithm.same_as(to));
+    }
+
+    pub(super) fn set_validity(&mut self, validity: Option<Validity>) {
+        self.validity = validity;
+    }
+
+    /// Returns what is wrong at `now` with the certificate that holds the key, as the end of a sentence.
+    pub(super) fn certificate_fault(&self, now: i64) -> Option<String> {
+        self.validity?.fault(now)
     }
 
     /// Returns the key's `kid`, which only a JWK has.
@@ -157,7 +169,7 @@ fn public_key(
             RSA of 2048 to 8192 bits, P-256, P-384, P-521, secp256k1 or Ed25519 is needed";
         return Err(ConfigError::new(Reason::KeyTooWeak, message));
     }
-    Ok(Key { id: None, uses, identity: identity(b"public", bytes) })
+    Ok(Key { id: None, uses, identity: identity(b"public", bytes), validity: None })
 }
 
 /// Returns the digest that identifies key material of one kind.

@@ -25,22 +25,15 @@ pub enum Form {
     Published,
 }
 
-/// The keys of a keyring at one time. It holds at least one key.
+/// The keys of a keyring at one time.
 pub struct Keys {
-    /// The keys that verify.
-    pub verifying: Option<KeySet>,
+    /// The keys that verify. A key that signs is among them, or its public half.
+    pub verifying: KeySet,
     /// The key that signs: the first of the texts that can.
     pub signing: Option<SigningKey>,
-    /// A sentence for each key that was skipped, and for what is odd about a secret.
-    pub notes: Vec<String>,
 }
 
 impl Keys {
-    /// Returns the keys that verify, or `KeyUnsupported`.
-    pub fn verifying(&self) -> Result<&KeySet, Reason> {
-        self.verifying.as_ref().ok_or(Reason::KeyUnsupported)
-    }
-
     /// Returns the key that signs, or `KeyCannotSign`.
     pub fn signing(&self) -> Result<&SigningKey, Reason> {
         self.signing.as_ref().ok_or(Reason::KeyCannotSign)
@@ -66,7 +59,7 @@ impl Keyring {
 
     /// Returns a keyring that verifies only.
     pub fn from_set(set: KeySet) -> Keyring {
-        Keyring::new(None, [0; 32], Keys { verifying: Some(set), signing: None, notes: Vec::new() })
+        Keyring::new(None, [0; 32], Keys { verifying: set, signing: None })
     }
 
     /// Reads and parses keys from a file with [`super::load`].
@@ -103,12 +96,9 @@ impl Keyring {
     }
 }
 
-fn finish(keys: ParsedKeys) -> Result<Keys, ConfigError> {
-    if keys.verifying.is_empty() && keys.signing.is_none() {
-        return Err(keys.none("holds no key that can verify or sign"));
-    }
-    let verifying = if keys.verifying.is_empty() { None } else { Some(KeySet::new(keys.verifying)?) };
-    Ok(Keys { verifying, signing: keys.signing, notes: keys.notes })
+fn finish(mut keys: ParsedKeys) -> Result<Keys, ConfigError> {
+    let signing = keys.signing.take();
+    Ok(Keys { verifying: KeySet::of(keys, "holds no key that can verify or sign")?, signing })
 }
 
 fn read(form: Form, text: &[u8]) -> Result<ParsedKeys, ConfigError> {

@@ -31,7 +31,7 @@ impl ParsedKeys {
         let mut all = ParsedKeys::default();
         for (index, jwk) in jwks.iter().enumerate() {
             match Self::from_jwk(jwk) {
-                Ok(keys) => all.append(keys),
+                Ok((verifying, signing)) => all.add(verifying, signing),
                 Err(error) if is_set => all.skip(index, jwk, &error.message),
                 Err(error) => return Err(error),
             }
@@ -61,7 +61,7 @@ impl ParsedKeys {
         for (index, jwk) in jwks.iter().enumerate() {
             match jwk.verifying_key() {
                 _ if jwk.is_secret() => all.skip(index, jwk, "is a shared secret, and published"),
-                Ok(key) => all.append(ParsedKeys { verifying: vec![key], ..ParsedKeys::default() }),
+                Ok(key) => all.add(key, None),
                 Err(error) => all.skip(index, jwk, &error.message),
             }
         }
@@ -71,41 +71,38 @@ impl ParsedKeys {
     fn from_pem(keys: Vec<PemKey>, notes: Vec<String>) -> Result<ParsedKeys, ConfigError> {
         let mut all = ParsedKeys { notes, ..ParsedKeys::default() };
         for key in keys {
-            all.append(match key {
-                PemKey::Public(key) => ParsedKeys { verifying: vec![key], ..ParsedKeys::default() },
-                PemKey::Private(key) => {
-                    let verifying = key.verifying_key()?.into_iter().collect();
-                    ParsedKeys { verifying, signing: Some(key), notes: Vec::new() }
-                }
-            });
+            match key {
+                PemKey::Public(key) => all.add(key, None),
+                PemKey::Private(key) => all.add(key.verifying_key()?, Some(key)),
+            }
         }
         Ok(all)
     }
 
     /// Returns the keys of one JWK, which may verify, sign, or both.
-    fn from_jwk(jwk: &Jwk) -> Result<ParsedKeys, ConfigError> {
-        Ok(ParsedKeys { verifying: vec![jwk.verifying_key()?], signing: jwk.signing_key()?, notes: Vec::new() })
+    fn from_jwk(jwk: &Jwk) -> Result<(Key, Option<SigningKey>), ConfigError> {
+        Ok((jwk.verifying_key()?, jwk.signing_key()?))
     }
 
-    /// Adds keys. A key that is there already, such as a private key and its certificate, is added once. Too many keys
+    /// Adds a key. One that is there already, such as a private key and its certificate, is added once. Too many keys
     /// are refused in the end, and compared no more: a server may send thousands.
-    pub fn append(&mut self, other: ParsedKeys) {
-        for key in other.verifying {
-            let is_new = || self.verifying.iter().all(|known| known.full_identity() != key.full_identity());
-            if self.verifying.len() > MAX_KEYS || is_new() {
-                self.verifying.push(key);
-            }
+    pub fn add(&mut self, key: Key, signing: Option<SigningKey>) {
+        let is_new = || self.verifying.iter().all(|known| known.full_identity() != key.full_identity());
+        if self.verifying.len() > MAX_KEYS || is_new() {
+            self.verifying.push(key);
         }
-        self.signing = self.signing.take().or(other.signing);
+        self.signing = self.signing.take().or(signing);
+    }
+
+    /// Adds the keys and notes of another text.
+    pub fn append(&mut self, other: ParsedKeys) {
+        let mut signing = other.signing;
+        other.verifying.into_iter().for_each(|key| self.add(key, signing.take()));
         self.notes.extend(other.notes);
     }
 
     fn skip(&mut self, index: usize, jwk: &Jwk, why: &str) {
-        let kid = jwk.kid().map_or_else(String::new, |kid| {
-            let quoted: String = kid.chars().take(MAX_QUOTED).collect();
-            format!(" (kid {quoted:?})")
-        });
-        self.notes.push(format!("key {}{kid} of the set is skipped: it {why}", index + 1));
+        self.notes.push(skipped(index, jwk, why));
     }
 
     /// Returns the error for keys that are missing.
@@ -115,10 +112,19 @@ impl ParsedKeys {
     }
 }
 
-fn without_bom(text: &[u8]) -> &[u8] {
+/// Returns the note about a key of a JWK Set that is skipped.
+pub(super) fn skipped(index: usize, jwk: &Jwk, why: &str) -> String {
+    let kid = jwk.kid().map_or_else(String::new, |kid| {
+        let quoted: String = kid.chars().take(MAX_QUOTED).collect();
+        format!(" (kid {quoted:?})")
+    });
+    format!("key {}{kid} of the set is skipped: it {why}", index + 1)
+}
+
+pub(super) fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix(BOM).unwrap_or(text)
 }
 
-fn is_json(text: &[u8]) -> bool {
+pub(super) fn is_json(text: &[u8]) -> bool {
     without_bom(text).trim_ascii_start().first() == Some(&b'{')
 }

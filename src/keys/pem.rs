@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 use zeroize::Zeroizing;
 
+use super::certificate::Validity;
 use super::key::{Key, ec_key_of_any_curve, ed25519_key, rsa_key_from_der};
 use super::signing::SigningKey;
 use crate::error::ConfigError;
@@ -23,9 +24,17 @@ pub(super) enum PemKey {
     Private(SigningKey),
 }
 
-/// Parses every key and certificate of a PEM text. Returns a note for each certificate that is left out, because its key
-/// is an authority's and not a token's. Skips `EC PARAMETERS`, which openssl writes in front of a key.
+/// Parses every key and certificate of a PEM text. Returns a note for each certificate that is left out.
 pub(super) fn parse_pem(text: &[u8]) -> Result<(Vec<PemKey>, Vec<String>), ConfigError> {
+    let (blocks, notes) = key_blocks(text)?;
+    // Each block is wiped, also those behind one that is refused.
+    let keys: Vec<_> = blocks.into_iter().map(parse_block).collect();
+    Ok((keys.into_iter().collect::<Result<_, _>>()?, notes))
+}
+
+/// Returns the blocks of the keys and certificates of a PEM text, and a note for each certificate that is left out,
+/// because its key is an authority's and not a token's. Skips `EC PARAMETERS`, which openssl writes in front of a key.
+pub(super) fn key_blocks(text: &[u8]) -> Result<(Vec<Pem>, Vec<String>), ConfigError> {
     let blocks = blocks(text, "is neither PEM nor a JWK")?;
     let certificates: Vec<_> = blocks.iter().filter(|block| is_certificate(block)).map(Names::of).collect();
     if certificates.len() > 1 && certificates.contains(&None) {
@@ -34,7 +43,7 @@ pub(super) fn parse_pem(text: &[u8]) -> Result<(Vec<PemKey>, Vec<String>), Confi
         return Err(ConfigError::unsupported_key(message));
     }
     let certificates: Vec<_> = certificates.into_iter().flatten().collect();
-    let (mut keys, mut notes, mut number) = (Vec::new(), Vec::new(), 0);
+    let (mut found, mut notes, mut number) = (Vec::new(), Vec::new(), 0);
     for block in blocks.into_iter().filter(|block| block.tag() != "EC PARAMETERS") {
         if is_certificate(&block) {
             number += 1;
@@ -43,13 +52,12 @@ pub(super) fn parse_pem(text: &[u8]) -> Result<(Vec<PemKey>, Vec<String>), Confi
                 continue;
             }
         }
-        // Each block is wiped, also those behind one that is refused.
-        keys.push(parse_block(block));
+        found.push(block);
     }
-    if keys.is_empty() {
+    if found.is_empty() {
         return Err(ConfigError::unsupported_key("holds no key"));
     }
-    Ok((keys.into_iter().collect::<Result<_, _>>()?, notes))
+    Ok((found, notes))
 }
 
 /// What a certificate says of itself (RFC 5280 §4.1, §4.2.1.9).
@@ -108,19 +116,24 @@ pub(super) fn holds_private_key(text: &[u8]) -> bool {
     text.windows(END.len()).any(|bytes| bytes == END)
 }
 
-fn is_private(block: &Pem) -> bool {
+pub(super) fn is_private(block: &Pem) -> bool {
     block.tag().ends_with("PRIVATE KEY")
 }
 
 fn parse_block(block: Pem) -> Result<PemKey, ConfigError> {
-    let readable = check_readable(&block);
     if !is_private(&block) {
         return public_key(&block).map(PemKey::Public);
     }
-    let tag = block.tag().to_owned();
-    let der = Zeroizing::new(block.into_contents());
-    readable?;
+    let (tag, der) = private_der(block)?;
     SigningKey::from_block(&tag, &der).map(PemKey::Private)
+}
+
+/// Returns the tag and the content of a private key's block, or an error for a format that is never read. The content is
+/// wiped in both cases.
+pub(super) fn private_der(block: Pem) -> Result<(String, Zeroizing<Vec<u8>>), ConfigError> {
+    let (readable, tag) = (check_readable(&block), block.tag().to_owned());
+    let der = Zeroizing::new(block.into_contents());
+    readable.map(|()| (tag, der))
 }
 
 fn public_key(block: &Pem) -> Result<Key, ConfigError> {
@@ -131,6 +144,12 @@ fn public_key(block: &Pem) -> Result<Key, ConfigError> {
             return Err(ConfigError::unsupported_key(message));
         }
     }
+    let mut key = public_key_of_block(block)?;
+    key.set_validity(if is_certificate(block) { Validity::of(block.contents()) } else { None });
+    Ok(key)
+}
+
+fn public_key_of_block(block: &Pem) -> Result<Key, ConfigError> {
     let text = pem::encode(block);
     let bytes = |key: DecodingKey| key.try_get_as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
     if let Ok(key) = DecodingKey::from_rsa_pem(text.as_bytes()) {
@@ -160,10 +179,17 @@ fn check_readable(block: &Pem) -> Result<(), ConfigError> {
 
 /// Returns the key of a certificate in DER.
 pub(super) fn certificate_key(der: &[u8]) -> Result<Key, ConfigError> {
+    let mut key = public_key_from_der(&certificate_spki(der)?)?;
+    key.set_validity(Validity::of(der));
+    Ok(key)
+}
+
+/// Returns the public key of a certificate in DER, as SPKI DER.
+pub(super) fn certificate_spki(der: &[u8]) -> Result<Vec<u8>, ConfigError> {
     let der = CertificateDer::from(der);
     let certificate = EndEntityCert::try_from(&der)
         .map_err(|_| ConfigError::unsupported_key("holds a certificate that cannot be read"))?;
-    public_key_from_der(certificate.subject_public_key_info().as_ref())
+    Ok(certificate.subject_public_key_info().to_vec())
 }
 
 /// Returns the PEM blocks of a text, or an error that says what the text is: `otherwise` if that is unknown.
@@ -200,11 +226,7 @@ pub(super) fn public_key_from_der(der: &[u8]) -> Result<Key, ConfigError> {
 /// Returns the SPKI DER of an RSA public key or certificate in PEM, or `None` for another kind of key or a weak one.
 pub(crate) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
     let block = pem::parse(text).ok()?;
-    let der = CertificateDer::from(block.contents());
-    let der = match block.tag() {
-        "CERTIFICATE" => EndEntityCert::try_from(&der).ok()?.subject_public_key_info().to_vec(),
-        _ => block.contents().to_vec(),
-    };
+    let der = if is_certificate(&block) { certificate_spki(block.contents()).ok()? } else { block.into_contents() };
     rsa_key_from_der(&der).ok()?;
     PublicKey::from_der(&der).ok()?.as_der().ok().map(|spki| spki.as_ref().to_vec())
 }
@@ -214,10 +236,13 @@ pub(crate) fn rsa_spki(text: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn rsa_pkcs8(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
     let block = blocks(text, "is not PEM")?.into_iter().find(is_private);
     let block = block.ok_or_else(|| ConfigError::unsupported_key("does not hold a private key"))?;
-    let (readable, tag) = (check_readable(&block), block.tag().to_owned());
-    let der = Zeroizing::new(block.into_contents());
-    readable?;
-    match tag.as_str() {
+    let (tag, der) = private_der(block)?;
+    rsa_pkcs8_from(&tag, der)
+}
+
+/// Returns the PKCS#8 DER of the RSA key in a block.
+pub(super) fn rsa_pkcs8_from(tag: &str, der: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    match tag {
         "PRIVATE KEY" => return Ok(der),
         "RSA PRIVATE KEY" => {}
         _ => return Err(ConfigError::unsupported_key("holds a private key that is not RSA")),

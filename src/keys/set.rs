@@ -35,16 +35,30 @@ impl KeySet {
     /// Parses the text of a key file: public keys and certificates in PEM, a JWK, or a JWK Set. Skips keys of a JWK Set
     /// that are not supported (RFC 7517 §5).
     pub fn parse(text: &[u8]) -> Result<KeySet, ConfigError> {
-        let keys = ParsedKeys::parse_public(text)?;
+        KeySet::of(ParsedKeys::parse_public(text)?, "holds no key that can verify a signature")
+    }
+
+    /// Returns the keys of a text that verify, or an error that begins with `none` if there are none.
+    pub(super) fn of(keys: ParsedKeys, none: &str) -> Result<KeySet, ConfigError> {
         if keys.verifying.is_empty() {
-            return Err(keys.none("holds no key that can verify a signature"));
+            return Err(keys.none(none));
         }
         Ok(KeySet { notes: keys.notes, ..KeySet::new(keys.verifying)? })
     }
 
-    /// Returns a sentence for each key that was skipped.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// Returns a sentence for each key that was skipped, for what is odd about a secret, and for each key whose certificate
+    /// is not valid at `now`.
+    pub fn notes(&self, now: i64) -> Vec<String> {
+        self.notes.iter().cloned().chain(self.certificate_faults(now)).collect()
+    }
+
+    /// Returns a sentence for each key whose certificate is not valid at `now`. Its tokens are accepted nevertheless: a
+    /// site must not fail at midnight, and RFC 7515 ties no key of the verifier's own to a certificate's dates.
+    fn certificate_faults(&self, now: i64) -> impl Iterator<Item = String> + '_ {
+        self.keys.iter().enumerate().filter_map(move |(index, key)| {
+            let fault = key.certificate_fault(now)?;
+            Some(format!("the certificate of key {} {fault}; tokens are still verified with it", index + 1))
+        })
     }
 
     /// Returns the keys, in the order of the text.

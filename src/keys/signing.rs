@@ -134,18 +134,19 @@ impl SigningKey {
         &self.algorithms
     }
 
-    /// Returns the public half, or `Ok(None)` for a shared secret.
-    pub fn verifying_key(&self) -> Result<Option<Key>, ConfigError> {
+    /// Returns the public half.
+    ///
+    /// Errors: `KeyUnsupported` for a shared secret, which has none.
+    pub fn verifying_key(&self) -> Result<Key, ConfigError> {
+        let lacks_it = || ConfigError::unsupported_key("has no public half");
         let mut key = match &self.signer {
-            Signer::Rsa(pair) => rsa_key_from_der(
-                pair.public_key().as_der().map_err(|_| ConfigError::unsupported_key("has no public half"))?.as_ref(),
-            )?,
+            Signer::Rsa(pair) => rsa_key_from_der(pair.public_key().as_der().map_err(|_| lacks_it())?.as_ref())?,
             Signer::Ecdsa(pair) => ec_key(self.algorithms[0], pair.public_key().as_ref())?,
             Signer::Ed25519(pair) => ed25519_key(pair.public_key().as_ref())?,
-            Signer::Secret(_) => return Ok(None),
+            Signer::Secret(_) => return Err(lacks_it()),
         };
         key.set_id(self.id());
-        Ok(Some(key))
+        Ok(key)
     }
 
     /// Signs `message` and returns the signature (RFC 7518 §3).

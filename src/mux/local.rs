@@ -140,6 +140,11 @@ impl Session {
         })
     }
 
+    /// Returns the number of bytes that a stream has not sent, and the credit that it has.
+    pub fn send_progress(&self, id: StreamId) -> (usize, u32) {
+        self.streams.get(&id).map_or((0, 0), |stream| (stream.outbox_len, stream.send_credit))
+    }
+
     /// Returns why the stream failed, or `None` if it did not.
     pub fn failure(&self, id: StreamId) -> Option<ResetReason> {
         self.streams.get(&id).map_or(Some(ResetReason::Abandoned), |stream| stream.failure)

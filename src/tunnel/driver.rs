@@ -20,6 +20,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::Sleep,
 };
 use tokio_tungstenite::{
@@ -35,11 +36,20 @@ use tokio_tungstenite::{
 const READ_BATCH: usize = 64;
 /// The number of bytes that are buffered before they are written.
 const WRITE_BATCH: usize = 128 << 10;
+/// The number of bytes that may wait in the kernel. The session decides about the order of all other bytes, so that a
+/// small response is not behind the megabytes of a download on a slow uplink.
+const UNSENT: u32 = 128 << 10;
 /// The number of unsolicited pongs per keepalive interval while reading is paused. Some peers require a pong per
 /// interval.
 const PONGS_PER_INTERVAL: u32 = 4;
 /// The time limit for the close handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Limits the bytes of a tunnel's connection that the kernel has taken and not sent.
+pub(super) fn limit_unsent(socket: &TcpStream) {
+    // Without the option, the tunnel works as before.
+    _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
+}
 
 type Ws = WebSocketStream<ReadAhead<Box<dyn Transport>>>;
 

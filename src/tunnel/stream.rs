@@ -143,6 +143,11 @@ impl MuxStream {
         self.shared.driver.wake();
     }
 
+    /// Returns the number of queued bytes and the credit. They change while the peer reads.
+    pub(crate) fn send_progress(&self) -> (usize, u32) {
+        self.shared.lock().session.send_progress(self.id)
+    }
+
     /// Waits until the stream fails.
     pub fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         let mut inner = self.shared.lock();

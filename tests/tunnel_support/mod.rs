@@ -3,6 +3,7 @@
 
 pub mod process;
 pub mod raw;
+pub mod service;
 pub mod target;
 pub mod viewer;
 

@@ -7,6 +7,7 @@
 -- | 403    | the token is valid, but a rule or a scope does not allow the request |
 -- | 503    | the keys cannot be read or fetched                                  |
 
+local access_log = require "route_native.core.access_log"
 local auth_keys = require "route_native.auth.keys"
 local token_sources = require "route_native.auth.token_sources"
 local claim_headers = require "route_native.core.claim_headers"
@@ -37,8 +38,11 @@ local ROWS = config.rows(auth_keys.ROWS, token_sources.ROWS, claim_rules.ROWS, c
 function _M.read(input)
     local values = config.read(OWNER, ROWS, input)
     local policy, realm = values.policy, values.realm
+    policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy)
+    local get_keys = auth_keys.open(OWNER, values)
+    auth_keys.check_policy(OWNER, get_keys(), policy)
     return {
-        keys = auth_keys.open(OWNER, values),
+        keys = get_keys,
         sources = token_sources.of(OWNER, values),
         rules = claim_rules.of(OWNER, values),
         headers = claim_headers.of(OWNER, values),
@@ -46,13 +50,13 @@ function _M.read(input)
         changes_headers = values.strip_token or next(values.headers) ~= nil,
         preflight = values.cors_preflight,
         realm = realm and ('realm="%s"'):format(realm),
-        policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy),
+        policy = policy,
     }
 end
 
 -- Ends the request with a challenge, and notes the reason for the access log.
 local function refuse(self, status, reason, attributes)
-    token_sources.note_reason(reason)
+    access_log.reason(reason)
     return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
@@ -129,11 +133,11 @@ function _M.run(self)
         else
             claims, header, is_ours = jwt.verify(token, keys, self.policy)
         end
-        token_sources.note_token(token)
+        access_log.token(token)
         reason = not claims and header
     end
     if is_ours then
-        token_sources.note_reason(reason)
+        access_log.reason(reason)
         return auth_keys.unavailable("a token could not be checked: " .. reason)
     end
     if reason then

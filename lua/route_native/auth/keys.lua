@@ -16,10 +16,19 @@ _M.ROWS = {
     { "secret_file", config.text() },
 }
 
+-- Calls a function of route_native.jwt. Returns its result, or nil and its error without the name of that module.
+local function call_jwt(call, ...)
+    local ok, result = pcall(call, ...)
+    if ok then
+        return result
+    end
+    return nil, (tostring(result):gsub("^.*route_native%.jwt: ", ""))
+end
+
 -- Calls a function of route_native.jwt. Raises its error as one about the owner's configuration.
 function _M.try(owner, call, ...)
-    local ok, result = pcall(call, ...)
-    return ok and result or config.fail(owner, "%s", (tostring(result):gsub("^.*route_native%.jwt: ", "")))
+    local result, err = call_jwt(call, ...)
+    return result or config.fail(owner, "%s", err)
 end
 
 -- Opens the keys that exactly one of `key`, `key_file` and `secret_file` names. Returns a function that returns the
@@ -39,17 +48,23 @@ function _M.open(owner, values)
     local keys, err
     local function get()
         if not keys then
-            local ok, result = pcall(open, key_file or secret_file)
-            if ok then
-                keys = result
-            else
-                err = tostring(result):gsub("^.*route_native%.jwt: ", "")
-            end
+            keys, err = call_jwt(open, key_file or secret_file)
         end
         return keys, err
     end
     get() -- The master may still read files that the workers may not.
     return get
+end
+
+-- Refuses a policy under which these keys would verify no token. The keys may be missing.
+function _M.check_policy(owner, keys, policy)
+    local fits, err = true, nil
+    if keys then
+        fits, err = keyring.fits(keys, policy.handle)
+    end
+    if not fits then
+        config.fail(owner, "%s", err)
+    end
 end
 
 -- Ends a request that needs keys when there are none. `err` goes to the log alone.

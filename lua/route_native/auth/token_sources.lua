@@ -1,12 +1,9 @@
 -- Finds the token of a request in headers, cookies or the query, and removes it from the request.
 
-local ffi = require "ffi"
 local bearer = require "route_native.core.bearer"
 local config = require "route_native.core.config"
 local kept = require "route_native.core.kept"
-local library = require "route_native.core.ffi"
-local query = require "route_native.desktop.query"
-local request = require "route_native.core.request"
+local query = require "route_native.core.query"
 local scan = require "route_native.core.scan"
 
 local ngx = ngx
@@ -14,9 +11,6 @@ local find, lower, match = string.find, string.lower, string.match
 
 -- The most different values of one cookie that are tried. Each may cost a signature.
 local MAX_COOKIES = 4
-
-local FINGERPRINT_BYTES = library.RN_FINGERPRINT_BYTES
-local fingerprint = ffi.new("uint8_t[?]", FINGERPRINT_BYTES)
 
 local _M = {}
 
@@ -31,11 +25,8 @@ local function header_source(name)
             end
             return bearer.token(value)
         end,
-        remove = function(headers, before)
-            local value = kept.header(before, lowered, headers[lowered])
-            if value then
-                kept.place("header:" .. lowered, value)
-            end
+        remove = function(headers)
+            kept.keep_header(lowered, headers[lowered])
             ngx.req.clear_header(name)
         end,
     }
@@ -47,20 +38,10 @@ local function cookies_of(headers)
     return type(lines) == "table" and table.concat(lines, ";") or lines or ""
 end
 
--- Returns a list of the different values of a cookie, without quotes, in their order. An empty value stands only alone.
--- A list of more than MAX_COOKIES is not complete.
+-- Returns a list of the different values of a cookie. An empty value stands only alone. A list of more than MAX_COOKIES
+-- is not complete.
 local function cookies_named(header, name)
-    local values, is_known = {}, {}
-    local value, from = scan.cookie(header, name)
-    local is_there = value ~= nil
-    while value and #values <= MAX_COOKIES do
-        value = match(value, '^"(.*)"$') or value
-        if value ~= "" and not is_known[value] then
-            is_known[value] = true
-            values[#values + 1] = value
-        end
-        value, from = scan.cookie(header, name, from)
-    end
+    local values, is_there = scan.cookies(header, name, MAX_COOKIES + 1)
     if is_there and #values == 0 then
         values[1] = ""
     end
@@ -174,17 +155,6 @@ function _M.remove(sources, headers)
     for _, source in ipairs(sources) do
         source.remove(headers, before)
     end
-end
-
--- Notes for the access log why a token was refused, if the configuration declares the variable.
-function _M.note_reason(name)
-    request.set(request.current(), "route_reason", name, #name)
-end
-
--- Notes the token's fingerprint for the access log, if the configuration declares the variable.
-function _M.note_token(token)
-    library.rn_token_fingerprint(token, #token, fingerprint)
-    request.set(request.current(), "route_token", fingerprint, FINGERPRINT_BYTES)
 end
 
 return _M

@@ -4,6 +4,7 @@
 --     2  the session has the master token  ──► exchange it for a service token, then pass
 --     3  there is no session               ──► redirect a page to the login, answer a script with 401
 
+local access_log = require "route_native.core.access_log"
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
 local connections = require "route_native.control.connections"
@@ -13,11 +14,6 @@ local subrequest = require "route_native.core.subrequest"
 local ngx = ngx
 
 local _M = {}
-
--- Notes for the access log why a request was refused.
-local function refused_for(reason)
-    ngx.var.route_reason = reason
-end
 
 -- Remembers the path of a request for after the login, if a redirect can repeat the request. Returns false on failure.
 local function remember(border)
@@ -32,7 +28,7 @@ end
 -- Ends a request without a session: use case 3. It leaves the cookie of an ended session alone, because the answer to a
 -- login may have overtaken this one and set a new cookie.
 local function require_login(border, reason)
-    refused_for("session_" .. reason)
+    access_log.reason("session_" .. reason)
     border.counters:add("session." .. reason)
     if not client.wants_page() then
         return answer.session_expired()
@@ -46,10 +42,10 @@ end
 -- Ends a request that gets no service token.
 local function refuse(border, reason)
     if reason == "unavailable" then
-        refused_for("session_unavailable")
+        access_log.reason("session_unavailable")
         return answer.unavailable()
     elseif reason == "denied" then
-        refused_for("service_denied")
+        access_log.reason("service_denied")
         border.counters:add("service_token.denied")
         return answer.forbidden()
     elseif reason == "ended" then
@@ -71,7 +67,7 @@ end
 local function run(border, refused)
     local service = border.services:find(client.host(), ngx.var.uri)
     if not service then
-        refused_for("service_unmapped")
+        access_log.reason("service_unmapped")
         border.counters:add("service.unmapped")
         return answer.not_found()
     end

@@ -13,11 +13,6 @@ local VARY = "Accept, Sec-Fetch-Mode, X-Requested-With"
 
 local _M = {}
 
--- Ends the request. `body` is a string.
-function _M.finish(status, content_type, body)
-    return response.finish(status, body, content_type)
-end
-
 local PAGE = [[<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title></head>
 <body><h1>%s</h1><p>%s</p></body></html>
@@ -30,9 +25,9 @@ local function both(status, code, title, message)
     return function()
         ngx.header["Vary"] = VARY
         if client.wants_page() then
-            return _M.finish(status, "text/html; charset=utf-8", page)
+            return response.finish(status, page, "text/html; charset=utf-8")
         end
-        return _M.finish(status, "application/json", json)
+        return response.finish(status, json)
     end
 end
 
@@ -78,7 +73,7 @@ function _M.session_expired()
     -- RFC 9110 requires a challenge with a 401. For an unknown scheme a browser shows no dialog.
     ngx.header["WWW-Authenticate"] = "Session"
     ngx.header["Vary"] = VARY
-    return _M.finish(401, "application/json", EXPIRED)
+    return response.finish(401, EXPIRED)
 end
 
 -- Redirects to a path of this origin: 302 after a GET, 303 otherwise. A path, not a URL, keeps the host name that the
@@ -86,7 +81,7 @@ end
 function _M.redirect(path)
     ngx.header["Location"] = path
     ngx.header["Vary"] = VARY
-    return _M.finish(ngx.req.get_method() == "GET" and 302 or 303, "text/plain", "")
+    return response.finish(ngx.req.get_method() == "GET" and 302 or 303, "", "text/plain")
 end
 
 return _M

@@ -33,21 +33,9 @@ end
 -- The most values of one cookie that are read. A browser sends one for each domain and path that has set the cookie.
 local MAX_VALUES = 8
 
--- Returns the different values of a cookie, in their order and without quotes.
+-- Returns the different values of a cookie.
 local function values(name)
-    local header, list, is_known = ngx.var.http_cookie, {}, {}
-    local value, from
-    if header then
-        value, from = scan.cookie(header, name)
-    end
-    while value and #list < MAX_VALUES do
-        value = match(value, '^"(.*)"$') or value
-        if value ~= "" and not is_known[value] then
-            list[#list + 1], is_known[value] = value, true
-        end
-        value, from = scan.cookie(header, name, from)
-    end
-    return list
+    return (scan.cookies(ngx.var.http_cookie or "", name, MAX_VALUES))
 end
 
 -- Returns the values of the session's cookie. A browser also sends those that it holds from another path or a parent
@@ -98,19 +86,13 @@ local function is_own(self, header)
     return start ~= nil and scan.without_cookies(sub(pair, start), self.both_names, true) == ""
 end
 
+local function passes(header, self)
+    return ngx.ctx.has_border_cookie or not is_own(self, header)
+end
+
 -- Removes the Set-Cookie headers of a service that would replace or end the session.
 function jar:remove_foreign()
-    local headers = ngx.header["Set-Cookie"]
-    if not headers or ngx.ctx.has_border_cookie then
-        return
-    end
-    local kept = {}
-    for _, header in ipairs(type(headers) == "table" and headers or { headers }) do
-        if not is_own(self, header) then
-            kept[#kept + 1] = header
-        end
-    end
-    ngx.header["Set-Cookie"] = #kept > 0 and kept or nil
+    cookie.filter(passes, self)
 end
 
 return _M

@@ -1,7 +1,7 @@
 -- Checks that the session store works. Answers 200 or 503, as a page or as JSON.
 
-local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
+local response = require "route_native.core.response"
 
 local TTL = 10
 -- A login needs room for the record of a session. A store that has room for a shorter value only is full.
@@ -68,9 +68,9 @@ function _M.health(border)
     end
     local code = healthy and 200 or 503
     if client.wants_page() then
-        return answer.finish(code, "text/html; charset=utf-8", page(status, border.store.name, results))
+        return response.finish(code, page(status, border.store.name, results), "text/html; charset=utf-8")
     end
-    return answer.finish(code, "application/json", json(status, border.store.name, results))
+    return response.finish(code, json(status, border.store.name, results))
 end
 
 return _M

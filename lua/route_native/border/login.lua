@@ -1,10 +1,12 @@
 -- Logs users in. The account service has the login page and knows the accounts; the border has the sessions.
 
+local access_log = require "route_native.core.access_log"
 local answer = require "route_native.border.answer"
 local call = require "route_native.border.call"
 local client = require "route_native.core.client"
 local login_body = require "route_native.core.login_body"
 local record = require "route_native.border.record"
+local response = require "route_native.core.response"
 local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
@@ -75,8 +77,8 @@ end
 -- Ends the request with the account service's refusal.
 local function fail(border, reply)
     border.counters:add("login.failure")
-    ngx.var.route_reason = "login_failed"
-    return answer.finish(reply.status, reply.header["Content-Type"] or "text/plain", reply.body)
+    access_log.reason("login_failed")
+    return response.finish(reply.status, reply.body, reply.header["Content-Type"] or "text/plain")
 end
 
 -- Ends a request that has no attempt left, or whose counter has no room.

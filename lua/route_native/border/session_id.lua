@@ -1,6 +1,7 @@
 -- Makes and checks session ids, their key rings and redirect paths. The library does the work (src/border/).
 
 local ffi = require "ffi"
+local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local statuses = require "route_native.core.status"
 
@@ -38,59 +39,49 @@ local cached_ring, cached_handle
 -- Returns the handle of a ring, or nil and the status.
 local function handle_of(ring)
     if ring ~= cached_ring then
-        local handle = ffi.new("rn_session_keys *[1]")
-        local status = library.rn_session_keys_new(ring, #ring, handle)
-        if status ~= OK then
+        local handle, _, status = handles.new("rn_session_keys", function(handle)
+            return library.rn_session_keys_new(ring, #ring, handle)
+        end)
+        if not handle then
             return nil, status
         end
-        cached_handle = ffi.gc(handle[0], function(keys) library.rn_session_keys_free(keys) end)
-        cached_ring = ring
+        cached_ring, cached_handle = ring, handle
     end
     return cached_handle
 end
 
+-- Calls a function of the library with a ring's handle. Returns nil on success, or the reason's name.
+local function failure(ring, call, ...)
+    local handle, status = handle_of(ring)
+    status = handle and call(handle, ...) or status
+    return status ~= OK and statuses.name(status) or nil
+end
+
 -- Returns a new id, or nil and the reason's name if the ring is malformed.
 function _M.new_id(ring, now)
-    local handle, status = handle_of(ring)
-    status = handle and library.rn_session_id_new(handle, now, id_buffer) or status
-    if status ~= OK then
-        return nil, statuses.name(status)
-    end
-    return ffi_string(id_buffer, ID_BYTES)
+    local err = failure(ring, library.rn_session_id_new, now, id_buffer)
+    return not err and ffi_string(id_buffer, ID_BYTES) or nil, err
 end
 
 -- Checks an id. Returns the age of its session in seconds, or nil and the reason's name.
 function _M.check_id(ring, id, now, lifetime)
-    local handle, status = handle_of(ring)
-    status = handle and library.rn_session_id_check(handle, id, #id, now, lifetime, age) or status
-    if status ~= OK then
-        return nil, statuses.name(status)
-    end
-    return age[0]
+    local err = failure(ring, library.rn_session_id_check, id, #id, now, lifetime, age)
+    return not err and age[0] or nil, err
 end
 
 -- Returns the signed form of a path, or nil and the reason's name if the ring is malformed or the path longer than
 -- MAX_PATH_BYTES.
 function _M.sign_page(ring, path, now)
-    local handle, status = handle_of(ring)
-    status = handle and library.rn_session_page_sign(handle, now, path, #path, page_buffer, PAGE_BYTES, length)
-        or status
-    if status ~= OK then
-        return nil, statuses.name(status)
-    end
-    return ffi_string(page_buffer, length[0])
+    local err = failure(ring, library.rn_session_page_sign, now, path, #path, page_buffer, PAGE_BYTES, length)
+    return not err and ffi_string(page_buffer, length[0]) or nil, err
 end
 
 -- Checks a signed path. Returns the path if it was signed less than `lifetime` seconds ago, or nil and the reason's
 -- name.
 function _M.check_page(ring, page, now, lifetime)
-    local handle, status = handle_of(ring)
-    status = handle and library.rn_session_page_check(handle, page, #page, now, lifetime, path_buffer, PATH_BYTES,
-        length) or status
-    if status ~= OK then
-        return nil, statuses.name(status)
-    end
-    return ffi_string(path_buffer, length[0])
+    local err = failure(ring, library.rn_session_page_check, page, #page, now, lifetime, path_buffer, PATH_BYTES,
+        length)
+    return not err and ffi_string(path_buffer, length[0]) or nil, err
 end
 
 -- Returns the SHA-256 of a secret in hexadecimal. It identifies the secret in stores and counters.

@@ -81,7 +81,13 @@ end
 local function list()
     local arguments = ngx.req.get_uri_args(10)
     local found, below = revocation.list(tonumber(arguments.below), tonumber(arguments.limit))
-    return finish(ngx.HTTP_OK, { revocations = setmetatable(found, cjson.array_mt), below = below })
+    local items = {}
+    for i, record in ipairs(found) do
+        items[i] = cjson.encode(record)
+    end
+    -- cjson would write an empty list as an object.
+    local more = below and (',"below":%d'):format(below) or ""
+    return response.finish(ngx.HTTP_OK, ('{"revocations":[%s]%s}\n'):format(table.concat(items, ","), more))
 end
 
 local function create()

@@ -57,8 +57,15 @@ local ANCHOR = "route_native_connection"
 -- The entries of this worker. The garbage collector removes those of requests that are over.
 local entries = setmetatable({}, { __mode = "k" })
 local is_disabled = false
+-- When the next of them ends by its time, in seconds since the epoch.
+local next_end = math.huge
 
 local _M = {}
+
+-- Notes when a connection ends.
+local function note_end(seconds)
+    next_end = seconds and math.min(next_end, seconds) or next_end
+end
 
 -- Returns the port of a socket's peer, or nil for a unix socket.
 local function peer_port(fd)
@@ -118,6 +125,7 @@ function _M.keep(identity)
     if ends == "expiry" then
         local expires_at = library.rn_identity_expires_at(identity, #identity)
         entry.ends_at = expires_at >= 0 and expires_at + grace or nil
+        note_end(entry.ends_at)
     end
     entries[entry] = true
     ngx.ctx[ANCHOR] = entry
@@ -128,34 +136,28 @@ local function variable_of(r, name)
     return request.is_set(r, name) and request.found_text() or nil
 end
 
--- Returns whether an entry's connection still serves its request.
+-- Returns whether an entry's connection may still serve its request. If not, the request is over.
+local function may_be_current(entry)
+    local connection = cast("rn_connection *", cast("uintptr_t", entry.connection))
+    return connection.fd == entry.fd and connection.data == cast("void *", cast("uintptr_t", entry.request))
+end
+
+-- Returns whether an entry's connection still serves its request. Another request may have the same address, but not the
+-- same numbers.
 local function is_current(entry)
     local r = cast("void *", cast("uintptr_t", entry.request))
-    local connection = cast("rn_connection *", cast("uintptr_t", entry.connection))
-    return connection.data == r and connection.fd == entry.fd
-        and cast(request_type, r).signature == SIGNATURE
+    return may_be_current(entry) and cast(request_type, r).signature == SIGNATURE
         and variable_of(cast("ngx_http_request_t *", r), "connection") == entry.number
         and variable_of(cast("ngx_http_request_t *", r), "connection_requests") == entry.requests
 end
 
--- Ends the connection of an entry. Returns whether it did.
-local function finish(entry)
-    entries[entry] = nil
-    if not is_current(entry) then
-        return false
-    end
-    return C.shutdown(entry.fd, BOTH_WAYS) == 0
-end
-
--- Calls `is_due` with each entry, with pauses, and ends those that are due. Returns how many it ended.
-local function finish_all(is_due)
-    local list, count = {}, 0
-    for entry in pairs(entries) do
-        list[#list + 1] = entry
-    end
+-- Ends the connections of entries, with pauses. Returns how many it ended.
+local function finish(list)
+    local count = 0
     for i, entry in ipairs(list) do
-        if entries[entry] and is_due(entry) then
-            count = count + (finish(entry) and 1 or 0)
+        entries[entry] = nil
+        if is_current(entry) and C.shutdown(entry.fd, BOTH_WAYS) == 0 then
+            count = count + 1
         end
         if i % BATCH == 0 then
             ngx.sleep(0)
@@ -169,28 +171,53 @@ end
 
 -- Ends the connections whose token or session is revoked. With a grace they end that much later.
 function _M.finish_revoked()
-    return finish_all(function(entry)
-        if revoked.check(entry) == library.RN_OK then
-            return false
-        elseif entry.grace == 0 then
-            return true
+    local list, due = {}, {}
+    for entry in pairs(entries) do
+        list[#list + 1] = entry
+    end
+    for i, entry in ipairs(list) do
+        if revoked.check(entry) ~= library.RN_OK then
+            if entry.grace == 0 then
+                due[#due + 1] = entry
+            else
+                entry.ends_at = math.min(entry.ends_at or math.huge, ngx.time() + entry.grace)
+                note_end(entry.ends_at)
+            end
         end
-        entry.ends_at = math.min(entry.ends_at or math.huge, ngx.time() + entry.grace)
-        return false
-    end)
+        if i % BATCH == 0 then
+            ngx.sleep(0)
+        end
+    end
+    return finish(due)
 end
 
 -- Ends the connections whose time has come.
 function _M.finish_expired()
     local now = ngx.time()
-    return finish_all(function(entry) return entry.ends_at and entry.ends_at <= now end)
+    if now < next_end then
+        return 0
+    end
+    local due = {}
+    next_end = math.huge
+    for entry in pairs(entries) do
+        if entry.ends_at and entry.ends_at <= now then
+            due[#due + 1] = entry
+        else
+            note_end(entry.ends_at)
+        end
+    end
+    return finish(due)
 end
 
--- Returns the number of connections that this worker can end.
+-- Returns the number of connections that this worker can end. Forgets those that are over.
 function _M.count()
     local count = 0
-    for _ in pairs(entries) do
-        count = count + 1
+    for entry in pairs(entries) do
+        if may_be_current(entry) then
+            count = count + 1
+        else
+            entries[entry] = nil
+        end
     end
     return count
 end

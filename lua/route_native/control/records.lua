@@ -31,7 +31,7 @@ records.__index = records
 
 -- Returns the records in a dictionary. `seconds` is the life of a revocation that names no end.
 function _M.new(dict, seconds)
-    return setmetatable({ dict = dict, seconds = seconds, known = 0, late = {} }, records)
+    return setmetatable({ dict = dict, seconds = seconds, known = 0, late = {}, has_news = false }, records)
 end
 
 -- Checks the JSON of a revocation. Returns the JSON to store and when it ends, or nil and a sentence.
@@ -98,10 +98,10 @@ local function read(self, number)
     return true
 end
 
--- Brings the entries that this worker has not read to the library. Returns whether there were any.
+-- Brings the entries that this worker has not read to the library.
 function records:follow()
     local first, last = self:bounds()
-    local now, has_news = ngx.now(), false
+    local now, has_news = ngx.now(), self.has_news
     for number, deadline in pairs(self.late) do
         local is_read = read(self, number)
         if is_read or deadline < now then
@@ -115,7 +115,14 @@ function records:follow()
             self.late[number] = now + LATE_SECONDS
         end
     end
-    self.known = math.max(self.known, last)
+    self.known, self.has_news = math.max(self.known, last), has_news
+end
+
+-- Returns whether follow() has brought anything since the last call. A request that revokes follows at once, and the
+-- timer learns of it here.
+function records:take_news()
+    local has_news = self.has_news
+    self.has_news = false
     return has_news
 end
 

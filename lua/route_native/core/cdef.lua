@@ -37,6 +37,14 @@ static const int RN_KEY_FORM_PUBLISHED = 4;
 
 static const int RN_IDENTITY_BYTES = 176;
 
+static const int RN_RSA_PKCS1 = 1;
+
+static const int RN_RSA_OAEP = 4;
+
+static const int RN_RSA_BYTES = 1024;
+
+static const int RN_RSA_PAIR_BYTES = 8192;
+
 static const int RN_SESSION_ID_BYTES = 76;
 
 static const int RN_SESSION_DIGEST_BYTES = 64;
@@ -94,6 +102,8 @@ enum rn_reason
 };
 typedef int32_t rn_reason;
 
+typedef struct rn_encryption_keys rn_encryption_keys;
+
 typedef struct rn_gateway rn_gateway;
 
 typedef struct rn_introspector rn_introspector;
@@ -101,6 +111,8 @@ typedef struct rn_introspector rn_introspector;
 typedef struct rn_keys rn_keys;
 
 typedef struct rn_policy rn_policy;
+
+typedef struct rn_rsa rn_rsa;
 
 typedef struct rn_session_keys rn_session_keys;
 
@@ -323,16 +335,24 @@ int32_t rn_introspection_malformed_member(const uint8_t *content_type,
                                           size_t capacity,
                                           size_t *length);
 
-int32_t rn_jwe_decrypt(const uint8_t *key,
-                       size_t key_length,
+int32_t rn_encryption_keys_new(uint32_t form,
+                               const uint8_t *text,
+                               size_t text_length,
+                               rn_encryption_keys **keys,
+                               uint8_t *error,
+                               size_t error_capacity,
+                               size_t *error_length);
+
+void rn_encryption_keys_free(rn_encryption_keys *keys);
+
+int32_t rn_jwe_decrypt(const rn_encryption_keys *keys,
                        const uint8_t *token,
                        size_t token_length,
                        uint8_t *buffer,
                        size_t capacity,
                        rn_token_texts *texts);
 
-int32_t rn_jwe_encrypt(const uint8_t *key,
-                       size_t key_length,
+int32_t rn_jwe_encrypt(const rn_encryption_keys *keys,
                        const uint8_t *header,
                        size_t header_length,
                        const uint8_t *plaintext,
@@ -347,6 +367,12 @@ int32_t rn_policy_new(const uint8_t *json,
                       uint8_t *error,
                       size_t error_capacity,
                       size_t *error_length);
+
+int32_t rn_policy_check_keys(const rn_policy *policy,
+                             const rn_keys *keys,
+                             uint8_t *error,
+                             size_t error_capacity,
+                             size_t *error_length);
 
 void rn_policy_free(rn_policy *policy);
 
@@ -471,6 +497,48 @@ int32_t rn_identity_write(const rn_names *names, uint8_t *identity, size_t capac
 int32_t rn_identity_check(const uint8_t *identity, size_t identity_length, int64_t now);
 
 double rn_identity_expires_at(const uint8_t *identity, size_t identity_length);
+
+int32_t rn_rsa_new(uint32_t is_private,
+                   uint32_t padding,
+                   const uint8_t *text,
+                   size_t text_length,
+                   rn_rsa **key,
+                   uint8_t *error,
+                   size_t error_capacity,
+                   size_t *error_length);
+
+void rn_rsa_free(rn_rsa *key);
+
+int32_t rn_rsa_encrypt(const rn_rsa *key,
+                       const uint8_t *plaintext,
+                       size_t plaintext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+int32_t rn_rsa_decrypt(const rn_rsa *key,
+                       const uint8_t *ciphertext,
+                       size_t ciphertext_length,
+                       uint8_t *buffer,
+                       size_t capacity,
+                       size_t *length);
+
+int32_t rn_rsa_sign(const rn_rsa *key,
+                    uint32_t hash,
+                    const uint8_t *message,
+                    size_t message_length,
+                    uint8_t *buffer,
+                    size_t capacity,
+                    size_t *length);
+
+int32_t rn_rsa_verify(const rn_rsa *key,
+                      uint32_t hash,
+                      const uint8_t *message,
+                      size_t message_length,
+                      const uint8_t *signature,
+                      size_t signature_length);
+
+int32_t rn_rsa_generate(uint32_t bits, uint32_t in_pkcs8, uint8_t *buffer, size_t capacity, size_t *length);
 
 int32_t rn_cookie_find(const uint8_t *header,
                        size_t header_length,

@@ -82,10 +82,9 @@ function _M.clear(headers, sent)
     if #headers.list == 0 then
         return
     end
-    local before = kept.find()
     for name, value in pairs(sent) do
         if headers.names[folded(name)] then
-            kept.place("header:" .. name, kept.header(before, name, value))
+            kept.keep_header(name, value)
             ngx.req.clear_header(name)
         end
     end

@@ -32,6 +32,15 @@ local function kind(what, check)
     return { what = what, check = check }
 end
 
+-- Returns the kind of the values for which is_valid(value) is true.
+local function plain(what, is_valid)
+    return kind(what, function(value)
+        if is_valid(value) then
+            return value
+        end
+    end)
+end
+
 local function has_control(text)
     return find(text, "[%z\1-\31\127]") ~= nil
 end
@@ -39,30 +48,24 @@ end
 -- Returns the kind of a string that is not empty and cannot end a header or a line. With a pattern, the string must
 -- match it, and `what` describes the pattern.
 function _M.text(pattern, what)
-    return kind(what or "a string that is not empty and holds no control characters", function(value)
-        if type(value) == "string" and value ~= "" and not has_control(value)
-            and (not pattern or find(value, pattern)) then
-            return value
-        end
+    return plain(what or "a string that is not empty and holds no control characters", function(value)
+        return type(value) == "string" and value ~= "" and not has_control(value)
+            and (not pattern or find(value, pattern))
     end)
 end
 
 -- Returns the kind of a string that matches a pattern and may be empty.
 function _M.pattern(pattern, what)
-    return kind(what, function(value)
-        if type(value) == "string" and not has_control(value) and find(value, pattern) then
-            return value
-        end
+    return plain(what, function(value)
+        return type(value) == "string" and not has_control(value) and find(value, pattern)
     end)
 end
 
 -- Returns the kind of a whole number within bounds. `unit`, such as "seconds", appears in the error.
 function _M.whole(min, max, unit)
     local what = format("a whole number%s from %d to %d", unit and " of " .. unit or "", min, max)
-    local whole = kind(what, function(value)
-        if type(value) == "number" and value >= min and value <= max and value % 1 == 0 then
-            return value
-        end
+    local whole = plain(what, function(value)
+        return type(value) == "number" and value >= min and value <= max and value % 1 == 0
     end)
     whole.parse = tonumber
     return whole
@@ -70,11 +73,7 @@ end
 
 -- Returns the kind of true and false.
 function _M.boolean()
-    return kind("true or false", function(value)
-        if type(value) == "boolean" then
-            return value
-        end
-    end)
+    return plain("true or false", function(value) return type(value) == "boolean" end)
 end
 
 -- Returns the kind of a string that is one of several.
@@ -85,18 +84,12 @@ function _M.choice(...)
     end
     local last = table.remove(names)
     local what = #names > 0 and concat(names, ", ") .. " or " .. last or last
-    return kind(what, function(value)
-        return allowed[value] and value or nil
-    end)
+    return plain(what, function(value) return allowed[value] end)
 end
 
 -- Returns the kind of a value of one of the Lua types, such as "string or table".
 function _M.any(types)
-    return kind("a " .. types, function(value)
-        if find(types, type(value), 1, true) then
-            return value
-        end
-    end)
+    return plain("a " .. types, function(value) return find(types, type(value), 1, true) end)
 end
 
 -- Returns the kind of a list that is not empty. A single item becomes a list of one.
@@ -140,22 +133,6 @@ function _M.words(pattern, what, may_be_empty)
             value = words
         end
         return list.check(value)
-    end)
-end
-
--- Returns the kind of a table that is not empty and maps names to texts.
-function _M.map(what, pattern)
-    local text = _M.text()
-    return kind(what, function(value)
-        if type(value) ~= "table" or next(value) == nil then
-            return nil
-        end
-        for name, item in pairs(value) do
-            if type(name) ~= "string" or pattern and not find(name, pattern) or text.check(item) == nil then
-                return nil
-            end
-        end
-        return value
     end)
 end
 

@@ -1,4 +1,4 @@
--- Sets cookies (RFC 6265 §4.1). core/scan.lua reads them.
+-- Sets cookies, and filters those that a server sets (RFC 6265 §4.1). core/scan.lua reads a client's cookies.
 
 local concat = table.concat
 
@@ -24,6 +24,21 @@ function _M.set(name, value, attributes)
     end
     set[#set + 1] = concat(parts, "; ")
     ngx.header["Set-Cookie"] = set
+end
+
+-- Removes the Set-Cookie headers of a server's answer for which `passes(header, by)` returns false.
+function _M.filter(passes, by)
+    local headers = ngx.header["Set-Cookie"]
+    if not headers then
+        return
+    end
+    local kept = {}
+    for _, header in ipairs(type(headers) == "table" and headers or { headers }) do
+        if passes(header, by) then
+            kept[#kept + 1] = header
+        end
+    end
+    ngx.header["Set-Cookie"] = #kept > 0 and kept or nil
 end
 
 return _M

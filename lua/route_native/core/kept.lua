@@ -66,4 +66,12 @@ function _M.header(before, name, value)
     return value
 end
 
+-- Keeps a header as the client sent it, before a check removes or overwrites it. `name` is in lower case, `value` is
+-- the header now. Returns what the request has kept.
+function _M.keep_header(name, value)
+    local kept = _M.open()
+    kept.places["header:" .. name] = _M.header(kept, name, value)
+    return kept
+end
+
 return _M

@@ -69,6 +69,22 @@ function _M.cookie(header, name, from)
     return sub(header, result.value_start + 1, result.value_end), result.stop + 2
 end
 
+-- Returns the different values of a cookie in a Cookie header, at most `max`, in their order and without quotes. Leaves
+-- out empty values. Also returns whether the header has the cookie at all.
+function _M.cookies(header, name, max)
+    local values, is_known = {}, {}
+    local value, from = _M.cookie(header, name)
+    local is_there = value ~= nil
+    while value and #values < max do
+        value = match(value, '^"(.*)"$') or value
+        if value ~= "" and not is_known[value] then
+            values[#values + 1], is_known[value] = value, true
+        end
+        value, from = _M.cookie(header, name, from)
+    end
+    return values, is_there
+end
+
 -- Finds the next token in a piece of memory, such as a URL, from an offset on: a compact token, or the value of what is
 -- named `…token`, also percent-encoded. Returns the offsets of its first byte and behind its last one, or nil.
 function _M.token(memory, memory_length, from)

@@ -1,9 +1,10 @@
 -- Filters the cookies of desktops. Only those that ROUTE_DESKTOP_COOKIES names pass, in both directions.
 -- conf/runtime.sh writes the call of `sent`, and desktop/answer.lua calls `received`.
 
+local cookie = require "route_native.core.cookie"
+
 local find, gmatch, sub = string.find, string.gmatch, string.sub
 local concat = table.concat
-local ipairs, type = ipairs, type
 local ngx = ngx
 
 local _M = {}
@@ -24,10 +25,10 @@ local function set_of(list)
 end
 
 -- Returns the name in `name=value`, without the blanks before it, or nil.
-local function name_in(cookie)
-    local equals = find(cookie, "=", 1, true)
-    local start = find(cookie, "[^ \t]")
-    return equals and sub(cookie, start, equals - 1)
+local function name_in(pair)
+    local equals = find(pair, "=", 1, true)
+    local start = find(pair, "[^ \t]")
+    return equals and sub(pair, start, equals - 1)
 end
 
 -- Returns the Cookie header for a desktop, with only the cookies that pass.
@@ -39,29 +40,23 @@ function _M.sent(list)
     local set, kept, from = set_of(list), {}, 1
     while from <= #header do
         local to = (find(header, ";", from, true) or #header + 1) - 1
-        local cookie = sub(header, from, to)
-        if set[name_in(cookie)] then
-            kept[#kept + 1] = sub(cookie, find(cookie, "[^ \t]"), -1)
+        local pair = sub(header, from, to)
+        if set[name_in(pair)] then
+            kept[#kept + 1] = sub(pair, find(pair, "[^ \t]"), -1)
         end
         from = to + 2
     end
     return concat(kept, "; ")
 end
 
+local function passes(header, set)
+    local semicolon = find(header, ";", 1, true) or #header + 1
+    return set[name_in(sub(header, 1, semicolon - 1))]
+end
+
 -- Removes the Set-Cookie headers of a desktop whose cookies do not pass.
 function _M.received(list)
-    local headers = ngx.header["Set-Cookie"]
-    if not headers then
-        return
-    end
-    local set, kept = set_of(list), {}
-    for _, cookie in ipairs(type(headers) == "table" and headers or { headers }) do
-        local semicolon = find(cookie, ";", 1, true) or #cookie + 1
-        if set[name_in(sub(cookie, 1, semicolon - 1))] then
-            kept[#kept + 1] = cookie
-        end
-    end
-    ngx.header["Set-Cookie"] = #kept > 0 and kept or nil
+    cookie.filter(passes, set_of(list))
 end
 
 return _M

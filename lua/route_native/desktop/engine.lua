@@ -1,22 +1,16 @@
 -- Makes the handle of the gateway, and wraps the calls of the library that need no request.
 
 local ffi = require "ffi"
+local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local notes = require "route_native.core.notes"
 local statuses = require "route_native.core.status"
+local worker_thread = require "route_native.desktop.worker_thread"
 
 local ffi_string = ffi.string
 local OK = statuses.OK
 
-local ERROR_BYTES, TARGET_BYTES = library.RN_ERROR_BYTES, library.RN_TARGET_BYTES
-
 local _M = {}
-
--- Sets a text of the options and its length.
-local function fill(options, name, value)
-    options[name] = value
-    options[name .. "_length"] = #value
-end
 
 -- Returns the handle of a gateway, or nil, an error and the status. It reads the keys in the master process, before
 -- nginx drops its privileges.
@@ -27,25 +21,24 @@ function _M.new(settings)
         end
     end
     local options = ffi.new("rn_gateway_options", { leeway = settings.leeway, cache_entries = settings.cache_entries })
-    fill(options, "signing_key", settings.signing_key)
-    fill(options, "payload_key", settings.payload_key)
-    fill(options, "padding", settings.payload_padding or "")
-    fill(options, "suffix", settings.target_suffix or "")
-
-    local handle, length = ffi.new("rn_gateway *[1]"), ffi.new("size_t[1]")
-    local message = ffi.new("uint8_t[?]", ERROR_BYTES)
-    local status = library.rn_gateway_new(options, handle, message, ERROR_BYTES, length)
-    if status ~= OK then
-        local err = ffi_string(message, length[0])
+    handles.set_texts(options, {
+        signing_key = settings.signing_key,
+        payload_key = settings.payload_key,
+        padding = settings.payload_padding or "",
+        suffix = settings.target_suffix or "",
+    })
+    local gateway, text, status = handles.new("rn_gateway", function(...)
+        return library.rn_gateway_new(options, ...)
+    end)
+    if not gateway then
         if status == statuses.SETTING_INVALID then
             -- The error begins with the option's name. Its label is the variable if that has set the option.
-            err = err:gsub("^[%w_]+", settings.labels)
+            text = text:gsub("^[%w_]+", settings.labels)
         end
-        return nil, err, status
+        return nil, text, status
     end
-    notes.log("route_native: the key file " .. settings.signing_key .. ": ", message, length[0])
-    -- The function keeps the library loaded as long as the handle lives: a finalizer must not outlive its code.
-    return ffi.gc(handle[0], function(gateway) library.rn_gateway_free(gateway) end)
+    notes.log("route_native: the key file " .. settings.signing_key .. ": ", text)
+    return gateway
 end
 
 -- Verifies a token. Returns its claims as JSON text, or nil and the status.
@@ -59,15 +52,10 @@ function _M.verify(gateway, token, now)
     return ffi_string(claims, length[0])
 end
 
--- Decrypts the text of a `hash` claim. Returns the target in it, or nil and the status.
+-- Decrypts the text of a `hash` claim in this thread. Returns the target in it, or nil and the status.
 function _M.decrypt(gateway, hash)
-    local length = ffi.new("size_t[1]")
-    local target = ffi.new("uint8_t[?]", TARGET_BYTES)
-    local status = library.rn_gateway_decrypt(gateway, hash, #hash, target, TARGET_BYTES, length)
-    if status ~= OK then
-        return nil, status
-    end
-    return ffi_string(target, length[0])
+    local status, target = worker_thread.decrypt(gateway, hash)
+    return target, status
 end
 
 return _M

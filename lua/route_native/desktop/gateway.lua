@@ -6,6 +6,7 @@
 -- their own, off that path.
 
 local ffi = require "ffi"
+local access_log = require "route_native.core.access_log"
 local bearer = require "route_native.core.bearer"
 local connections = require "route_native.control.connections"
 local library = require "route_native.core.ffi"
@@ -45,9 +46,6 @@ local _M = {}
 function _M.start(handle, err)
     gateway, load_error = handle, err
     targets = ngx.shared.targetmap
-    -- The master may still read files that the workers may not. (The thread pool loads worker_thread.lua itself. If
-    -- that fails, queue.lua does the work in the event loop.)
-    require "route_native.hooks"
     if gateway and not targets then
         gateway, load_error = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end
@@ -65,7 +63,7 @@ end
 -- Ends a request whose token cannot be resolved.
 local function refuse(r, status)
     local name = statuses.name(status)
-    set(r, "route_reason", name, #name)
+    access_log.reason(name)
     if not statuses.is_token(status) then
         -- A fault of the gateway must not be a 401, which blames the token.
         ngx.log(ngx.ERR, "route_native: a token could not be checked: ", name)
@@ -141,8 +139,7 @@ local function resolve_new(r, key, token, now)
     if not status then
         return response.unavailable(BUSY_RETRY_AFTER)
     elseif status ~= OK then
-        library.rn_token_fingerprint(token, #token, answer.fingerprint)
-        set(r, "route_token", answer.fingerprint, FINGERPRINT_BYTES)
+        access_log.token(token)
         return refuse(r, status)
     end
     -- A request that waited for another came later, and caches the target for a shorter time.

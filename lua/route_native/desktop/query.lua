@@ -4,6 +4,7 @@
 -- Every program logs URLs, and so does nginx's error log. A token is therefore overwritten in nginx's own memory as
 -- soon as it is found, and removed from the query that the upstream receives.
 
+local core_query = require "route_native.core.query"
 local kept = require "route_native.core.kept"
 local request = require "route_native.core.request"
 local scan = require "route_native.core.scan"
@@ -13,66 +14,8 @@ local var = ngx.var
 
 local ARGUMENT = "jwt_token"
 local PLACE = "query:" .. ARGUMENT
--- Shorter values are no tokens. Overwriting them everywhere could destroy other parts of the query.
-local MIN_TOKEN_BYTES = 16
 
 local _M = {}
-
--- Overwrites every occurrence of a token in the query of this request. It leaves the path alone, because nginx chooses
--- the location by the same memory.
-local function scrub(token)
-    local r = request.current()
-    request.scrub_all(r, "args", 0, token)
-    -- Over HTTP/1 these variables share their bytes with `args`. Over HTTP/2 they are copies.
-    for _, name in ipairs { "request", "request_uri" } do
-        local query = find(var[name], "?", 1, true)
-        if query then
-            request.scrub_all(r, name, query, token)
-        end
-    end
-end
-
--- Overwrites the whole query of this request.
-local function scrub_query(query)
-    local r = request.current()
-    request.scrub(r, "args", 0, #query)
-    for _, name in ipairs { "request", "request_uri" } do
-        local at = find(var[name], "?", 1, true)
-        if at then
-            request.scrub(r, name, at, #query)
-        end
-    end
-end
-
--- Returns a query without the argument between two positions.
-local function without_argument(query, start, stop)
-    if start == 1 then
-        return sub(query, stop + 2)
-    end
-    return sub(query, 1, start - 2) .. sub(query, stop + 1)
-end
-
--- Removes the argument `name`, in lower case, from a query and from nginx's memory. Returns the remaining query and a
--- list of tokens: none, the one, or the first two of several, which the caller refuses.
-function _M.extract(query, name)
-    local token, start, stop = scan.argument(query, name)
-    if not token then
-        return query, {}
-    end
-    local another = scan.argument(query, name, stop + 2)
-    if another then
-        -- Overwrite the whole query: a search for each of many tokens takes 250 ms in a request of 32 KB.
-        scrub_query(query)
-        return "", { token, another }
-    end
-    local rest = without_argument(query, start, stop)
-    if #token >= MIN_TOKEN_BYTES then
-        -- Remove it from the other arguments too: nginx logs the upstream's URL if it cannot reach the upstream.
-        rest = scan.without(rest, token)
-        scrub(token)
-    end
-    return rest, { token }
-end
 
 -- Overwrites the query of the Referer header, and tokens before it. A page whose URL contains a token sends that URL as
 -- the Referer of all it loads, and nginx's error log shows referrers.
@@ -133,10 +76,10 @@ local function split(query)
     -- A token contains dots. A bare query without a dot belongs to the desktop, unless the dots are encoded.
     if var.token_is_query == "1" and not find(query, "=", 1, true)
         and (find(query, ".", 1, true) or scan.token(query, #query, 0)) then
-        scrub_query(query)
+        core_query.scrub(query)
         return "", { query }
     end
-    return _M.extract(query, ARGUMENT)
+    return core_query.extract(query, ARGUMENT)
 end
 
 -- Removes the token from the query. Returns the token, or nil, as taken() does. After an internal redirect, the query

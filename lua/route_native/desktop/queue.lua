@@ -7,30 +7,22 @@
 --                        ▼                                                                 │
 --                 signature ──► queue ──► runner ──► thread pool ──► result for all requests
 --
--- Runners are timers, so a client that disconnects cannot end the work that others wait for.
+-- core/thread_pool.lua has the queue and its runners.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
 local singleflight = require "route_native.core.singleflight.worker"
-local worker_thread = require "route_native.desktop.worker_thread"
+local thread_pool = require "route_native.core.thread_pool"
+-- The workers may not be able to read the file, if the event loop must do the work.
+require "route_native.desktop.worker_thread"
 
 local ffi_string = ffi.string
-local run_worker_thread = ngx.run_worker_thread
 
 local OK = library.RN_OK
-local POOL = "route_native"
--- The limit of tokens that wait in one worker, each for about a millisecond, and the longest wait in seconds. A request
--- beyond either gets 503.
-local MAX_UNFINISHED, WAIT_SECONDS = 256, 10
--- The limit of tasks in the pool, enough to keep its threads busy. Each task occupies a Lua state of its own, and nginx
--- keeps 10 of them (lua_worker_thread_vm_pool_size).
-local MAX_RUNNERS = 8
+-- The longest wait in seconds. A request beyond it, or beyond the bound of the queue, gets 503.
+local WAIT_SECONDS = 10
 
 local _M = {}
-
-local queue, first, last = {}, 1, 0
--- The number of unfinished jobs, and of the timers that run them.
-local unfinished, runners = 0, 0
 
 -- Shared by all requests: they are written and read without a yield in between.
 local checked = ffi.new("rn_answer")
@@ -41,45 +33,7 @@ local identity_length = ffi.new("size_t[1]")
 -- Decrypts a payload in the thread pool. Returns the status and the target.
 local function decrypt(gateway, hash)
     local address = tonumber(ffi.cast("uintptr_t", gateway))
-    -- Without a pool the event loop does the work. The pool may have been found missing while this token waited.
-    if not run_worker_thread then
-        return worker_thread.decrypt(address, hash)
-    end
-    local ok, status, target = run_worker_thread(POOL, "route_native.desktop.worker_thread", "decrypt", address, hash)
-    if ok then
-        return status, target
-    end
-    if status == "thread pool route_native not found" then
-        run_worker_thread = nil
-    else
-        ngx.log(ngx.ERR, "route_native: the thread pool failed, and the event loop does its work: ", status)
-    end
-    return worker_thread.decrypt(address, hash)
-end
-
--- Runs the jobs of the queue until it is empty.
-local function run_jobs()
-    while first <= last do
-        local job = queue[first]
-        queue[first], first = nil, first + 1
-        job()
-        unfinished = unfinished - 1
-    end
-    runners = runners - 1
-end
-
--- Adds a job to the queue, and starts a runner if there are too few. Returns true.
-local function schedule(job)
-    last, unfinished = last + 1, unfinished + 1
-    queue[last] = job
-    if runners < MAX_RUNNERS then
-        runners = runners + 1
-        if not singleflight.in_timer(run_jobs) then
-            -- The worker is shutting down, so the request runs the queue itself.
-            run_jobs()
-        end
-    end
-    return true
+    return thread_pool.call("route_native.desktop.worker_thread", "decrypt", address, hash)
 end
 
 -- Returns the work on one token. Its variables are its own: a client that leaves ends its request, and variables that
@@ -111,13 +65,14 @@ function _M.resolve(gateway, key, token, now)
     local hash
     hash, expires_at = ffi_string(hash_buffer, length[0]), now + checked.ttl
     identity = ffi_string(identity_buffer, identity_length[0])
-    if not run_worker_thread then
+    if not thread_pool.is_available() then
         status, target = decrypt(gateway, hash)
         return status, target, expires_at, identity, true
-    elseif unfinished >= MAX_UNFINISHED then
+    elseif thread_pool.is_full() then
         return nil
     end
-    status, target = singleflight.run(key, WAIT_SECONDS, opening(gateway, hash, expires_at, identity), schedule)
+    local work = opening(gateway, hash, expires_at, identity)
+    status, target = singleflight.run(key, WAIT_SECONDS, work, thread_pool.schedule)
     return status, target, expires_at, identity, true
 end
 

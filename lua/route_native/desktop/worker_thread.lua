@@ -8,8 +8,8 @@ local target, length = ffi.new("uint8_t[?]", TARGET_BYTES), ffi.new("size_t[1]")
 
 local _M = {}
 
--- Decrypts the text of a verified `hash` claim. Returns the status, and on success the target. Only plain values can
--- cross between two Lua states, so `address` is that of the gateway, which lives as long as the worker.
+-- Decrypts the text of a `hash` claim. Returns the status, and on success the target. `address` is that of the gateway,
+-- which lives as long as the worker: only plain values can cross between two Lua states. It may be the handle too.
 function _M.decrypt(address, hash)
     local gateway = ffi.cast("const rn_gateway *", address)
     local status = library.rn_gateway_decrypt(gateway, hash, #hash, target, TARGET_BYTES, length)

@@ -25,8 +25,7 @@ local function connect(url, verify)
     local socket = tcp()
     socket:settimeouts(CONNECT_TIMEOUT, SEND_TIMEOUT, READ_SECONDS * 1000)
     local port = tonumber(url.port) or (url.scheme == "https" and 443 or 80)
-    -- nginx's resolver does not know localhost.
-    local ok, err = socket:connect(url.host == "localhost" and "127.0.0.1" or url.host, port)
+    local ok, err = socket:connect(url.address, port)
     if ok and url.scheme == "https" then
         ok, err = socket:sslhandshake(false, url.host, verify)
     end

@@ -22,7 +22,9 @@ local MAX_DRAINED_BYTES, MAX_SECONDS = 16 * 1024 * 1024, 4
 
 local _M = {}
 
--- Parses a URL. Returns { text, scheme, host, port, authority, rest }, or nil and an error.
+-- Parses a URL. Returns { text, scheme, host, port, authority, rest, address, shown }, or nil and an error. `address`
+-- is the host to connect to: nginx's resolver does not know localhost. `shown` is for logs, without the query, which
+-- may hold a secret.
 function _M.parse_url(text)
     local scheme, authority, rest = match(text, "^([Hh][Tt][Tt][Pp][Ss]?)://([^/?#]+)([^#%s%c]*)$")
     if not scheme then
@@ -38,18 +40,17 @@ function _M.parse_url(text)
     if not match(rest, "^/") then
         rest = "/" .. rest
     end
-    return { text = text, scheme = scheme:lower(), host = host:lower(), port = port, authority = authority,
-        rest = rest }
+    scheme, host = scheme:lower(), host:lower()
+    return {
+        text = text, scheme = scheme, host = host, port = port, authority = authority, rest = rest,
+        address = host == "localhost" and "127.0.0.1" or host,
+        shown = scheme .. "://" .. authority .. match(rest, "^[^?]*"),
+    }
 end
 
--- Returns the address to connect to: the name of an upstream block, or the URL's own host. nginx's resolver does not
--- know localhost.
+-- Returns the address to connect to: the name of an upstream block, or the URL's own host and port.
 local function address(url, upstream)
-    if upstream then
-        return upstream
-    end
-    local host = url.host == "localhost" and "127.0.0.1" or url.host
-    return url.port == "" and host or host .. ":" .. url.port
+    return upstream or (url.port == "" and url.address or url.address .. ":" .. url.port)
 end
 
 -- The purpose of each upstream block, by its name.

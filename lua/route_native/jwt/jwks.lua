@@ -40,7 +40,6 @@ local ROWS = {
 
 -- Servers send sets under other types too. The body is checked, whatever its type.
 local ACCEPT = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1"
-local BYTE_ORDER_MARK = "\239\187\191"
 
 local _M = {}
 local published = {}
@@ -59,16 +58,12 @@ local function fetch(self)
     elseif answer.status ~= 200 then
         return nil, statuses.SERVER_FAILED, "status " .. answer.status
     end
-    local text = answer.body
-    if text:sub(1, #BYTE_ORDER_MARK) == BYTE_ORDER_MARK then
-        text = text:sub(#BYTE_ORDER_MARK + 1)
-    end
     local keys
-    keys, err = keyring.published(text, self.name)
+    keys, err = keyring.published(answer.body, self.name)
     if not keys then
         return nil, statuses.SERVER_ANSWER_INVALID, err
     end
-    return text, keys
+    return answer.body, keys
 end
 
 -- Loads the set that another worker has stored, if it is newer.
@@ -232,9 +227,7 @@ local function open(values)
     end
     local self = setmetatable({
         id = id,
-        -- For logs, without the query: it may hold a secret.
-        name = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*"),
-        target = target, cache_name = values.cache_name,
+        name = url.shown, target = target, cache_name = values.cache_name,
         cooldown = values.cooldown, max_age = values.max_age, stale = values.stale,
         fetched = 0, check_at = 0,
     }, published)

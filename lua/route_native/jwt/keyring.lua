@@ -2,6 +2,7 @@
 -- they change, or from a source such as jwks.lua.
 
 local ffi = require "ffi"
+local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local lrucache = require "resty.lrucache"
 local notes = require "route_native.core.notes"
@@ -10,16 +11,14 @@ local statuses = require "route_native.core.status"
 local ngx = ngx
 local time = ngx and ngx.time or os.time
 local OK = statuses.OK
-local ERROR_BYTES = library.RN_ERROR_BYTES
 -- The number of key strings whose parsed keys are cached.
 local MAX_STRINGS = 64
 
 local KEY, SECRET, SECRETS = library.RN_KEY_FORM_KEY, library.RN_KEY_FORM_SECRET, library.RN_KEY_FORM_SECRETS
 local PUBLISHED = library.RN_KEY_FORM_PUBLISHED
 
--- Shared by all requests: they are written and read without a yield in between.
-local error_text = ffi.new("uint8_t[?]", ERROR_BYTES)
-local length, changed = ffi.new("size_t[1]"), ffi.new("uint32_t[1]")
+-- Shared by all requests: it is written and read without a yield in between.
+local changed = ffi.new("uint32_t[1]")
 
 local keys = {}
 keys.__index = keys
@@ -28,24 +27,18 @@ local _M = {
     KEY = KEY, SHORT_SECRET = library.RN_KEY_FORM_SHORT_SECRET,
 }
 
--- Returns a handle that frees its keys when it is collected.
-local function own(handle)
-    -- The function keeps the library loaded as long as the handle lives.
-    return ffi.gc(handle[0], function(pointer) library.rn_keys_free(pointer) end)
-end
-
 -- Parses a list of { form, text }. Returns keys, or nil and an error. `source` names where they are from, for notes.
 local function from_texts(list, source)
     local array = ffi.new("rn_key_text[?]", #list)
     for i, item in ipairs(list) do
         array[i - 1] = { item.form, item.text, #item.text }
     end
-    local handle = ffi.new("rn_keys *[1]")
-    if library.rn_keys_new(array, #list, handle, error_text, ERROR_BYTES, length) ~= OK then
-        return nil, "the key " .. ffi.string(error_text, length[0])
+    local handle, message = handles.new("rn_keys", function(...) return library.rn_keys_new(array, #list, ...) end)
+    if not handle then
+        return nil, "the key " .. message
     end
-    notes.log("route_native.jwt: " .. (source and source .. ": " or ""), error_text, length[0])
-    return setmetatable({ handle = own(handle), list = list }, keys)
+    notes.log("route_native.jwt: " .. (source and source .. ": " or ""), message)
+    return setmetatable({ handle = handle, list = list }, keys)
 end
 
 -- Parses a list as from_texts() does, but raises the error.
@@ -73,11 +66,15 @@ function _M.secret(text)
     return new_keys({ { form = SECRET, text = text_of(text, "secret()", 2) } }, 2)
 end
 
--- Guesses the form of a string: text that looks like PEM or JSON is a key, other text is a secret. A secret that looks
--- like a key needs secret().
+-- Returns whether a text looks like PEM or JSON.
+function _M.looks_like_key(text)
+    return text:find("-----BEGIN ", 1, true) ~= nil or text:find("^%s*{") ~= nil
+end
+
+-- Guesses the form of a string: text that looks like a key is one, other text is a secret. A secret that looks like a
+-- key needs secret().
 local function guess(text)
-    local is_key = text:find("-----BEGIN ", 1, true) or text:match("^%s*{")
-    return { form = is_key and KEY or SECRET, text = text }
+    return { form = _M.looks_like_key(text) and KEY or SECRET, text = text }
 end
 
 -- Joins several keys, for secrets in rotation. The first that can sign signs, and each verifies.
@@ -110,13 +107,15 @@ local function open(form, path, name)
     if files[id] then
         return files[id]
     end
-    local handle = ffi.new("rn_keys *[1]")
-    if library.rn_keys_open(form, path, #path, handle, error_text, ERROR_BYTES, length) ~= OK then
-        error("route_native.jwt: " .. ffi.string(error_text, length[0]), 3)
+    local handle, message = handles.new("rn_keys", function(...)
+        return library.rn_keys_open(form, path, #path, ...)
+    end)
+    if not handle then
+        error("route_native.jwt: " .. message, 3)
     end
     local prefix = "route_native.jwt: the key file " .. path .. ": "
-    notes.log(prefix, error_text, length[0])
-    files[id] = setmetatable({ handle = own(handle), is_file = true, prefix = prefix, checked = time() }, keys)
+    notes.log(prefix, message)
+    files[id] = setmetatable({ handle = handle, is_file = true, prefix = prefix, checked = time() }, keys)
     return files[id]
 end
 
@@ -145,13 +144,13 @@ local function refresh(self)
         return
     end
     self.checked = now
-    local status = library.rn_keys_refresh(self.handle, changed, error_text, ERROR_BYTES, length)
-    local err = status ~= OK and ffi.string(error_text, length[0]) or nil
+    local status, message = handles.call(function(...) return library.rn_keys_refresh(self.handle, changed, ...) end)
+    local err = status ~= OK and message or nil
     if err and err ~= self.last_error then
         log("ERR", err .. "; the keys read before stay in use")
     elseif status == OK and changed[0] == 1 then
         log("NOTICE", "changed keys were read")
-        notes.log(self.prefix, error_text, length[0])
+        notes.log(self.prefix, message)
     end
     self.last_error = err
 end
@@ -217,13 +216,27 @@ function _M.of_chain(trusted, chain)
     for i, text in ipairs(chain) do
         array[i - 1] = { 0, text, #text }
     end
-    local handle = ffi.new("rn_keys *[1]")
-    local status = library.rn_keys_from_chain(trusted, #trusted, array, #chain, time(), handle, error_text,
-        ERROR_BYTES, length)
-    if status ~= OK then
-        return nil, ffi.string(error_text, length[0]), status
+    local handle, err, status = handles.new("rn_keys", function(...)
+        return library.rn_keys_from_chain(trusted, #trusted, array, #chain, time(), ...)
+    end)
+    if not handle then
+        return nil, err, status
     end
-    return setmetatable({ handle = own(handle) }, keys)
+    return setmetatable({ handle = handle }, keys)
+end
+
+-- Checks that some key verifies an algorithm that a policy allows. Returns true, or false and an error. Keys of a
+-- source may change, and are not known yet.
+function _M.fits(self, policy)
+    if self.source then
+        return true
+    end
+    local current = self:current()
+    local status, err = handles.call(function(...) return library.rn_policy_check_keys(policy, current, ...) end)
+    if status == statuses.SETTING_INVALID then
+        return false, err
+    end
+    return true
 end
 
 -- Returns whether a value is keys.

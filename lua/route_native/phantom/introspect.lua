@@ -93,7 +93,7 @@ local function log_error(settings, message)
 end
 
 -- The forms of members that an answer may have, as the ends of a sentence. Null is absent in a JSON answer.
-local SECONDS = " must be a number of seconds since 1970, before the year 10000; milliseconds and texts are none"
+local SECONDS = " must be a number of seconds since 1970, before the year 10000, and neither milliseconds nor a text"
 local FORMS = {
     active = " must be true or false", exp = SECONDS, nbf = SECONDS, iss = " must be a text",
     token_introspection = " must be an object",

@@ -5,6 +5,7 @@ local ffi = require "ffi"
 local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
 local config = require "route_native.core.config"
+local handles = require "route_native.core.handle"
 local jwks = require "route_native.jwt.jwks"
 local library = require "route_native.core.ffi"
 local nkeys = require "table.nkeys"
@@ -16,7 +17,6 @@ local statuses = require "route_native.core.status"
 local next, type = next, type
 local concat, sort = table.concat, table.sort
 
-local ERROR_BYTES = library.RN_ERROR_BYTES
 local OWNER = "route_native: phantom_token"
 -- The types that src/introspection reads. A JWT comes first, because the API needs one.
 local ACCEPT = "application/jwt, application/token-introspection+jwt;q=0.9, application/json;q=0.8"
@@ -90,12 +90,6 @@ local function claims_of(headers)
     return concat(names, "\n")
 end
 
--- Sets a text of the options and its length.
-local function fill(options, name, value)
-    options[name] = value
-    options[name .. "_length"] = #value
-end
-
 -- Returns the introspector of the library for the settings.
 local function new_introspector(values)
     local options = ffi.new("rn_introspector_options", { lifetime = math.max(values.token_cache_seconds, 1) })
@@ -110,17 +104,15 @@ local function new_introspector(values)
         signing_key_id = values.signing_key_id or "",
         claims = claims_of(values.claim_headers),
     }
-    for name, text in next, texts do
-        fill(options, name, text)
+    handles.set_texts(options, texts)
+    local introspector, text, status = handles.new("rn_introspector", function(...)
+        return library.rn_introspector_new(options, ...)
+    end)
+    if not introspector then
+        config_error("%s", text ~= "" and text or statuses.name(status))
     end
-    local handle, length = ffi.new("rn_introspector *[1]"), ffi.new("size_t[1]")
-    local message = ffi.new("uint8_t[?]", ERROR_BYTES)
-    local status = library.rn_introspector_new(options, handle, message, ERROR_BYTES, length)
-    if status ~= statuses.OK then
-        config_error("%s", length[0] > 0 and ffi.string(message, length[0]) or statuses.name(status))
-    end
-    notes.log("route_native: phantom_token: the key file of verify_key: ", message, length[0])
-    return ffi.gc(handle[0], function(introspector) library.rn_introspector_free(introspector) end)
+    notes.log("route_native: phantom_token: the key file of verify_key: ", text)
+    return introspector
 end
 
 -- Returns the Authorization header. Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), unless the
@@ -183,8 +175,7 @@ local function compile(input)
     if not values.outbound then
         config_error("%s", err)
     end
-    -- The endpoint for logs, without the query: it may hold a secret.
-    values.endpoint = url.scheme .. "://" .. url.authority .. url.rest:match("^[^?]*")
+    values.endpoint = url.shown
     return values
 end
 

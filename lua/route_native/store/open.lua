@@ -19,13 +19,10 @@ local KINDS = {
 
 local _M = {}
 
--- Opens a store from its settings, { kind, address, … }. A mistake raises an error of one sentence.
+-- Opens a store from its settings, { kind, address, … }, which border/settings.lua has read. A mistake raises an error
+-- of one sentence.
 function _M.open(settings)
-    local kind = KINDS[settings.kind]
-    if not kind then
-        error(("route_native: store.kind must be memory, memcached or redis, and is %q"):format(settings.kind), 0)
-    end
-    return kind.new(settings)
+    return KINDS[settings.kind].new(settings)
 end
 
 return _M

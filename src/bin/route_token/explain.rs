@@ -20,7 +20,7 @@ use route_native::jwt::{
 };
 use route_native::keys::KeySet;
 
-use crate::key_files::KeyFiles;
+use crate::key_files::{KeyFiles, SigningKeys};
 use crate::report::{Check, Report};
 use crate::{Failure, now, print};
 
@@ -35,6 +35,8 @@ Exit status:
   1  a check failed
   2  usage error, or a key cannot be read
   3  no check failed, but some were skipped for lack of a key
+
+With a secret file as --key, the checks are those of route_native.auth: the signature and the times.
 
 Other users of the machine can see a token on the command line, but not in a pipe.
 
@@ -66,7 +68,7 @@ impl Explain {
     pub fn run(&self) -> Result<u8, Failure> {
         let input = read(&self.token)?;
         let mut examiner = Examiner {
-            signing_keys: self.files.signing_keys().map_err(Failure::into_usage)?,
+            signing_keys: self.files.explaining_keys().map_err(Failure::into_usage)?,
             hash_claim_key: self.files.hash_claim_key().map_err(Failure::into_usage)?,
             policy: Policy { leeway: self.leeway, ..Policy::default() },
             suffix: self.suffix.clone(),
@@ -76,6 +78,12 @@ impl Explain {
         let target = examiner.examine(&input);
         let status = examiner.report.status();
         let conclusion = match (status, target) {
+            (0, _) if examiner.has_secrets() => {
+                "\nSignature and times are valid: route_native.auth accepts this token \
+                with this secret_file, unless its\npolicy or rules refuse it. The desktop gateway takes no secret file.\n"
+                    .to_owned()
+            }
+            (1, _) if examiner.has_secrets() => "\nroute_native.auth refuses this token with this file.\n".to_owned(),
             (0, Some(target)) => format!("\nThe gateway accepts this token and routes it to {target}\n"),
             (1, _) => "\nThe gateway refuses this token.\n".to_owned(),
             _ => "\nNo check failed. Pass the missing key to run the skipped checks.\n".to_owned(),
@@ -87,7 +95,7 @@ impl Explain {
 
 /// The gateway's keys and settings, and the report.
 struct Examiner {
-    signing_keys: Option<KeySet>,
+    signing_keys: Option<SigningKeys>,
     hash_claim_key: Option<HashClaimKey>,
     policy: Policy,
     suffix: Option<Suffix>,
@@ -104,7 +112,19 @@ impl Examiner {
         let claims =
             self.report.record(compact.unverified_claims(), &[("claims", Reason::TokenMalformed, "a JSON object")])?;
         self.check_times(&claims)?;
-        self.decrypt_target(&claims)
+        if self.has_secrets() { None } else { self.decrypt_target(&claims) }
+    }
+
+    fn has_secrets(&self) -> bool {
+        matches!(self.signing_keys, Some(SigningKeys::Secrets(_)))
+    }
+
+    /// Returns the keys that check signatures.
+    fn key_set(&self) -> Option<&KeySet> {
+        match self.signing_keys.as_ref()? {
+            SigningKeys::Public(keys) => Some(keys),
+            SigningKeys::Secrets(keys) => Some(&keys.verifying),
+        }
     }
 
     fn find_token<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
@@ -144,13 +164,14 @@ impl Examiner {
             ("key", Reason::AlgorithmNotAllowed, "its type fits the algorithm"),
             ("signature", Reason::SignatureInvalid, "valid"),
         ];
-        let Some(keys) = &self.signing_keys else {
+        let Some(keys) = self.key_set() else {
             for (check, ..) in CHECKS {
                 self.report.skip(check, "no signing key is configured");
             }
             return Some(());
         };
-        self.report.record(check_signature(compact, keys, &self.policy).map(|_| ()), &CHECKS)
+        let result = check_signature(compact, keys, &self.policy).map(|_| ());
+        self.report.record(result, &CHECKS)
     }
 
     fn check_times(&mut self, claims: &Claims) -> Option<()> {

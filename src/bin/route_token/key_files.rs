@@ -2,13 +2,14 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use route_native::desktop::hash_claim::{HashClaimKey, Padding};
 use route_native::error::ConfigError;
-use route_native::keys::{Algorithm, Key, KeySet, load};
+use route_native::keys::{Algorithm, Form, Key, KeySet, Keyring, Keys, load};
 
-use crate::{Failure, print};
+use crate::{Failure, now, print};
 
 /// The environment variables with the paths of the gateway's keys.
 const SIGNING: &str = "JWT_DESKTOP_SIGNING_PUBLIC_KEY";
@@ -31,7 +32,27 @@ pub struct KeyFiles {
     padding: Padding,
 }
 
+/// The keys with which `explain` checks a signature.
+pub enum SigningKeys {
+    /// Keys that the gateway takes.
+    Public(KeySet),
+    /// Secrets, which only route_native.auth and route_native.jwt take.
+    Secrets(Arc<Keys>),
+}
+
 impl KeyFiles {
+    /// Reads the keys that verify tokens, as the gateway does, or the secrets of a secret file. Returns `None` without a
+    /// file.
+    pub fn explaining_keys(&self) -> Result<Option<SigningKeys>, Failure> {
+        let secrets = |text: &[u8]| {
+            Keyring::from_texts(&[(Form::Secrets, text)]).map(|keyring| SigningKeys::Secrets(keyring.current()))
+        };
+        read(&self.key, "--key", SIGNING, |text| match KeySet::parse(text) {
+            Ok(keys) => Ok(SigningKeys::Public(keys)),
+            Err(error) => secrets(text).map_err(|_| error),
+        })
+    }
+
     /// Reads the keys that verify tokens, as the gateway does. Returns `None` without a file.
     pub fn signing_keys(&self) -> Result<Option<KeySet>, Failure> {
         read(&self.key, "--key", SIGNING, KeySet::parse)
@@ -62,7 +83,7 @@ impl CheckKeys {
         self.files.hash_claim_key()?.ok_or_else(|| unset(PAYLOAD, "private key that decrypts their hash claim"))?;
         let mut lines: Vec<_> = keys.keys().iter().enumerate().map(|(index, key)| line(index + 1, key)).collect();
         lines.push("payload key: RSA".to_owned());
-        lines.extend(keys.notes().iter().cloned());
+        lines.extend(keys.notes(now()?));
         print(&(lines.join("\n") + "\n"))
     }
 }

@@ -3,7 +3,7 @@
 use super::config::{Config, Server, ServerWindow};
 use crate::{
     mux::{self, Dialect, Role},
-    tunnel::{link::Link, shared::Transport, wire},
+    tunnel::{driver::limit_unsent, link::Link, shared::Transport, wire},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -170,6 +170,7 @@ async fn transport(config: &Config) -> Result<Box<dyn Transport>, DialError> {
         None => TcpStream::connect((host.as_str(), *port)).await?,
     };
     socket.set_nodelay(true)?;
+    limit_unsent(&socket);
     if let Some(proxy) = &proxy {
         let bracketed = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         proxy.connect(&mut socket, &bracketed).await?;

@@ -40,6 +40,9 @@ pub struct Config {
     pub response_timeout: Duration,
     /// The time limit for a viewer to send a request's head. Default: 30 s.
     pub header_timeout: Duration,
+    /// How long a viewer that has finished sending may wait for the next byte of its response. Then it is regarded as gone.
+    /// Behind a proxy it is gone at once. Default: 30 s.
+    pub half_close_timeout: Duration,
     /// The limits of each session.
     pub limits: Limits,
     /// The logger.
@@ -64,6 +67,7 @@ impl Config {
             open_timeout: Duration::from_secs(30),
             response_timeout: Duration::from_secs(300),
             header_timeout: Duration::from_secs(30),
+            half_close_timeout: Duration::from_secs(30),
             limits: Limits::default(),
             logger: Logger::new("websocktunnel", Level::Info, false),
         }

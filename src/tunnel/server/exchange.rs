@@ -7,12 +7,16 @@ use super::{
     response_body::{ResponseBody, Upstream},
     upstream::{ConnectError, Connection, Exchange, allows_keep_alive},
 };
-use crate::tunnel::wire;
+use crate::{
+    mux::{OpenError, ResetReason},
+    tunnel::{stream::Broken, wire},
+};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::{Body, Incoming},
+    header::{self, HeaderValue},
 };
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 /// The reason for which a request got no response.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +38,33 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Returns the status for the viewer: 400 for a fault of the viewer, 504 for a timeout, 502 for other failures.
+    /// Returns the status for the viewer: 400 for a fault of the viewer, 504 for a timeout, 503 for a limit on streams,
+    /// 502 for other failures.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Body => StatusCode::BAD_REQUEST,
             Self::Timeout | Self::Connect(ConnectError::Timeout) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect(ConnectError::Open(OpenError::TooMany)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Connect(ConnectError::Refused(Broken(ResetReason::Limit))) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Http(error) | Self::Connect(ConnectError::Http(error)) if is_refused(error) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::BAD_GATEWAY,
         }
     }
+}
+
+/// Returns true if a limit of the client ended the stream.
+fn is_refused(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inner.and_then(|inner| inner.downcast_ref()) == Some(&Broken(ResetReason::Limit)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Returns true if the target had closed a reused connection before it responded.
@@ -87,6 +110,10 @@ pub(super) fn forward_response(
     let (mut parts, body) = response.into_parts();
     headers::frame_response(&mut parts.headers, &body);
     headers::strip_hop_by_hop(&mut parts.headers);
+    if request.as_ref().is_some_and(Progress::refuse) {
+        // The next bytes of the viewer could be the body or another request.
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     parts.version = Version::HTTP_11;
     let body = ResponseBody::Upstream(Upstream {
         body,

@@ -24,6 +24,37 @@ static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto"
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
+/// The number of fields in a head, of a viewer or of a target. hyper's own limit is 100.
+pub(super) const MAX_FIELDS: usize = 256;
+
+/// Returns true if a request names its host as RFC 9112 §3.2 requires: in one valid Host field. HTTP/1.0 may omit it.
+pub(super) fn has_valid_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_valid_host(host.as_bytes()),
+        (None, _) => request.version() == Version::HTTP_10,
+        _ => false,
+    }
+}
+
+/// Returns true for a host with an optional port. A host may be empty.
+fn is_valid_host(host: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(host) else { return false };
+    let name_end = text.rfind(']').map_or(0, |end| end + 1);
+    let port = text[name_end..].rfind(':').map_or("", |colon| &text[name_end + colon + 1..]);
+    let is_host = |text: &str| !text.contains('@') && text.parse::<Authority>().is_ok();
+    text.is_empty() || is_host(text) && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Replaces the Host field by the authority of an absolute target, which takes precedence (RFC 9112 §3.2.2).
+pub(super) fn set_host_of_target(headers: &mut HeaderMap, target: Option<&Authority>) {
+    let Some(authority) = target else { return };
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(header::HOST, host);
+    }
+}
+
 /// Returns true if a field is a list that contains `token`, in any case.
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let lists = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());

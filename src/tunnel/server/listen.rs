@@ -1,6 +1,11 @@
 //! The listeners: accepts connections, serves TLS and HTTP on them, and stops.
 
-use super::{Bound, MOVE_TIME, Peer, Server, StartError, answer, metrics::Metrics};
+use super::{
+    Bound, MOVE_TIME, Peer, Server, StartError, answer,
+    conversation::{Conversation, ViewerSocket},
+    headers::MAX_FIELDS,
+    metrics::Metrics,
+};
 use crate::tunnel::log::Level;
 use hyper::{Request, StatusCode, Version, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -158,6 +163,11 @@ pub(super) struct Socket {
 }
 
 impl Socket {
+    /// Returns the TCP connection.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
     /// Sets whether a close resets the connection. Runs before each write, and therefore before each clean close.
     fn update_linger(&mut self) -> Pin<&mut TcpStream> {
         let close_delimited = self.close_delimited.load(Relaxed);
@@ -212,20 +222,29 @@ async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let header_timeout = server.config.header_timeout;
+    // A proxy does not finish sending before the response: it closes its connection when its own client has left.
+    let direct = !server.config.behind_proxy;
+    let half_close_timeout = direct.then_some(server.config.half_close_timeout);
+    let conversation = Conversation::default();
+    let socket = ViewerSocket::new(socket, conversation.clone(), half_close_timeout);
     let service = service_fn(move |request: Request<Incoming>| {
+        conversation.begin(&request, direct);
         let supports_chunked = request.version() != Version::HTTP_10;
-        let (answered, close_delimited) = (server.clone().handle(peer, request), close_delimited.clone());
+        let answered = server.clone().handle(peer, conversation.clone(), request);
+        let (conversation, close_delimited) = (conversation.clone(), close_delimited.clone());
         async move {
             let mut response = answered.await?;
+            conversation.interims_sent().await;
             if !supports_chunked {
                 response.body_mut().mark_close_delimited(&close_delimited);
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(conversation.end_with(response))
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .max_headers(MAX_FIELDS)
         .max_header_size(64 << 10)
         .max_buf_size(128 << 10)
         .serve_connection(TokioIo::new(socket), service)

@@ -43,6 +43,7 @@ metrics! {
     viewer_websockets_total: "counter", "WebSockets of viewers.";
     viewer_unknown_total: "counter", "Requests of viewers for an ID that is not connected.";
     viewer_bad_gateway_total: "counter", "Requests of viewers that were answered 502.";
+    viewer_refused_total: "counter", "Requests of viewers that were answered 503, because the client had too many.";
     viewer_timeout_total: "counter", "Requests of viewers that were answered 504.";
     viewer_truncated_total: "counter", "Responses that broke off after their head.";
 }

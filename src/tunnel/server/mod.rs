@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod config;
+mod conversation;
 mod exchange;
 mod headers;
 mod listen;
@@ -22,6 +23,7 @@ pub use tls::TlsSource;
 
 use crate::tunnel::{end::CloseReason, log::Level, wire};
 use auth::Authority;
+use conversation::Conversation;
 use hyper::{
     Request, Response, StatusCode,
     body::{Body, Incoming},
@@ -77,11 +79,7 @@ impl DrainResponse {
                 let status = StatusCode::from_u16(wire::ELSEWHERE_STATUS);
                 answer(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), STOPPING)
             }
-            Self::RetryLater => {
-                let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                response
-            }
+            Self::RetryLater => retry_later(STOPPING),
         }
     }
 }
@@ -164,15 +162,19 @@ impl Server {
     async fn handle(
         self: Arc<Self>,
         peer: Peer,
+        conversation: Conversation,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
+        if !headers::has_valid_host(&request) {
+            return Ok(answer(StatusCode::BAD_REQUEST, "The request needs one valid Host header\n"));
+        }
         Ok(match request.uri().path() {
             "/__lbheartbeat__" if self.is_draining() => answer(StatusCode::SERVICE_UNAVAILABLE, ""),
             "/__lbheartbeat__" | "/__heartbeat__" => answer(StatusCode::OK, ""),
             "/__version__" => self.version().await,
             "*" => answer(StatusCode::OK, ""),
             _ if register::is_registration(&request) => register::serve(&self, peer, request),
-            _ => viewer::serve(&self, peer, request).await,
+            _ => viewer::serve(&self, peer, &conversation, request).await,
         })
     }
 
@@ -201,6 +203,9 @@ impl Server {
     fn error_response(&self, status: StatusCode) -> Response<ResponseBody> {
         if status == StatusCode::BAD_REQUEST {
             answer(status, "The request's body is malformed or incomplete\n")
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
+            count(&self.metrics.viewer_refused_total);
+            retry_later("The client has too many requests\n")
         } else if status == StatusCode::GATEWAY_TIMEOUT {
             count(&self.metrics.viewer_timeout_total);
             answer(status, "The client did not answer in time\n")
@@ -255,5 +260,12 @@ fn answer(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Returns a 503 that asks the sender to retry in a second.
+fn retry_later(text: &'static str) -> Response<ResponseBody> {
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -1,12 +1,13 @@
 //! Registrations: the requests that turn a connection into a tunnel.
 
 use super::{
-    DrainResponse, Peer, Server, answer, auth::bearer_token, headers, listen::Socket, metrics::count, registry::Tunnel,
-    response_body::ResponseBody,
+    DrainResponse, Peer, Server, answer, auth::bearer_token, conversation::ViewerSocket, headers, listen::Socket,
+    metrics::count, registry::Tunnel, response_body::ResponseBody,
 };
 use crate::{
     mux::{Config, Cut, Dialect, Role, StreamId, Violation},
     tunnel::{
+        driver::limit_unsent,
         end::{CloseReason, SessionEnd},
         link::Link,
         log::Level,
@@ -219,11 +220,24 @@ fn remove(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &SessionEnd) {
 
 /// Unwraps the connection. The HTTP wrapper's buffers would otherwise live as long as the tunnel.
 fn unwrap(upgraded: Upgraded) -> (Box<dyn Transport>, Bytes) {
-    match upgraded.downcast::<TokioIo<Socket>>() {
-        Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),
-        Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<Socket>>>() {
-            Ok(parts) => (Box::new(parts.io.into_inner()), parts.read_buf),
+    match upgraded.downcast::<TokioIo<ViewerSocket<Socket>>>() {
+        Ok(parts) => {
+            let (socket, rest) = parts.io.into_inner().into_inner();
+            limit_unsent(socket.tcp());
+            (Box::new(socket), join(parts.read_buf, rest))
+        }
+        Err(upgraded) => match upgraded.downcast::<TokioIo<ViewerSocket<TlsStream<Socket>>>>() {
+            Ok(parts) => {
+                let (socket, rest) = parts.io.into_inner().into_inner();
+                limit_unsent(socket.get_ref().0.tcp());
+                (Box::new(socket), join(parts.read_buf, rest))
+            }
             Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Bytes::new()),
         },
     }
+}
+
+/// Joins the bytes that the layers of a connection have read.
+fn join(first: Bytes, rest: Bytes) -> Bytes {
+    if rest.is_empty() { first } else { [first, rest].concat().into() }
 }

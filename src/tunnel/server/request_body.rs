@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -17,6 +17,13 @@ use tokio::{sync::oneshot, time::Sleep};
 
 /// How long a body waits for `100 Continue` before it is sent without it (RFC 9110 §10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+/// The body may be sent.
+const OPEN: u8 = 0;
+/// The body waits for `100 Continue`.
+const WITHHELD: u8 = 1;
+/// The target has responded without reading the body.
+const REFUSED: u8 = 2;
 
 /// The progress of a request's body: its last activity, which distinguishes a slow upload from a slow response, and its
 /// end.
@@ -31,6 +38,8 @@ struct ProgressState {
     millis: AtomicU64,
     ended: AtomicBool,
     failed: AtomicBool,
+    /// [`OPEN`], [`WITHHELD`] or [`REFUSED`].
+    gate: AtomicU8,
     /// A value that must live as long as the body.
     kept: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -55,6 +64,21 @@ impl Progress {
         self.state.failed.load(Relaxed)
     }
 
+    /// Marks a body that waits for `100 Continue` as refused. Returns true if it waits. The viewer will not send it.
+    pub fn refuse(&self) -> bool {
+        self.state.gate.compare_exchange(WITHHELD, REFUSED, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Returns true if the target has refused the body.
+    pub fn is_refused(&self) -> bool {
+        self.state.gate.load(Relaxed) == REFUSED
+    }
+
+    /// Opens the gate. Returns false if the target has refused the body.
+    fn open(&self) -> bool {
+        self.state.gate.compare_exchange(WITHHELD, OPEN, Relaxed, Relaxed).is_ok()
+    }
+
     /// Keeps a value, such as the body's connection, until the body is sent or has failed.
     pub fn keep_until_sent(&self, kept: impl Any + Send) {
         *self.state.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(kept));
@@ -66,9 +90,11 @@ impl Progress {
     }
 }
 
-/// A gate that opens when the target sends `100 Continue`, or after [`CONTINUE_WAIT`].
+/// A gate that opens when the target sends `100 Continue`, or after [`CONTINUE_WAIT`] without a response. After a final
+/// response it stays closed: reading the body would make hyper send `100 Continue` to the viewer.
 struct Gate {
-    opened: oneshot::Receiver<()>,
+    /// `None` after the final response.
+    opened: Option<oneshot::Receiver<()>>,
     timeout: Pin<Box<Sleep>>,
 }
 
@@ -89,17 +115,31 @@ impl RequestBody {
         Self { body: Some(body), gate: None, progress: Some(progress) }
     }
 
-    /// Holds the body back until the returned sender is used or dropped, or until [`CONTINUE_WAIT`] is over.
+    /// Holds the body back until the returned sender is used, or until [`CONTINUE_WAIT`] is over. A sender that is dropped
+    /// unused keeps it back.
     pub fn gate(&mut self) -> oneshot::Sender<()> {
         let (open, opened) = oneshot::channel();
-        self.gate = Some(Gate { opened, timeout: Box::pin(tokio::time::sleep(CONTINUE_WAIT)) });
+        self.gate = Some(Gate { opened: Some(opened), timeout: Box::pin(tokio::time::sleep(CONTINUE_WAIT)) });
+        if let Some(progress) = &self.progress {
+            progress.state.gate.store(WITHHELD, Relaxed);
+        }
         open
     }
 
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(gate) = &mut self.gate else { return Poll::Ready(()) };
-        if Pin::new(&mut gate.opened).poll(cx).is_pending() {
-            ready!(gate.timeout.as_mut().poll(cx));
+        let Some(opened) = &mut gate.opened else { return Poll::Pending };
+        match Pin::new(opened).poll(cx) {
+            Poll::Pending => ready!(gate.timeout.as_mut().poll(cx)),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                gate.opened = None;
+                return Poll::Pending;
+            }
+        }
+        if self.progress.as_ref().is_some_and(|progress| !progress.open()) {
+            gate.opened = None;
+            return Poll::Pending;
         }
         self.gate = None;
         Poll::Ready(())

@@ -46,6 +46,8 @@ impl Upstream {
         }
         let Some(connection) = self.connection.take() else { return };
         match self.request.take().filter(|request| !request.has_ended()) {
+            // The viewer does not send the body. Its connection ends with the response, and so does the target's.
+            Some(request) if request.is_refused() => {}
             Some(request) => request.keep_until_sent(Draining::new(connection, self.pool.clone())),
             None => {
                 let exchange = Exchange { request_ended: true, answer_ended: true, ..self.exchange };

@@ -3,7 +3,10 @@
 //! The reuse of a connection saves opening a stream and connecting the client to the target. A target may close an idle
 //! connection at any time. A repeatable request on such a connection is sent again on a new stream.
 
-use super::{headers, request_body::RequestBody};
+use super::{
+    headers::{self, MAX_FIELDS},
+    request_body::RequestBody,
+};
 use crate::{
     mux::{Dialect, OpenError},
     tunnel::{
@@ -12,16 +15,23 @@ use crate::{
     },
 };
 use hyper::{
-    Response, StatusCode, Version,
-    body::Body,
-    client::conn::http1::{SendRequest, handshake},
+    Request, Response, StatusCode, Version,
+    body::{Body, Incoming},
+    client::conn::http1::{Builder, SendRequest},
     header,
 };
 use hyper_util::rt::TokioIo;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The number of idle connections per client.
 const MAX_IDLE: usize = 64;
@@ -29,8 +39,105 @@ const MAX_IDLE: usize = 64;
 /// first.
 const IDLE_TIME: Duration = Duration::from_secs(4);
 
+/// How long the rest of a request is sent without any progress, after the response.
+const STALL_TIME: Duration = Duration::from_secs(60);
+/// The interval at which a stream that ends is checked for progress.
+const LINGER_POLL: Duration = Duration::from_secs(1);
+
 /// An HTTP connection over a stream.
-pub(super) type Connection = SendRequest<RequestBody>;
+pub(super) struct Connection {
+    sender: SendRequest<RequestBody>,
+    flow: Arc<Flow>,
+}
+
+/// The state of a connection's stream.
+#[derive(Default)]
+struct Flow {
+    /// The number of bytes that hyper has written.
+    written: AtomicU64,
+    /// True if hyper has no buffered bytes.
+    flushed: AtomicBool,
+    /// True if the stream must send its queued bytes after hyper has dropped it.
+    lingers: AtomicBool,
+}
+
+impl Connection {
+    /// Sends a request.
+    pub fn send_request(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
+        self.sender.send_request(request)
+    }
+}
+
+/// The stream of a connection.
+pub(super) struct UpstreamStream {
+    stream: Option<MuxStream>,
+    flow: Arc<Flow>,
+}
+
+impl UpstreamStream {
+    /// Returns the stream.
+    pub fn into_inner(mut self) -> Option<MuxStream> {
+        self.stream.take()
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut MuxStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl AsyncRead for UpstreamStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for UpstreamStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.flow.flushed.store(false, Relaxed);
+        let n = ready!(self.stream()?.poll_write(cx, data))?;
+        self.flow.written.fetch_add(n as u64, Relaxed);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes only when its own buffer is empty.
+        self.flow.flushed.store(true, Relaxed);
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}
+
+impl Drop for UpstreamStream {
+    fn drop(&mut self) {
+        if self.flow.lingers.load(Relaxed)
+            && let Some(stream) = self.stream.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(linger(stream));
+        }
+    }
+}
+
+/// Finishes a stream, and keeps it until the target has read all bytes and ends it, or makes no progress for
+/// [`STALL_TIME`]. A stream that is dropped earlier is reset, and the target loses the bytes that it has not read.
+async fn linger(mut stream: MuxStream) {
+    stream.finish();
+    let (mut progress, mut since) = (stream.send_progress(), Instant::now());
+    while since.elapsed() < STALL_TIME {
+        match tokio::time::timeout(LINGER_POLL, stream.recv()).await {
+            Ok(Ok(Some(_))) => {}
+            Ok(_) => return,
+            Err(_) if stream.send_progress() == progress => {}
+            Err(_) => (progress, since) = (stream.send_progress(), Instant::now()),
+        }
+    }
+}
 
 /// The reason for which a connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +204,34 @@ struct Connections {
     /// The connections that can be reused, each with the start of its idle time.
     idle: Vec<(Connection, Instant)>,
     /// The connections that cannot be reused and whose last bytes are still being sent.
-    draining: Vec<(Connection, Instant)>,
+    draining: Vec<Drain>,
+}
+
+/// A connection whose last bytes are still being sent.
+struct Drain {
+    connection: Connection,
+    /// The number of bytes that were written when it last made progress, and the time.
+    written: u64,
+    since: Instant,
+}
+
+impl Drain {
+    fn new(connection: Connection) -> Self {
+        // Takes effect when hyper drops the stream.
+        connection.flow.lingers.store(true, Relaxed);
+        Self { written: connection.flow.written.load(Relaxed), connection, since: Instant::now() }
+    }
+
+    /// Returns true if hyper has sent all bytes, or if the target does not read them.
+    fn is_over(&mut self, now: Instant) -> bool {
+        let flow = &self.connection.flow;
+        let written = flow.written.load(Relaxed);
+        if written != self.written {
+            (self.written, self.since) = (written, now);
+        }
+        let limit = if flow.flushed.load(Relaxed) { IDLE_TIME } else { STALL_TIME };
+        self.connection.sender.is_closed() || now.saturating_duration_since(self.since) >= limit
+    }
 }
 
 impl Pool {
@@ -115,7 +249,7 @@ impl Pool {
         let now = Instant::now();
         let mut connections = self.lock();
         while let Some((connection, since)) = connections.idle.pop() {
-            if connection.is_ready() && now.duration_since(since) < IDLE_TIME {
+            if connection.sender.is_ready() && now.duration_since(since) < IDLE_TIME {
                 return Some(connection);
             }
         }
@@ -124,7 +258,7 @@ impl Pool {
 
     /// Adds a connection to the pool if it can be reused.
     pub fn put(&self, connection: Connection, exchange: &Exchange) {
-        if !may_be_reused(exchange) || connection.is_closed() || !self.link.is_live() {
+        if !may_be_reused(exchange) || connection.sender.is_closed() || !self.link.is_live() {
             return;
         }
         let idle = &mut self.lock().idle;
@@ -140,23 +274,25 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection that cannot be reused until [`IDLE_TIME`] is over.
+    /// Keeps a connection that cannot be reused until its last bytes are sent.
     fn drain(&self, connection: Connection) {
         let draining = &mut self.lock().draining;
         if draining.len() >= MAX_IDLE {
             draining.remove(0);
         }
-        draining.push((connection, Instant::now()));
+        draining.push(Drain::new(connection));
     }
 
     /// Drops closed and expired connections, and frees the memory of empty lists.
     pub fn sweep(&self, now: Instant) {
         let Connections { idle, draining } = &mut *self.lock();
-        for list in [idle, draining] {
-            list.retain(|(connection, since)| !connection.is_closed() && now.duration_since(*since) < IDLE_TIME);
-            if list.is_empty() {
-                *list = Vec::new();
-            }
+        idle.retain(|(connection, since)| !connection.sender.is_closed() && now.duration_since(*since) < IDLE_TIME);
+        if idle.is_empty() {
+            *idle = Vec::new();
+        }
+        draining.retain_mut(|drain| !drain.is_over(now));
+        if draining.is_empty() {
+            *draining = Vec::new();
         }
     }
 
@@ -170,12 +306,14 @@ impl Pool {
     pub async fn connect(&self, timeout: Duration) -> Result<Connection, ConnectError> {
         self.drop_oldest();
         let stream = open(&self.link, timeout).await?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        let flow = Arc::<Flow>::default();
+        let stream = UpstreamStream { stream: Some(stream), flow: flow.clone() };
+        let (sender, connection) = Builder::new().max_headers(MAX_FIELDS).handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             // The task that waits for the response gets the error.
             _ = connection.with_upgrades().await;
         });
-        Ok(sender)
+        Ok(Connection { sender, flow })
     }
 }
 

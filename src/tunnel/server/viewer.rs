@@ -2,6 +2,7 @@
 
 use super::{
     DrainResponse, Peer, Server, answer,
+    conversation::Conversation,
     exchange::{Failure, exchange, is_stale},
     headers,
     metrics::count,
@@ -38,7 +39,12 @@ pub(super) fn split_target(uri: &Uri) -> (&str, String) {
 }
 
 /// Handles the request of a viewer.
-pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Incoming>) -> Response<ResponseBody> {
+pub(super) async fn serve(
+    server: &Arc<Server>,
+    peer: Peer,
+    conversation: &Conversation,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
     if request.method() == Method::CONNECT {
         return answer(StatusCode::NOT_FOUND, "404 page not found\n");
     }
@@ -62,10 +68,10 @@ pub(super) async fn serve(server: &Arc<Server>, peer: Peer, request: Request<Inc
     rewrite(server, peer, &mut parts, &target, is_websocket);
     let outcome = if is_websocket {
         count(&server.metrics.viewer_websockets_total);
-        websocket::serve(server, &tunnel, Request::from_parts(parts, body)).await
+        websocket::serve(server, &tunnel, conversation, Request::from_parts(parts, body)).await
     } else {
         count(&server.metrics.viewer_requests_total);
-        forward(server, &tunnel, parts, body).await
+        forward(server, &tunnel, conversation, parts, body).await
     };
     let outcome = outcome.and_then(|response| match response.status().as_u16() {
         wire::ELSEWHERE_STATUS if can_retry_elsewhere => Err(Failure::ReservedStatus),
@@ -89,6 +95,7 @@ fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         parts.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
+    headers::set_host_of_target(&mut parts.headers, parts.uri.authority());
     headers::set_forwarded(&mut parts.headers, peer.address.ip(), peer.tls, server.config.behind_proxy);
     let path = parts.uri.path();
     let decoded = Cow::from(percent_decode_str(path));
@@ -107,6 +114,7 @@ fn rewrite(server: &Server, peer: Peer, parts: &mut request::Parts, target: &str
 async fn forward(
     server: &Arc<Server>,
     tunnel: &Arc<Tunnel>,
+    conversation: &Conversation,
     mut parts: request::Parts,
     body: Incoming,
 ) -> Result<Response<ResponseBody>, Failure> {
@@ -114,7 +122,7 @@ async fn forward(
     let empty = body.is_end_stream();
     let repeatable = empty && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
     if repeatable && let Some(connection) = tunnel.pool.take() {
-        let request = Request::from_parts(parts.clone(), RequestBody::empty());
+        let request = outgoing(parts.clone(), RequestBody::empty(), conversation);
         match exchange(server, tunnel, connection, request, &Progress::new()).await {
             // The target closed the idle connection. Retries on a new one.
             Err(Failure::Http(error)) if is_stale(&error) => {}
@@ -123,21 +131,32 @@ async fn forward(
     }
     let connection = tunnel.pool.connect(server.config.open_timeout).await?;
     let progress = Progress::new();
+    conversation.set_body(progress.clone());
     let body = if empty { RequestBody::empty() } else { RequestBody::new(body, progress.clone()) };
-    exchange(server, tunnel, connection, with_expectation(parts, body), &progress).await
+    exchange(server, tunnel, connection, outgoing(parts, body, conversation), &progress).await
 }
 
-/// Holds the body back until the target sends `100 Continue`, if the viewer expects it.
-fn with_expectation(parts: request::Parts, mut body: RequestBody) -> Request<RequestBody> {
+/// Returns the request for the target. Its interim responses go to the viewer. If the viewer expects `100 Continue`, the
+/// body is held back until the target sends it.
+pub(super) fn outgoing(
+    parts: request::Parts,
+    mut body: RequestBody,
+    conversation: &Conversation,
+) -> Request<RequestBody> {
     let expects =
         parts.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if !expects || body.is_end_stream() {
-        return Request::from_parts(parts, body);
-    }
-    let open = Mutex::new(Some(body.gate()));
+    let open = (expects && !body.is_end_stream()).then(|| Mutex::new(Some(body.gate())));
+    let interims = conversation.interims();
     let mut request = Request::from_parts(parts, body);
+    if open.is_none() && interims.is_none() {
+        return request;
+    }
     hyper::ext::on_informational(&mut request, move |interim| {
+        if let Some(interims) = &interims {
+            interims.add(interim.status(), interim.headers());
+        }
         if interim.status() == StatusCode::CONTINUE
+            && let Some(open) = &open
             && let Ok(mut open) = open.lock()
             && let Some(open) = open.take()
         {

@@ -5,16 +5,16 @@
 
 use super::{
     Server,
+    conversation::Conversation,
     exchange::{Failure, forward_response, with_timeout},
     headers,
     registry::Tunnel,
     request_body::{Progress, RequestBody},
     response_body::ResponseBody,
+    upstream::UpstreamStream,
+    viewer::outgoing,
 };
-use crate::tunnel::{
-    relay::{self, Ending},
-    stream::MuxStream,
-};
+use crate::tunnel::relay::{self, Ending};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::Incoming,
@@ -28,13 +28,14 @@ use std::sync::Arc;
 pub(super) async fn serve(
     server: &Arc<Server>,
     tunnel: &Arc<Tunnel>,
+    conversation: &Conversation,
     mut request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Failure> {
     let viewer = upgrade::on(&mut request);
     let (mut parts, _) = request.into_parts();
     headers::frame_request(&mut parts.headers, &RequestBody::empty());
     let mut connection = tunnel.pool.connect(server.config.open_timeout).await?;
-    let handshake = connection.send_request(Request::from_parts(parts, RequestBody::empty()));
+    let handshake = connection.send_request(outgoing(parts, RequestBody::empty(), conversation));
     let mut response = with_timeout(server.config.response_timeout, &Progress::new(), handshake).await??;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // Forwards the target's refusal.
@@ -58,8 +59,8 @@ pub(super) async fn serve(
 
 /// Unwraps both connections and relays bytes between them.
 async fn relay_upgraded(viewer: Upgraded, target: Upgraded) {
-    let Ok(target) = target.downcast::<TokioIo<MuxStream>>() else { return };
-    let mut stream = target.io.into_inner();
+    let Ok(target) = target.downcast::<TokioIo<UpstreamStream>>() else { return };
+    let Some(mut stream) = target.io.into_inner().into_inner() else { return };
     stream.unread(target.read_buf);
     relay::run(&mut TokioIo::new(viewer), stream, Ending::Both).await;
 }

@@ -1,7 +1,7 @@
 ---@meta route_native.jwt
 -- `make docs` writes this file from the comments in `lua/route_native/jwt.lua`.
 
---- Verifies and signs JSON Web Tokens (RFC 7519).
+--- Verifies, signs, encrypts and decrypts JSON Web Tokens (RFC 7519).
 ---
 ---     local jwt = require "route_native.jwt"
 ---     local keys = jwt.key_file("/etc/keys/issuer.jwks")            -- in init_by_lua
@@ -10,6 +10,9 @@
 ---
 ---     local claims, header = jwt.verify(token, keys, policy)        -- or nil and the reason's name
 ---     local token = jwt.sign({ sub = "ada" }, keys, { lifetime = 600, jti = true })
+---
+---     local sealed = jwt.encrypt(token, recipient, { algorithm = "RSA-OAEP-256", encryption = "A256GCM" })
+---     local token, header = jwt.decrypt(sealed, own)                -- or nil and the reason's name
 ---
 --- A key's type fixes the allowed algorithms. A token's header must agree with it. A bad token returns `nil, reason`. A
 --- bad key, policy or option raises an error of one sentence. No message contains a token or a key.
@@ -58,6 +61,16 @@ local M = {}
 ---@field issuer? string sets `iss`
 ---@field jti? boolean sets `jti` to 128 random bits (default: false)
 ---@field clock? function returns seconds since the epoch (default: ngx.time)
+
+--- Holds keys for encrypted tokens. Pass it to `encrypt()` and `decrypt()`. It has no public members.
+---@class route_native.jwt.EncryptionKeyHandle
+
+--- Describes how `encrypt()` encrypts.
+---@class route_native.jwt.EncryptOptions
+---@field algorithm string key management: `dir`, `RSA-OAEP`, `RSA-OAEP-256`, `-384`, `-512`, `A128KW`, `A192KW`, `A256KW`, `A128GCMKW`, `A192GCMKW`, `A256GCMKW`, `ECDH-ES`, `ECDH-ES+A128KW`, `+A192KW`, `+A256KW`
+---@field encryption string content encryption: `A128GCM`, `A192GCM`, `A256GCM`, `A128CBC-HS256`, `A192CBC-HS384`, `A256CBC-HS512`
+---@field kid? string the header's `kid`; the key's own by default
+---@field header? table<string,any> further members of the header, such as `cty = "JWT"` for a token in a token (default: {})
 
 --- Parses one key: a public key, private key or certificate in PEM, a JWK, or a JWK Set.
 ---@param text string the key
@@ -123,5 +136,32 @@ function M.sign_options(options) end
 ---@return string|nil # the token
 ---@return string|nil # the reason's name, if the claims are no object or the token would be too large
 function M.sign(claims, key, options) end
+
+--- Parses keys for encrypted tokens: PEM, a JWK, or a JWK Set. A public key or certificate encrypts, a private key
+--- decrypts, and an `oct` JWK does both. Refuses a JWK for signatures (`use`, `alg`, `key_ops`), or skips it in a set.
+---@param text string the keys, at most 8
+---@return route_native.jwt.EncryptionKeyHandle # the keys
+function M.encryption_key(text) end
+
+--- Takes every byte of a string as one secret that encrypts and decrypts. Refuses key material such as PEM.
+---@param text string the secret, of 16, 24, 32, 48 or 64 bytes; its size fixes the algorithms
+---@return route_native.jwt.EncryptionKeyHandle # the secret
+function M.encryption_secret(text) end
+
+--- Encrypts a text (RFC 7516). Whoever has the public key or the secret can do that: sign the claims first, and encrypt
+--- the token.
+---@param plaintext string the text, such as a result of `sign()`
+---@param key string|route_native.jwt.EncryptionKeyHandle the recipient's key; a string is PEM, a JWK or a JWK Set by its looks, otherwise a secret
+---@param options route_native.jwt.EncryptOptions how to encrypt
+---@return string|nil # the token, a compact JWE
+---@return string|nil # the reason's name, if the token would be too large
+function M.encrypt(plaintext, key, options) end
+
+--- Decrypts a token (RFC 7516). That proves nothing about its sender, unless the key is a secret: verify the plaintext.
+---@param token string a compact JWE
+---@param key string|route_native.jwt.EncryptionKeyHandle the private key or the secret; a string is PEM, a JWK or a JWK Set by its looks, otherwise a secret
+---@return string|nil # the plaintext
+---@return table|string # the header; or the reason's name: `algorithm_not_allowed` if the key does not allow the token's `alg` and `enc`, `decryption_failed` whatever else is wrong with the key or the token
+function M.decrypt(token, key) end
 
 return M

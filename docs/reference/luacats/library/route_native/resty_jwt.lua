@@ -15,7 +15,8 @@
 --- - The signature is checked before the claims, so that validators get only claims of the issuer.
 --- - Tokens are parsed strictly, up to 16 KB: three canonical parts, no duplicate members, no `crit`.
 --- - A secret shorter than 32 bytes is accepted, because programs use them, and the log warns once.
---- - Encrypted tokens: `dir` and `RSA-OAEP-256` with A128CBC-HS256, A256CBC-HS512, A128GCM and A256GCM. No PBES2.
+--- - Encrypted tokens: all algorithms except those of PBES2, whose cost the sender chooses. A key has the size of its
+---   algorithm. `ECDH-ES+A128KW` and its siblings derive the key as RFC 7518 says.
 --- - `lifetime_grace_period` applies only to the call that receives it.
 --- - A token may begin with `Bearer `, as in the Authorization header, because programs pass that header on.
 ---

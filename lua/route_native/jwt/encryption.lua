@@ -1,0 +1,87 @@
+-- Keys of encrypted tokens and their handles in the library, and the calls that use them. A key is parsed once.
+
+local ffi = require "ffi"
+local library = require "route_native.core.ffi"
+local lrucache = require "resty.lrucache"
+local notes = require "route_native.core.notes"
+local statuses = require "route_native.core.status"
+
+local ffi_string = ffi.string
+local OK = statuses.OK
+local BUFFER_BYTES, ERROR_BYTES = library.RN_TOKEN_BYTES, library.RN_ERROR_BYTES
+-- The number of key strings whose parsed keys are cached.
+local MAX_STRINGS = 64
+
+-- Shared by all requests: they are written and read without a yield in between.
+local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
+local error_text = ffi.new("uint8_t[?]", ERROR_BYTES)
+local texts = ffi.new("rn_token_texts")
+local length = ffi.new("size_t[1]")
+
+local keys = {}
+keys.__index = keys
+
+local _M = { KEY = library.RN_KEY_FORM_KEY, SECRET = library.RN_KEY_FORM_SECRET }
+
+-- Parses a text of one form. Returns keys, or nil and an error.
+function _M.new(form, text)
+    local handle = ffi.new("rn_encryption_keys *[1]")
+    if library.rn_encryption_keys_new(form, text, #text, handle, error_text, ERROR_BYTES, length) ~= OK then
+        return nil, ffi_string(error_text, length[0])
+    end
+    notes.log("route_native.jwt: ", error_text, length[0])
+    -- The function keeps the library loaded as long as the handle lives.
+    handle = ffi.gc(handle[0], function(pointer) library.rn_encryption_keys_free(pointer) end)
+    return setmetatable({ handle = handle }, keys)
+end
+
+local strings = assert(lrucache.new(MAX_STRINGS))
+
+-- Returns the keys of a string of one form, parsed once, or nil and an error.
+function _M.of_text(form, text)
+    local id = form .. text
+    local cached = strings:get(id)
+    if cached then
+        return cached
+    end
+    local parsed, err = _M.new(form, text)
+    if not parsed then
+        return nil, err
+    end
+    strings:set(id, parsed)
+    return parsed
+end
+
+-- Returns the keys of an argument, which is keys already or a string: PEM or JSON by its looks, otherwise a secret.
+-- Returns nil and an error otherwise.
+function _M.of(value)
+    if getmetatable(value) == keys then
+        return value
+    elseif type(value) ~= "string" then
+        return nil, "is a string, or what encryption_key() or encryption_secret() returns"
+    end
+    local is_key = value:find("-----BEGIN ", 1, true) or value:match("^%s*{")
+    return _M.of_text(is_key and _M.KEY or _M.SECRET, value)
+end
+
+-- Decrypts a token. Returns the plaintext and the header's JSON, or nil and the status.
+function _M.decrypt(token, handle)
+    local status = library.rn_jwe_decrypt(handle.handle, token, #token, buffer, BUFFER_BYTES, texts)
+    if status ~= OK then
+        return nil, status
+    end
+    local header = ffi_string(buffer, texts.header_length)
+    return ffi_string(buffer + texts.header_length, texts.claims_length), header
+end
+
+-- Encrypts a plaintext under the JSON of a header. Returns the token, or nil and the status.
+function _M.encrypt(header, plaintext, handle)
+    local status = library.rn_jwe_encrypt(handle.handle, header, #header, plaintext, #plaintext, buffer, BUFFER_BYTES,
+        length)
+    if status ~= OK then
+        return nil, status
+    end
+    return ffi_string(buffer, length[0])
+end
+
+return _M
