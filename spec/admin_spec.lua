@@ -20,8 +20,8 @@ describe("the admin API", function()
             process.write(running.directory .. "/body", options.body)
             headers[#headers + 1] = "--data-binary @" .. running.directory .. "/body"
         end
-        local output = process.run(("curl -s --unix-socket %s/admin.sock -X %s %s -w '\n%%{http_code}' 'http://admin%s'")
-            :format(running.directory, method, table.concat(headers, " "), path))
+        local output = process.run(
+            ("curl -s --unix-socket %s/admin.sock -X %s %s -w '\n%%{http_code}' 'http://admin%s'"):format(running.directory, method, table.concat(headers, " "), path))
         local body, status = output:match("^(.*)\n(%d+)$")
         return tonumber(status), body
     end
@@ -47,7 +47,8 @@ describe("the admin API", function()
     teardown(function() running:stop() end)
 
     it("revokes, lists and withdraws", function()
-        local victim = running:mint("127.0.0.1", { claims = { sub = "ada", exp = os.time() + 300, iat = os.time() - 9 } })
+        local claims = { sub = "ada", exp = os.time() + 300, iat = os.time() - 9 }
+        local victim = running:mint("127.0.0.1", { claims = claims })
         local get = function() return running:get("/spawner/x", victim).status end
         revocation.wait_for(200, get)
         local number = revoke { sub = "ada" }
@@ -66,7 +67,8 @@ describe("the admin API", function()
     end)
 
     it("takes a change from an admin only", function()
-        local user = running:mint("127.0.0.1", { claims = { sub = "eve", scope = "route_native.admin", exp = os.time() + 300 } })
+        local claims = { sub = "eve", scope = "route_native.admin", exp = os.time() + 300 }
+        local user = running:mint("127.0.0.1", { claims = claims })
         local body = '{"sub":"nobody"}'
         for name, case in pairs {
             ["no token"] = { 401 }, ["a user's token"] = { 401, user },
@@ -79,7 +81,8 @@ describe("the admin API", function()
     end)
 
     it("answers a mistake with its status and a sentence", function()
-        for body, part in pairs { ["{}"] = "exactly one of", ["["] = "table is needed", ['{"sub":"a","x":1}'] = "no field" } do
+        local bodies = { ["{}"] = "exactly one of", ["["] = "table is needed", ['{"sub":"a","x":1}'] = "no field" }
+        for body, part in pairs(bodies) do
             local status, text = ask("POST", "/revocations", { body = body, token = admin_token })
             assert.equal(400, status)
             assert.truthy(cjson.decode(text).message:find(part, 1, true), text)
@@ -101,7 +104,8 @@ describe("the admin API", function()
             return text:find('"act":"withdraw ' .. number, 1, true) and text
         end)
         local digest = process.run("printf %s " .. victim .. " | sha256sum"):match("^%x+")
-        assert.truthy(log:find(('"who":"root","act":"revoke %d","subject":"token_sha256 %s"'):format(number, digest), 1, true))
+        local entry = '"who":"root","act":"revoke %d","subject":"token_sha256 %s"'
+        assert.truthy(log:find(entry:format(number, digest), 1, true))
         assert.is_nil(log:find(victim, 1, true))
         assert.is_nil(log:find(admin_token, 1, true))
     end)

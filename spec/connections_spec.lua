@@ -1,8 +1,10 @@
 -- Long connections end with what allowed them: exactly those, on every worker, and no other one loses a byte.
 
+local auth = require "support.auth"
 local border = require "support.border"
 local gateway = require "support.gateway"
 local http = require "support.http"
+local mime = require "mime"
 local process = require "support.process"
 local revocation = require "support.revocation"
 local websocket = require "support.websocket"
@@ -149,6 +151,36 @@ describe("a long connection", function()
         second:settimeout(0)
         local _, state = second:receive("*a")
         assert.equal("timeout", state)
+        running:stop()
+    end)
+
+    it("ends at a location with auth.check(), by the key that has signed its token", function()
+        local directory = auth.directory()
+        local jwk = '{"kty":"oct","kid":"2026","k":"%s"}'
+        process.write(directory .. "/jwk", jwk:format((mime.b64(auth.SECRET):gsub("+", "-"):gsub("/", "_"):gsub("=", ""))))
+        local running = assert(auth.start(directory, revocation.site(([[
+include revocation_http.conf;
+init_by_lua_block { require("route_native.hooks").start(function() end) }
+server {
+    include runtime/listen.conf;
+    include log_vars.conf;
+    location = /slow {
+        include connection.conf;
+        access_by_lua_block { require("route_native.auth").check { key_file = "%s/jwk" } }
+        content_by_lua_block { ngx.say("in") ngx.flush(true) ngx.sleep(600) }
+    }
+}
+]]):format(directory))))
+        local connection = http.connect(running.port)
+        -- The token names no key.
+        http.send(connection, { path = "/slow", headers = bearer(auth.token(directory, { exp = os.time() + 300 })) })
+        assert.equal("HTTP/1.1 200 OK", (connection:receive("*l")))
+        assert(revocation.revoke(running.port, { kid = "2026" }))
+        connection:settimeout(0)
+        process.wait_until("the connection had ended", function()
+            local _, state = connection:receive("*a")
+            return state == "closed" or state == nil
+        end)
         running:stop()
     end)
 end)

@@ -6,7 +6,6 @@ local gateway = require "support.gateway"
 local phantom = require "support.phantom"
 local process = require "support.process"
 local revocation = require "support.revocation"
-local tunnel = require "support.tunnel"
 
 local function read(path)
     return process.read(gateway.ROOT .. "/" .. path)
@@ -152,16 +151,12 @@ init_by_lua_block { require("route_native.hooks").start(function() end) }
 server {
     include runtime/listen.conf;
     include log_vars.conf;
-    location = /api {
-        access_by_lua_block { require("route_native.auth").check { secret_file = "%s/keys/jwt_secret", token = "header" } }
-        return 204;
-    }
     location = /api/page {
-        access_by_lua_block { require("route_native.auth").check { secret_file = "%s/keys/jwt_secret", token = "header" } }
+        access_by_lua_block { require("route_native.auth").check { secret_file = "%s/keys/jwt_secret" } }
         content_by_lua_block { ngx.print("in") }
     }
 }
-]]):format(directory, directory))))
+]]):format(directory))))
         local now = os.time()
         local old = auth.token(directory, { sub = "ada", exp = now + 300, iat = now - 10 })
         local ask = function() return running:get("/api/page", old).status end

@@ -6,6 +6,8 @@ use std::hint::black_box;
 use aws_lc_rs::rsa::KeySize;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
+use route_native::revocation::live;
+
 mod support;
 use support::{Keys, NOW, TARGET};
 
@@ -37,6 +39,21 @@ fn known(criterion: &mut Criterion) {
     gateway.remember(token, TARGET, NOW, 600);
     criterion.bench_function("cache hit", |bencher| {
         bencher.iter(|| gateway.cached(black_box(token), NOW, |target, _| target.len()).unwrap());
+    });
+    // The last ones stay in the table. The hit then compares two numbers, and the first one checks the names.
+    (0..100_000).for_each(|id| {
+        let record = format!(r#"{{"sub":"user {id}","before":{NOW},"ends":{}}}"#, NOW + 600);
+        live().add(id, record.as_bytes(), NOW).expect("a record");
+    });
+    gateway.resolve(token, NOW).expect("a valid token");
+    criterion.bench_function("cache hit, 100,000 revocations", |bencher| {
+        bencher.iter(|| gateway.cached(black_box(token), NOW, |target, _| target.len()).unwrap());
+    });
+    criterion.bench_function("cache hit, just after a revocation", |bencher| {
+        bencher.iter(|| {
+            live().remove(u64::MAX);
+            gateway.cached(black_box(token), NOW, |target, _| target.len()).unwrap()
+        });
     });
     criterion.bench_function("cache miss", |bencher| {
         let stranger = &token[1..];

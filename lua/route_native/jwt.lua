@@ -241,12 +241,11 @@ end
 
 -- Returns what a valid token can be revoked by, or nil. For auth.check().
 function _M.identity_of(token, key, policy)
-    policy = policy_of(policy)
+    policy = argument(policy, policy_type, default_policy, _M.policy)
     local handle = keyring.of(key, 2):current()
-    local identity = ffi.new("uint8_t[?]", library.RN_IDENTITY_BYTES)
-    local status = handle and library.rn_jwt_identity(handle, policy.handle, token, #token, now_of(policy.clock), identity,
-        library.RN_IDENTITY_BYTES, length)
-    return status == OK and ffi_string(identity, length[0]) or nil
+    local status = handle and library.rn_jwt_identity(handle, policy.handle, token, #token, now_of(policy.clock),
+        buffer, BUFFER_BYTES, length)
+    return status == OK and ffi_string(buffer, length[0]) or nil
 end
 
 --- Decodes a token without any check of its issuer. Use it to look at tokens, never to decide anything.

@@ -5,8 +5,8 @@
 --
 --     require("route_native.revocation").revoke { sub = "ada" }
 --
--- The desktop gateway, `auth.check()`, `jwt.verify()`, phantom tokens, border sessions and registrations of tunnels refuse
--- what is revoked, on every worker within a second, and in their caches too.
+-- The desktop gateway, `auth.check()`, `jwt.verify()`, phantom tokens, border sessions and registrations of tunnels
+-- refuse what is revoked, on every worker within a second, and in their caches too.
 --
 -- @module route_native.revocation
 
@@ -27,7 +27,8 @@ local SESSION_SECONDS = 60
 
 local ROWS = {
     { "dict", config.text("^[%w_.-]+$", "the name of a lua_shared_dict"), default = "revocations" },
-    { "seconds", config.whole(60, 366 * 86400, "seconds"), variable = "ROUTE_REVOCATION_SECONDS", default = 30 * 86400 },
+    { "seconds", config.whole(60, 366 * 86400, "seconds"), variable = "ROUTE_REVOCATION_SECONDS",
+        default = 30 * 86400 },
 }
 
 local records
@@ -37,8 +38,8 @@ local _M = {}
 --- Configures `setup()`.
 -- @table SetupConfig
 -- @tfield[opt="revocations"] string dict name of the `lua_shared_dict`; 1m holds some 4,000 revocations
--- @tfield[opt=2592000] integer seconds how long a revocation without an end lasts, 60 to 31622400; the longest life of a
--- token is right. ROUTE_REVOCATION_SECONDS sets it too
+-- @tfield[opt=2592000] integer seconds how long a revocation without an end lasts, 60 to 31622400; the longest life of
+-- a token is right. ROUTE_REVOCATION_SECONDS sets it too
 
 --- Prepares the revocations. Call it in `init_by_lua`. A mistake raises an error, which keeps nginx from starting.
 -- @tparam[opt] SetupConfig input the configuration

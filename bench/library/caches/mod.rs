@@ -9,7 +9,8 @@ use std::time::Instant;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use route_native::credential::Fingerprint;
-use route_native::desktop::cache::{Cache, Tag};
+use route_native::desktop::cache::{Cache, Found, Tag};
+use route_native::revocation::{Identity, live};
 
 use crate::support::{NOW, TARGET};
 
@@ -32,11 +33,12 @@ impl Ours {
 
 impl Bounded for Ours {
     fn hit(&self, tag: Tag) -> bool {
-        self.0.get(&tag, NOW, |target, _| black_box(target).len()).is_some()
+        self.0.get(&tag, NOW, live(), |entry| _ = black_box(entry.target()).len()).is_ok()
     }
 
     fn insert(&self, tag: Tag) {
-        self.0.insert(tag, TARGET, *b"0123456789ab", NOW, 600);
+        let found = Found { target: TARGET, fingerprint: *b"0123456789ab", identity: Identity::default() };
+        self.0.insert(tag, found, live().generation(), NOW, 600);
     }
 }
 

@@ -1,5 +1,5 @@
--- Reads and writes the record of a session, {"master_token":"…","service_tokens":{"SERVICE":"…"},"identity":"…"}: JSON in
--- the store and a table in Lua. The identity is what the session can be revoked by, in base64.
+-- Reads and writes the record of a session, {"master_token":"…","service_tokens":{"SERVICE":"…"},"identity":"…"}: JSON
+-- in the store and a table in Lua. The identity is what the session can be revoked by, in base64.
 
 local cjson = require "cjson.safe"
 local library = require "route_native.core.ffi"

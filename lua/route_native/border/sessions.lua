@@ -44,8 +44,8 @@ local function check(self, id)
     return nil, is_outdated and "unavailable" or "expired"
 end
 
--- Returns nil, or "revoked" if the session is revoked, or "unavailable" if nobody knows. A session of an older release has
--- no identity but its own id.
+-- Returns nil, or "revoked" if the session is revoked, or "unavailable" if nobody knows. A session of an older release
+-- has no identity but its own id.
 local function revocation_of(session)
     local identity = session.record.identity or revoked.identity { sid = session_id.digest(session.id) }
     local status = revoked.check { identity = identity }

@@ -6,8 +6,8 @@
 -- | POST /revocations            | 201 {"id":N}; 400 with a sentence; 507 if the dictionary is full                  |
 -- | DELETE /revocations/N        | 204, or 404                                                                       |
 --
--- The address of the server protects what can be read. A change also needs an admin token: 401 or 403 without one. Every
--- change is a line of the audit log, without tokens.
+-- The address of the server protects what can be read. A change also needs an admin token: 401 or 403 without one.
+-- Every change is a line of the audit log, without tokens.
 
 local auth = require "route_native.auth"
 local cjson = require "cjson.safe"

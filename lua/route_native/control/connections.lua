@@ -1,4 +1,5 @@
--- Ends long requests when the token or session that allowed them ends: at its revocation, at a logout, and at its expiry.
+-- Ends long requests when the token or session that allowed them ends: at its revocation, at a logout, and at its
+-- expiry.
 --
 -- nginx passes the bytes of such a request on by itself, and has no call to end it. So this module shuts its client's
 -- socket down. nginx sees the end of the connection, ends the upstream's, and logs the request, as if the client had
@@ -13,7 +14,6 @@
 --
 -- A connection of HTTP/2 carries other requests, which may not end with this one. Requests of HTTP/2 run to their end.
 
-local bit = require "bit"
 local ffi = require "ffi"
 local base = require "resty.core.base"
 local library = require "route_native.core.ffi"
@@ -94,9 +94,9 @@ local function seconds_of(text)
     return tonumber(text) or 0
 end
 
--- Keeps the request's connection to end it with what allowed it. `identity` is what that can be revoked by, or a function
--- that returns it. $connection_ends says when: "revocation", or "expiry", which includes revocations; any other value,
--- or no such variable, never. $connection_grace delays the end, in seconds.
+-- Keeps the request's connection to end it with what allowed it. `identity` is what that can be revoked by, or a
+-- function that returns it. $connection_ends says when: "revocation", or "expiry", which includes revocations; any
+-- other value, or no such variable, never. $connection_grace delays the end, in seconds.
 function _M.keep(identity)
     local r = base.get_request()
     if is_disabled or not request.has_value(r, "connection_ends") then
@@ -142,8 +142,8 @@ local function may_be_current(entry)
     return connection.fd == entry.fd and connection.data == cast("void *", cast("uintptr_t", entry.request))
 end
 
--- Returns whether an entry's connection still serves its request. Another request may have the same address, but not the
--- same numbers.
+-- Returns whether an entry's connection still serves its request. Another request may have the same address, but not
+-- the same numbers.
 local function is_current(entry)
     local r = cast("void *", cast("uintptr_t", entry.request))
     return may_be_current(entry) and cast(request_type, r).signature == SIGNATURE

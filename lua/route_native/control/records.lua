@@ -2,8 +2,8 @@
 --
 --     revoke() ─► library (checks it) ─► dict "entry N" ─► every worker, each 200 ms ─► library (this process)
 --
--- The dictionary is a log. "last" is the number of its newest entry and "first" that of its oldest. An entry is the JSON
--- of a revocation, or "-N", which withdraws entry N. An entry ends when its revocation does. Each worker reads the
+-- The dictionary is a log. "last" is the number of its newest entry and "first" that of its oldest. An entry is the
+-- JSON of a revocation, or "-N", which withdraws entry N. An entry ends when its revocation does. Each worker reads the
 -- numbers that it has not read.
 
 local ffi = require "ffi"
@@ -37,8 +37,8 @@ end
 -- Checks the JSON of a revocation. Returns the JSON to store and when it ends, or nil and a sentence.
 function records:parse(json)
     record = record or ffi.new("uint8_t[?]", RECORD_BYTES)
-    local status = library.rn_revocation_parse(json, #json, ngx.time(), self.seconds, record, RECORD_BYTES, length, ends,
-        message, ERROR_BYTES, length)
+    local status = library.rn_revocation_parse(json, #json, ngx.time(), self.seconds,
+        record, RECORD_BYTES, length, ends, message, ERROR_BYTES, length)
     if status ~= OK then
         return nil, ffi_string(message, length[0])
     end

@@ -24,7 +24,8 @@ end
 _M.generation = generation_of
 
 -- Returns what a token or a session can be revoked by, as bytes of a fixed form. `values` holds its names: token, jti,
--- sub, account (the digest of a login name), sid, kid, iss, issued_at and expires_at. A value that is no text, or no time, is absent.
+-- sub, account (the digest of a login name), sid, kid, iss, issued_at and expires_at. A value that is no text, or no
+-- time, is absent.
 function _M.identity(values)
     for _, name in ipairs(FIELDS) do
         local value = values[name]
@@ -36,8 +37,8 @@ function _M.identity(values)
     return ffi.string(buffer, length[0])
 end
 
--- Checks { identity, generation }. Returns the status: OK, TOKEN_REVOKED or REVOCATIONS_UNKNOWN. Keeps in `generation` for
--- which revocations the entry was accepted.
+-- Checks { identity, generation }. Returns the status: OK, TOKEN_REVOKED or REVOCATIONS_UNKNOWN. Keeps in `generation`
+-- for which revocations the entry was accepted.
 function _M.check(entry)
     local generation = generation_of()
     if entry.generation == generation or generation == 0 then

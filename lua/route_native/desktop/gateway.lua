@@ -95,7 +95,8 @@ end
 
 -- Returns what the token of `answer` can be revoked by, or nil if the cache does not have it.
 local function cached_identity()
-    local status = library.rn_gateway_identity(gateway, answer, time(), identity_buffer, IDENTITY_BYTES, identity_length)
+    local status = library.rn_gateway_identity(gateway, answer, time(),
+        identity_buffer, IDENTITY_BYTES, identity_length)
     return status == OK and ffi_string(identity_buffer, identity_length[0]) or nil
 end
 

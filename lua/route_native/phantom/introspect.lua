@@ -54,8 +54,8 @@ local function judge(settings, answer, token)
         token, #token, ngx.time(), verdict, text_buffer, TEXT_BYTES)
 end
 
--- Reads an answer with newer keys if need be. Returns { scope, forward, identity, expires_at } of an active token, or nil
--- and the status.
+-- Reads an answer with newer keys if need be. Returns { scope, forward, identity, expires_at } of an active token, or
+-- nil and the status.
 local function read(settings, answer, token)
     local status = judge(settings, answer, token)
     if status == statuses.KEY_NOT_FOUND then
@@ -116,8 +116,9 @@ local MESSAGES = {
 }
 
 -- Asks about a token. Returns { scope, forward, identity, seconds, left } of an active token: `forward` is what the API
--- receives, `identity` what the token can be revoked by, `seconds` is how long the answer may be cached, and `left` is how long the token is valid. Returns nil and the status
--- otherwise: one of the token (100s) or of the server (300s); and true if the server would say the same again.
+-- receives, `identity` what the token can be revoked by, `seconds` is how long the answer may be cached, and `left` is
+-- how long the token is valid. Returns nil and the status otherwise: one of the token (100s) or of the server (300s);
+-- and true if the server would say the same again.
 function _M.ask(settings, token)
     local answer, err, status = outbound.ask(settings.outbound,
         "token=" .. ngx.escape_uri(token) .. "&token_type_hint=access_token")

@@ -7,7 +7,8 @@
 local M = {}
 
 --- Runs what an `init_by_lua` block configures: a mistake in a setting is one sentence in the log, without a
---- traceback. For `init_by_lua` (sites-enabled/routehttp.conf, tunnel.conf, and the examples).
+--- traceback. Prepares the revocations, if revocation_http.conf is included and `setup` has not prepared them. For
+--- `init_by_lua` (sites-enabled/routehttp.conf, tunnel.conf, and the examples).
 ---@param setup function calls the setup of the capabilities
 function M.start(setup) end
 
@@ -20,6 +21,9 @@ function M.scrub_target() end
 
 --- Overwrites tokens in the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
 function M.scrub_referer() end
+
+--- Answers /revocations of the admin API. For `content_by_lua` (admin.conf).
+function M.admin_revocations() end
 
 --- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).
 function M.bad_request() end

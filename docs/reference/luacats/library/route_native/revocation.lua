@@ -1,0 +1,73 @@
+---@meta route_native.revocation
+-- `make docs` writes this file from the comments in `lua/route_native/revocation.lua`.
+
+--- Revokes tokens, users, sessions, desktops and keys before their tokens expire.
+---
+---     include revocation_http.conf;                                -- the dictionary, and start()
+---     init_by_lua_block { require("route_native.revocation").setup() }   -- or route_native.hooks.start()
+---
+---     require("route_native.revocation").revoke { sub = "ada" }
+---
+--- The desktop gateway, `auth.check()`, `jwt.verify()`, phantom tokens, border sessions and registrations of tunnels
+--- refuse what is revoked, on every worker within a second, and in their caches too.
+---@class route_native.revocation
+local M = {}
+
+--- Configures `setup()`.
+---@class route_native.revocation.SetupConfig
+---@field dict? string name of the `lua_shared_dict`; 1m holds some 4,000 revocations (default: "revocations")
+---@field seconds? integer how long a revocation without an end lasts, 60 to 31622400; the longest life of a token is right. ROUTE_REVOCATION_SECONDS sets it too (default: 2592000)
+
+--- Describes a revocation. It has exactly one of the names.
+---@class route_native.revocation.Revocation
+---@field token? string a whole token
+---@field token_sha256? string its SHA-256, 64 hexadecimal digits; the 12 of the log are too few
+---@field jti? string the id of a token
+---@field sub? string a user: all tokens that were issued until `before`
+---@field sid? string a session
+---@field target? string a desktop
+---@field kid? string the id of a signing key
+---@field iss? string limits `jti`, `sub` and `sid` to tokens of one issuer
+---@field before? integer revokes what was issued in this second or before; for `sub` now by default
+---@field ends? integer when the revocation ends, in seconds since 1970; with `token` its `exp` by default
+---@field by? string who revokes, for the list
+
+--- Prepares the revocations. Call it in `init_by_lua`. A mistake raises an error, which keeps nginx from starting.
+---@param input? route_native.revocation.SetupConfig the configuration
+function M.setup(input) end
+
+--- Prepares the revocations if the dictionary is there and `setup()` was not called. Nothing is revocable without.
+---@return boolean # whether revocations are prepared
+function M.prepare() end
+
+--- Brings the revocations to this worker, and keeps them current. Call it in `init_worker_by_lua`.
+function M.start() end
+
+--- Revokes.
+---@param revocation route_native.revocation.Revocation|string a table, or its JSON
+---@param by? string who revokes, in place of the revocation's own `by`; at most 256 bytes
+---@return integer|nil # the number of the revocation, for `withdraw()`
+---@return route_native.revocation.Revocation|string # what is revoked; or what is wrong with the revocation, or `no memory` if the dictionary is full
+function M.revoke(revocation, by) end
+
+--- Ends the open connections of a session that its store has forgotten, as a logout does.
+---@param sid string the session's id
+function M.end_session(sid) end
+
+--- Withdraws a revocation.
+---@param number integer the result of `revoke()`
+---@return boolean|nil # whether there was one; `nil` if the dictionary is full
+function M.withdraw(number) end
+
+--- Lists revocations, the newest first.
+---@param below? integer only those with a smaller number
+---@param limit? integer the most to list, 1 to 1000 (default: 100)
+---@return table[] # each a `Revocation` with its number as `id`; `token` is `token_sha256`
+---@return integer|nil # the number to continue below, if there may be more
+function M.list(below, limit) end
+
+--- Counts the revocations of this worker.
+---@return integer # how many have not ended
+function M.count() end
+
+return M
