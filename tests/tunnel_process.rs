@@ -199,7 +199,7 @@ async fn production_logs_are_json_lines_and_also_go_to_syslog() {
     assert_eq!(terminate(server).await, Some(0));
 
     let lines = log_lines(&log);
-    let mut messages = Vec::new();
+    let (mut messages, mut expected) = (Vec::new(), Vec::new());
     for line in &lines {
         let entry: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         assert_eq!(
@@ -212,16 +212,23 @@ async fn production_logs_are_json_lines_and_also_go_to_syslog() {
         messages.push((severity, entry["Fields"]["msg"].as_str().unwrap().to_owned()));
 
         // The datagram is `<PRI>time host program[pid]: line`.
-        let mut datagram = [0; 4096];
-        let length = syslog.recv(&mut datagram).unwrap();
-        let datagram = std::str::from_utf8(&datagram[..length]).unwrap();
         let priority = ["3", "4", "6"][severity as usize - 2];
-        let head = format!(
-            "<{priority}>{} {} websocktunnel[{pid}]: ",
-            entry["Time"].as_str().unwrap(),
-            entry["Hostname"].as_str().unwrap()
-        );
-        assert_eq!(datagram, format!("{head}{line}\n"));
+        let (time, host) = (entry["Time"].as_str().unwrap(), entry["Hostname"].as_str().unwrap());
+        expected.push(format!("<{priority}>{time} {host} websocktunnel[{pid}]: {line}\n"));
+    }
+    // Threads log in parallel, so that the two orders may differ.
+    let mut datagrams: Vec<_> = lines
+        .iter()
+        .map(|_| {
+            let mut datagram = [0; 4096];
+            let length = syslog.recv(&mut datagram).unwrap();
+            String::from_utf8(datagram[..length].to_vec()).unwrap()
+        })
+        .collect();
+    datagrams.sort();
+    expected.sort();
+    assert_eq!(datagrams, expected);
+    for datagram in &datagrams {
         assert!(secret.iter().all(|token| !datagram.contains(token.as_str())), "a token was logged");
     }
     for (severity, message) in [

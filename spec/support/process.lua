@@ -50,7 +50,8 @@ function _M.read(path)
     if not file then
         return ""
     end
-    local text = file:read("*a")
+    -- A process that ends in between leaves a file of /proc that cannot be read.
+    local text = file:read("*a") or ""
     file:close()
     return text
 end

@@ -6,9 +6,9 @@ use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
 
 use super::Algorithm;
-use super::certificate::Validity;
 use super::curve::{CURVES, keys_on_curves};
 use super::secret::{self, HMAC};
+use super::validity::Validity;
 use crate::digest::sha256;
 use crate::error::{ConfigError, Reason};
 

@@ -23,6 +23,7 @@ mod rsa;
 mod secret;
 mod set;
 mod signing;
+mod validity;
 
 pub use algorithm::Algorithm;
 pub use certificate::{MAX_CHAIN, trusted_key};

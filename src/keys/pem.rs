@@ -9,9 +9,9 @@ use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 use zeroize::Zeroizing;
 
-use super::certificate::Validity;
 use super::key::{Key, ec_key_of_any_curve, ed25519_key, rsa_key_from_der};
 use super::signing::SigningKey;
+use super::validity::Validity;
 use crate::error::ConfigError;
 
 /// The identifier of id-RSASSA-PSS (RFC 4055 §3.1) in DER, and how far into an SPKI it begins.

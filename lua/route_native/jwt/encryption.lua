@@ -1,20 +1,21 @@
 -- Keys of encrypted tokens and their handles in the library, and the calls that use them. A key is parsed once.
 
 local ffi = require "ffi"
+local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
+local keyring = require "route_native.jwt.keyring"
 local lrucache = require "resty.lrucache"
 local notes = require "route_native.core.notes"
 local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
 local OK = statuses.OK
-local BUFFER_BYTES, ERROR_BYTES = library.RN_TOKEN_BYTES, library.RN_ERROR_BYTES
+local BUFFER_BYTES = library.RN_TOKEN_BYTES
 -- The number of key strings whose parsed keys are cached.
 local MAX_STRINGS = 64
 
 -- Shared by all requests: they are written and read without a yield in between.
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
-local error_text = ffi.new("uint8_t[?]", ERROR_BYTES)
 local texts = ffi.new("rn_token_texts")
 local length = ffi.new("size_t[1]")
 
@@ -25,13 +26,13 @@ local _M = { KEY = library.RN_KEY_FORM_KEY, SECRET = library.RN_KEY_FORM_SECRET 
 
 -- Parses a text of one form. Returns keys, or nil and an error.
 function _M.new(form, text)
-    local handle = ffi.new("rn_encryption_keys *[1]")
-    if library.rn_encryption_keys_new(form, text, #text, handle, error_text, ERROR_BYTES, length) ~= OK then
-        return nil, ffi_string(error_text, length[0])
+    local handle, message = handles.new("rn_encryption_keys", function(...)
+        return library.rn_encryption_keys_new(form, text, #text, ...)
+    end)
+    if not handle then
+        return nil, message
     end
-    notes.log("route_native.jwt: ", error_text, length[0])
-    -- The function keeps the library loaded as long as the handle lives.
-    handle = ffi.gc(handle[0], function(pointer) library.rn_encryption_keys_free(pointer) end)
+    notes.log("route_native.jwt: ", message)
     return setmetatable({ handle = handle }, keys)
 end
 
@@ -60,8 +61,7 @@ function _M.of(value)
     elseif type(value) ~= "string" then
         return nil, "is a string, or what encryption_key() or encryption_secret() returns"
     end
-    local is_key = value:find("-----BEGIN ", 1, true) or value:match("^%s*{")
-    return _M.of_text(is_key and _M.KEY or _M.SECRET, value)
+    return _M.of_text(keyring.looks_like_key(value) and _M.KEY or _M.SECRET, value)
 end
 
 -- Decrypts a token. Returns the plaintext and the header's JSON, or nil and the status.

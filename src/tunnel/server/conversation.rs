@@ -7,7 +7,11 @@
 //! The socket must know where each head begins. It finds the end of a head itself, and hyper's result tells it the length
 //! of the body ([`Conversation::begin`]). If it is in doubt, it passes the bytes unchanged.
 
-use super::{headers, register, request_body::Progress, response_body::ResponseBody};
+use super::{
+    headers,
+    request_body::{Progress, RequestBody},
+    response_body::ResponseBody,
+};
 use crate::tunnel::wire;
 use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
@@ -15,6 +19,7 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Version,
     body::{Body, Frame, Incoming, SizeHint},
     header,
+    http::request,
 };
 use std::{
     future::poll_fn,
@@ -79,7 +84,7 @@ impl Conversation {
     /// proxy, which could take an interim response for the final one, as nginx does.
     pub fn begin(&self, request: &Request<Incoming>, direct: bool) {
         let switches =
-            headers::is_handshake(request) || register::is_registration(request) || request.method() == Method::CONNECT;
+            headers::is_handshake(request) || headers::is_registration(request) || request.method() == Method::CONNECT;
         let framing = match request.body().size_hint().exact() {
             _ if switches => Framing::Raw,
             Some(length) => Framing::Length(length),
@@ -102,8 +107,34 @@ impl Conversation {
         self.lock().body = Some(progress);
     }
 
+    /// Returns the request for the target. Its interim responses go to the viewer. If the viewer expects `100 Continue`,
+    /// the body is held back until the target sends it.
+    pub fn outgoing(&self, parts: request::Parts, mut body: RequestBody) -> Request<RequestBody> {
+        let expect = parts.headers.get(header::EXPECT);
+        let expects = expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let open = (expects && !body.is_end_stream()).then(|| Mutex::new(Some(body.gate())));
+        let interims = self.interims();
+        let mut request = Request::from_parts(parts, body);
+        if open.is_none() && interims.is_none() {
+            return request;
+        }
+        hyper::ext::on_informational(&mut request, move |interim| {
+            if let Some(interims) = &interims {
+                interims.add(interim.status(), interim.headers());
+            }
+            if interim.status() == StatusCode::CONTINUE
+                && let Some(open) = &open
+                && let Ok(mut open) = open.lock()
+                && let Some(open) = open.take()
+            {
+                _ = open.send(());
+            }
+        });
+        request
+    }
+
     /// Returns the receiver of the current request's interim responses, or `None` if the viewer gets none.
-    pub fn interims(&self) -> Option<Interims> {
+    fn interims(&self) -> Option<Interims> {
         let state = self.lock();
         state.takes_interims.then(|| Interims { conversation: self.clone(), request: state.requests })
     }

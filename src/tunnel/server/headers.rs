@@ -8,6 +8,8 @@ use hyper::{
 };
 use std::net::IpAddr;
 
+use crate::tunnel::wire;
+
 /// The fields that belong to one connection, whether or not `Connection` names them.
 static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
@@ -26,6 +28,12 @@ static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// The number of fields in a head, of a viewer or of a target. hyper's own limit is 100.
 pub(super) const MAX_FIELDS: usize = 256;
+
+/// Returns true for a registration: the path is `/`, and the request has an ID.
+pub(super) fn is_registration<B>(request: &Request<B>) -> bool {
+    let named = request.headers().get(wire::ID_HEADER).is_some_and(|id| !id.is_empty());
+    request.uri().path() == "/" && named
+}
 
 /// Returns true if a request names its host as RFC 9112 §3.2 requires: in one valid Host field. HTTP/1.0 may omit it.
 pub(super) fn has_valid_host<B>(request: &Request<B>) -> bool {

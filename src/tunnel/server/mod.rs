@@ -173,7 +173,7 @@ impl Server {
             "/__lbheartbeat__" | "/__heartbeat__" => answer(StatusCode::OK, ""),
             "/__version__" => self.version().await,
             "*" => answer(StatusCode::OK, ""),
-            _ if register::is_registration(&request) => register::serve(&self, peer, request),
+            _ if headers::is_registration(&request) => register::serve(&self, peer, request),
             _ => viewer::serve(&self, peer, &conversation, request).await,
         })
     }

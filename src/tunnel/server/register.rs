@@ -37,12 +37,6 @@ struct Registration {
     window: Option<u32>,
 }
 
-/// Returns true for a registration: the path is `/`, and the request has an ID.
-pub(super) fn is_registration(request: &Request<Incoming>) -> bool {
-    let named = request.headers().get(wire::ID_HEADER).is_some_and(|id| !id.is_empty());
-    request.uri().path() == "/" && named
-}
-
 /// Handles a registration.
 pub(super) fn serve(server: &Arc<Server>, peer: Peer, mut request: Request<Incoming>) -> Response<ResponseBody> {
     let registration = match check(server, peer, &request) {

@@ -23,10 +23,7 @@ use hyper::{
     http::{request, uri::PathAndQuery},
 };
 use percent_encoding::percent_decode_str;
-use std::{
-    borrow::Cow,
-    sync::{Arc, Mutex},
-};
+use std::{borrow::Cow, sync::Arc};
 
 /// Splits a request target into the tunnel's ID and the target's path and query. Neither decodes nor normalizes them.
 pub(super) fn split_target(uri: &Uri) -> (&str, String) {
@@ -122,7 +119,7 @@ async fn forward(
     let empty = body.is_end_stream();
     let repeatable = empty && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
     if repeatable && let Some(connection) = tunnel.pool.take() {
-        let request = outgoing(parts.clone(), RequestBody::empty(), conversation);
+        let request = conversation.outgoing(parts.clone(), RequestBody::empty());
         match exchange(server, tunnel, connection, request, &Progress::new()).await {
             // The target closed the idle connection. Retries on a new one.
             Err(Failure::Http(error)) if is_stale(&error) => {}
@@ -133,37 +130,7 @@ async fn forward(
     let progress = Progress::new();
     conversation.set_body(progress.clone());
     let body = if empty { RequestBody::empty() } else { RequestBody::new(body, progress.clone()) };
-    exchange(server, tunnel, connection, outgoing(parts, body, conversation), &progress).await
-}
-
-/// Returns the request for the target. Its interim responses go to the viewer. If the viewer expects `100 Continue`, the
-/// body is held back until the target sends it.
-pub(super) fn outgoing(
-    parts: request::Parts,
-    mut body: RequestBody,
-    conversation: &Conversation,
-) -> Request<RequestBody> {
-    let expects =
-        parts.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let open = (expects && !body.is_end_stream()).then(|| Mutex::new(Some(body.gate())));
-    let interims = conversation.interims();
-    let mut request = Request::from_parts(parts, body);
-    if open.is_none() && interims.is_none() {
-        return request;
-    }
-    hyper::ext::on_informational(&mut request, move |interim| {
-        if let Some(interims) = &interims {
-            interims.add(interim.status(), interim.headers());
-        }
-        if interim.status() == StatusCode::CONTINUE
-            && let Some(open) = &open
-            && let Ok(mut open) = open.lock()
-            && let Some(open) = open.take()
-        {
-            _ = open.send(());
-        }
-    });
-    request
+    exchange(server, tunnel, connection, conversation.outgoing(parts, body), &progress).await
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use super::{
     request_body::{Progress, RequestBody},
     response_body::ResponseBody,
     upstream::UpstreamStream,
-    viewer::outgoing,
 };
 use crate::tunnel::relay::{self, Ending};
 use hyper::{
@@ -35,7 +34,7 @@ pub(super) async fn serve(
     let (mut parts, _) = request.into_parts();
     headers::frame_request(&mut parts.headers, &RequestBody::empty());
     let mut connection = tunnel.pool.connect(server.config.open_timeout).await?;
-    let handshake = connection.send_request(outgoing(parts, RequestBody::empty(), conversation));
+    let handshake = connection.send_request(conversation.outgoing(parts, RequestBody::empty()));
     let mut response = with_timeout(server.config.response_timeout, &Progress::new(), handshake).await??;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // Forwards the target's refusal.
