@@ -20,8 +20,8 @@ describe("the admin API", function()
             process.write(running.directory .. "/body", options.body)
             headers[#headers + 1] = "--data-binary @" .. running.directory .. "/body"
         end
-        local output = process.run(
-            ("curl -s --unix-socket %s/admin.sock -X %s %s -w '\n%%{http_code}' 'http://admin%s'"):format(running.directory, method, table.concat(headers, " "), path))
+        local command = "curl -s --unix-socket %s/admin.sock -X %s %s -w '\n%%{http_code}' 'http://admin%s'"
+        local output = process.run(command:format(running.directory, method, table.concat(headers, " "), path))
         local body, status = output:match("^(.*)\n(%d+)$")
         return tonumber(status), body
     end

@@ -156,8 +156,8 @@ describe("a long connection", function()
 
     it("ends at a location with auth.check(), by the key that has signed its token", function()
         local directory = auth.directory()
-        local jwk = '{"kty":"oct","kid":"2026","k":"%s"}'
-        process.write(directory .. "/jwk", jwk:format((mime.b64(auth.SECRET):gsub("+", "-"):gsub("/", "_"):gsub("=", ""))))
+        local key = mime.b64(auth.SECRET):gsub("+", "-"):gsub("/", "_"):gsub("=", "")
+        process.write(directory .. "/jwk", ('{"kty":"oct","kid":"2026","k":"%s"}'):format(key))
         local running = assert(auth.start(directory, revocation.site(([[
 include revocation_http.conf;
 init_by_lua_block { require("route_native.hooks").start(function() end) }
