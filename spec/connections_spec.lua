@@ -133,6 +133,22 @@ describe("a long connection", function()
         running:stop()
     end)
 
+    it("ends also after a client that reset its connection right behind its request", function()
+        local running = start {}
+        local gone = mint(running, "gone")
+        for _ = 1, 40 do
+            local connection = http.connect(running.port)
+            http.send(connection, { path = "/filer/reset", headers = bearer(gone) })
+            connection:setoption("linger", { on = true, timeout = 0 })
+            connection:close()
+        end
+        local victims = open(running, mint(running, "ada"), 10)
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        assert_ended(victims)
+        assert.is_nil(running:error_log():find("no connection is ended", 1, true))
+        running:stop()
+    end)
+
     it("ends at the logout of its session at the border, and another session's does not", function()
         local running = assert(border.start { site = read "examples/border/site.conf" })
         local one, other = running:logged_in(), running:logged_in()

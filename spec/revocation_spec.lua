@@ -142,6 +142,63 @@ describe("a revocation at the desktop gateway", function()
     end)
 end)
 
+describe("the dictionary of revocations", function()
+    -- Runs Lua with `dict`, a small dictionary, and `records`, a function that returns new records in it.
+    local function run(code)
+        local directory = auth.directory()
+        local running = assert(auth.start(directory, ([[
+lua_shared_dict small 100k;
+init_by_lua_block { require("route_native.hooks").start(function() end) }
+server {
+    include runtime/listen.conf;
+    include log_vars.conf;
+    location = /run {
+        content_by_lua_block {
+            local dict = ngx.shared.small
+            local function records() return require("route_native.control.records").new(dict, 60) end
+            %s
+        }
+    }
+}
+]]):format(code)))
+        local body = running:get("/run").body
+        running:stop()
+        return body
+    end
+
+    it("uses the room of ended entries again, behind one that lasts", function()
+        assert.equal("true true", run [[
+            local all, now = records(), ngx.time()
+            local lasting = all:add('{"sid":"a","ends":' .. now + 86400 .. '}', now + 86400)
+            while all:add('{"sid":"b","ends":' .. now + 2 .. '}', now + 2) do end
+            local number
+            for _ = 1, 300 do
+                number = all:add('{"sid":"c","ends":' .. now + 600 .. '}', now + 600)
+                if number then break end
+                ngx.sleep(0.02)
+            end
+            ngx.print(number ~= nil, " ", all:get(lasting) ~= nil)
+        ]])
+    end)
+
+    it("brings an entry that was stored after a hundred later ones", function()
+        assert.equal("true", run [[
+            local writer, reader, later = records(), records(), ngx.time() + 600
+            writer:add('{"sid":"a","ends":' .. later .. '}', later)
+            reader:follow()
+            local number = dict:incr("last", 1)
+            for i = 1, 100 do
+                writer:add('{"sid":"b' .. i .. '","ends":' .. later .. '}', later)
+            end
+            reader:follow()
+            reader:take_news()
+            dict:safe_set("entry " .. number, '{"sid":"c","ends":' .. later .. '}', 600)
+            reader:follow()
+            ngx.print(reader:take_news())
+        ]])
+    end)
+end)
+
 describe("a revocation at auth.check()", function()
     it("ends a token, and the one after it is accepted", function()
         local directory = auth.directory()

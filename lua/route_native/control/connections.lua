@@ -47,6 +47,7 @@ int getpeername(int fd, void *address, uint32_t *length);
 local SIGNATURE = 0x50545448
 local BOTH_WAYS = 2
 local AF_INET, AF_INET6 = 2, 10
+local ENOTCONN = 107
 -- The entries that are checked without a pause.
 local BATCH = 500
 
@@ -67,17 +68,18 @@ local function note_end(seconds)
     next_end = seconds and math.min(next_end, seconds) or next_end
 end
 
--- Returns the port of a socket's peer, or nil for a unix socket.
+-- Returns the port of a socket's peer, or nil for a unix socket; and whether the peer has reset the connection.
 local function peer_port(fd)
     address_length[0] = 128
     if C.getpeername(fd, address, address_length) ~= 0 then
-        return nil
+        return nil, ffi.errno() == ENOTCONN
     end
     local family = address[0] + 256 * address[1]
     return (family == AF_INET or family == AF_INET6) and tostring(256 * address[2] + address[3]) or nil
 end
 
--- Returns the connection of a request, or nil if nginx's structures are not as this module expects them.
+-- Returns the connection of a request, or nil and whether its client has reset it. If not, nginx's structures are not as
+-- this module expects them.
 local function connection_of(r)
     local memory = cast(request_type, r)
     if memory.signature ~= SIGNATURE or memory.connection == nil then
@@ -85,8 +87,14 @@ local function connection_of(r)
     end
     local connection = memory.connection
     local port = tonumber(var.realip_remote_port or var.remote_port)
-    local is_same_peer = connection.fd >= 0 and (not port or tostring(port) == peer_port(connection.fd))
-    return connection.data == cast("void *", r) and is_same_peer and connection or nil
+    if connection.fd < 0 or connection.data ~= cast("void *", r) then
+        return nil
+    end
+    local found, is_reset = peer_port(connection.fd)
+    if is_reset then
+        return nil, true
+    end
+    return (not port or tostring(port) == found) and connection or nil
 end
 
 -- Returns the seconds of a variable, or 0.
@@ -106,8 +114,10 @@ function _M.keep(identity)
     if ends ~= "revocation" and ends ~= "expiry" or ngx.is_subrequest or ngx.req.http_version() >= 2 then
         return
     end
-    local connection = connection_of(r)
-    if not connection then
+    local connection, is_reset = connection_of(r)
+    if is_reset then
+        return
+    elseif not connection then
         is_disabled = true
         ngx.log(ngx.ERR, "route_native: this nginx lays out its connections in another way; no connection is ended")
         return

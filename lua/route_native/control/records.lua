@@ -18,7 +18,7 @@ local ERROR_BYTES, RECORD_BYTES = library.RN_ERROR_BYTES, library.RN_TOKEN_BYTES
 -- How long a withdrawal stays: every worker has read it long before.
 local WITHDRAWAL_SECONDS = 60
 -- A writer takes a number first and stores its entry after that. A reader that sees no entry looks again for so many
--- seconds. It does not for the numbers before the last so many when it starts: those entries have ended.
+-- seconds. When it starts, it does so only for the last so many numbers: the entries before them have ended.
 local LATE_SECONDS, LATE_ENTRIES = 2, 64
 local MINUS = byte "-"
 
@@ -49,7 +49,12 @@ end
 local function append(self, entry, seconds)
     local number = self.dict:incr("last", 1, 0)
     -- safe_set() never evicts: an attacker's target must not push out what was revoked before.
-    local done = number and self.dict:safe_set("entry " .. number, entry, seconds)
+    local key = "entry " .. (number or "")
+    local done = number and self.dict:safe_set(key, entry, seconds)
+    -- The dictionary frees ended entries only up to the first that lasts. A full one is rare: look at all of it.
+    if number and not done and self.dict:flush_expired() > 0 then
+        done = self.dict:safe_set(key, entry, seconds)
+    end
     return done and number or nil
 end
 
@@ -108,10 +113,11 @@ function records:follow()
             self.late[number], has_news = nil, has_news or is_read
         end
     end
+    local looks_again_from = self.known > 0 and 0 or last - LATE_ENTRIES
     for number = math.max(self.known + 1, first), last do
         if read(self, number) then
             has_news = true
-        elseif number > last - LATE_ENTRIES then
+        elseif number > looks_again_from then
             self.late[number] = now + LATE_SECONDS
         end
     end
@@ -135,7 +141,7 @@ function records:forget_ended()
         number = number + 1
     end
     if number > first then
-        self.dict:set("first", number)
+        self.dict:safe_set("first", number)
     end
 end
 
