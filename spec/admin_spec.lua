@@ -2,6 +2,7 @@
 
 local cjson = require "cjson"
 local gateway = require "support.gateway"
+local http = require "support.http"
 local process = require "support.process"
 local revocation = require "support.revocation"
 local token = require "support.token"
@@ -122,6 +123,23 @@ describe("the admin API without a key", function()
             :format(running.directory)
         assert.equal("200", (process.run(curl)))
         assert.equal("403", (process.run(curl .. " -H 'Content-Type: application/json' -d '{\"sub\":\"a\"}'")))
+        running:stop()
+    end)
+end)
+
+describe("the admin API on TCP", function()
+    it("answers only a host of its own, so that no page of another name reads it", function()
+        local port = process.free_port()
+        local running = assert(gateway.start { demo = false, env = {
+            ROUTE_ADMIN_LISTEN = "127.0.0.1:" .. port, ROUTE_ADMIN_HOSTS = "admin.test gw" } })
+        for host, status in pairs {
+            ["127.0.0.1"] = 200, ["127.0.0.1:9"] = 200, localhost = 200, ["[::1]:80"] = 200,
+            ["Admin.TEST"] = 200, gw = 200,
+            ["evil.example"] = 421, ["admin.test.evil.example"] = 421, ["127.0.0.1.evil.example"] = 421,
+        } do
+            local headers = { { "Host", host } }
+            assert.equal(status, http.request(port, { path = "/revocations", headers = headers }).status, host)
+        end
         running:stop()
     end)
 end)

@@ -136,7 +136,10 @@ function _M.revoke(revocation, by)
     if not record then
         return nil, ends_or_error
     elseif by then
-        record = signed(record, by)
+        record, ends_or_error = records:parse(signed(record, by))
+        if not record then
+            return nil, ends_or_error
+        end
     end
     local number = records:add(record, ends_or_error)
     if not number then

@@ -17,16 +17,18 @@ local response = require "route_native.core.response"
 local revocation = require "route_native.revocation"
 
 local ngx = ngx
-local match = string.match
+local match, sub = string.match, string.sub
 
 local OWNER = "route_native.control: admin"
 local MAX_BODY = 32768
+local MAX_AUTHOR_BYTES = 64
 local SCOPE = "route_native.admin"
 
 local ROWS = {
     { "key_file", config.text(), variable = "ROUTE_ADMIN_KEY" },
     { "issuer", config.text(), variable = "ROUTE_ADMIN_ISSUER" },
     { "audience", config.text(), variable = "ROUTE_ADMIN_AUDIENCE" },
+    { "hosts", config.words("^[%w._-]+$", "names of hosts with blanks between"), variable = "ROUTE_ADMIN_HOSTS" },
 }
 
 local NO_KEY = response.json("forbidden", "Changes need an admin token, and ROUTE_ADMIN_KEY names no key for it")
@@ -36,7 +38,9 @@ local TOO_LARGE = response.json("too_large", "The body is too large")
 local BAD_TYPE = response.json("unsupported_media_type", "The body must be application/json")
 local FULL = response.json("insufficient_storage", "The dictionary of revocations is full")
 
-local guard
+local MISDIRECTED = response.json("misdirected_request", "ROUTE_ADMIN_HOSTS does not name this host")
+
+local guard, hosts
 
 local _M = {}
 
@@ -47,6 +51,17 @@ function _M.setup()
         key_file = values.key_file, scope = SCOPE, token = "header", realm = "route_native admin",
         policy = { issuer = values.issuer, audience = values.audience, max_lifetime = 30 * 86400 },
     } or nil
+    hosts = { localhost = true }
+    for _, name in ipairs(values.hosts or {}) do
+        hosts[name:lower()] = true
+    end
+end
+
+-- Returns whether the request names a host of ours: an address, localhost, or a listed one. A page in a browser can
+-- make its own host's name lead here (DNS rebinding), but not its address. No browser connects to a unix socket.
+local function is_ours()
+    local host = ngx.var.host
+    return sub(ngx.var.server_addr, 1, 5) == "unix:" or hosts[host] or match(host, "^[%d.]+$") or match(host, "^%[")
 end
 
 local function finish(status, value)
@@ -62,9 +77,14 @@ local function admit()
     return auth.check(guard)
 end
 
+-- Returns who an admin token is of, for the audit log and the list. A longer name is cut.
+local function author(claims)
+    return type(claims.sub) == "string" and claims.sub ~= "" and sub(claims.sub, 1, MAX_AUTHOR_BYTES) or "?"
+end
+
 -- Notes who changed what, for the audit log.
 local function audit(claims, act, subject)
-    ngx.var.admin_who = type(claims.sub) == "string" and claims.sub or ""
+    ngx.var.admin_who = author(claims)
     ngx.var.admin_act, ngx.var.admin_subject = act, subject
 end
 
@@ -101,8 +121,7 @@ local function create()
     elseif not body then
         return response.finish(413, TOO_LARGE)
     end
-    local by = type(claims.sub) == "string" and #claims.sub <= 256 and claims.sub or "?"
-    local number, result = revocation.revoke(body, by)
+    local number, result = revocation.revoke(body, author(claims))
     if number then
         audit(claims, "revoke " .. number, subject_of(result))
         return finish(ngx.HTTP_CREATED, { id = number })
@@ -134,6 +153,9 @@ end
 
 -- Answers /revocations and what is below it. Runs in the content phase.
 function _M.revocations()
+    if not is_ours() then
+        return response.finish(421, MISDIRECTED)
+    end
     local number, method = match(ngx.var.uri, "^/revocations/(%d+)$"), ngx.req.get_method()
     if number and #number <= 15 then
         return method == "DELETE" and withdraw(number) or method ~= "DELETE" and refuse_method "DELETE"

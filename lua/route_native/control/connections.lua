@@ -78,8 +78,8 @@ local function peer_port(fd)
     return (family == AF_INET or family == AF_INET6) and tostring(256 * address[2] + address[3]) or nil
 end
 
--- Returns the connection of a request, or nil and whether its client has reset it. If not, nginx's structures are not as
--- this module expects them.
+-- Returns the connection of a request, or nil and whether its client has reset it. If not, nginx's structures are not
+-- as this module expects them.
 local function connection_of(r)
     local memory = cast(request_type, r)
     if memory.signature ~= SIGNATURE or memory.connection == nil then
@@ -130,7 +130,9 @@ function _M.keep(identity)
     local entry = {
         request = tonumber(cast("uintptr_t", r)), connection = tonumber(cast("uintptr_t", connection)),
         fd = connection.fd, number = var.connection, requests = var.connection_requests, identity = identity,
-        generation = revoked.generation(), grace = grace,
+        grace = grace,
+        -- Another check of the same request may have kept it too, for another token.
+        before = ngx.ctx[ANCHOR],
     }
     if ends == "expiry" then
         local expires_at = library.rn_identity_expires_at(identity, #identity)
@@ -139,6 +141,11 @@ function _M.keep(identity)
     end
     entries[entry] = true
     ngx.ctx[ANCHOR] = entry
+    -- A revocation may have come since the token was checked, and its news with it.
+    if revoked.check(entry) ~= library.RN_OK then
+        entry.ends_at = ngx.time() + grace
+        note_end(entry.ends_at)
+    end
 end
 
 -- Returns the text of a variable of another request that is being served.
