@@ -10,7 +10,7 @@ use route_native::introspection::{
 };
 use route_native::jwt::{Policy, verify};
 use route_native::keys::KeySet;
-use route_native::revocation::Identity;
+use route_native::revocation::Names;
 use serde_json::{Value, json};
 use support::{NOW, RsaKey};
 
@@ -65,7 +65,7 @@ fn a_jwt_is_forwarded_unchanged_with_its_scope_and_expiry() {
         scope: "read write".into(),
         expires_at: Some(NOW + 60),
         forward: format!("Bearer {token}"),
-        identity: Identity::default(),
+        identity: Names { expires_at: Some(NOW + 60), ..Names::default() }.identity(),
     };
     assert_eq!(plain().read(JWT, format!(" {token}\n").as_bytes(), None, NOW), Ok(expected));
     let listed = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": ["read", "write"] }));
