@@ -4,6 +4,7 @@ local border = require "support.border"
 local cjson = require "cjson"
 local gateway = require "support.gateway"
 local http = require "support.http"
+local mime = require "mime"
 local process = require "support.process"
 local stores = require "support.stores"
 
@@ -250,7 +251,9 @@ describe("two borders with one Redis", function()
         local record = cjson.decode(one.store:redis("--raw get " .. keys[1]))
         assert.truthy(record.master_token:find("^master%-"))
         assert.truthy(record.service_tokens.b:find("^b%-"))
-        record.master_token, record.service_tokens.b = nil, nil
+        -- Digests in base64, of two times and the names that a revocation can have.
+        assert.equal(16 + 2 * 16, #mime.unb64(record.identity))
+        record.master_token, record.service_tokens.b, record.identity = nil, nil, nil
         assert.same({ service_tokens = {} }, record)
         -- A request extends the session.
         one.store:redis("expire " .. keys[1] .. " 5")

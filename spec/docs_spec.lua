@@ -69,6 +69,7 @@ local READERS = {
     ["route_native.jwt.EncryptOptions"] = "jwt.encrypt('', ('k'):rep(32), "
         .. "with { algorithm = 'dir', encryption = 'x' })",
     ["route_native.jwt.SignOptions"] = "jwt.sign({}, ('k'):rep(32), F)",
+    ["route_native.revocation.SetupConfig"] = "require('route_native.revocation').setup(F)",
     ["route_native.auth.CheckConfig"] = "require('route_native.auth').prepare_check(with { key = ('k'):rep(32) })",
     ["route_native.auth.LoginConfig"] = "require('route_native.auth').prepare_login(with(login))",
     ["route_native.auth.LoginCookie"] = "login.cookie = F require('route_native.auth').prepare_login(login)",
@@ -87,6 +88,8 @@ local NO_CONFIGURATION = {
     ["route_native.resty_jwt.ValidationOptions"] = true,
     -- resty_rsa.lua ignores other fields, as lua-resty-rsa does.
     ["route_native.resty_rsa.RsaOptions"] = true,
+    -- revoke() returns its errors, and src/revocation/record.rs reads it.
+    ["route_native.revocation.Revocation"] = true,
     -- Returned, never read.
     ["route_native.resty_jwt.Token"] = true,
 }

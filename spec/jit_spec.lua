@@ -95,7 +95,7 @@ describe("a hit in the worker's cache", function()
             place_of("core/request.lua", "C.ngx_http_lua_ffi_req_get_headers(r"),
             place_of("desktop/gateway.lua", "library.rn_gateway_lookup(gateway, headers"),
             place_of("core/request.lua", "C.ngx_http_lua_ffi_var_set(r"),
-            place_of("desktop/gateway.lua", 'set(r, "route_token", answer.fingerprint'),
+            place_of("desktop/gateway.lua", 'if has_value(r, "connection_ends")'),
         }
         -- LuaJIT compiles code that some 56 requests have made hot.
         for _ = 1, 200 do

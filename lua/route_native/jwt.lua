@@ -239,7 +239,11 @@ function _M.verify(token, key, policy)
     return decode_buffer()
 end
 
--- Returns what a valid token can be revoked by, or nil. For auth.check().
+--- Returns what a valid token can be revoked by: digests of its names, for programs that keep a verdict.
+-- @tparam string token a compact JWS
+-- @tparam string|KeyHandle key keys, as for `verify()`
+-- @tparam[opt] PolicyConfig|PolicyHandle policy what the token must satisfy
+-- @treturn string|nil the digests, as bytes; `nil` if the token is not valid
 function _M.identity_of(token, key, policy)
     policy = argument(policy, policy_type, default_policy, _M.policy)
     local handle = keyring.of(key, 2):current()

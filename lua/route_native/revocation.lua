@@ -38,8 +38,8 @@ local _M = {}
 --- Configures `setup()`.
 -- @table SetupConfig
 -- @tfield[opt="revocations"] string dict name of the `lua_shared_dict`; 1m holds some 4,000 revocations
--- @tfield[opt=2592000] integer seconds how long a revocation without an end lasts, 60 to 31622400; the longest life of
--- a token is right. ROUTE_REVOCATION_SECONDS sets it too
+-- @tfield[opt=ROUTE_REVOCATION_SECONDS] integer seconds how long a revocation without an end lasts, 60 to 31622400; the
+-- longest life of a token is right; 2592000 by default
 
 --- Prepares the revocations. Call it in `init_by_lua`. A mistake raises an error, which keeps nginx from starting.
 -- @tparam[opt] SetupConfig input the configuration

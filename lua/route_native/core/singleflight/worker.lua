@@ -13,12 +13,12 @@ local _M = {}
 local calls = {}
 
 -- Stores the results of a call and wakes the requests that wait for them.
-local function finish(key, call, ok, first, second, third)
+local function finish(key, call, ok, first, second, third, fourth)
     if calls[key] == call then
         calls[key] = nil
     end
     if ok then
-        call.first, call.second, call.third = first, second, third
+        call.first, call.second, call.third, call.fourth = first, second, third, fourth
     else
         call.second = "failed"
         ngx.log(ngx.ERR, "route_native: ", first)
@@ -38,7 +38,7 @@ local function wait(call, seconds)
             return nil, "timeout"
         end
     end
-    return call.first, call.second, call.third
+    return call.first, call.second, call.third, call.fourth
 end
 
 -- Waits at most `seconds` for the call under way for `key`. Returns whether there is one, and its results.
@@ -55,7 +55,7 @@ function _M.in_timer(job)
     return ngx.timer.at(0, job)
 end
 
--- Calls work() for `key`, or joins the call under way. Returns its results, at most three, or nil and "timeout" or
+-- Calls work() for `key`, or joins the call under way. Returns its results, at most four, or nil and "timeout" or
 -- "failed". `work` must finish within `seconds`. `schedule(job)` arranges for the job to run later and returns true.
 -- Without `schedule`, or when it returns false, the request does the work itself. Scheduled work cannot make
 -- subrequests.

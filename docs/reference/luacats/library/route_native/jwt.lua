@@ -118,6 +118,13 @@ function M.policy(config) end
 ---@return boolean|nil # `true` if the keys or their server caused the failure: answer 503. `false` if the token did: answer 401
 function M.verify(token, key, policy) end
 
+--- Returns what a valid token can be revoked by: digests of its names, for programs that keep a verdict.
+---@param token string a compact JWS
+---@param key string|route_native.jwt.KeyHandle keys, as for `verify()`
+---@param policy? route_native.jwt.PolicyConfig|route_native.jwt.PolicyHandle what the token must satisfy
+---@return string|nil # the digests, as bytes; `nil` if the token is not valid
+function M.identity_of(token, key, policy) end
+
 --- Decodes a token without any check of its issuer. Use it to look at tokens, never to decide anything.
 ---@param token string a compact JWS
 ---@return table|nil # the claims

@@ -16,7 +16,7 @@ local M = {}
 --- Configures `setup()`.
 ---@class route_native.revocation.SetupConfig
 ---@field dict? string name of the `lua_shared_dict`; 1m holds some 4,000 revocations (default: "revocations")
----@field seconds? integer how long a revocation without an end lasts, 60 to 31622400; the longest life of a token is right. ROUTE_REVOCATION_SECONDS sets it too (default: 2592000)
+---@field seconds? integer how long a revocation without an end lasts, 60 to 31622400; the longest life of a token is right; 2592000 by default (default: ROUTE_REVOCATION_SECONDS)
 
 --- Describes a revocation. It has exactly one of the names.
 ---@class route_native.revocation.Revocation
