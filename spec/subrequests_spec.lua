@@ -54,6 +54,12 @@ server {
         }
     }
     location = /by_auth_request_stripped { auth_request /auth_stripped; proxy_pass http://$auth_upstream; }
+    location = /auth_rewritten {
+        internal;
+        rewrite_by_lua_block { require("route_native.auth").check(stripped) }
+        content_by_lua_block { return ngx.exit(ngx.HTTP_NO_CONTENT) }
+    }
+    location = /by_auth_request_rewritten { auth_request /auth_rewritten; proxy_pass http://$auth_upstream; }
     location = /by_auth_request_strict { auth_request /auth_strict; proxy_pass http://$auth_upstream; }
 
     # ngx.location.capture
@@ -178,5 +184,14 @@ describe("a check in a subrequest", function()
         assert.is_truthy(running:error_log():find("route_native.auth: check(): cannot set or remove headers in "
             .. "the content phase of a subrequest: leave out headers and strip_token, and use auth_request_set",
             1, true))
+    end)
+
+    it("passes no header of the client on beside that of a claim, if rewrite_by_lua guards an auth_request", function()
+        local answer = running:request { path = "/by_auth_request_rewritten", headers = { { "X-User", "root" },
+            { "Authorization", "Bearer " .. token } } }
+        assert.equal(500, answer.status, answer.body)
+        assert.is_truthy(running:error_log():find("route_native.auth: check(): cannot set headers in this subrequest",
+            1, true))
+        assert.equal(401, get("/by_auth_request_rewritten").status)
     end)
 end)
