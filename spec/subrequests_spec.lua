@@ -3,9 +3,11 @@
 
 local auth = require "support.auth"
 local cjson = require "cjson"
+local process = require "support.process"
 
 local SITE = [[
 lua_shared_dict route_native_login 1m;
+lua_shared_dict mirrored 1m;
 init_by_lua_block {
     local auth = require "route_native.auth"
     local file = ngx.config.prefix() .. "../keys/jwt_secret"
@@ -52,6 +54,12 @@ server {
         }
     }
     location = /by_auth_request_stripped { auth_request /auth_stripped; proxy_pass http://$auth_upstream; }
+    location = /auth_rewritten {
+        internal;
+        rewrite_by_lua_block { require("route_native.auth").check(stripped) }
+        content_by_lua_block { return ngx.exit(ngx.HTTP_NO_CONTENT) }
+    }
+    location = /by_auth_request_rewritten { auth_request /auth_rewritten; proxy_pass http://$auth_upstream; }
     location = /by_auth_request_strict { auth_request /auth_strict; proxy_pass http://$auth_upstream; }
 
     # ngx.location.capture
@@ -80,6 +88,33 @@ server {
             ngx.status = answer.status
             ngx.print(answer.body)
         }
+    }
+
+    # SSI, mirror and slice
+    location = /guarded {
+        internal;
+        rewrite_by_lua_block { require("route_native.auth").check(guard) }
+        content_by_lua_block { ngx.print("guarded") }
+    }
+    location = /by_ssi {
+        ssi on;
+        default_type text/html;
+        content_by_lua_block { ngx.print('<!--#include virtual="/guarded" -->') }
+    }
+    location = /mirror {
+        internal;
+        rewrite_by_lua_block { require("route_native.auth").check(guard) }
+        content_by_lua_block { ngx.shared.mirrored:incr("requests", 1, 0) }
+    }
+    location = /by_mirror {
+        mirror /mirror;
+        content_by_lua_block { ngx.print(ngx.shared.mirrored:get("requests") or 0) }
+    }
+    location = /by_slice {
+        slice 1m;
+        proxy_set_header Range $slice_range;
+        rewrite_by_lua_block { require("route_native.auth").check(stripped) }
+        proxy_pass http://$auth_upstream;
     }
 
     # In the place of `return`
@@ -113,12 +148,24 @@ describe("a check in a subrequest", function()
         ["/by_auth_request"] = { 200, 401, 401 }, ["/by_auth_request_strict"] = { 403, 401, 401 },
         ["/by_capture"] = { 200, 401, 401 }, ["/by_capture_strict"] = { 403, 401, 401 },
         ["/by_content"] = { 200, 401, 401 }, ["/by_capture_stripped"] = { 401, 401, 401 },
+        ["/by_slice"] = { 200, 401, 401 },
     } do
         it("decides about " .. path, function()
             assert.same(statuses, { get(path, token).status, get(path, token .. "x").status, get(path).status })
             assert.same(statuses[1], get(path, nil, token).status)
         end)
     end
+
+    it("lets no page include and no mirror receive what its token does not allow", function()
+        assert.equal("guarded", get("/by_ssi", token).body)
+        assert.falsy(get("/by_ssi", token .. "x").body:find("guarded", 1, true))
+        assert.falsy(get("/by_ssi").body:find("guarded", 1, true))
+        get("/by_mirror", token .. "x")
+        get("/by_mirror")
+        assert.equal("0", get("/by_mirror").body)
+        get("/by_mirror", token)
+        process.wait_until("the mirror had a request", function() return get("/by_mirror").body == "1" end)
+    end)
 
     it("tells the client and the upstream what a check of the request itself does", function()
         local refused = get("/by_auth_request", token .. "x")
@@ -137,5 +184,14 @@ describe("a check in a subrequest", function()
         assert.is_truthy(running:error_log():find("route_native.auth: check(): cannot set or remove headers in "
             .. "the content phase of a subrequest: leave out headers and strip_token, and use auth_request_set",
             1, true))
+    end)
+
+    it("passes no header of the client on beside that of a claim, if rewrite_by_lua guards an auth_request", function()
+        local answer = running:request { path = "/by_auth_request_rewritten", headers = { { "X-User", "root" },
+            { "Authorization", "Bearer " .. token } } }
+        assert.equal(500, answer.status, answer.body)
+        assert.is_truthy(running:error_log():find("route_native.auth: check(): cannot set headers in this subrequest",
+            1, true))
+        assert.equal(401, get("/by_auth_request_rewritten").status)
     end)
 end)

@@ -64,7 +64,7 @@ _M.ROWS = { { "headers", config.any("table"), default = {}, alias = "claim_heade
 
 -- Checks names and claims of a configuration. Returns the headers for clear() and set().
 function _M.of(owner, values)
-    local headers = { list = {}, names = {} }
+    local headers = { list = {}, names = {}, owner = owner }
     for name, claim in pairs(values.headers) do
         if type(name) ~= "string" or not name:match("^%a[%w-]*$") or FORBIDDEN[lower(name)] then
             config.fail(owner, 'the field "headers" cannot set a header "%s"', tostring(name))
@@ -99,6 +99,13 @@ function _M.set(headers, claims)
         elseif text then
             kept.open().written[item.lowered] = text
             ngx.req.set_header(item.name, text)
+            -- nginx shares the headers of the request with a subrequest of auth_request, mirror or SSI. There, a new
+            -- header goes to the request, beside the client's, and the subrequest does not see it. (It does see it
+            -- from the 20th header on.)
+            if ngx.is_subrequest and ngx.req.get_headers(0)[item.lowered] ~= text then
+                config.fail(headers.owner, "cannot set headers in this subrequest: nginx would pass them to the "
+                    .. "upstream of the request. Leave out headers, and use auth_request_set")
+            end
         end
     end
     return true
