@@ -12,6 +12,8 @@ local INIT = [[
             require = { n = 9007199254740991 } },
         text = auth.prepare_check { key = ("s"):rep(32), policy = { require_exp = false },
             require = { n = "9007199254740993" } },
+        even = auth.prepare_check { key = ("s"):rep(32), policy = { require_exp = false },
+            require = { n = { "9007199254740994", "-9007199254740992" } } },
         list = auth.prepare_check { key = ("s"):rep(32), policy = { require_exp = false },
             require = { list = { "9007199254740993", 7 } } },
         rule = auth.prepare_check { key = ("s"):rep(32), policy = { require_exp = false },
@@ -71,6 +73,9 @@ describe("the numbers of tokens", function()
             { "number", '{"n":9007199254740992}', 403 },
             { "text", '{"n":9007199254740993}', 200 }, { "text", '{"n":"9007199254740993"}', 200 },
             { "text", '{"n":9007199254740992}', 403 }, { "text", '{"n":9007199254740994}', 403 },
+            { "even", '{"n":9007199254740994}', 200 }, { "even", '{"n":[1,-9007199254740992]}', 200 },
+            { "even", '{"n":9007199254740992}', 403 }, { "even", '{"n":9007199254740995}', 403 },
+            { "even", '{"n":9007199254740993}', 403 }, { "even", '{"n":9007199254740996}', 403 },
             { "list", '{"list":[1,9007199254740993]}', 200 }, { "list", '{"list":[9007199254740992]}', 403 },
             { "rule", '{"n":9007199254740993}', 403 }, { "rule", '{"n":9007199254740992}', 200 },
         } do

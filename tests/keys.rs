@@ -422,6 +422,26 @@ fn every_key_of_a_pem_file_counts_but_those_of_its_authorities() {
 }
 
 #[test]
+fn a_pem_file_that_is_cut_off_is_refused() {
+    let (old, new) = (&*signer().public_pem, &*stranger().public_pem);
+    let end = new.rfind("-----END").expect("an end");
+    let message = "holds a PEM block that is cut off or malformed";
+    for text in [
+        [old, &new[..end]].concat(),
+        [old, &new[..end / 2]].concat(),
+        [old, &new[..new.len() - 3]].concat(),
+        [old, "-----BEGIN "].concat(),
+        // Six dashes.
+        ["-", new, old].concat(),
+        [old, "# -", new].concat(),
+    ] {
+        assert_eq!(key_refusal(text.clone()).1, message, "{text}");
+    }
+    assert_eq!(keys([old.trim_end(), new.trim_end()].concat()).keys().len(), 2);
+    assert_eq!(keys(["# old\n", old, "\n# new -----\n", new, "# END -----"].concat()).keys().len(), 2);
+}
+
+#[test]
 fn keys_without_an_id_are_tried_beside_those_with_one() {
     let mixed = jwks(&[signer().jwk(json!({ "kid": "a" })), stranger().jwk(json!({}))]);
     assert_eq!(refusal(&with_kid("a", signer()), &mixed), None);

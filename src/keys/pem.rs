@@ -194,8 +194,16 @@ pub(super) fn certificate_spki(der: &[u8]) -> Result<Vec<u8>, ConfigError> {
 
 /// Returns the PEM blocks of a text, or an error that says what the text is: `otherwise` if that is unknown.
 fn blocks(text: &[u8], otherwise: &str) -> Result<Vec<Pem>, ConfigError> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
     let blocks = pem::parse_many(text).unwrap_or_default();
     if !blocks.is_empty() {
+        // The parser passes over a block without an end, in silence.
+        let begun = text.windows(BEGIN.len()).filter(|bytes| *bytes == BEGIN).count();
+        if begun != blocks.len() {
+            // Private keys are wiped.
+            blocks.into_iter().for_each(|block| drop(private_der(block)));
+            return Err(ConfigError::unsupported_key("holds a PEM block that is cut off or malformed"));
+        }
         return Ok(blocks);
     }
     let text = text.trim_ascii_start();

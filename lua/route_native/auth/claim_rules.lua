@@ -8,6 +8,17 @@ local ngx = ngx
 
 local _M = {}
 
+-- Returns whether Lua may have rounded a value: it is a number beyond 2^53 - 1.
+local function is_beyond_exact(value)
+    return type(value) == "number" and (value > digits.MAX_EXACT or value < -digits.MAX_EXACT)
+end
+
+-- Returns whether a claim's value is the one that a rule expects. A rule has the digits of a number beyond 2^53 - 1 as
+-- a string. Such a claim is a number if a double holds it.
+local function equals(found, expected)
+    return found == expected or (is_beyond_exact(found) and digits.text(found) == expected)
+end
+
 -- Returns whether a rule allows the value of its claim.
 local function allowed(rule, value, claims)
     if type(rule) == "function" then
@@ -21,7 +32,7 @@ local function allowed(rule, value, claims)
     local values = type(value) == "table" and value or { value }
     for _, expected in ipairs(type(rule) == "table" and rule or { rule }) do
         for _, found in ipairs(values) do
-            if found == expected then
+            if equals(found, expected) then
                 return true
             end
         end
@@ -36,10 +47,10 @@ _M.ROWS = {
     { "scope", scopes.KIND },
 }
 
--- Returns whether Lua may have rounded a rule's number.
+-- Returns whether a rule has a number that Lua may have rounded.
 local function is_rounded(rule)
     for _, value in ipairs(type(rule) == "table" and rule or { rule }) do
-        if type(value) == "number" and (value > digits.MAX_EXACT or value < -digits.MAX_EXACT) then
+        if is_beyond_exact(value) then
             return true
         end
     end
