@@ -371,7 +371,13 @@ listen_conf() {
 admin_conf() {
     admin_listen=${ROUTE_ADMIN_LISTEN:-unix:$run_dir/admin.sock}
     case $admin_listen in
-        unix:*) path ROUTE_ADMIN_LISTEN "${admin_listen#unix:}" && echo "listen $admin_listen;" ;;
+        unix:*)
+            path ROUTE_ADMIN_LISTEN "${admin_listen#unix:}"
+            # The system's limit for the path of a socket, which nginx would tell without a hint.
+            [ "${#admin_listen}" -le 112 ] || fail "ROUTE_ADMIN_LISTEN has a path of more than 107 bytes: \"$admin_listen\"; \
+set it to a shorter one, or to an address"
+            echo "listen $admin_listen;"
+            ;;
         *)
             admin_addresses=$(addresses ROUTE_ADMIN_LISTEN "$admin_listen")
             for address in $admin_addresses; do
