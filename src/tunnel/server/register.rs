@@ -233,5 +233,10 @@ fn unwrap(upgraded: Upgraded) -> (Box<dyn Transport>, Bytes) {
 
 /// Joins the bytes that the layers of a connection have read.
 fn join(first: Bytes, rest: Bytes) -> Bytes {
-    if rest.is_empty() { first } else { [first, rest].concat().into() }
+    // An empty slice would keep its whole buffer as long as the tunnel.
+    match (first.is_empty(), rest.is_empty()) {
+        (true, true) => Bytes::new(),
+        (false, true) => first,
+        _ => [first, rest].concat().into(),
+    }
 }
