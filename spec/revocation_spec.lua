@@ -199,6 +199,32 @@ server {
     end)
 end)
 
+describe("the sessions that users log out of", function()
+    it("fill a part of the dictionary at most, so that one who logs in and out leaves room for revocations", function()
+        local directory = auth.directory()
+        local running = assert(auth.start(directory, revocation.site([[
+include revocation_http.conf;
+init_by_lua_block { require("route_native.hooks").start(function() end) }
+server {
+    include runtime/listen.conf;
+    include log_vars.conf;
+    location = /logouts {
+        content_by_lua_block {
+            local revocation = require "route_native.revocation"
+            for i = 1, 12000 do
+                revocation.end_session("session " .. i)
+            end
+            ngx.print(revocation.count())
+        }
+    }
+}
+]])))
+        assert.equal("10000", running:get("/logouts").body)
+        assert.truthy(revocation.revoke(running.port, { sub = "ada" }))
+        running:stop()
+    end)
+end)
+
 describe("a revocation at auth.check()", function()
     it("ends a token, and the one after it is accepted", function()
         local directory = auth.directory()

@@ -37,10 +37,10 @@ local NOT_ALLOWED = response.json("method_not_allowed", "The method is not allow
 local TOO_LARGE = response.json("too_large", "The body is too large")
 local BAD_TYPE = response.json("unsupported_media_type", "The body must be application/json")
 local FULL = response.json("insufficient_storage", "The dictionary of revocations is full")
-
 local MISDIRECTED = response.json("misdirected_request", "ROUTE_ADMIN_HOSTS does not name this host")
 
-local guard, hosts
+-- The check of changes, and the names of hosts that lead here. A site that never calls setup() has neither.
+local guard, hosts = nil, { localhost = true }
 
 local _M = {}
 
@@ -51,7 +51,6 @@ function _M.setup()
         key_file = values.key_file, scope = SCOPE, token = "header", realm = "route_native admin",
         policy = { issuer = values.issuer, audience = values.audience, max_lifetime = 30 * 86400 },
     } or nil
-    hosts = { localhost = true }
     for _, name in ipairs(values.hosts or {}) do
         hosts[name:lower()] = true
     end

@@ -5,9 +5,10 @@
 -- socket down. nginx sees the end of the connection, ends the upstream's, and logs the request, as if the client had
 -- left.
 --
--- It must never shut another client's socket. A request keeps its entry alive, through ngx.ctx, and no longer. Before a
--- shutdown the connection must still belong to that request, have the same descriptor and numbers, and the same peer.
--- nginx never frees the memory of a connection, and uses it again: reading it is always safe.
+-- It must never shut another client's socket. A request keeps its entry alive, through ngx.ctx, and no longer. When it
+-- begins, the peer of the descriptor must be the request's. Before a shutdown the connection must still serve that
+-- request, with the same descriptor and numbers. nginx never frees the memory of a connection, and uses it again:
+-- reading it is always safe.
 --
 --     ngx_http_request_t   signature, connection, …     the first two members
 --     ngx_connection_t     data, read, write, fd, …     the first four; data is the request that is being served
@@ -97,11 +98,6 @@ local function connection_of(r)
     return (not port or tostring(port) == found) and connection or nil
 end
 
--- Returns the seconds of a variable, or 0.
-local function seconds_of(text)
-    return tonumber(text) or 0
-end
-
 -- Keeps the request's connection to end it with what allowed it. `identity` is what that can be revoked by, or a
 -- function that returns it. $connection_ends says when: "revocation", or "expiry", which includes revocations; any
 -- other value, or no such variable, never. $connection_grace delays the end, in seconds.
@@ -126,7 +122,7 @@ function _M.keep(identity)
     if type(identity) ~= "string" then
         return
     end
-    local grace = request.has_value(r, "connection_grace") and seconds_of(var.connection_grace) or 0
+    local grace = request.has_value(r, "connection_grace") and tonumber(var.connection_grace) or 0
     local entry = {
         request = tonumber(cast("uintptr_t", r)), connection = tonumber(cast("uintptr_t", connection)),
         fd = connection.fd, number = var.connection, requests = var.connection_requests, identity = identity,

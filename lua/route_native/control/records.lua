@@ -21,6 +21,8 @@ local WITHDRAWAL_SECONDS = 60
 -- seconds. When it starts, it does so only for the last so many numbers: the entries before them have ended.
 local LATE_SECONDS, LATE_ENTRIES = 2, 64
 local MINUS = byte "-"
+-- The logouts that get an entry in a window of so many seconds. Two windows of them take a third of 16m.
+local MAX_LOGOUTS, LOGOUT_WINDOW = 10000, 60
 
 local length, ends = ffi.new("size_t[1]"), ffi.new("int64_t[1]")
 local message, record = ffi.new("uint8_t[?]", ERROR_BYTES), nil
@@ -63,6 +65,13 @@ function records:add(json, ends_at)
     local number = append(self, json, math.max(ends_at - ngx.time(), 1))
     self:follow()
     return number
+end
+
+-- Counts a logout. Returns whether its session may have an entry: users log in and out as they like, and must leave
+-- room for revocations. incr() could evict an entry to store the counter, and safe_add() does not.
+function records:count_logout()
+    self.dict:safe_add("logouts", 0, LOGOUT_WINDOW)
+    return (self.dict:incr("logouts", 1) or math.huge) <= MAX_LOGOUTS
 end
 
 -- Returns the JSON of an entry that has not ended, or nil.

@@ -50,7 +50,8 @@ function M.start() end
 ---@return route_native.revocation.Revocation|string # what is revoked; or what is wrong with the revocation, or `no memory` if the dictionary is full
 function M.revoke(revocation, by) end
 
---- Ends the open connections of a session that its store has forgotten, as a logout does.
+--- Ends the open connections of a session that its store has forgotten, as a logout does. Beyond 10,000 in a minute,
+--- the connections of further sessions run to their end.
 ---@param sid string the session's id
 function M.end_session(sid) end
 
