@@ -70,10 +70,13 @@ local function start_nginx(self)
     assert(status == 0, output)
     local binary = output:match("nginx: (%S+)\n$")
     self.output = self.directory .. "/nginx.out"
+    os.remove(self.directory .. "/nginx.pid")
     self.pid = process.start(("%s %s -e %s/logs/error.log -p %s -c %s/nginx.conf")
         :format(process.environment(self.environment), binary, self.directory, etc, etc), self.output)
+    -- nginx writes the file when it has all of its addresses. Before that, one of them may accept while nginx fails at
+    -- another.
     process.wait_until("nginx listened", function()
-        return process.accepts(port) or not process.alive(self.pid)
+        return process.read(self.directory .. "/nginx.pid") ~= "" or not process.alive(self.pid)
     end)
     if not process.alive(self.pid) then
         if (self:error_log() .. process.read(self.output)):find("Address already in use", 1, true) then

@@ -11,20 +11,36 @@ local PATIENCE = 180
 local started = {}
 
 -- Ports below the kernel's range for outgoing connections (net.ipv4.ip_local_port_range), and below the demo's ports.
-local FIRST_PORT, PORTS = 10000, 19000
+-- Each process of specs has a block of them to itself: the first port of the block is a listener, which says that the
+-- block is taken. Two specs that draw from one range would take each other's ports between the draw and the use.
+local FIRST_PORT, BLOCK, BLOCKS = 10000, 500, 38
 
--- Returns a free port of 127.0.0.1, from a range where no connection of another spec can take it before its use.
-function _M.free_port()
+local block
+
+local function take_block()
     local source = assert(io.open("/dev/urandom", "rb"))
-    local server, number
-    repeat
-        local high, low = source:read(2):byte(1, 2)
-        number = FIRST_PORT + (high * 256 + low) % PORTS
-        server = socket.bind("127.0.0.1", number)
-    until server
+    local first = source:read(1):byte()
     source:close()
+    for i = 1, BLOCKS do
+        local start = FIRST_PORT + (first + i) % BLOCKS * BLOCK
+        local listener = socket.bind("127.0.0.1", start)
+        if listener then
+            return { start = start, listener = listener, last = 0 }
+        end
+    end
+    error("each block of ports is taken: do programs of earlier specs still run?")
+end
+
+-- Returns a port of 127.0.0.1 that is free, and that no other process of specs takes before its use.
+function _M.free_port()
+    block = block or take_block()
+    local server
+    repeat
+        block.last = block.last % (BLOCK - 1) + 1
+        server = socket.bind("127.0.0.1", block.start + block.last)
+    until server
     server:close()
-    return number
+    return block.start + block.last
 end
 
 function _M.accepts(port, address)

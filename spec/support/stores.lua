@@ -35,23 +35,10 @@ function _M.start(kind, options)
     return self
 end
 
--- Starts a Redis server of a cluster. The nodes also use their port + 10000. That port is below the ports of clients,
--- but another process may have it: then the function tries another port.
+-- Starts a Redis server of a cluster.
 function _M.start_cluster_node()
-    for _ = 1, 20 do
-        local port
-        repeat port = process.free_port() until port < 22768
-        local self = setmetatable({ kind = "redis", port = port, directory = process.temporary_directory(),
-            options = "--cluster-enabled yes --cluster-node-timeout 2000" }, server)
-        self.address = "127.0.0.1:" .. port
-        local ok, log = pcall(self.start, self)
-        if ok then
-            return self
-        end
-        self:stop()
-        assert(tostring(log):find("Address already in use", 1, true), log)
-    end
-    error("no port was free for a node of a cluster")
+    return _M.start("redis", "--cluster-enabled yes --cluster-node-timeout 2000 --cluster-port "
+        .. process.free_port())
 end
 
 function server:kill()
