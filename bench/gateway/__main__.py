@@ -16,6 +16,7 @@ import sys
 import tempfile
 from contextlib import ExitStack, closing
 
+import connections
 import inside
 import plots
 import primitives
@@ -32,6 +33,11 @@ NEW_TOKENS = 400
 # They have expired, but within the largest leeway: such a token is accepted and never cached, so it is new each time.
 EXPIRED = -60
 LEEWAY = {"ROUTE_JWT_LEEWAY": "300"}
+# A proxied WebSocket takes two connections, and nginx keeps a sixteenth of them back for what is new.
+MANY_CONNECTIONS = {"ROUTE_WORKER_CONNECTIONS": str(2 * connections.COUNT * 9 // 8)}
+# What includes revocations into a site, with room for 100,000.
+WITH_REVOCATIONS = {"MORE": 'lua_shared_dict revocations 64m; '
+                            'init_worker_by_lua_block { require("route_native.revocation").start() }'}
 
 
 class Settings:
@@ -59,13 +65,16 @@ def start(stack, directory, peer):
     behind = stack.enter_context(Stopping(desktop(directory)))
     def run(name, site="arms.conf", replacements=None, **environment):
         environment = {**keys.environment, **environment}
-        return stack.enter_context(Stopping(gateway(directory, name, site, behind, environment, **(replacements or {}))))
+        replacements = {"MORE": "", **(replacements or {})}
+        return stack.enter_context(Stopping(gateway(directory, name, site, behind, environment, **replacements)))
     token = keys.mint(1, 24 * 3600)[0]
     servers = {
         "hot": run("hot", **LEEWAY),
         "inline": run("inline", ROUTE_RSA_THREADS="0", **LEEWAY),
         # Without a cache of its own the worker finds every answer in the dictionary, as after another worker's miss.
         "warm": run("warm", ROUTE_CACHE_ENTRIES="0"),
+        "unrevoked": run("unrevoked", replacements=WITH_REVOCATIONS),
+        "revoked": run("revoked", replacements=WITH_REVOCATIONS),
         "shipped": run("shipped", None),
         "phantom": run("phantom", "phantom.conf", {"JWT": token, "SOCKET": directory / "authorization-server"}),
     }
@@ -106,11 +115,16 @@ def measure(settings, directory):
 
         measured = {"sessions": inside.sessions(servers["hot"]),
                     "loops": inside.loops(servers["hot"], servers["warm"], token, rounds, progress)}
+        measured["revocations"] = inside.revocations(servers["unrevoked"], servers["revoked"], token, rounds, progress)
         # Minted late: the slices that use them must end within the leeway.
         new_tokens.write_text("\n".join(keys.mint(NEW_TOKENS, EXPIRED)))
         measured["requests"] = slices.measure(arms_of(servers, token, new_tokens), rounds, progress)
         new_tokens.write_text("\n".join(keys.mint(NEW_TOKENS, EXPIRED)))
         measured["storm"] = storm.measure(servers["hot"], servers["inline"], token, new_tokens, rounds, progress)
+        measured["connections"] = connections.measure(
+            lambda name, upstream: stack.enter_context(Stopping(gateway(
+                directory, name, "connections.conf", upstream, {**keys.environment, **MANY_CONNECTIONS}))),
+            token, progress)
     progress("RSA, lookups and memory (bench/library/limits.rs)")
     measured["openssl"] = primitives.openssl()
     measured["limits"] = primitives.limits(rounds)

@@ -2,9 +2,12 @@
 
 import urllib.request
 
+from servers import Failed
 from tokens import POD
 
 CALLS = 200_000
+# The revocations that a hit is measured with.
+REVOCATIONS = 100_000
 
 
 def ask(server, path, token=None):
@@ -21,6 +24,19 @@ def loops(first, shared, token, rounds, progress):
         results["resolve_first_tier"].append(ask(first, f"/loop/resolve/{CALLS}", token))
         results["resolve_shared_tier"].append(ask(shared, f"/loop/resolve/{CALLS // 2}", token))
         results["verify"].append(ask(first, f"/loop/verify/{CALLS // 50}", token))
+    return results
+
+
+def revocations(none, many, token, rounds, progress):
+    """Nanoseconds of resolve() of a cached token, one a round, without a revocation and with many."""
+    progress(f"{REVOCATIONS:,} revocations")
+    if ask(many, f"/revoke/{REVOCATIONS}") != REVOCATIONS:
+        raise Failed("the dictionary of revocations is full")
+    results = {"none": [], "many": []}
+    for number in range(rounds):
+        progress(f"hits beside revocations, round {number + 1} of {rounds}")
+        for name, server in (("none", none), ("many", many)):
+            results[name].append(ask(server, f"/loop/resolve/{CALLS}", token))
     return results
 
 

@@ -42,6 +42,7 @@ def inverse(samples):
 def targets(measured):
     """Every target of the project, from what __main__.py has measured."""
     arms, loops, storm = measured["requests"], measured["loops"], measured["storm"]
+    revocations, open_connections = measured["revocations"], measured["connections"]
     rsa, memory = measured["limits"]["rsa"]["2048"], measured["limits"]["memory"]
     return [
         Target("hot path, requests/s against plain proxy_pass", ratios(arms, "resolve", "plain"), ">=", 0.96, 3,
@@ -54,6 +55,12 @@ def targets(measured):
                [ns / 1000 for ns in loops["resolve_first_tier"]], "<=", 0.5),
         Target("resolve() of a cached token in nginx, shared tier, µs",
                [ns / 1000 for ns in loops["resolve_shared_tier"]], "<=", 1.5),
+        Target("resolve() of a cached token with 100,000 revocations, µs more than with none",
+               [(many - none) / 1000 for many, none in zip(revocations["many"], revocations["none"])], "<=", 0.1, 3),
+        Target("memory of an open WebSocket that a revocation can end, bytes more",
+               [open_connections["bytes"]["revocation"] - open_connections["bytes"]["never"]], "<=", 1024, 0),
+        Target("8,000 WebSockets of one worker have ended after their revocation, s",
+               [open_connections["closing_seconds"]], "<=", 1),
         Target("cold resolve against aws-lc verify + decrypt",
                over(rsa["resolve"], rsa["aws_lc_verify_and_decrypt"]), "<=", 1.10),
         Target("verify alone (RS256) against aws-lc verify", over(rsa["verify"], rsa["aws_lc_verify"]), "<=", 1.3),
