@@ -4,7 +4,7 @@
 #
 #   PORT (8080)  RUN_DIR (.run)  WORKERS (auto)  EXAMPLE (desktop): a directory of examples/
 #
-# An example's start.sh defines functions. `example_start` starts the backends (with `background`) and exports the
+# An example's start.sh defines functions, and may use those of this file and of another example. `example_start` starts the backends (with `background`) and exports the
 # variables of the gateway's configuration. `example_show` prints commands when the gateway is ready. The optional
 # `example_ready` starts programs that need the gateway, before the ready line. The file may set SITE, the example's
 # nginx configuration, and CARGO_FEATURES.
@@ -35,6 +35,13 @@ stop() {
 # Returns whether a program accepts connections on a port of 127.0.0.1.
 open_port() {
     (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null
+}
+
+# Prints a free port, from a number upwards.
+free_port() {
+    local port=$1
+    while open_port "$port"; do port=$((port + 1)); done
+    echo "$port"
 }
 
 # background LOG COMMAND…: starts a program that stop() ends; its process id is in $!.

@@ -39,7 +39,7 @@ return {
 LUA
 }
 
-example_start() {
+border_services() {
     local store log=$RUN_DIR/logs/services.log
     store=$(store_settings)
     rm -f "$log"
@@ -48,6 +48,10 @@ example_start() {
     wait_for $! 'the demo services' grep -qs '^ready' "$log"
     # shellcheck disable=SC2046
     write_settings "$store" $(sed -n 's/^ready //p' "$log")
+}
+
+example_start() {
+    border_services
 }
 
 example_show() {

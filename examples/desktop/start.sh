@@ -34,13 +34,18 @@ example_start() {
     [ "${DEMO:-1}" = 0 ] || demo_desktop
 }
 
+# demo_token [OPTION…]: prints a token for the demo desktop, with further options of `route-token mint`.
+demo_token() {
+    target/release/route-token mint --key "$RUN_DIR/keys/signing_private.pem" \
+        --payload-key "$RUN_DIR/keys/payload_public.pem" --target 127.0.0.1 --ttl 86400 "$@"
+}
+
 example_show() {
     # The script can sign a token only with the demo's own keys.
     cmp -s "$JWT_DESKTOP_SIGNING_PUBLIC_KEY" "$RUN_DIR/keys/signing_public.pem" || return 0
     cmp -s "$JWT_DESKTOP_PAYLOAD_PRIVATE_KEY" "$RUN_DIR/keys/payload_private.pem" || return 0
     local token
-    token=$(target/release/route-token mint --key "$RUN_DIR/keys/signing_private.pem" \
-        --payload-key "$RUN_DIR/keys/payload_public.pem" --target 127.0.0.1 --ttl 86400)
+    token=$(demo_token)
     echo "token: $token"
     echo "curl -H 'Authorization: Bearer $token' http://127.0.0.1:$PORT/filer/hello"
 }

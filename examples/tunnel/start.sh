@@ -4,13 +4,6 @@
 export SITE=conf/tunnel.conf
 CARGO_FEATURES=cli,demo,tunnel
 
-# Prints a free port, from PORT upwards.
-free_port() {
-    local port=$1
-    while open_port "$port"; do port=$((port + 1)); done
-    echo "$port"
-}
-
 base64url() { base64 -w 0 | tr '+/' '-_' | tr -d '='; }
 
 # Generates the secrets A and B, and writes both as a JWK Set for nginx.

@@ -45,15 +45,15 @@ return {
     -- @function admin_revocations
     admin_revocations = admin.revocations,
 
-    --- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).
+    --- Ends a request that nginx refused with 400 (desktop_server.conf).
     -- @function bad_request
     bad_request = response.bad_request,
 
-    --- Ends a request with the 401 of a bad token (sites-enabled/routehttp.conf).
+    --- Ends a request with the 401 of a bad token (desktop_server.conf).
     -- @function invalid_token
     invalid_token = response.invalid_token,
 
-    --- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (sites-enabled/routehttp.conf).
+    --- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (desktop_server.conf).
     -- @function upgrade_required
     upgrade_required = response.upgrade_required,
 
