@@ -119,6 +119,42 @@ describe("a long connection", function()
         running:stop()
     end)
 
+    it("ends over TLS, a unix socket and the PROXY protocol, and a request of HTTP/2 runs to its end", function()
+        local tls_port, proxy_port = process.free_port(), process.free_port()
+        local running = assert(gateway.start { prepare = function(self)
+            local output, status = process.run(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                .. "-days 2 -subj /CN=gateway.test -keyout %s/key.pem -out %s/cert.pem")
+                :format(self.directory, self.directory))
+            assert(status == 0, output)
+            local listen = ([[include runtime/listen.conf;
+                listen 127.0.0.1:%d ssl http2;
+                ssl_certificate %s/cert.pem;
+                ssl_certificate_key %s/key.pem;
+                listen unix:%s/site.sock;
+                listen 127.0.0.1:%d proxy_protocol;
+                set_real_ip_from 127.0.0.1;
+                real_ip_header proxy_protocol;]]):format(tls_port, self.directory, self.directory, self.directory,
+                proxy_port)
+            self.environment.SITE = self.directory .. "/site.conf"
+            process.write(self.environment.SITE, (revocation.site(read "conf/sites-enabled/routehttp.conf")
+                :gsub("include runtime/listen.conf;", function() return listen end)))
+        end })
+        local log = running.directory .. "/clients.log"
+        local pid = process.start(("/usr/bin/python3 %s/spec/support/kept_connections.py %d %s/site.sock %d %s %s"):format(
+            gateway.ROOT, tls_port, running.directory, proxy_port, mint(running, "ada"), mint(running, "bob")), log)
+        local function wait_for(line)
+            process.wait_until("the clients printed " .. line, function()
+                return process.read(log):find(line, 1, true) or not process.alive(pid)
+            end)
+            assert.truthy(process.read(log):find(line, 1, true), process.read(log))
+        end
+        wait_for("open\n")
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        wait_for("ended\nalive\nuploads 88 88\n")
+        assert.is_nil(running:error_log():find("in another way", 1, true))
+        running:stop()
+    end)
+
     it("that serves another token's request by then is no long connection of the first one", function()
         local running = start {}
         local ada, bob = mint(running, "ada"), mint(running, "bob")
