@@ -183,17 +183,18 @@ class Handler(BaseHTTPRequestHandler):
         return self.json(200, seen)
 
     def events(self):
-        """Sends an event each tenth of a second until the client leaves."""
+        """Sends an event at once, and no more until the client leaves. nginx must not keep it back until more come."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
+        self.send_header("X-Accel-Buffering", "no")
         self.send_header("Connection", "close")
         self.end_headers()
+        self.wfile.write(b"data: tick\n\n")
+        self.close_connection = True
         try:
-            while True:
-                self.wfile.write(b"data: tick\n\n")
-                time.sleep(0.1)
+            self.connection.recv(1)
         except OSError:
-            self.close_connection = True
+            pass
 
     def control(self):
         url = urlsplit(self.path)
