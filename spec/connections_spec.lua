@@ -39,6 +39,20 @@ local function open(running, token, count)
     return list
 end
 
+-- Opens WebSockets with a token that expires soon. On a busy machine it may expire before the last of them is open: then
+-- the next token lives longer. Returns the WebSockets and the token.
+local function open_for_a_moment(running, count)
+    local seconds = 2
+    while true do
+        local token = mint(running, "ada", os.time() + seconds)
+        local ok, list = pcall(open, running, token, count)
+        if ok then
+            return list, token
+        end
+        seconds = assert(seconds < 100 and seconds * 2, list)
+    end
+end
+
 local function assert_open(list)
     for i, one in ipairs(list) do
         one:send("hello " .. i)
@@ -95,15 +109,12 @@ describe("a long connection", function()
 
     it("ends at the expiry of its token where the setting says so, and else lives on", function()
         local running = start { ROUTE_CONNECTION_ENDS = "expiry", ROUTE_JWT_LEEWAY = 0 }
-        local soon, later = mint(running, "ada", os.time() + 3), mint(running, "ada")
-        local victims, others = open(running, soon, 3), open(running, later, 3)
-        assert_open(victims)
-        assert_ended(victims)
+        local others = open(running, mint(running, "ada"), 3)
+        assert_ended((open_for_a_moment(running, 3)))
         assert_open(others)
         running:stop()
         running = start { ROUTE_JWT_LEEWAY = 0 }
-        soon = mint(running, "ada", os.time() + 2)
-        local kept = open(running, soon, 1)
+        local kept, soon = open_for_a_moment(running, 1)
         process.wait_until("the token had expired", function() return running:get("/spawner", soon).status == 401 end)
         assert_open(kept)
         running:stop()
