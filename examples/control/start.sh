@@ -73,7 +73,7 @@ example_show() {
     echo "status: $admin/"
     echo "metrics: $admin/metrics"
     echo "token: $(demo_token --claim sub=demo)"
-    echo "revoke: target/release/route-token revoke --admin $admin --admin-key $RUN_DIR/keys/admin/signing_private.pem --sub demo"
+    echo "revoke: target/release/route-token revoke --server $admin --admin-key $RUN_DIR/keys/admin/signing_private.pem --sub demo"
     echo "prometheus: http://127.0.0.1:$PROMETHEUS_PORT/alerts"
     echo "border: http://127.0.0.1:$BORDER_PORT/b/page (log in as user@example.com with the password: password)"
 }
