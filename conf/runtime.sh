@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,http,trusted_proxies,listen,desktop,website,service_root,service_prefix}.conf.
+# DIR/{main,events,http,trusted_proxies,listen,admin,desktop,website,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -111,6 +111,7 @@ main_conf() {
 
     echo "worker_processes $workers;"
     [ "$threads" = 0 ] || echo "thread_pool route_native threads=$threads max_queue=65536;"
+    echo "worker_rlimit_nofile $files;"
     echo "pid $run_dir/nginx.pid;"
     echo "error_log $error_log $log_level;"
     if [ "$(id -u)" = 0 ]; then
@@ -126,6 +127,29 @@ main_conf() {
             echo "load_module $modules/${module}_module.so;"
         done
     fi
+}
+
+# The files that a worker opens besides its connections: logs, listening sockets, and the channels between processes.
+OTHER_FILES=512
+
+# Chooses the connections of a worker and its limit of open files: two a connection, for a socket and a temporary file
+# with a large body, and at least one. A worker sets its limit before it drops root, with the rights that this shell has
+# now, so that the shell can try it.
+# shellcheck disable=SC3045 # dash, busybox and bash have ulimit -n and -H.
+worker_limits() {
+    connections=${ROUTE_WORKER_CONNECTIONS:-16384}
+    # The kernel grants no process more than 1048576 files by default (fs.nr_open).
+    check ROUTE_WORKER_CONNECTIONS "$connections" '[1-9][0-9]{2}|[1-9][0-9]{3,4}|[1-4][0-9]{5}|500000' \
+        'a number from 100 to 500000'
+    files=$((2 * connections + OTHER_FILES))
+    (ulimit -n "$files") 2> /dev/null || files=$(ulimit -Hn)
+    [ "$files" -ge 256 ] || fail "a worker needs 256 open files, and the system grants $files: raise ulimit -n"
+    granted=$((files - OTHER_FILES))
+    [ "$files" -ge $((2 * OTHER_FILES)) ] || granted=$((files / 2))
+    [ "$connections" -gt "$granted" ] || return 0
+    echo "route_native: the system grants a worker $files open files, so ROUTE_WORKER_CONNECTIONS is $granted in place \
+of $connections: raise the hard limit of ulimit -n" >&2
+    connections=$granted
 }
 
 # variable NAME DEFAULT CHECK VARIABLE: writes an nginx variable with the value of an environment variable.
@@ -395,7 +419,8 @@ SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY
 CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES
 DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
 LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
-TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
+TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS
+WORKER_CONNECTIONS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
@@ -434,6 +459,8 @@ warn_of_typos() {
 
 warn_of_typos
 mkdir -p "$out"
+worker_limits
+echo "worker_connections $connections;" > "$out/events.conf"
 proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
