@@ -309,6 +309,13 @@ open(sys.argv[2], "wb").write(made.public_bytes(serialization.Encoding.PEM))]]),
             end
         end)
 
+        it("refuses an address for the admin API that the website has too", function()
+            for listen, admin in pairs { ["80, 127.0.0.1:81"] = "127.0.0.1:81", ["[::]:80"] = "0.0.0.0:80" } do
+                assert.equal(("route_native: ROUTE_ADMIN_LISTEN must be an address of its own, and ROUTE_LISTEN has "
+                    .. '"%s" too\n'):format(admin), (runtime { ROUTE_LISTEN = listen, ROUTE_ADMIN_LISTEN = admin }))
+            end
+        end)
+
         it("names ROUTE_LISTEN and the invalid part", function()
             for listen, part in pairs { [","] = ",", ["80,http"] = "http", ["80;81"] = "80;81" } do
                 assert.equal(('route_native: ROUTE_LISTEN must be a port, or an address and a port, and is "%s"\n')
