@@ -93,9 +93,13 @@ words() {
 # Prints the variable with the port of nginx's message about a socket. Other variables may contain the same digits.
 listen_variable() {
     port=$(printf '%s\n' "$1" | sed -n 's/.*bind() to [^ ]*:\([0-9]*\) failed.*/\1/p')
-    if [ -n "${ROUTE_TLS_CERTIFICATE:-}" ] && words "${ROUTE_TLS_LISTEN:-443}" | grep -Eqx "(.*:)?$port" \
-        && ! words "${ROUTE_LISTEN:-80}" | grep -Eqx "(.*:)?$port"; then
+    tls_listen=${ROUTE_TLS_CERTIFICATE:+${ROUTE_TLS_LISTEN:-443}}
+    if words "${ROUTE_LISTEN:-80}" | grep -Eqx "(.*:)?$port"; then
+        echo ROUTE_LISTEN
+    elif words "$tls_listen" | grep -Eqx "(.*:)?$port"; then
         echo ROUTE_TLS_LISTEN
+    elif words "${ROUTE_ADMIN_LISTEN:-}" | grep -Eqx "(.*:)?$port"; then
+        echo ROUTE_ADMIN_LISTEN
     else
         echo ROUTE_LISTEN
     fi
@@ -127,11 +131,11 @@ explain() {
     fail "${name:+$name is wrong: }nginx refuses its configuration: ${message:-$1}"
 }
 
-# Prints the first address of runtime/listen.conf on which another program listens. /proc/net has IPv4 addresses with
+# Prints the first address of runtime/{listen,admin}.conf on which another program listens. /proc/net has IPv4 addresses with
 # their bytes in reverse order, and listening sockets in state 0A. `nginx -t` does not report ports in use.
 taken_address() {
-    awk 'FILENAME ~ /listen.conf$/ {
-             if ($1 != "listen") next
+    awk 'FILENAME ~ /[.]conf$/ {
+             if ($1 != "listen" || $2 ~ /^unix:/) next
              sub(/;$/, "", $2)
              port = $2; sub(/.*:/, "", port)
              address = $2; if (!sub(/:[0-9]+$/, "", address) || address == "*") address = "0.0.0.0"
@@ -149,7 +153,7 @@ taken_address() {
              else if (socket[1] socket[2] in one) found = one[socket[1] socket[2]]
              else if (socket[1] == "00000000") for (key in one) if (substr(key, 9) == socket[2]) found = one[key]
          }
-         END { print found }' "$etc/runtime/listen.conf" /proc/net/tcp /proc/net/tcp6 2> /dev/null || true
+         END { print found }' "$etc/runtime/listen.conf" "$etc/runtime/admin.conf" /proc/net/tcp /proc/net/tcp6 2> /dev/null || true
 }
 
 # Reports a port in use in one sentence; nginx would report it five times. Waits for a port that is about to be free.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,http,trusted_proxies,listen,desktop,website,service_root,service_prefix}.conf.
+# DIR/{main,events,http,trusted_proxies,listen,admin,desktop,website,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -111,6 +111,7 @@ main_conf() {
 
     echo "worker_processes $workers;"
     [ "$threads" = 0 ] || echo "thread_pool route_native threads=$threads max_queue=65536;"
+    echo "worker_rlimit_nofile $files;"
     echo "pid $run_dir/nginx.pid;"
     echo "error_log $error_log $log_level;"
     if [ "$(id -u)" = 0 ]; then
@@ -126,6 +127,29 @@ main_conf() {
             echo "load_module $modules/${module}_module.so;"
         done
     fi
+}
+
+# The files that a worker opens besides its connections: logs, listening sockets, and the channels between processes.
+OTHER_FILES=512
+
+# Chooses the connections of a worker and its limit of open files: two a connection, for a socket and a temporary file
+# with a large body, and at least one. A worker sets its limit before it drops root, with the rights that this shell has
+# now, so that the shell can try it.
+# shellcheck disable=SC3045 # dash, busybox and bash have ulimit -n and -H.
+worker_limits() {
+    connections=${ROUTE_WORKER_CONNECTIONS:-16384}
+    # The kernel grants no process more than 1048576 files by default (fs.nr_open).
+    check ROUTE_WORKER_CONNECTIONS "$connections" '[1-9][0-9]{2}|[1-9][0-9]{3,4}|[1-4][0-9]{5}|500000' \
+        'a number from 100 to 500000'
+    files=$((2 * connections + OTHER_FILES))
+    (ulimit -n "$files") 2> /dev/null || files=$(ulimit -Hn)
+    [ "$files" -ge 256 ] || fail "a worker needs 256 open files, and the system grants $files: raise ulimit -n"
+    granted=$((files - OTHER_FILES))
+    [ "$files" -ge $((2 * OTHER_FILES)) ] || granted=$((files / 2))
+    [ "$connections" -gt "$granted" ] || return 0
+    echo "route_native: the system grants a worker $files open files, so ROUTE_WORKER_CONNECTIONS is $granted in place \
+of $connections: raise the hard limit of ulimit -n" >&2
+    connections=$granted
 }
 
 # variable NAME DEFAULT CHECK VARIABLE: writes an nginx variable with the value of an environment variable.
@@ -338,13 +362,19 @@ has_http2_directive() {
         | awk -F '[.]' '{ exit !($1 > 1 || $1 == 1 && ($2 > 25 || $2 == 25 && $3 >= 1)) }'
 }
 
+# certificate_conf PREFIX PURPOSE: writes the certificate of $PREFIX_CERTIFICATE and $PREFIX_CERTIFICATE_KEY.
+certificate_conf() {
+    eval "certificate=\${$1_CERTIFICATE:-} certificate_key=\${$1_CERTIFICATE_KEY:-}"
+    [ -n "$certificate" ] || fail "$1_CERTIFICATE is not set, and $1_CERTIFICATE_KEY is: $2 needs both"
+    [ -n "$certificate_key" ] || fail "$1_CERTIFICATE_KEY is not set, and $1_CERTIFICATE is: $2 needs both"
+    readable "$1_CERTIFICATE" "$certificate"
+    readable "$1_CERTIFICATE_KEY" "$certificate_key"
+    echo "ssl_certificate $certificate;"
+    echo "ssl_certificate_key $certificate_key;"
+}
+
 tls_conf() {
-    [ -n "$certificate" ] \
-        || fail 'ROUTE_TLS_CERTIFICATE is not set, and ROUTE_TLS_CERTIFICATE_KEY is: HTTPS needs both'
-    [ -n "$certificate_key" ] \
-        || fail 'ROUTE_TLS_CERTIFICATE_KEY is not set, and ROUTE_TLS_CERTIFICATE is: HTTPS needs both'
-    readable ROUTE_TLS_CERTIFICATE "$certificate"
-    readable ROUTE_TLS_CERTIFICATE_KEY "$certificate_key"
+    certificate_conf ROUTE_TLS HTTPS
     tls_listen=$(addresses ROUTE_TLS_LISTEN "${ROUTE_TLS_LISTEN:-443}")
     options='ssl http2' directive=''
     ! has_http2_directive || options=ssl directive='http2 on;'
@@ -352,8 +382,6 @@ tls_conf() {
         echo "listen $address $options;"
     done
     echo "$directive"
-    echo "ssl_certificate $certificate;"
-    echo "ssl_certificate_key $certificate_key;"
 }
 
 # HTTPS is on if a certificate and its key are set. Plain HTTP stays on, for probes and for challenges of Let's Encrypt.
@@ -362,27 +390,45 @@ listen_conf() {
     for address in $listen; do
         echo "listen $address;"
     done
-    certificate=${ROUTE_TLS_CERTIFICATE:-}
-    certificate_key=${ROUTE_TLS_CERTIFICATE_KEY:-}
-    [ -z "$certificate$certificate_key" ] || tls_conf
+    [ -z "${ROUTE_TLS_CERTIFICATE:-}${ROUTE_TLS_CERTIFICATE_KEY:-}" ] || tls_conf
+}
+
+# The certificates of the admin API. A client's is asked for and checked in the handshake. lua/route_native/control/
+# admin.lua takes no change without one. None is resumed from a session: each connection has to prove it.
+admin_tls_conf() {
+    [ -n "${ROUTE_ADMIN_TLS_CERTIFICATE:-}${ROUTE_ADMIN_TLS_CERTIFICATE_KEY:-}" ] \
+        || fail 'ROUTE_ADMIN_CLIENT_CA is set, and ROUTE_ADMIN_TLS_CERTIFICATE is not: client certificates need HTTPS'
+    certificate_conf ROUTE_ADMIN_TLS 'HTTPS for the admin API'
+    client_ca=${ROUTE_ADMIN_CLIENT_CA:-}
+    [ -n "$client_ca" ] || return 0
+    readable ROUTE_ADMIN_CLIENT_CA "$client_ca"
+    echo "ssl_client_certificate $client_ca;"
+    echo 'ssl_verify_client optional;'
+    echo 'ssl_session_cache none;'
 }
 
 # The address of the admin API: a unix socket, for which nobody else can take the port.
 admin_conf() {
     admin_listen=${ROUTE_ADMIN_LISTEN:-unix:$run_dir/admin.sock}
+    tls_settings=${ROUTE_ADMIN_TLS_CERTIFICATE:-}${ROUTE_ADMIN_TLS_CERTIFICATE_KEY:-}${ROUTE_ADMIN_CLIENT_CA:-}
     case $admin_listen in
         unix:*)
             path ROUTE_ADMIN_LISTEN "${admin_listen#unix:}"
             # The system's limit for the path of a socket, which nginx would tell without a hint.
             [ "${#admin_listen}" -le 112 ] || fail "ROUTE_ADMIN_LISTEN has a path of more than 107 bytes: \"$admin_listen\"; \
 set it to a shorter one, or to an address"
+            [ -z "$tls_settings" ] \
+                || fail "ROUTE_ADMIN_LISTEN must be an address for HTTPS, and is the unix socket \"$admin_listen\""
             echo "listen $admin_listen;"
             ;;
         *)
             admin_addresses=$(addresses ROUTE_ADMIN_LISTEN "$admin_listen")
             for address in $admin_addresses; do
-                echo "listen $address;"
+                ! printf '%s\n' "$listen" "${tls_listen:-}" | grep -Fqx "$address" \
+                    || fail "ROUTE_ADMIN_LISTEN must be an address of its own, and ROUTE_LISTEN has \"$address\" too"
+                echo "listen $address${tls_settings:+ ssl};"
             done
+            [ -z "$tls_settings" ] || admin_tls_conf
             ;;
     esac
     admin_log=${ROUTE_ADMIN_LOG:-$error_log}
@@ -391,11 +437,13 @@ set it to a shorter one, or to an address"
 }
 
 # The settings, and what the start scripts export.
-SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN ADMIN_LOG AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR CONNECTION_ENDS
-CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES
-DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
-LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
-TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
+SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_CLIENT_CA ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN
+ADMIN_LOG ADMIN_TLS_CERTIFICATE ADMIN_TLS_CERTIFICATE_KEY ADMIN_TOKEN AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE
+CONF_DIR CONNECTION_ENDS CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES DESKTOP_HEADERS DESKTOP_LINKS
+DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY LISTEN LOG_LEVEL LUA_CPATH
+LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
+TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM
+WORKERS WORKER_CONNECTIONS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
@@ -434,6 +482,8 @@ warn_of_typos() {
 
 warn_of_typos
 mkdir -p "$out"
+worker_limits
+echo "worker_connections $connections;" > "$out/events.conf"
 proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"

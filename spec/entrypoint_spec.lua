@@ -132,7 +132,7 @@ describe("the entrypoint", function()
         end)
     end
 
-    for name, others in pairs { ROUTE_LISTEN = {}, ROUTE_TLS_LISTEN = {
+    for name, others in pairs { ROUTE_LISTEN = {}, ROUTE_ADMIN_LISTEN = {}, ROUTE_TLS_LISTEN = {
         ROUTE_TLS_CERTIFICATE = "$certificate", ROUTE_TLS_CERTIFICATE_KEY = "$key",
     } } do
         it("says once that the port of " .. name .. " is in use", function()

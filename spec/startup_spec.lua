@@ -6,6 +6,7 @@ local gateway = require "support.gateway"
 local http = require "support.http"
 local process = require "support.process"
 local token = require "support.token"
+local websocket = require "support.websocket"
 
 local UNAVAILABLE = '{"code":"unavailable","message":"The service is not available, try again later"}\n'
 
@@ -253,6 +254,67 @@ open(sys.argv[2], "wb").write(made.public_bytes(serialization.Encoding.PEM))]]),
                 assert.equal(table.concat(lines), written("listen.conf", { ROUTE_LISTEN = listen }))
             end)
         end
+
+        -- Returns what conf/runtime.sh writes for connections and files, and says, where a shell command has limited
+        -- the open files. The command loses the right to raise the limit.
+        local function limits(hard, variables)
+            local out = process.temporary_directory()
+            variables.ROUTE_RUN_DIR = out
+            local said, status = process.run(("sh -c 'ulimit -n %d; exec setpriv --bounding-set -sys_resource "
+                .. "--inh-caps -sys_resource %s sh %s/conf/runtime.sh %s/runtime'"):format(hard,
+                process.environment(variables):gsub("'", '"'), gateway.ROOT, out))
+            local connections = process.read(out .. "/runtime/events.conf"):match("^worker_connections (%d+);\n$")
+            local files = process.read(out .. "/runtime/main.conf"):match("\nworker_rlimit_nofile (%d+);\n")
+            process.run("rm -rf " .. out)
+            return { connections, files, said, status }
+        end
+
+        it("asks for two files a connection and 512 more, and is content with one", function()
+            assert.same({ "1000", "2512", "", 0 }, limits(2512, { ROUTE_WORKER_CONNECTIONS = "1000" }))
+            assert.same({ "1000", "2511", "", 0 }, limits(2511, { ROUTE_WORKER_CONNECTIONS = "1000" }))
+            assert.same({ "1000", "1512", "", 0 }, limits(1512, { ROUTE_WORKER_CONNECTIONS = "1000" }))
+        end)
+
+        it("lowers the connections to the open files that the system grants, and says so once", function()
+            local sentence = "route_native: the system grants a worker %d open files, so ROUTE_WORKER_CONNECTIONS is "
+                .. "%d in place of %d: raise the hard limit of ulimit -n\n"
+            assert.same({ "999", "1511", sentence:format(1511, 999, 1000), 0 },
+                limits(1511, { ROUTE_WORKER_CONNECTIONS = "1000" }))
+            assert.same({ "512", "1024", sentence:format(1024, 512, 20000), 0 },
+                limits(1024, { ROUTE_WORKER_CONNECTIONS = "20000" }))
+            assert.same({ "150", "300", sentence:format(300, 150, 16384), 0 }, limits(300, {}))
+            assert.equal("route_native: a worker needs 256 open files, and the system grants 255: raise ulimit -n\n",
+                limits(255, {})[3])
+        end)
+
+        it("gives the workers that many connections, and their files", function()
+            local gate = assert(gateway.start { env = { ROUTE_WORKER_CONNECTIONS = "100" }, workers = 1 })
+            local limit = process.read("/proc/" .. gate:workers()[1] .. "/limits"):match("Max open files%s+(%d+)")
+            assert.equal("712", limit)
+            local open, opened = 0, {}
+            local headers = { { "Authorization", "Bearer " .. gate:mint("127.0.0.1") } }
+            for i = 1, 60 do
+                opened[i] = websocket.open(gate.port, { path = "/websockify", headers = headers })
+                open = open + (opened[i] and 1 or 0)
+            end
+            assert.is_true(open > 40 and open < 50, "open: " .. open)
+            assert.truthy(gate:error_log():find("100 worker_connections are not enough", 1, true))
+            gate:stop()
+        end)
+
+        it("refuses a number of connections that is none", function()
+            for _, value in ipairs { "99", "500001", "1000000", "0100", "many", "-5", "1e3", "100;" } do
+                assert.equal(('route_native: ROUTE_WORKER_CONNECTIONS must be a number from 100 to 500000, and is "%s"'
+                    .. "\n"):format(value), (runtime { ROUTE_WORKER_CONNECTIONS = value }))
+            end
+        end)
+
+        it("refuses an address for the admin API that the website has too", function()
+            for listen, admin in pairs { ["80, 127.0.0.1:81"] = "127.0.0.1:81", ["[::]:80"] = "0.0.0.0:80" } do
+                assert.equal(("route_native: ROUTE_ADMIN_LISTEN must be an address of its own, and ROUTE_LISTEN has "
+                    .. '"%s" too\n'):format(admin), (runtime { ROUTE_LISTEN = listen, ROUTE_ADMIN_LISTEN = admin }))
+            end
+        end)
 
         it("names ROUTE_LISTEN and the invalid part", function()
             for listen, part in pairs { [","] = ",", ["80,http"] = "http", ["80;81"] = "80;81" } do

@@ -21,7 +21,7 @@
 //! | [`ffi`]           | the C ABI: all unsafe code, each call behind a panic guard                  |
 //!
 //! The feature `tunnel` adds `mux`, the tunnel's multiplexer, and `tunnel`, its server and client. They run as
-//! processes of their own, never inside nginx.
+//! processes of their own, never inside nginx. So do the users of `tls_client`.
 //!
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 
@@ -40,5 +40,7 @@ pub mod mux;
 pub mod revocation;
 pub mod scan;
 mod settings;
+#[cfg(any(feature = "cli", feature = "tunnel"))]
+pub mod tls_client;
 #[cfg(feature = "tunnel")]
 pub mod tunnel;

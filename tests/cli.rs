@@ -1,15 +1,17 @@
 //! The program `route-token`: its commands, output and exit codes.
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
+use program::{Run, run, run_with};
 use route_native::desktop::gateway::{Gateway, Options};
 use route_native::desktop::hash_claim::Padding;
 use route_native::error::Reason;
@@ -75,60 +77,6 @@ fn keys() -> &'static Keys {
         assert_eq!(run(&["keygen", &keys.0.path().display().to_string()], "").succeeds(), "");
         keys
     })
-}
-
-/// The result of a run.
-struct Run {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    fn succeeds(self) -> String {
-        assert_eq!((self.status, self.stderr.as_str()), (0, ""), "{}", self.stdout);
-        self.stdout.trim_end_matches('\n').to_owned()
-    }
-
-    /// Checks that the program exited with `status` and one message on standard error, and returns the message.
-    fn fails(self, status: i32) -> String {
-        assert_eq!((self.status, self.stdout.as_str()), (status, ""), "{}", self.stderr);
-        assert_eq!(self.stderr.matches('\n').count(), 1, "{}", self.stderr);
-        self.stderr.trim_end().strip_prefix("route-token: ").expect("the program's name").to_owned()
-    }
-
-    /// Returns the output line of a check.
-    fn line(&self, check: &str) -> &str {
-        let of_check = |line: &&str| line.split_whitespace().nth(1) == Some(check);
-        self.stdout.lines().find(of_check).unwrap_or_else(|| panic!("no line of {check}:\n{}", self.stdout))
-    }
-}
-
-fn run(arguments: &[&str], input: &str) -> Run {
-    run_with(Command::new(env!("CARGO_BIN_EXE_route-token")).args(arguments), input)
-}
-
-/// Runs a command with only its own environment variables.
-fn run_with(command: &mut Command, input: &str) -> Run {
-    for variable in ["JWT_DESKTOP_SIGNING_PUBLIC_KEY", "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY"] {
-        if !command.get_envs().any(|(name, _)| name == variable) {
-            command.env_remove(variable);
-        }
-    }
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    // The write fails if the program exits without reading its input.
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
-    Run {
-        status: status.code().expect("no signal"),
-        stdout: String::from_utf8(stdout).expect("UTF-8"),
-        stderr: String::from_utf8(stderr).expect("UTF-8"),
-    }
 }
 
 fn now() -> i64 {
@@ -538,7 +486,7 @@ fn check_keys_names_the_variable_and_the_file_of_an_error() {
 
 #[test]
 fn every_command_has_help_with_an_example_that_fits_a_terminal() {
-    for command in ["keygen", "mint", "explain", "check-keys"] {
+    for command in ["keygen", "mint", "explain", "check-keys", "revoke"] {
         let help = run(&[command, "--help"], "").succeeds();
         assert!(help.contains("Example") && help.contains(&format!("\n  route-token {command} ")), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

@@ -6,7 +6,8 @@
 -- | POST /revocations            | 201 {"id":N}; 400 with a sentence; 507 if the dictionary is full                  |
 -- | DELETE /revocations/N        | 204, or 404                                                                       |
 --
--- The address of the server protects what can be read. A change also needs an admin token: 401 or 403 without one.
+-- The address of the server protects what can be read. A change also needs an admin token, and with
+-- ROUTE_ADMIN_CLIENT_CA a client certificate: 401 or 403 without them.
 -- Every change is a line of the audit log, without tokens.
 
 local auth = require "route_native.auth"
@@ -28,10 +29,12 @@ local ROWS = {
     { "key_file", config.text(), variable = "ROUTE_ADMIN_KEY" },
     { "issuer", config.text(), variable = "ROUTE_ADMIN_ISSUER" },
     { "audience", config.text(), variable = "ROUTE_ADMIN_AUDIENCE" },
+    { "client_ca", config.text(), variable = "ROUTE_ADMIN_CLIENT_CA" },
     { "hosts", config.words("^[%w._-]+$", "names of hosts with blanks between"), variable = "ROUTE_ADMIN_HOSTS" },
 }
 
 local NO_KEY = response.json("forbidden", "Changes need an admin token, and ROUTE_ADMIN_KEY names no key for it")
+local NO_CERTIFICATE = response.json("forbidden", "Changes need a client certificate of ROUTE_ADMIN_CLIENT_CA")
 local NOT_FOUND = response.json("not_found", "There is no such revocation")
 local NOT_ALLOWED = response.json("method_not_allowed", "The method is not allowed here")
 local TOO_LARGE = response.json("too_large", "The body is too large")
@@ -39,8 +42,9 @@ local BAD_TYPE = response.json("unsupported_media_type", "The body must be appli
 local FULL = response.json("insufficient_storage", "The dictionary of revocations is full")
 local MISDIRECTED = response.json("misdirected_request", "ROUTE_ADMIN_HOSTS does not name this host")
 
--- The check of changes, and the names of hosts that lead here. A site that never calls setup() has neither.
-local guard, hosts = nil, { localhost = true }
+-- The check of changes, whether they also need a client certificate, and the names of hosts that lead here. A site that
+-- never calls setup() has none.
+local guard, needs_certificate, hosts = nil, false, { localhost = true }
 
 local _M = {}
 
@@ -51,6 +55,7 @@ function _M.setup()
         key_file = values.key_file, scope = SCOPE, token = "header", realm = "route_native admin",
         policy = { issuer = values.issuer, audience = values.audience, max_lifetime = 30 * 86400 },
     } or nil
+    needs_certificate = values.client_ca ~= nil
     for _, name in ipairs(values.hosts or {}) do
         hosts[name:lower()] = true
     end
@@ -67,10 +72,12 @@ local function finish(status, value)
     return response.finish(status, cjson.encode(value) .. "\n")
 end
 
--- Returns the claims of the admin token, or ends the request.
+-- Returns the claims of the admin token, or ends the request. nginx has verified the certificate (runtime/admin.conf).
 local function admit()
-    if not guard then
-        response.finish(ngx.HTTP_FORBIDDEN, NO_KEY)
+    local refusal = not guard and NO_KEY
+        or needs_certificate and ngx.var.ssl_client_verify ~= "SUCCESS" and NO_CERTIFICATE
+    if refusal then
+        response.finish(ngx.HTTP_FORBIDDEN, refusal)
         return nil
     end
     return auth.check(guard)

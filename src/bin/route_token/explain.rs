@@ -4,8 +4,6 @@
 //! the token, its signature or its hash, and no key.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -22,10 +20,7 @@ use route_native::keys::KeySet;
 
 use crate::key_files::{KeyFiles, SigningKeys};
 use crate::report::{Check, Report};
-use crate::{Failure, now, print};
-
-/// The limit of a file or of standard input, in bytes: four times the longest token.
-const MAX_INPUT_BYTES: u64 = 64 * 1024;
+use crate::{Failure, input, now, print};
 
 /// Runs the gateway's checks on a token, one by one, up to the first that fails
 #[derive(Args)]
@@ -248,26 +243,10 @@ fn duration(seconds: i64) -> String {
 
 /// Reads the token from standard input for `-`, from a file if it exists, or from the argument itself.
 fn read(argument: &OsStr) -> Result<Vec<u8>, Failure> {
-    if argument == "-" {
-        return read_bounded(io::stdin().lock()).map_err(|error| unreadable("standard input", &error));
-    }
-    let path = Path::new(argument);
-    if path.exists() {
-        let text = File::open(path).and_then(read_bounded);
-        return text.map_err(|error| unreadable(&path.display().to_string(), &error));
+    if argument == "-" || Path::new(argument).exists() {
+        return input::read(argument);
     }
     Ok(argument.as_bytes().to_vec())
-}
-
-/// Reads at most [`MAX_INPUT_BYTES`]. A longer input fails the size check.
-fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    reader.take(MAX_INPUT_BYTES).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-fn unreadable(source: &str, error: &io::Error) -> Failure {
-    Failure::usage(format!("{source} cannot be read: {error}"))
 }
 
 fn suffix(text: &str) -> Result<Suffix, String> {

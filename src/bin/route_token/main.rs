@@ -1,17 +1,19 @@
-//! `route-token`: generates keys and tokens for a gateway, and explains refusals.
+//! `route-token`: generates keys and tokens for a gateway, explains refusals, and revokes.
 
 mod explain;
+mod input;
 mod key_files;
 mod keygen;
 mod mint;
 mod report;
+mod revoke;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Generates keys and tokens for a gateway, and explains why a token is refused.
+/// Generates keys and tokens for a gateway, explains why a token is refused, and revokes tokens.
 #[derive(Parser)]
 #[command(name = "route-token", version, max_term_width = 100, subcommand_required = true)]
 #[command(after_help = "\
@@ -21,6 +23,7 @@ Examples:
       --target 127.0.0.2 > token.txt
   route-token explain token.txt \\
       --key keys/signing_public.pem --payload-key keys/payload_private.pem
+  route-token revoke --sub ada --admin-key admin_private.pem
 
 No command prints a key, and only mint prints a token.")]
 struct Cli {
@@ -34,6 +37,7 @@ enum Command {
     Mint(mint::Mint),
     Explain(explain::Explain),
     CheckKeys(key_files::CheckKeys),
+    Revoke(Box<revoke::Revoke>),
 }
 
 /// The error that ends a command: an exit status and a message without key material or a token.
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Command::Mint(mint) => mint.run().map(|()| 0),
         Command::Explain(explain) => explain.run(),
         Command::CheckKeys(check) => check.run().map(|()| 0),
+        Command::Revoke(revoke) => revoke.run().map(|()| 0),
     };
     let status = result.unwrap_or_else(|failure| {
         eprintln!("route-token: {}", failure.message);

@@ -3,6 +3,7 @@
 use super::config::{Config, Server, ServerWindow};
 use crate::{
     mux::{self, Dialect, Role},
+    tls_client,
     tunnel::{driver::limit_unsent, link::Link, shared::Transport, wire},
 };
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use std::{io, sync::Arc};
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
-    rustls::{self, crypto::aws_lc_rs, pki_types::ServerName},
+    rustls::{self, pki_types::ServerName},
 };
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
@@ -180,24 +181,7 @@ async fn transport(config: &Config) -> Result<Box<dyn Transport>, DialError> {
     }
     let name = ServerName::try_from(host.clone());
     let name = name.map_err(|_| DialError::Permanent("the server's name cannot be in a certificate".into()))?;
-    let connector = TlsConnector::from(Arc::new(tls_config(config)?));
+    let builder = tls_client::builder(config.roots.clone()).map_err(DialError::Permanent)?;
+    let connector = TlsConnector::from(Arc::new(builder.with_no_client_auth()));
     Ok(Box::new(connector.connect(name, socket).await?))
-}
-
-fn tls_config(config: &Config) -> Result<rustls::ClientConfig, DialError> {
-    let roots = match &config.roots {
-        Some(roots) => roots.clone(),
-        None => {
-            let mut roots = rustls::RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            roots
-        }
-    };
-    if roots.is_empty() {
-        return Err(DialError::Permanent("the system has no certificates to trust".into()));
-    }
-    let builder = rustls::ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| DialError::Permanent(error.to_string()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
