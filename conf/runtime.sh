@@ -407,30 +407,38 @@ admin_tls_conf() {
     echo 'ssl_session_cache none;'
 }
 
-# The address of the admin API: a unix socket, for which nobody else can take the port.
+# admin_socket ADDRESS: checks and prints a unix socket of the admin API.
+admin_socket() {
+    path ROUTE_ADMIN_LISTEN "${1#unix:}"
+    # The system's limit for the path of a socket, which nginx would tell without a hint.
+    [ "${#1}" -le 112 ] || fail "ROUTE_ADMIN_LISTEN has a path of more than 107 bytes: \"$1\"; \
+set it to a shorter one, or to an address"
+    [ -z "$tls_settings" ] || fail "ROUTE_ADMIN_LISTEN must be an address for HTTPS, and is the unix socket \"$1\""
+    echo "listen $1;"
+}
+
+# The addresses of the admin API. By default a unix socket, for which nobody else can take the port.
 admin_conf() {
     admin_listen=${ROUTE_ADMIN_LISTEN:-unix:$run_dir/admin.sock}
     tls_settings=${ROUTE_ADMIN_TLS_CERTIFICATE:-}${ROUTE_ADMIN_TLS_CERTIFICATE_KEY:-}${ROUTE_ADMIN_CLIENT_CA:-}
-    case $admin_listen in
-        unix:*)
-            path ROUTE_ADMIN_LISTEN "${admin_listen#unix:}"
-            # The system's limit for the path of a socket, which nginx would tell without a hint.
-            [ "${#admin_listen}" -le 112 ] || fail "ROUTE_ADMIN_LISTEN has a path of more than 107 bytes: \"$admin_listen\"; \
-set it to a shorter one, or to an address"
-            [ -z "$tls_settings" ] \
-                || fail "ROUTE_ADMIN_LISTEN must be an address for HTTPS, and is the unix socket \"$admin_listen\""
-            echo "listen $admin_listen;"
-            ;;
-        *)
-            admin_addresses=$(addresses ROUTE_ADMIN_LISTEN "$admin_listen")
-            for address in $admin_addresses; do
-                ! printf '%s\n' "$listen" "${tls_listen:-}" | grep -Fqx "$address" \
-                    || fail "ROUTE_ADMIN_LISTEN must be an address of its own, and ROUTE_LISTEN has \"$address\" too"
-                echo "listen $address${tls_settings:+ ssl};"
-            done
-            [ -z "$tls_settings" ] || admin_tls_conf
-            ;;
-    esac
+    one_line ROUTE_ADMIN_LISTEN "$admin_listen"
+    sockets='' others='' admin_addresses=''
+    for address in $(words "$admin_listen"); do
+        case $address in
+            unix:*) sockets="$sockets $address" ;;
+            *) others="$others $address" ;;
+        esac
+    done
+    for address in $sockets; do
+        admin_socket "$address"
+    done
+    [ -n "$sockets" ] && [ -z "$others" ] || admin_addresses=$(addresses ROUTE_ADMIN_LISTEN "$others")
+    for address in $admin_addresses; do
+        ! printf '%s\n' "$listen" "${tls_listen:-}" | grep -Fqx "$address" \
+            || fail "ROUTE_ADMIN_LISTEN must be an address of its own, and ROUTE_LISTEN has \"$address\" too"
+        echo "listen $address${tls_settings:+ ssl};"
+    done
+    [ -z "$tls_settings" ] || admin_tls_conf
     admin_log=${ROUTE_ADMIN_LOG:-$error_log}
     path ROUTE_ADMIN_LOG "$admin_log"
     echo "access_log $admin_log admin if=\$is_audited;"

@@ -144,6 +144,23 @@ describe("the admin API on TCP", function()
     end)
 end)
 
+describe("the admin API on a socket and an address", function()
+    it("answers on both", function()
+        local port = process.free_port()
+        local running = assert(gateway.start { demo = false, prepare = function(self)
+            self.environment.ROUTE_ADMIN_LISTEN = ("unix:%s/a.sock, 127.0.0.1:%d"):format(self.directory, port)
+        end })
+        assert.equal(200, http.request(port, { path = "/revocations", headers = { { "Host", "localhost" } } }).status)
+        local output = process.run("curl -sS --unix-socket " .. running.directory .. "/a.sock http://admin/revocations")
+        assert.equal('{"revocations":[]}\n', output)
+        running:stop()
+        local nothing, message = gateway.start { demo = false, env = { ROUTE_ADMIN_LISTEN = "unix:/tmp/a, localhost:x" } }
+        assert.is_nil(nothing)
+        assert.truthy(message:find('ROUTE_ADMIN_LISTEN must be a port, or an address and a port, and is "localhost:x"', 1,
+            true), message)
+    end)
+end)
+
 describe("a directory whose path is too long for a socket", function()
     it("is one sentence that names the setting, and an address helps", function()
         local directory = process.temporary_directory()
