@@ -376,22 +376,7 @@ end)
 
 describe("a Redis cluster", function()
     it("serves keys on every node by its redirections", function()
-        local nodes, addresses = {}, {}
-        for i = 1, 3 do
-            nodes[i] = stores.start_cluster_node()
-            addresses[i] = nodes[i].address
-        end
-        local output, status = process.run("redis-cli --cluster create " .. table.concat(addresses, " ")
-            .. " --cluster-replicas 0 --cluster-yes")
-        assert(status == 0, output)
-        process.wait_until("the cluster was ready", function()
-            for _, node in ipairs(nodes) do
-                if not node:redis("cluster info"):find("cluster_state:ok", 1, true) then
-                    return false
-                end
-            end
-            return true
-        end)
+        local nodes = stores.start_cluster()
         local running = assert(border.start { store = "redis", server = nodes[1] })
         local scripts = {}
         for i = 1, 12 do
@@ -414,6 +399,55 @@ describe("a Redis cluster", function()
         running:stop()
         for _, node in ipairs(nodes) do
             node:stop()
+        end
+    end)
+end)
+
+describe("a Redis that Sentinel watches", function()
+    local master, replica, sentinel, running
+
+    setup(function()
+        master, replica, sentinel = stores.start_sentinel()
+        running = assert(border.start { store = "redis", settings = { store = {
+            -- Nobody listens at the first address.
+            sentinels = { "127.0.0.1:" .. process.free_port(), sentinel.address }, master = "main",
+        } }, server = { stop = function() end } })
+    end)
+    teardown(function()
+        running:stop()
+        for _, one in ipairs { sentinel, replica, master } do
+            one:stop()
+        end
+    end)
+
+    -- Uses a session until it passes. In between its requests get 503, and none loses the session.
+    local function use_until_it_passes(script)
+        return process.wait_until("the session was used again", function()
+            local status = script:get("/b/x").status
+            assert.truthy(status == 200 or status == 503, status)
+            return status == 200
+        end)
+    end
+
+    it("serves sessions through a failover from a killed master, and from a hanging one", function()
+        local scripts = {}
+        for i = 1, 6 do
+            scripts[i] = running:logged_in()
+            assert.equal(200, scripts[i]:get("/b/x").status)
+        end
+        for _, failure in ipairs { "kill", "hang" } do
+            local old, new = stores.wait_for_replica(master, replica)
+            old[failure](old)
+            for _, script in ipairs(scripts) do
+                use_until_it_passes(script)
+            end
+            assert.truthy(new:redis("role"):find("^master"))
+            assert.same({ 303, 200 }, { running:client():login().status, (health(running)) })
+            if failure == "kill" then
+                old:start()
+            else
+                old:go_on()
+            end
         end
     end)
 end)

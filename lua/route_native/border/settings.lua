@@ -20,12 +20,16 @@ local STORE = {
     { "kind", config.choice("memory", "memcached", "redis"), default = "memory" },
     { "dictionary", any_text, default = "border_sessions" },
     { "address", any_text },
+    { "sentinels", config.list() },
+    { "master", config.text("^[%w_.-]+$", "a name of letters, digits and _ . -") },
     { "timeout", config.whole(1, 60000, "milliseconds"), default = 500 },
     { "pool_size", config.whole(1, 10000), default = 100 },
     { "pool_idle", config.whole(1, 3600000, "milliseconds"), default = 60000 },
     { "prefix", config.pattern("^[%w:_.-]*$", "letters, digits and : _ . -"), default = "border:" },
     { "username", any_text },
     { "password", any_text },
+    { "sentinel_username", any_text },
+    { "sentinel_password", any_text },
     { "tls", config.boolean(), default = false },
     { "tls_verify", config.boolean(), default = true },
     { "tls_name", any_text },
@@ -91,14 +95,23 @@ local function read_services(input)
     return services
 end
 
+-- Checks that exactly one of the ways to the store is given.
+local function check_store(store)
+    if not store.sentinels ~= not store.master then
+        config.fail(OWNER, "store.sentinels and store.master go together")
+    elseif store.sentinels and (store.kind ~= "redis" or store.address) then
+        config.fail(OWNER, 'store.sentinels finds a store of the kind "redis", in place of store.address')
+    elseif store.kind ~= "memory" and not store.address and not store.sentinels then
+        config.fail(OWNER, 'the field "store.address" is missing: where %s listens, as host:port', store.kind)
+    end
+end
+
 -- Reads the configuration that setup() received.
 function _M.read(input)
     local settings = config.read(OWNER, ROWS, input)
     settings.services = read_services(settings.services)
-    local store = settings.store
-    if store.kind ~= "memory" and not store.address then
-        config.fail(OWNER, 'the field "store.address" is missing: where %s listens, as host:port', store.kind)
-    elseif settings.absolute_timeout > settings.key_rotation then
+    check_store(settings.store)
+    if settings.absolute_timeout > settings.key_rotation then
         config.fail(OWNER,
             "absolute_timeout (%d s) must not be longer than key_rotation (%d s): the session would outlive its key",
             settings.absolute_timeout, settings.key_rotation)

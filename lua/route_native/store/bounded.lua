@@ -1,7 +1,7 @@
 -- A socket for the client libraries of stores that bounds each answer, in bytes and in time. The libraries read lines
 -- and values as long as the server says, and their timeout begins again with each piece.
 
-local concat, find, sub = table.concat, string.find, string.sub
+local concat, find, match, sub = table.concat, string.find, string.match, string.sub
 local max = math.max
 local ngx = ngx
 local now = ngx.now
@@ -16,7 +16,12 @@ socket.__index = socket
 
 -- Wraps a new socket of nginx.
 function _M.new(inner)
-    return setmetatable({ inner = inner, timeout = 1000, rest = "", bytes = 0, deadline = 0 }, socket)
+    return setmetatable({ inner = inner, timeout = 1000, rest = "", bytes = 0, deadline = 0, elements = 0 }, socket)
+end
+
+-- Lets the next answers hold so many elements of arrays together, with arrays within arrays: none by default.
+function socket:allow_elements(count)
+    self.elements = count
 end
 
 function socket:settimeout(milliseconds)
@@ -99,8 +104,20 @@ local function receive_bytes(self, size)
     return take(self, pieces, size, size)
 end
 
--- Returns a line without its end. No command that a store sends is answered by an array, which begins with `*` and
--- whose length the client library believes.
+-- Returns whether the client library may read a line. It believes the length of an array, which begins with `*`, and
+-- raises an error if that, or the length of a value behind `$`, is no number. An array within an array is an element
+-- too, so that both have an end.
+local function is_safe(self, line)
+    local kind = sub(line, 1, 1)
+    if kind == "*" then
+        local count = line ~= "*-1" and tonumber(match(line, "^%*(%d+)$")) or line == "*-1" and 0 or math.huge
+        self.elements = self.elements - count
+        return self.elements >= 0
+    end
+    return kind ~= "$" or find(line, "^%$%-?%d+$") ~= nil
+end
+
+-- Returns a line without its end.
 local function receive_line(self)
     local pieces, before = { self.rest }, 0
     local at = find(self.rest, "\n", 1, true)
@@ -114,10 +131,11 @@ local function receive_line(self)
         at = find(piece, "\n", 1, true)
     end
     local line = take(self, pieces, before + at - 1, before + at)
-    if sub(line, 1, 1) == "*" then
-        return nil, "the answer is an array"
+    line = sub(line, -1) == "\r" and sub(line, 1, -2) or line
+    if not is_safe(self, line) then
+        return nil, "the answer is of a kind that nobody asked for"
     end
-    return sub(line, -1) == "\r" and sub(line, 1, -2) or line
+    return line
 end
 
 -- Returns a line, or a number of bytes. On failure the connection is closed.

@@ -25,8 +25,8 @@ function _M.require(name)
     return library
 end
 
--- Splits "host:port" or "[v6]:port" into host and port. Returns "unix:/path" as it is.
-function _M.address(text)
+-- Splits "host:port" or "[v6]:port" into host and port. Returns "unix:/path" as it is, and nil for anything else.
+function _M.split(text)
     if text:sub(1, 6) == "unix:/" then
         return text
     end
@@ -35,8 +35,17 @@ function _M.address(text)
         host, port = text:match("^([%w.-]+):(%d+)$")
     end
     port = tonumber(port)
-    if not port or port < 1 or port > 65535 then
-        error(("route_native: store.address must be host:port or unix:/path, and is %q"):format(text), 0)
+    if port and port >= 1 and port <= 65535 then
+        return host, port
+    end
+    return nil
+end
+
+-- Does the same for a setting, whose name is `label`. Raises an error about anything else.
+function _M.address(text, label)
+    local host, port = _M.split(text)
+    if not host then
+        error(("route_native: %s must be host:port or unix:/path, and is %q"):format(label, text), 0)
     end
     return host, port
 end

@@ -16,7 +16,7 @@ local OPTIONS = { key_transform = { identity, identity } }
 
 function _M.new(settings)
     memcached = memcached or client.require("memcached")
-    local host, port = client.address(settings.address)
+    local host, port = client.address(settings.address, "store.address")
     return setmetatable({
         name = "memcached", host = host, port = port, pool = "memcached " .. settings.address,
         timeout = settings.timeout, pool_size = settings.pool_size, idle = settings.pool_idle,

@@ -1,8 +1,20 @@
--- A session store in Redis: one server, a managed one (TLS, password), or a cluster, whose redirections it follows. Run
--- Redis with maxmemory-policy noeviction: without it the server evicts sessions before their time.
+-- A session store in Redis: one server, a managed one (TLS, password), one that Sentinel watches, or a cluster, whose
+-- redirections it follows. Run Redis with maxmemory-policy noeviction: without it the server evicts sessions before
+-- their time.
+--
+-- Its settings:
+--
+--     address or addresses            the servers to begin with: one, or any of a cluster
+--     sentinels, master               the addresses of sentinels, and the name of the master that they watch
+--     username, password              credentials; sentinel_username and sentinel_password are those for sentinels
+--     tls, tls_verify, tls_name       TLS
+--     timeout, pool_size, pool_idle   see client.lua
+--     owner, labels                   who the connections are of; the names of the settings, for errors
 
 local bit = require "bit"
 local client = require "route_native.store.client"
+local redis_server = require "route_native.store.redis_server"
+local sentinel = require "route_native.store.sentinel"
 
 local band, bxor, lshift = bit.band, bit.bxor, bit.lshift
 local byte = string.byte
@@ -11,6 +23,10 @@ local null = ngx.null
 -- A cluster may redirect more than once while it moves slots.
 local MAX_REDIRECTIONS = 3
 local SLOTS = 16384
+-- The servers that are remembered. A cluster has at most a thousand.
+local MAX_SERVERS = 1000
+
+local LABELS = { address = "store.address", sentinels = "store.sentinels" }
 
 -- A swap is one script, because Redis runs a script atomically.
 local SWAP = [[
@@ -19,15 +35,12 @@ if ARGV[3] == "0" then redis.call("set", KEYS[1], ARGV[2]) else redis.call("set"
 return 1]]
 
 local _M = {}
-local node = {}
-node.__index = node
 local store = {}
 store.__index = store
 
-local redis
-
--- Returns the slot of a key in a cluster: CRC-16/XMODEM modulo 16384. The border's keys have no hash tags.
+-- Returns the slot of a key in a cluster: CRC-16/XMODEM modulo 16384, of the part in braces if there is one.
 local function slot_of(key)
+    key = key:match("{([^}]+)}") or key
     local crc = 0
     for i = 1, #key do
         crc = bxor(crc, lshift(byte(key, i), 8))
@@ -43,123 +56,118 @@ local function slot_of(key)
 end
 _M.slot_of = slot_of
 
--- Returns one server of the store.
-local function new_node(settings, address)
-    local host, port = client.address(address)
-    return setmetatable({ settings = settings, host = host, port = port, pool = "redis " .. address }, node)
-end
-
+-- Opens a store. Raises an error of one sentence about a bad address.
 function _M.new(settings)
-    redis = redis or client.require("redis")
-    return setmetatable({
-        name = "redis", settings = settings, nodes = {}, address_of_slot = {}, address = settings.address,
-        is_cluster = false, first = new_node(settings, settings.address),
+    settings.owner, settings.labels = settings.owner or "border", settings.labels or LABELS
+    local self = setmetatable({
+        name = "redis", settings = settings, servers = {}, server_count = 0, address_of_slot = {}, is_cluster = false,
+        seeds = {}, seed = 1, sentinel = settings.sentinels and sentinel.new(settings),
     }, store)
-end
-
--- Starts TLS on a new connection and sends the password, as far as the settings ask for them.
-local function authenticate(connection, settings)
-    if settings.tls then
-        -- Older versions of the client have no option for TLS, so call its socket. `false`: pooled connections need no
-        -- TLS session resumption.
-        local done, err = connection._sock:sslhandshake(false, settings.tls_name, settings.tls_verify)
-        if not done then
-            return nil, err
-        end
+    for i, address in ipairs(not self.sentinel and (settings.addresses or { settings.address }) or {}) do
+        self.seeds[i] = redis_server.new(settings, client.address(address, settings.labels.address))
     end
-    if settings.password then
-        local done, err
-        if settings.username then
-            done, err = connection:auth(settings.username, settings.password)
-        else
-            done, err = connection:auth(settings.password)
+    return self
+end
+
+-- Returns the server at an address that Redis or Sentinel has named.
+local function server_at(self, host, port)
+    local address = host .. ":" .. (port or "")
+    local known = self.servers[address]
+    if not known then
+        if self.server_count >= MAX_SERVERS then
+            self.servers, self.server_count = {}, 0
         end
-        if not done then
-            return nil, err
-        end
+        known = redis_server.new(self.settings, host, port, self.sentinel ~= nil)
+        self.servers[address], self.server_count = known, self.server_count + 1
     end
-    return true
+    return known
 end
 
-function node:open(pool)
-    local settings = self.settings
-    local connection, err = redis:new()
-    if not connection then
-        return nil, err
+-- Returns the server to begin with, or nil and an error.
+local function first_server(self)
+    if not self.sentinel then
+        return self.seeds[self.seed]
     end
-    local connected
-    connected, err = client.connect(self, connection, settings.timeout, pool)
-    if connected and (connection:get_reused_times() or 0) == 0 then
-        connected, err = authenticate(connection, settings)
-        if not connected then
-            connection:close()
-        end
+    local host, port = self.sentinel:master()
+    if not host then
+        return nil, port
     end
-    return connected and connection, err
+    return server_at(self, host, port)
 end
 
-function node:keep(connection)
-    connection:set_keepalive(self.settings.pool_idle, self.settings.pool_size)
-end
-
--- Sends one command. Returns its reply, or nil and an error. Redis's own errors begin with a word in capitals.
-local function send(self, asking, command, ...)
-    local arguments, count = { ... }, select("#", ...)
-    return client.run(self, function(connection)
-        if asking then
-            connection:asking()
-        end
-        local reply, err = connection[command](connection, unpack(arguments, 1, count))
-        if reply then
-            return true, reply
-        end
-        -- After OOM and redirections the connection is healthy. After READONLY, LOADING and the like a new connection
-        -- may reach another server.
-        local word = reply == false and err:match("^%u+")
-        return word == "OOM" or word == "MOVED" or word == "ASK", nil, err
-    end)
-end
-
-function store:node(address)
-    local known_node = self.nodes[address]
-    if not known_node then
-        known_node = new_node(self.settings, address)
-        self.nodes[address] = known_node
+-- Looks for another server to begin with after one has failed.
+local function leave(self, server)
+    if self.sentinel then
+        self.sentinel:forget(server.host, server.port)
+    else
+        self.seed = self.seed % #self.seeds + 1
     end
-    return known_node
 end
 
--- Sends a command about a key to the server that holds the key.
-local function command(self, name, key, ...)
-    local slot = self.is_cluster and slot_of(key)
-    local known_address = slot and self.address_of_slot[slot]
-    local target, asking = known_address and self:node(known_address) or self.first, false
+-- Sends a command to a server and to those to which it redirects.
+local function send(self, target, name, ...)
+    local asking = false
     local reply, err
     for _ = 0, MAX_REDIRECTIONS do
-        if name == "eval" then
-            reply, err = send(target, asking, name, SWAP, 1, key, ...)
-        else
-            reply, err = send(target, asking, name, key, ...)
-        end
-        local word, moved_slot, address = (err or ""):match("^(%u+) (%d+) (%S+)$")
+        reply, err = target:send(asking, name, ...)
+        local word, slot, address = (err or ""):match("^(%u+) (%d+) (%S+)$")
         if word ~= "MOVED" and word ~= "ASK" then
             break
         end
-        if word == "MOVED" then
+        local host, port = client.split(address)
+        if not host then
+            return nil, "the cluster redirects to no address"
+        elseif word == "MOVED" then
             self.is_cluster = true
-            self.address_of_slot[tonumber(moved_slot)] = address
+            self.address_of_slot[tonumber(slot) % SLOTS] = address
         end
-        target, asking = self:node(address), word == "ASK"
-    end
-    if not reply and known_address then
-        -- The server may have left the cluster, so ask the first server next time.
-        self.address_of_slot[slot] = nil
+        target, asking = server_at(self, host, port), word == "ASK"
     end
     return reply, err
 end
 
+-- Sends a command about a key to the server that holds the key. Returns the reply, or nil and an error.
+local function command(self, key, name, ...)
+    local slot = self.is_cluster and slot_of(key)
+    local known_address = slot and self.address_of_slot[slot]
+    local target, err
+    if known_address then
+        target = server_at(self, client.split(known_address))
+    else
+        target, err = first_server(self)
+    end
+    if not target then
+        return nil, err
+    end
+    local reply
+    reply, err = send(self, target, name, ...)
+    if reply or redis_server.is_answer(err) then
+        return reply, err
+    elseif known_address then
+        -- The server may have left the cluster, so ask the first server next time.
+        self.address_of_slot[slot] = nil
+        return nil, err
+    end
+    leave(self, target)
+    -- Sentinel may know a new master already. After a timeout there is no time left.
+    local other = self.sentinel and err ~= "timeout" and first_server(self)
+    if other and other ~= target then
+        return send(self, other, name, ...)
+    end
+    return nil, err
+end
+
+-- Runs a script, whose keys are all in one slot. Returns its reply, or nil and an error.
+function store:eval(script, keys, ...)
+    local arguments, count = { unpack(keys) }, #keys
+    for i = 1, select("#", ...) do
+        arguments[count + i] = (select(i, ...))
+    end
+    return command(self, keys[1], "eval", script, count, unpack(arguments))
+end
+
 function store:get(key)
-    local reply, err = command(self, "get", key)
+    local reply, err = command(self, key, "get", key)
     if reply == null then
         return nil
     end
@@ -170,9 +178,9 @@ end
 local function set(self, key, value, ttl, only)
     local reply, err
     if ttl > 0 then
-        reply, err = command(self, "set", key, value, "EX", ttl, only)
+        reply, err = command(self, key, "set", key, value, "EX", ttl, only)
     else
-        reply, err = command(self, "set", key, value, only)
+        reply, err = command(self, key, "set", key, value, only)
     end
     if not reply then
         return nil, err
@@ -197,15 +205,15 @@ local function flag(reply, err)
 end
 
 function store:swap(key, old, new, ttl)
-    return flag(command(self, "eval", key, old, new, ttl))
+    return flag(self:eval(SWAP, { key }, old, new, ttl))
 end
 
 function store:touch(key, ttl)
-    return flag(command(self, "expire", key, ttl))
+    return flag(command(self, key, "expire", key, ttl))
 end
 
 function store:delete(key)
-    local reply, err = command(self, "del", key)
+    local reply, err = command(self, key, "del", key)
     if not reply then
         return nil, err
     end
