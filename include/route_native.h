@@ -48,6 +48,9 @@
 // The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 #define RN_KEY_FORM_PUBLISHED 4
 
+// The size of a buffer for [`rn_metrics_take`] and [`rn_metrics_state`], in bytes.
+#define RN_METRICS_BYTES 65536
+
 // The size of the longest identity of a token, in bytes.
 #define RN_IDENTITY_BYTES 176
 
@@ -800,6 +803,46 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+// Returns a number of seconds that only grows, for [`rn_metrics_observe`].
+double rn_metrics_clock(void);
+
+// Writes the number of a counter or histogram for [`rn_metrics_count`] or [`rn_metrics_observe`]. `key` is its name
+// without `route_native_`, and the labels' values in the order of `src/metrics/families.rs`, with a byte 31 between.
+//
+// Errors: `InvalidArgument` for another name or number of labels. A value that a label does not have is no error, but
+// counts as `other`, and so does what finds no room.
+int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
+
+// Adds 1 to a counter.
+void rn_metrics_count(uint32_t cell);
+
+// Adds a time to a histogram.
+void rn_metrics_observe(uint32_t cell, double seconds);
+
+// Writes what the counters of this process have grown by since the last call: lines of a number, a blank and a key.
+// What does not fit stays for the next call. Nothing is written when there is nothing new.
+//
+// Errors: `BufferTooSmall` never, if the buffer has [`RN_METRICS_BYTES`].
+int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
+
+// Writes the state of this process's key files and keys, in lines as [`rn_metrics_take`] writes them.
+//
+// Errors: `BufferTooSmall`.
+int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
+
+// Forgets the key files and the keys, which the next configuration names anew.
+void rn_metrics_forget(void);
+
+// Notes a file with a certificate that this library does not read itself.
+//
+// Errors: `KeyUnreadable`.
+int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
+
+// Writes the text of Prometheus for lines of all workers.
+//
+// Errors: `BufferTooSmall`, with the size needed.
+int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
 
 // Parses the JSON of a revocation, and writes the JSON to store and when it ends, in seconds since the epoch. `seconds`
 // is the life of one that names no end.

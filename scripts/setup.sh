@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs missing programs: setup.sh run | phantom | test | bench | image
+# Installs missing programs: setup.sh run | phantom | control | test | bench | image
 #
 # As root it installs Debian's or Ubuntu's packages. Otherwise it names the missing packages in one sentence.
 # It never installs Rust, because a distribution's Rust is often too old, and fails if cargo is missing.
@@ -52,6 +52,8 @@ PHANTOM=(
     openssl=openssl
     /etc/ssl/certs/ca-certificates.crt=ca-certificates
 )
+# The servers beside the gateway of `make run EXAMPLE=control`. promtool, which the specs use too, is Prometheus's own.
+CONTROL=(redis-server=redis-server prometheus=prometheus)
 PHANTOM_SERVERS=$(dirname "$0")/../examples/phantom
 BENCH=(wrk=wrk)
 IMAGE=(buildah=buildah debootstrap=debootstrap)
@@ -70,13 +72,14 @@ has_openresty() {
 
 wanted=("${BUILD[@]}")
 has_openresty || wanted+=("${RUN[@]}")
-case ${1:?usage: setup.sh run | phantom | test | bench | image} in
+case ${1:?usage: setup.sh run | phantom | control | test | bench | image} in
     run) ;;
     phantom) wanted+=("${PHANTOM[@]}") ;;
-    test) wanted+=("${TEST[@]}" "${PHANTOM[@]}") ;;
+    control) wanted+=("${CONTROL[@]}") ;;
+    test) wanted+=("${TEST[@]}" "${PHANTOM[@]}" "${CONTROL[@]}") ;;
     bench) wanted+=("${TEST[@]}" "${BENCH[@]}") ;;
     image) wanted+=("${TEST[@]}" "${IMAGE[@]}") ;;
-    *) fail "setup.sh knows run, phantom, test, bench and image, and not \"$1\"" ;;
+    *) fail "setup.sh knows run, phantom, control, test, bench and image, and not \"$1\"" ;;
 esac
 
 missing=()

@@ -18,6 +18,7 @@
 //! | [`introspection`] | phantom tokens: introspection responses, and what the API receives          |
 //! | [`border`]        | border sessions: ids, login names, login bodies and redirects               |
 //! | [`revocation`]    | what is no longer accepted, though its signature is valid                   |
+//! | [`metrics`]       | counters and times of this process, and the text of Prometheus              |
 //! | [`ffi`]           | the C ABI: all unsafe code, each call behind a panic guard                  |
 //!
 //! The feature `tunnel` adds `mux`, the tunnel's multiplexer, and `tunnel`, its server and client. They run as
@@ -35,6 +36,7 @@ pub mod introspection;
 pub mod json;
 pub mod jwt;
 pub mod keys;
+pub mod metrics;
 #[cfg(feature = "tunnel")]
 pub mod mux;
 pub mod revocation;

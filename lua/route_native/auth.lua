@@ -10,6 +10,7 @@
 
 local auth_check = require "route_native.auth.check"
 local auth_login = require "route_native.auth.login"
+local ready = require "route_native.core.ready"
 
 local _M = {}
 
@@ -83,12 +84,17 @@ end
 -- @tfield[opt] LoginCookie cookie sends the token as a cookie as well; then pages of other sites cannot log in
 -- @tfield[opt] string|string[] public_origins other origins whose pages may log in, such as `https://app.example.com`
 
+-- Makes the keys of a configuration a condition of /readyz: their file may not exist yet.
+local function need_keys(result)
+    ready.add("keys", function() return not result.keys() and "Keys of a check or a login are not there" or nil end)
+end
+
 --- Reads a configuration of `check()` at once. A mistake raises an error of one sentence.
 -- @tparam CheckConfig config the configuration
 -- @treturn CheckConfig the same table
 -- @usage init_by_lua_block { guard = require("route_native.auth").prepare_check { key_file = "/etc/keys/id.jwks" } }
 function _M.prepare_check(config)
-    parse(config, auth_check, "prepare_check")
+    need_keys(parse(config, auth_check, "prepare_check"))
     return config
 end
 
@@ -96,7 +102,7 @@ end
 -- @tparam LoginConfig config the configuration
 -- @treturn LoginConfig the same table
 function _M.prepare_login(config)
-    parse(config, auth_login, "prepare_login")
+    need_keys(parse(config, auth_login, "prepare_login"))
     return config
 end
 

@@ -19,6 +19,7 @@ local keys = require "route_native.border.keys"
 local limits = require "route_native.border.limits"
 local login = require "route_native.border.login"
 local logout = require "route_native.border.logout"
+local ready = require "route_native.core.ready"
 local response = require "route_native.core.response"
 local services = require "route_native.border.services"
 local sessions = require "route_native.border.sessions"
@@ -109,6 +110,10 @@ function _M.setup(config)
     self.keys = keys.new(self)
     self.sessions = sessions.new(self)
     self.exchange = exchange.new(self)
+    ready.add("store", function()
+        local _, err = self.store:get(self.prefix .. "ready")
+        return err and "The session store does not answer" or nil
+    end)
     running = self
 end
 

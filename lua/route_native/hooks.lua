@@ -6,9 +6,12 @@ local admin = require "route_native.control.admin"
 local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
+local counters = require "route_native.core.metrics"
 local final_answer = require "route_native.core.final_answer"
+local metrics = require "route_native.control.metrics"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
+local ready = require "route_native.control.ready"
 local response = require "route_native.core.response"
 local revocation = require "route_native.revocation"
 local start = require "route_native.core.start"
@@ -21,12 +24,31 @@ return {
     -- @tparam function setup calls the setup of the capabilities
     start = function(setup)
         return start.run(function()
+            metrics.forget()
+            metrics.setup(require("route_native")._VERSION)
             setup()
             if revocation.prepare() then
                 admin.setup()
             end
         end)
     end,
+
+    --- Starts what each worker does beside requests: it brings the revocations, and gathers the metrics. For
+    -- `init_worker_by_lua` (revocation_http.conf).
+    -- @function start_worker
+    start_worker = function()
+        revocation.start()
+        metrics.start_worker()
+    end,
+
+    --- Brings the last metrics of a worker to the others. For `exit_worker_by_lua` (revocation_http.conf).
+    -- @function stop_worker
+    stop_worker = metrics.stop_worker,
+
+    --- Answers 200 if keys, dictionaries, JWK Sets and stores are there, otherwise 503 with the reason as JSON. For
+    -- `content_by_lua` (route.conf, tunnel.conf, and the examples).
+    -- @function ready
+    ready = ready.answer,
 
     --- Removes the token from the query and from nginx's memory. For `set_by_lua` (query_token.conf).
     -- @function take_query_token
@@ -45,6 +67,10 @@ return {
     -- @function admin_revocations
     admin_revocations = admin.revocations,
 
+    --- Answers /metrics of the admin API. For `content_by_lua` (admin.conf).
+    -- @function admin_metrics
+    admin_metrics = admin.metrics,
+
     --- Ends a request that nginx refused with 400 (desktop_server.conf).
     -- @function bad_request
     bad_request = response.bad_request,
@@ -55,7 +81,10 @@ return {
 
     --- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (desktop_server.conf).
     -- @function upgrade_required
-    upgrade_required = response.upgrade_required,
+    upgrade_required = function()
+        counters.refused("desktop", 426, "upgrade_required")
+        return response.upgrade_required()
+    end,
 
     --- Returns the Cookie header for a desktop. For `set_by_lua` (runtime/desktop.conf).
     -- @function cookies_for_desktop

@@ -25,9 +25,11 @@ local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
 local kept = require "route_native.core.kept"
 local library = require "route_native.core.ffi"
+local metrics = require "route_native.core.metrics"
 require "route_native.hooks" -- The master may still read files that the workers may not.
 local open = require "route_native.phantom.open"
 local outbound = require "route_native.http.outbound"
+local ready = require "route_native.core.ready"
 local request = require "route_native.core.request"
 local revoked = require "route_native.core.revoked"
 local scopes = require "route_native.core.scopes"
@@ -44,6 +46,14 @@ local set_header, clear_header = ngx.req.set_header, ngx.req.clear_header
 
 local OK, TOKEN_MISSING = statuses.OK, statuses.TOKEN_MISSING
 local KEY_BYTES, FINGERPRINT_BYTES = library.RN_CACHE_KEY_BYTES, library.RN_FINGERPRINT_BYTES
+
+-- The numbers of counters: accepted tokens by the cache that knew them.
+local WORKER = metrics.number("cache_answers_total", "phantom", "worker")
+local SHARED = metrics.number("cache_answers_total", "phantom", "shared")
+local MISS = metrics.number("cache_answers_total", "phantom", "miss")
+local STALE = metrics.number("cache_answers_total", "phantom", "stale")
+local INTROSPECTION_SECONDS = metrics.number "introspection_seconds"
+local add, passed, count_refused = metrics.add, metrics.passed, metrics.refused
 
 -- An entry of a dictionary is one letter, then
 --   A  (active)    the lengths of the scope and of the identity, each with ":", then both, and what the API receives
@@ -142,7 +152,9 @@ local function ask(settings, token)
     if not ticket then
         return nil, statuses.SERVER_UNREACHABLE
     end
+    local began = metrics.clock()
     local ok, active, status, is_lasting = pcall(introspect.ask, settings, token)
+    metrics.observe(INTROSPECTION_SECONDS, metrics.clock() - began)
     open.finish(ticket)
     if not ok then
         error(active, 0)
@@ -209,6 +221,7 @@ end
 -- Ends the request with 401 or 503, as a status requires.
 local function refuse(settings, status)
     note("route_reason", statuses.name(status))
+    count_refused("phantom", status < 200 and 401 or 503, statuses.name(status))
     if status == TOKEN_MISSING then
         return answer.token_missing(settings)
     elseif status >= 200 then
@@ -226,6 +239,7 @@ end
 -- Ends the request with 403 for a missing scope.
 local function refuse_scope(settings)
     note("route_reason", statuses.name(statuses.SCOPE_INSUFFICIENT))
+    count_refused("phantom", 403, statuses.name(statuses.SCOPE_INSUFFICIENT))
     return answer.insufficient_scope(settings)
 end
 
@@ -235,8 +249,10 @@ local function send_claims(settings, active)
     active.claims = active.claims or digits.decode(active.text)
     if not claim_headers.set(settings.claim_headers, active.claims) then
         note("route_reason", "claim_too_large")
+        count_refused("phantom", 403, "claim_too_large")
         return answer.insufficient_scope(settings)
     end
+    return passed("phantom", current())
 end
 
 -- Sets the variable that phantom_proxy.conf sends. Returns false in a location without that file. nginx keeps variables
@@ -263,7 +279,9 @@ local function accept(settings, active, cache)
     connections.keep(active.identity)
     if settings.sends_claims then
         return send_claims(settings, active)
-    elseif pass_by_variable(r, active.text) then
+    end
+    passed("phantom", r)
+    if pass_by_variable(r, active.text) then
         return
     end
     keep_token(active.text)
@@ -272,8 +290,10 @@ end
 
 -- Accepts a token that this worker has decoded before. phantom_proxy.conf has set $route_cache to "hit" already.
 local function accept_decoded(r, settings, active)
+    add(WORKER)
     if settings.is_plain and revoked.check(active) == OK and pass_by_variable(r, active.text) then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
+        passed("phantom", r)
         return connections.keep(active.identity)
     end
     note("route_token", active.fingerprint)
@@ -300,6 +320,7 @@ local function apply(settings, key, entry, cache)
         note("route_cache", cache)
         return refuse(settings, tonumber(sub(entry, 2)))
     end
+    add(cache == "hit" and SHARED or cache == "stale" and STALE or MISS)
     local scope, identity, text = decode(entry)
     local active = { scope = scope, identity = identity, text = text, ends = 0, fingerprint = "", key = key }
     kept.open().verdicts[settings] = active
@@ -333,6 +354,7 @@ local function check(settings, key, token)
     local wait = open.wait_of_address(refused, settings.max_inactive_per_address)
     if wait then
         note("route_reason", "too_many_inactive")
+        count_refused("phantom", 429, "too_many_inactive")
         return answer.too_many(settings, wait)
     end
     local possible, err = outbound.possible(settings.outbound)
@@ -394,6 +416,7 @@ function _M.run(config)
     local r = current()
     if request.has_too_many_headers(r) then
         note("route_cache", "")
+        count_refused("phantom", 400, "too_many_headers")
         return answer.too_many_headers(settings)
     elseif settings.preflight ~= "token" and client.is_preflight() then
         return preflight(settings)
@@ -428,6 +451,9 @@ function _M.prepare(config)
     if not settings then
         error(err, 2)
     end
+    ready.add("dictionary", function()
+        return not ngx.shared[settings.cache_name] and "The dictionary of phantom tokens is not there" or nil
+    end)
 end
 
 return _M

@@ -14,6 +14,7 @@ local cjson = require "cjson.safe"
 local config = require "route_native.core.config"
 local connections = require "route_native.control.connections"
 local library = require "route_native.core.ffi"
+local metrics = require "route_native.core.metrics"
 local records_of = require("route_native.control.records").new
 
 local ngx = ngx
@@ -192,5 +193,10 @@ end
 function _M.count()
     return tonumber(library.rn_revocations_count())
 end
+
+metrics.collect(function(tell)
+    tell(_M.count(), "revocations")
+    tell(_M.age and _M.age() or 0, "revocations_age_seconds")
+end)
 
 return _M

@@ -5,6 +5,8 @@
 
 local auth = require "route_native.auth"
 local connections = require "route_native.control.connections"
+local metrics = require "route_native.core.metrics"
+local request = require "route_native.core.request"
 local response = require "route_native.core.response"
 local revoked = require "route_native.core.revoked"
 local route_native = require "route_native"
@@ -64,10 +66,15 @@ end
 local function admit_client(id)
     -- Debian's nginx joins repeated headers. Two joined tokens do not match this pattern.
     local token = (ngx.var.http_authorization or ""):match("^Bearer ([%w_.-]+)$")
-    local claims = token and route_native.verify(token)
+    local claims, reason = nil, "token_malformed"
+    if token then
+        claims, reason = route_native.verify(token)
+    end
     if not claims or claims.tid ~= id then
+        metrics.refused("tunnel", 401, reason or "claim_not_allowed")
         return response.invalid_token()
     end
+    metrics.passed("tunnel", request.current())
     connections.keep(function()
         return revoked.identity {
             token = token, jti = claims.jti, sub = claims.sub, sid = claims.sid, iss = claims.iss,
@@ -85,8 +92,9 @@ function _M.admit()
     if ngx.var.tunnel_viewed == "" and id and id ~= "" then
         return admit_client(id)
     elseif viewers then
-        auth.check(viewers)
+        return auth.check(viewers)
     end
+    metrics.passed("tunnel", request.current())
 end
 
 return _M

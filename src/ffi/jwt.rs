@@ -1,10 +1,11 @@
 //! The C ABI of signed tokens: policies, verification and signing. The conventions are those of [`super`].
 
 use super::keys::rn_keys;
-use super::{Caller, guard, release, required};
+use super::{Caller, clock, guard, release, required};
 use crate::error::Reason;
 use crate::json::parse_object;
 use crate::jwt::{self, Compact, MAX_TOKEN_BYTES, Parts, Policy, SignOptions};
+use crate::metrics::key_use;
 use crate::revocation::{Names, live};
 
 /// The longest token, in bytes. A buffer of this size is enough for a token and for its contents.
@@ -130,7 +131,10 @@ pub unsafe extern "C" fn rn_jws_verify(
 ) -> i32 {
     guard(|caller| {
         let (keys, policy, token) = (required(keys)?, &required(policy)?.0, caller.bytes(token, token_length)?);
-        jwt::check_signature(&Compact::parse(token)?, &keys.current().verifying, policy).map(|_| ())
+        let current = keys.current();
+        let key = jwt::check_signature(&Compact::parse(token)?, &current.verifying, policy)?;
+        key_use::note(key.id(), clock());
+        Ok(())
     })
 }
 

@@ -23,6 +23,7 @@ use crate::jwt::{
     self, Claims, Compact, Policy, SignOptions, check_expiry, check_not_before, check_requirements, check_signature,
 };
 use crate::keys::{KeySet, SigningKey, load};
+use crate::metrics::key_use;
 use crate::revocation::{Identity, Names};
 
 /// The longest accepted JWT of an authorization server, in bytes.
@@ -152,14 +153,14 @@ impl Introspector {
 
     /// Reads a JWT for the API.
     fn read_jwt(&self, body: &[u8], keys: Option<&KeySet>, now: i64) -> Result<Verdict, Reason> {
-        let (token, claims, _) = self.open(body, keys)?;
+        let (token, claims, _) = self.open(body, keys, now)?;
         self.check_claims(&claims, now)?;
         self.verdict(claims.members, Some(token), now)
     }
 
     /// Reads a signed response, whose claim `token_introspection` describes the token (RFC 9701 §5).
     fn read_signed_response(&self, body: &[u8], keys: Option<&KeySet>, now: i64) -> Result<Verdict, Reason> {
-        let (token, mut claims, typ) = self.open(body, keys)?;
+        let (token, mut claims, typ) = self.open(body, keys, now)?;
         // Another JWT of the same server must not pass as a response (RFC 9701 §8.1).
         if typ.as_deref() != Some(INTROSPECTION_TYP) {
             return Err(Reason::ServerAnswerInvalid);
@@ -189,20 +190,26 @@ impl Introspector {
 
     /// Parses a JWT of the server, verifies its signature if there are keys, and returns it with its claims and its
     /// `typ`.
-    fn open<'a>(&self, body: &'a [u8], keys: Option<&KeySet>) -> Result<(&'a str, Claims, Option<String>), Reason> {
+    fn open<'a>(
+        &self,
+        body: &'a [u8],
+        keys: Option<&KeySet>,
+        now: i64,
+    ) -> Result<(&'a str, Claims, Option<String>), Reason> {
         let token = std::str::from_utf8(body.trim_ascii()).map_err(|_| Reason::ServerAnswerInvalid)?;
         let compact = Compact::parse_within(token.as_bytes(), MAX_JWT_BYTES).map_err(server_fault)?;
-        match (keys, &self.verify_keys) {
+        let key = match (keys, &self.verify_keys) {
             (Some(keys), _) => {
-                check_signature(&compact, keys, &Policy::default()).map_err(|reason| match reason {
+                Some(check_signature(&compact, keys, &Policy::default()).map_err(|reason| match reason {
                     Reason::KeyNotFound => reason,
                     _ => Reason::ServerAnswerInvalid,
-                })?;
+                })?)
             }
-            (None, Some(keys)) => {
-                check_signature(&compact, keys, &Policy::default()).map_err(server_fault)?;
-            }
-            (None, None) => {}
+            (None, Some(keys)) => Some(check_signature(&compact, keys, &Policy::default()).map_err(server_fault)?),
+            (None, None) => None,
+        };
+        if let Some(key) = key {
+            key_use::note(key.id(), now);
         }
         let claims = compact.unverified_claims().map_err(server_fault)?;
         Ok((token, claims, compact.header.media_type()))

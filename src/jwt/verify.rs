@@ -6,6 +6,7 @@ use super::compact::media_type;
 use super::{Claims, Compact};
 use crate::error::{ConfigError, Reason};
 use crate::keys::{Algorithm, Key, KeySet};
+use crate::metrics::key_use;
 use crate::settings::Settings;
 
 /// The requirements of a token besides its signature.
@@ -119,6 +120,7 @@ pub fn verify_compact(compact: &Compact, keys: &KeySet, policy: &Policy, now: i6
     check_times(&claims, policy, now)?;
     check_type(compact, policy)?;
     check_requirements(&claims, policy, now)?;
+    key_use::note(key.id(), now);
     Ok(claims)
 }
 

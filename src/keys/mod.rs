@@ -29,7 +29,7 @@ pub use algorithm::Algorithm;
 pub use certificate::{MAX_CHAIN, trusted_key};
 pub use encryption::EncryptionKeys;
 pub(crate) use encryption::{Content, Direction, decoded};
-pub use file::{MAX_KEY_FILE_BYTES, load};
+pub use file::{MAX_KEY_FILE_BYTES, load, note_certificate};
 pub(crate) use jwk::key_id;
 pub use key::Key;
 pub use keyring::{Form, Keyring, Keys};

@@ -4,6 +4,7 @@ use super::Algorithm;
 use super::key::{Key, MAX_KEYS, identity};
 use super::parse::ParsedKeys;
 use crate::error::{ConfigError, Reason};
+use crate::metrics::key_use;
 
 /// The keys that a token may be signed with: one key, or several during a rotation.
 pub struct KeySet {
@@ -28,7 +29,10 @@ impl KeySet {
         match keys.len() {
             0 => Err(ConfigError::unsupported_key("holds no key that can verify a signature")),
             length if length > Self::MAX_KEYS => Err(ConfigError::unsupported_key("holds more than 64 keys")),
-            _ => Ok(KeySet { keys, notes: Vec::new() }),
+            _ => {
+                keys.iter().for_each(|key| key_use::declare(key.id()));
+                Ok(KeySet { keys, notes: Vec::new() })
+            }
         }
     }
 

@@ -40,6 +40,11 @@ impl Validity {
         Some(Validity { from, until: not_after.as_secs() })
     }
 
+    /// Returns the last second in which the certificate is valid.
+    pub fn until(self) -> u64 {
+        self.until
+    }
+
     /// Returns the end of a sentence about a certificate that is not valid at `now`.
     pub fn fault(self, now: i64) -> Option<String> {
         let now = now.max(0).unsigned_abs();

@@ -17,11 +17,14 @@ local config = require "route_native.core.config"
 local connections = require "route_native.control.connections"
 local jwt = require "route_native.jwt"
 local kept = require "route_native.core.kept"
+local metrics = require "route_native.core.metrics"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
+local statuses = require "route_native.core.status"
 
 local ngx = ngx
 
+local KEY_UNREADABLE = statuses.name(statuses.KEY_UNREADABLE)
 local FORBIDDEN = response.json("forbidden", "The access token does not allow this")
 
 local _M = {}
@@ -57,6 +60,7 @@ end
 -- Ends the request with a challenge, and notes the reason for the access log.
 local function refuse(self, status, reason, attributes)
     access_log.reason(reason)
+    metrics.refused("auth", status, reason)
     return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
 end
 
@@ -98,6 +102,7 @@ end
 -- Returns the claims and the header of the request's token, nothing for a preflight, or ends the request.
 function _M.run(self)
     if request.has_too_many_headers(request.current()) then
+        metrics.refused("auth", ngx.HTTP_BAD_REQUEST, "too_many_headers")
         return response.too_many_headers()
     end
     if self.changes_headers and ngx.is_subrequest and ngx.get_phase() == "content" then
@@ -121,6 +126,7 @@ function _M.run(self)
     end
     local keys, err = self.keys()
     if not keys then
+        metrics.refused("auth", ngx.HTTP_SERVICE_UNAVAILABLE, KEY_UNREADABLE)
         return auth_keys.unavailable(err)
     end
     if not token and not reason then
@@ -138,6 +144,7 @@ function _M.run(self)
     end
     if is_ours then
         access_log.reason(reason)
+        metrics.refused("auth", ngx.HTTP_SERVICE_UNAVAILABLE, reason)
         return auth_keys.unavailable("a token could not be checked: " .. reason)
     end
     if reason then
@@ -157,6 +164,7 @@ function _M.run(self)
         return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
     end
     kept.open().verdicts[self] = { token = sent, claims = claims, header = header }
+    metrics.passed("auth", request.current())
     connections.keep(function() return jwt.identity_of(token, keys, self.policy) end)
     return claims, header
 end

@@ -23,6 +23,7 @@ local config = require "route_native.core.config"
 local cookie = require "route_native.core.cookie"
 local jwt = require "route_native.jwt"
 local login_body = require "route_native.core.login_body"
+local metrics = require "route_native.core.metrics"
 local rate_limit = require "route_native.core.rate_limit"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
@@ -101,11 +102,16 @@ local function refuse(status)
     return response.finish(status, MESSAGES[status])
 end
 
+local function count(result)
+    metrics.count("logins_total", "auth", result)
+end
+
 -- Ends a request that has no attempt left, or whose counter has no room.
 local function refuse_attempt(wait, is_full)
     if is_full then
         return response.unavailable(wait)
     end
+    count "limited"
     ngx.header["Retry-After"] = wait
     return refuse(429)
 end
@@ -147,6 +153,7 @@ local function grant(self, keys, answer)
     if self.cookie then
         cookie.set(self.cookie.name, token, self.cookie)
     end
+    count "success"
     return response.finish(ngx.HTTP_OK, ('{"token":"%s"}\n'):format(token))
 end
 
@@ -181,6 +188,8 @@ local function attempt(self, keys, headers)
     end
     if answer.status == ngx.HTTP_OK then
         return grant(self, keys, answer)
+    elseif answer.status < 500 then
+        count "failure"
     end
     return pass_answer(self, answer)
 end
@@ -205,6 +214,7 @@ function _M.run(self)
     end
     local headers = ngx.req.get_headers(0)
     if self.cookie and client.is_cross_site(false, self.public_origins) then
+        count "cross_site"
         return refuse(403)
     elseif login_body.is_encoded(headers) then
         return refuse(415)

@@ -8,6 +8,8 @@ local access_log = require "route_native.core.access_log"
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
 local connections = require "route_native.control.connections"
+local metrics = require "route_native.core.metrics"
+local request = require "route_native.core.request"
 local session_id = require "route_native.border.session_id"
 local subrequest = require "route_native.core.subrequest"
 
@@ -31,11 +33,14 @@ local function require_login(border, reason)
     access_log.reason("session_" .. reason)
     border.counters:add("session." .. reason)
     if not client.wants_page() then
+        metrics.refused("border", 401, "session_" .. reason)
         return answer.session_expired()
     elseif not remember(border) then
         ngx.header["Set-Cookie"] = nil
+        metrics.refused("border", 503, "session_unavailable")
         return answer.unavailable()
     end
+    metrics.refused("border", ngx.req.get_method() == "GET" and 302 or 303, "session_" .. reason)
     return answer.redirect(border.settings.login_path)
 end
 
@@ -43,9 +48,11 @@ end
 local function refuse(border, reason)
     if reason == "unavailable" then
         access_log.reason("session_unavailable")
+        metrics.refused("border", 503, "session_unavailable")
         return answer.unavailable()
     elseif reason == "denied" then
         access_log.reason("service_denied")
+        metrics.refused("border", 403, "service_denied")
         border.counters:add("service_token.denied")
         return answer.forbidden()
     elseif reason == "ended" then
@@ -68,6 +75,7 @@ local function run(border, refused)
     local service = border.services:find(client.host(), ngx.var.uri)
     if not service then
         access_log.reason("service_unmapped")
+        metrics.refused("border", 404, "service_unmapped")
         border.counters:add("service.unmapped")
         return answer.not_found()
     end
@@ -89,6 +97,9 @@ local function run(border, refused)
     end
     border.sessions:extend(session)
     connections.keep(session.record.identity)
+    if not refused then
+        metrics.passed("border", request.current())
+    end
     return pass(border, service, token)
 end
 

@@ -1,6 +1,9 @@
--- Counts events, in shared memory for the metrics page and optionally to StatsD.
+-- Counts events: for the metrics of all capabilities, in shared memory for the border's older page of metrics, and
+-- optionally to StatsD.
 --
 -- All counters exist from the start, so an increment never evicts another entry of the dictionary.
+
+local metrics = require "route_native.core.metrics"
 
 local ngx = ngx
 
@@ -15,6 +18,12 @@ local NAMES = {
     "session.missing", "session.expired", "session.ended", "session.revoked",
     "service_token.hit", "service_token.fetched", "service_token.refused", "service_token.denied", "service.unmapped",
     "auth.error", "account.error", "store.error", "keys.rotated",
+}
+
+-- Logins have a metric of their own, which auth shares.
+local LOGINS = {
+    ["login.success"] = "success", ["login.failure"] = "failure", ["login.limited"] = "limited",
+    ["login.cross_site"] = "cross_site",
 }
 
 local _M = {}
@@ -67,6 +76,10 @@ end
 -- Adds 1 to a counter.
 function counters:add(name)
     self.dictionary:incr(PREFIX .. name, 1)
+    metrics.count("border_events_total", name)
+    if LOGINS[name] then
+        metrics.count("logins_total", "border", LOGINS[name])
+    end
     if self.host then
         self.pending[name] = (self.pending[name] or 0) + 1
         if not self.is_scheduled then

@@ -5,15 +5,17 @@
 -- | GET /revocations?below=&limit= | 200 {"revocations":[…],"below":N}: the newest first; N continues the list        |
 -- | POST /revocations            | 201 {"id":N}; 400 with a sentence; 507 if the dictionary is full                  |
 -- | DELETE /revocations/N        | 204, or 404                                                                       |
+-- | GET /metrics                 | 200, the text of Prometheus; 503 without the dictionary `metrics`                 |
 --
 -- The address of the server protects what can be read. A change also needs an admin token, and with
 -- ROUTE_ADMIN_CLIENT_CA a client certificate: 401 or 403 without them.
 -- Every change is a line of the audit log, without tokens.
 
-local auth = require "route_native.auth"
+local auth_check = require "route_native.auth.check"
 local cjson = require "cjson.safe"
 local config = require "route_native.core.config"
 local login_body = require "route_native.core.login_body"
+local metrics = require "route_native.control.metrics"
 local response = require "route_native.core.response"
 local revocation = require "route_native.revocation"
 
@@ -51,7 +53,8 @@ local _M = {}
 -- Reads the settings, and the key while the master may. Raises an error about a mistake.
 function _M.setup()
     local values = config.read(OWNER, ROWS, {})
-    guard = values.key_file and auth.prepare_check {
+    -- Not by auth.prepare_check(): /readyz need not wait for this key.
+    guard = values.key_file and auth_check.read {
         key_file = values.key_file, scope = SCOPE, token = "header", realm = "route_native admin",
         policy = { issuer = values.issuer, audience = values.audience, max_lifetime = 30 * 86400 },
     } or nil
@@ -80,7 +83,7 @@ local function admit()
         response.finish(ngx.HTTP_FORBIDDEN, refusal)
         return nil
     end
-    return auth.check(guard)
+    return auth_check.run(guard)
 end
 
 -- Returns who an admin token is of, for the audit log and the list. A longer name is cut.
@@ -155,6 +158,18 @@ end
 local function refuse_method(allowed)
     ngx.header["Allow"] = allowed
     return response.finish(405, NOT_ALLOWED)
+end
+
+-- Answers /metrics. Runs in the content phase.
+function _M.metrics()
+    if not is_ours() then
+        return response.finish(421, MISDIRECTED)
+    end
+    local method = ngx.req.get_method()
+    if method ~= "GET" and method ~= "HEAD" then
+        return refuse_method "GET, HEAD"
+    end
+    return metrics.answer()
 end
 
 -- Answers /revocations and what is below it. Runs in the content phase.

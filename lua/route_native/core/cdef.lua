@@ -35,6 +35,8 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
+static const int RN_METRICS_BYTES = 65536;
+
 static const int RN_IDENTITY_BYTES = 176;
 
 static const int RN_RSA_PKCS1 = 1;
@@ -469,6 +471,24 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+double rn_metrics_clock(void);
+
+int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
+
+void rn_metrics_count(uint32_t cell);
+
+void rn_metrics_observe(uint32_t cell, double seconds);
+
+int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
+
+int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
+
+void rn_metrics_forget(void);
+
+int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
+
+int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
 
 int32_t rn_revocation_parse(const uint8_t *json,
                             size_t json_length,

@@ -1,5 +1,7 @@
 -- Checks an upstream's answer before a client gets it: it must be one final answer.
 
+local metrics = require "route_native.core.metrics"
+
 local lower, type = string.lower, type
 local ngx = ngx
 
@@ -20,6 +22,13 @@ local function is_final(status)
     return status >= 200
 end
 
+-- Counts an upstream's failure. Answers of our own with these statuses have no upstream.
+local function count_failure(status)
+    if status >= 502 and status <= 504 and ngx.var.upstream_status then
+        metrics.upstream_failed(status)
+    end
+end
+
 local function refuse(status)
     local what = status == ngx.HTTP_SWITCHING_PROTOCOLS and "the status 101 and opens no WebSocket"
         or status >= 100 and "the interim status " .. status or "no status line"
@@ -27,12 +36,14 @@ local function refuse(status)
     ngx.exit(status >= 100 and ngx.HTTP_BAD_GATEWAY or ngx.ERROR)
 end
 
--- Ends an answer that is not final. Returns whether it is. Runs in header_filter_by_lua.
+-- Ends an answer that is not final, and counts failures. Returns whether it is. Runs in header_filter_by_lua.
 function _M.check()
     local status = ngx.status
     if is_final(status) then
+        count_failure(status)
         return true
     end
+    metrics.upstream_failed(ngx.HTTP_BAD_GATEWAY)
     refuse(status)
     return false
 end

@@ -2,6 +2,7 @@
 --
 -- Runners are timers, so a client that disconnects cannot end work that others wait for.
 
+local metrics = require "route_native.core.metrics"
 local singleflight = require "route_native.core.singleflight.worker"
 
 local run_worker_thread = ngx.run_worker_thread
@@ -18,6 +19,8 @@ local _M = {}
 local queue, first, last = {}, 1, 0
 -- The number of unfinished jobs, and of the timers that run them.
 local unfinished, runners = 0, 0
+
+metrics.collect(function(tell) tell(unfinished, "thread_pool_jobs") end)
 
 -- Returns whether there may be a pool. It may be found missing at the first call.
 function _M.is_available()

@@ -2,11 +2,23 @@
 
 local cookies = require "route_native.desktop.cookies"
 local final_answer = require "route_native.core.final_answer"
+local metrics = require "route_native.core.metrics"
+
+local ngx = ngx
 
 local _M = {}
 
+-- Counts a request that desktop_isolation.conf has refused, without Lua.
+local function count_refusal()
+    local reason = ngx.status == ngx.HTTP_FORBIDDEN and ngx.var.route_reason
+    if reason and reason ~= "" then
+        metrics.refused("desktop", ngx.HTTP_FORBIDDEN, reason)
+    end
+end
+
 -- Ends an answer that is not final, and removes all cookies but those in `names`. Runs in header_filter_by_lua.
 function _M.check(names)
+    count_refusal()
     if final_answer.check() and names ~= "" then
         cookies.received(names)
     end

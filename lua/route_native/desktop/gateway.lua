@@ -10,8 +10,10 @@ local access_log = require "route_native.core.access_log"
 local bearer = require "route_native.core.bearer"
 local connections = require "route_native.control.connections"
 local library = require "route_native.core.ffi"
+local metrics = require "route_native.core.metrics"
 local query = require "route_native.desktop.query"
 local queue = require "route_native.desktop.queue"
+local ready = require "route_native.core.ready"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
 local statuses = require "route_native.core.status"
@@ -40,12 +42,26 @@ local identity_buffer, identity_length = ffi.new("uint8_t[?]", IDENTITY_BYTES), 
 
 local gateway, targets, load_error
 
+-- The numbers of counters: accepted tokens by the cache that knew them.
+local ACCEPTED = {}
+for tier, cache in pairs { worker = "hit", shared = "shared", joined = "joined", miss = "miss" } do
+    ACCEPTED[cache] = metrics.number("cache_answers_total", "desktop", tier)
+end
+local HIT, RESOLVE_SECONDS = ACCEPTED.hit, metrics.number "resolve_seconds"
+local add, passed, refused = metrics.add, metrics.passed, metrics.refused
+local observe, clock = metrics.observe, metrics.clock
+
 local _M = {}
 
 -- Sets the handle, or the error that explains why there is none. setup() calls it once.
 function _M.start(handle, err)
     gateway, load_error = handle, err
     targets = ngx.shared.targetmap
+    ready.add("keys", function() return not handle and "The keys of the desktop gateway are not there" or nil end)
+    ready.add("dictionary", function() return not targets and "The dictionary targetmap is not there" or nil end)
+    metrics.collect(function(tell)
+        tell(tonumber(library.rn_gateway_cached_entries(gateway)), "cache_entries", "desktop")
+    end)
     if gateway and not targets then
         gateway, load_error = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end
@@ -56,6 +72,7 @@ end
 
 -- Ends a request when there is no gateway.
 local function unavailable()
+    refused("desktop", 503, statuses.name(targets and statuses.KEY_UNREADABLE or statuses.SETTING_INVALID))
     ngx.log(ngx.ERR, load_error or "route_native: setup() was not called in init_by_lua; desktop endpoints answer 503")
     return response.unavailable(RETRY_AFTER)
 end
@@ -67,8 +84,10 @@ local function refuse(r, status)
     if not statuses.is_token(status) then
         -- A fault of the gateway must not be a 401, which blames the token.
         ngx.log(ngx.ERR, "route_native: a token could not be checked: ", name)
+        refused("desktop", 503, name)
         return response.unavailable(RETRY_AFTER)
     end
+    refused("desktop", 401, name)
     set(r, "route_cache", "", 0)
     if status == TOKEN_MISSING then
         return response.token_missing()
@@ -109,14 +128,22 @@ local function accept(r, identity)
     if answer.is_name ~= 0 then
         use_name(r)
     end
+    passed("desktop", r)
     if has_value(r, "connection_ends") then
         connections.keep(identity or cached_identity())
     end
 end
 
+-- Does the same for a token that this worker's cache knows.
+local function accept_hit(r)
+    add(HIT)
+    return accept(r)
+end
+
 -- Does the same for an answer from elsewhere, and sets $route_cache. The configuration presets that to "hit", so that a
 -- hit has one variable less to set.
 local function accept_with_cache(r, cache, identity)
+    add(ACCEPTED[cache])
     set(r, "route_cache", cache, #cache)
     return accept(r, identity)
 end
@@ -136,12 +163,17 @@ end
 
 -- Resolves a token that no cache holds.
 local function resolve_new(r, key, token, now)
+    local began = clock()
     local status, target, expires_at, identity, is_leader = queue.resolve(gateway, key, token, now)
     if not status then
+        refused("desktop", 503, "queue_full")
         return response.unavailable(BUSY_RETRY_AFTER)
     elseif status ~= OK then
         access_log.token(token)
         return refuse(r, status)
+    end
+    if is_leader then
+        observe(RESOLVE_SECONDS, clock() - began)
     end
     -- A request that waited for another came later, and caches the target for a shorter time.
     local ttl = max(expires_at - now, 0)
@@ -184,7 +216,7 @@ local function resolve_from_query(r, token, now)
     end
     local status = library.rn_gateway_lookup_token(gateway, token, #token, now, answer)
     if status == OK then
-        return accept(r)
+        return accept_hit(r)
     elseif status == TOKEN_REVOKED then
         return refuse_found(r, status)
     elseif status ~= NOT_CACHED then
@@ -231,7 +263,7 @@ function _M.resolve()
         ngx.req.clear_header("Authorization")
     end
     if status == OK then
-        return accept(r)
+        return accept_hit(r)
     elseif status == NOT_CACHED then
         return resolve_token(r, now)
     elseif status == TOKEN_REVOKED then

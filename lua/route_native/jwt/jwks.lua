@@ -9,6 +9,8 @@
 -- the 300s: the server's fault, never the token's.
 
 local config = require "route_native.core.config"
+local metrics = require "route_native.core.metrics"
+local ready = require "route_native.core.ready"
 local singleflight = require "route_native.core.singleflight.shared"
 local keyring = require "route_native.jwt.keyring"
 local lrucache = require "resty.lrucache"
@@ -108,6 +110,7 @@ local function fetch_and_store(self, dict)
     local status = text and OK or keys
     local pause = text and self.cooldown or math.min(self.cooldown, RETRY_SECONDS)
     dict:set(self.id .. "asked", status, pause)
+    metrics.count("jwks_fetches_total", self.name, text and "ok" or statuses.name(status))
     if text then
         store(self, dict, text, keys)
     else
@@ -206,6 +209,30 @@ function published:refresh()
     return last or fetch_once(self, dict)
 end
 
+-- Tells when this nginx has last fetched the set, if it has.
+function published:tell(tell)
+    local dict = ngx.shared[self.cache_name]
+    local fetched = dict and dict:get(self.id .. "time")
+    if fetched then
+        tell(fetched, "jwks_last_success_timestamp_seconds", self.name)
+        tell(now() - fetched, "jwks_age_seconds", self.name)
+    end
+end
+
+-- Returns nil if there are keys, or what is missing. With `may_ask` it fetches a set that no request has needed yet.
+function published:missing(may_ask)
+    local dict = ngx.shared[self.cache_name]
+    if not dict then
+        return "The dictionary of a JWK Set is not there"
+    end
+    -- The dictionary has the set as long as it may be used.
+    local is_usable = dict:get(self.id .. "time") ~= nil
+    if not is_usable and may_ask then
+        is_usable = self:current() ~= nil
+    end
+    return not is_usable and "A JWK Set could not be fetched" or nil
+end
+
 -- Keys by their id, which is the text of their configuration.
 local cached = assert(lrucache.new(MAX_CACHED))
 
@@ -233,6 +260,11 @@ local function open(values)
     }, published)
     keys = keyring.of_source(self)
     cached:set(id, keys)
+    if ngx.get_phase() == "init" then
+        -- Those of a configuration that a request brings come and go.
+        metrics.collect(function(tell) self:tell(tell) end)
+    end
+    ready.add("jwks", function(may_ask) return self:missing(may_ask) end)
     return keys
 end
 

@@ -8,8 +8,14 @@
 --     touch(key, ttl)           true | false when absent | nil, err
 --     delete(key)               true, also when absent | nil, err
 --
+-- Each call is timed for the metrics.
+--
 -- `err` means that the store is down, too slow or full. It never contains a key or a value. A swap is atomic, so it
 -- cannot restore a session that ends meanwhile.
+
+local metrics = require "route_native.core.metrics"
+
+local OPERATIONS = { "get", "add", "set", "swap", "touch", "delete" }
 
 local KINDS = {
     memory = require "route_native.store.memory",
@@ -19,10 +25,27 @@ local KINDS = {
 
 local _M = {}
 
+-- Returns a method that calls the store's own, and notes how long that took.
+local function timed(store, operation, number)
+    local method = store[operation]
+    local function finish(began, ...)
+        metrics.observe(number, metrics.clock() - began)
+        return ...
+    end
+    return function(_, ...)
+        return finish(metrics.clock(), method(store, ...))
+    end
+end
+
 -- Opens a store from its settings, { kind, address, … }, which border/settings.lua has read. A mistake raises an error
 -- of one sentence.
 function _M.open(settings)
-    return KINDS[settings.kind].new(settings)
+    local store = KINDS[settings.kind].new(settings)
+    local opened = { name = store.name }
+    for _, operation in ipairs(OPERATIONS) do
+        opened[operation] = timed(store, operation, metrics.number("store_seconds", store.name, operation))
+    end
+    return opened
 end
 
 return _M

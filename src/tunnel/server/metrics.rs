@@ -1,5 +1,8 @@
 //! The metrics, in the text format of Prometheus.
+//!
+//! Each has two names for one release: the older one begins with `websocktunnel`, the newer as all metrics here do.
 
+use crate::metrics::families::PREFIX;
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,11 +20,13 @@ macro_rules! metrics {
             /// Returns all metrics as text.
             pub fn render(&self) -> String {
                 let mut out = String::new();
-                $(
-                    let name = concat!("websocktunnel_", stringify!($name));
-                    let value = self.$name.load(Relaxed);
-                    _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {}\n{name} {value}", $help, $kind);
-                )+
+                for prefix in ["websocktunnel", &format!("{PREFIX}_tunnel")] {
+                    $(
+                        let name = format!("{prefix}_{}", stringify!($name));
+                        let value = self.$name.load(Relaxed);
+                        _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {}\n{name} {value}", $help, $kind);
+                    )+
+                }
                 out
             }
         }
@@ -62,9 +67,9 @@ mod tests {
         let metrics = Metrics::default();
         count(&metrics.registrations_total);
         let text = metrics.render();
-        assert!(
-            text.contains("# TYPE websocktunnel_registrations_total counter\nwebsocktunnel_registrations_total 1\n")
-        );
+        for name in ["websocktunnel_registrations_total", "route_native_tunnel_registrations_total"] {
+            assert!(text.contains(&format!("# TYPE {name} counter\n{name} 1\n")), "{name}");
+        }
         assert_eq!(text.lines().count() % 3, 0);
     }
 }
