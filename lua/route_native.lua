@@ -35,6 +35,8 @@ end
 -- @tfield[opt=ROUTE_TARGET_SUFFIX] string target_suffix domain that all targets must be in; any target by default
 -- @tfield[opt=ROUTE_JWT_LEEWAY] integer leeway clock skew in seconds, 0 to 300; 5 by default
 -- @tfield[opt=ROUTE_CACHE_ENTRIES] integer cache_entries answers that each worker keeps; 50000 by default
+-- @tfield[opt=ROUTE_DESKTOP_TEXTS] string texts path of a JSON file with texts for the pages of failures; English ones by
+-- default
 
 --- Loads keys and settings. Call it in `init_by_lua`.
 --
@@ -55,6 +57,7 @@ function _M.setup(options)
         err = "route_native: " .. err .. "; desktop endpoints answer 503"
     end
     if ngx then
+        require("route_native.desktop.failure").start(config.texts)
         -- The master may still read files that the workers may not. (The thread pool loads worker_thread.lua itself. If
         -- that fails, queue.lua does the work in the event loop.)
         require "route_native.hooks"

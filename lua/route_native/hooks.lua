@@ -6,6 +6,7 @@ local admin = require "route_native.control.admin"
 local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
+local failure = require "route_native.desktop.failure"
 local final_answer = require "route_native.core.final_answer"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
@@ -68,6 +69,11 @@ return {
     -- @function desktop_answer
     -- @tparam string names names of the cookies that pass, separated by commas; "" if none does
     desktop_answer = answer.check,
+
+    --- Answers in the place of nginx's own 502 and 504, with a page or with JSON. For `content_by_lua`
+    -- (desktop_server.conf).
+    -- @function upstream_failed
+    upstream_failed = failure.answer,
 
     --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
     -- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`

@@ -12,6 +12,7 @@ local ROWS = {
     { "target_suffix", config.text(), variable = "ROUTE_TARGET_SUFFIX" },
     { "leeway", config.whole(0, 300, "seconds"), variable = "ROUTE_JWT_LEEWAY", default = 5 },
     { "cache_entries", config.whole(0, 2 ^ 31 - 1), variable = "ROUTE_CACHE_ENTRIES", default = 50000 },
+    { "texts", config.text(), variable = "ROUTE_DESKTOP_TEXTS" },
 }
 
 local _M = {}
