@@ -152,6 +152,45 @@ desktop_variables() {
     echo "map \"\" \$desktop_sandbox { default \"$policy\"; }"
 }
 
+ENDPOINTS='spawner|filer|printerfiler|snapshot|terminals|websockify|signalling|broadcast|sound|microphone|gamepad'
+
+# Refuses settings of TLS that do nothing: who sets a CA believes that the way to the desktops is encrypted.
+no_desktop_tls() {
+    for name in CA CERTIFICATE CERTIFICATE_KEY NAME VERIFY; do
+        eval "value=\${ROUTE_DESKTOP_TLS_$name:-}"
+        [ -z "$value" ] || fail "ROUTE_DESKTOP_TLS_$name is set, and ROUTE_DESKTOP_TLS is off"
+    done
+}
+
+# Writes $desktop_scheme, by the endpoint or the port, and the pool of connections that belongs to it. The variables are
+# volatile, because an internal redirect may lead to another endpoint.
+desktop_scheme() {
+    case $desktop_tls in
+        off) no_desktop_tls; echo 'map "" $desktop_scheme { default http; }' ;;
+        on) echo 'map "" $desktop_scheme { default https; }' ;;
+        *)
+            one_line ROUTE_DESKTOP_TLS "$desktop_tls"
+            endpoint_rows='' port_rows=''
+            for word in $(words "$desktop_tls"); do
+                case $word in
+                    *[!0-9]*)
+                        check ROUTE_DESKTOP_TLS "$word" "$ENDPOINTS" '"on", "off", or endpoints and ports'
+                        endpoint_rows="$endpoint_rows $word https;"
+                        [ "$word" != terminals ] || endpoint_rows="$endpoint_rows terminals_size https;"
+                        ;;
+                    *)
+                        port ROUTE_DESKTOP_TLS "$word"
+                        port_rows="$port_rows $word https;"
+                        ;;
+                esac
+            done
+            echo "map \$desktop_port \$desktop_scheme_of_port { volatile; default http;$port_rows }"
+            echo "map \$endpoint \$desktop_scheme { volatile; default \$desktop_scheme_of_port;$endpoint_rows }"
+            ;;
+    esac
+    [ "$desktop_tls" = off ] || echo 'map $desktop_scheme $desktop_pool { volatile; default desktops; https desktops_tls; }'
+}
+
 ends() { check "$1" "$2" 'revocation|expiry|never' '"revocation", "expiry" or "never"'; }
 grace() { check "$1" "$2" '[0-9]{1,5}' 'a number of seconds below 100000'; }
 
@@ -189,6 +228,8 @@ trusted_proxies_conf() {
     echo '}'
     echo 'map $from_trusted_proxy $trusted_proxy { 1 $realip_remote_addr; default ""; }'
 }
+
+desktop_tls=${ROUTE_DESKTOP_TLS:-off}
 
 # The paths of services whose `proxy_pass` ends in a slash in the reference (route.conf).
 upstream_paths=${ROUTE_UPSTREAM_PATHS:-received}
@@ -247,6 +288,7 @@ http_conf() {
     variable default_connection_grace 0 grace ROUTE_CONNECTION_GRACE
 
     desktop_variables
+    desktop_scheme
 }
 
 # Prints the response headers that desktop_isolation.conf removes, except those that no setting allows.
@@ -255,8 +297,42 @@ dropped_headers() {
         | grep -Eivx 'Set-Cookie2?|X-Content-Type-Options|X-Frame-Options|Referrer-Policy'
 }
 
+# Writes how a desktop proves who it is, and the gateway to it.
+desktop_tls_conf() {
+    [ "$desktop_tls" != off ] || return 0
+    echo 'set $desktop $desktop_pool;'
+    echo 'proxy_ssl_protocols TLSv1.2 TLSv1.3;'
+    echo 'proxy_ssl_server_name on;'
+    # Without it nginx would check the name of its own upstream.
+    name=${ROUTE_DESKTOP_TLS_NAME:-}
+    [ -z "$name" ] || host ROUTE_DESKTOP_TLS_NAME "$name"
+    echo "proxy_ssl_name ${name:-\$target};"
+    verify=${ROUTE_DESKTOP_TLS_VERIFY:-on}
+    on_or_off ROUTE_DESKTOP_TLS_VERIFY "$verify"
+    if [ "$verify" = on ]; then
+        authorities=${ROUTE_DESKTOP_TLS_CA:-${ROUTE_CA_FILE:-$(system_authorities)}}
+        [ -n "$authorities" ] || fail 'ROUTE_DESKTOP_TLS_CA is not set, and this system has no authorities of its own'
+        readable ROUTE_DESKTOP_TLS_CA "$authorities"
+        echo "proxy_ssl_trusted_certificate $authorities;"
+        echo 'proxy_ssl_verify on;'
+        echo 'proxy_ssl_verify_depth 3;'
+    elif [ -n "${ROUTE_DESKTOP_TLS_CA:-}" ]; then
+        fail 'ROUTE_DESKTOP_TLS_CA is set, and ROUTE_DESKTOP_TLS_VERIFY is off'
+    fi
+    own=${ROUTE_DESKTOP_TLS_CERTIFICATE:-} own_key=${ROUTE_DESKTOP_TLS_CERTIFICATE_KEY:-}
+    if [ -n "$own$own_key" ]; then
+        [ -n "$own" ] || fail 'ROUTE_DESKTOP_TLS_CERTIFICATE is not set, and ROUTE_DESKTOP_TLS_CERTIFICATE_KEY is'
+        [ -n "$own_key" ] || fail 'ROUTE_DESKTOP_TLS_CERTIFICATE_KEY is not set, and ROUTE_DESKTOP_TLS_CERTIFICATE is'
+        readable ROUTE_DESKTOP_TLS_CERTIFICATE "$own"
+        readable ROUTE_DESKTOP_TLS_CERTIFICATE_KEY "$own_key"
+        echo "proxy_ssl_certificate $own;"
+        echo "proxy_ssl_certificate_key $own_key;"
+    fi
+}
+
 # Writes exceptions from desktop_isolation.conf: proxy_pass_header overrides proxy_hide_header.
 desktop_conf() {
+    desktop_tls_conf
     cookies=${ROUTE_DESKTOP_COOKIES:-}
     module='require("route_native.hooks")'
     # RFC 2965. No browser sends this header, but a desktop may read it as cookies.
@@ -393,7 +469,8 @@ set it to a shorter one, or to an address"
 # The settings, and what the start scripts export.
 SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN ADMIN_LOG AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR CONNECTION_ENDS
 CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES
-DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_TLS DESKTOP_TLS_CA
+DESKTOP_TLS_CERTIFICATE DESKTOP_TLS_CERTIFICATE_KEY DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
 LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
 TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
 

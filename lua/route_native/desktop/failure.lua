@@ -25,6 +25,9 @@ local ANSWERS = {
     unavailable = { 502, 5 },
 }
 
+-- The limit of the connection that tells a failure of TCP from one of TLS, in milliseconds.
+local PROBE_MS = 1000
+
 -- The page has no script and loads nothing. An empty link is the page's own address.
 local PAGE = [[
 <!doctype html>
@@ -98,6 +101,15 @@ local function was_resolved(var)
     return (var.upstream_addr or ""):find(":%d+$") ~= nil
 end
 
+-- Returns whether something listens at the desktop's port. nginx does not say whether TCP or TLS failed.
+local function is_listening(var)
+    local socket = ngx.socket.tcp()
+    socket:settimeout(PROBE_MS)
+    local ok = socket:connect(var.target, tonumber(var.desktop_port))
+    socket:close()
+    return ok ~= nil
+end
+
 -- Returns the code for what nginx has answered with 502 or 504.
 local function code_of(status, var)
     if not var.target or var.target == "" then
@@ -106,8 +118,10 @@ local function code_of(status, var)
         return status == ngx.HTTP_GATEWAY_TIMEOUT and "desktop_timeout" or "desktop_answer_invalid"
     elseif status == ngx.HTTP_GATEWAY_TIMEOUT then
         return "desktop_unreachable"
+    elseif not was_resolved(var) then
+        return "desktop_unresolved"
     end
-    return was_resolved(var) and "desktop_refused" or "desktop_unresolved"
+    return var.desktop_scheme == "https" and is_listening(var) and "desktop_tls_failed" or "desktop_refused"
 end
 
 -- Ends a request for which nginx has no answer of an upstream. Runs in content_by_lua, with the status of nginx's own.
