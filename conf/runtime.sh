@@ -191,6 +191,18 @@ desktop_scheme() {
     [ "$desktop_tls" = off ] || echo 'map $desktop_scheme $desktop_pool { volatile; default desktops; https desktops_tls; }'
 }
 
+# Writes what the limits need, if there is one. Lua reads and checks their numbers (desktop/settings.lua).
+desktop_limits() {
+    rates=${ROUTE_LIMIT_CLIENT_RATE:-}${ROUTE_LIMIT_TOKEN_RATE:-}${ROUTE_LIMIT_TARGET_RATE:-}
+    open=${ROUTE_LIMIT_CLIENT_CONNECTIONS:-}${ROUTE_LIMIT_TOKEN_CONNECTIONS:-}${ROUTE_LIMIT_TARGET_CONNECTIONS:-}
+    [ -n "$rates$open" ] || return 0
+    echo 'lua_shared_dict desktop_limits  8m;'
+    # Of its own, because anybody can fill it: some 100,000 addresses.
+    echo 'lua_shared_dict desktop_clients 16m;'
+    # For all locations, because a request may end in another one than it began in.
+    [ -z "$open" ] || echo 'log_by_lua_block { require("route_native.hooks").request_ended() }'
+}
+
 ends() { check "$1" "$2" 'revocation|expiry|never' '"revocation", "expiry" or "never"'; }
 grace() { check "$1" "$2" '[0-9]{1,5}' 'a number of seconds below 100000'; }
 
@@ -289,6 +301,7 @@ http_conf() {
 
     desktop_variables
     desktop_scheme
+    desktop_limits
 }
 
 # Prints the response headers that desktop_isolation.conf removes, except those that no setting allows.
@@ -470,8 +483,9 @@ set it to a shorter one, or to an address"
 SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN ADMIN_LOG AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR CONNECTION_ENDS
 CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES
 DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_TLS DESKTOP_TLS_CA
-DESKTOP_TLS_CERTIFICATE DESKTOP_TLS_CERTIFICATE_KEY DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
-LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
+DESKTOP_TLS_CERTIFICATE DESKTOP_TLS_CERTIFICATE_KEY DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DESKTOP_WAIT DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+LIMIT_CLIENT_CONNECTIONS LIMIT_CLIENT_RATE LIMIT_TARGET_CONNECTIONS LIMIT_TARGET_RATE LIMIT_TOKEN_CONNECTIONS
+LIMIT_TOKEN_RATE LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
 TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin

@@ -137,7 +137,8 @@ describe("ROUTE_DESKTOP_TEXTS", function()
     end
 
     it("replaces texts, whatever characters they have", function()
-        local running = assert(start [[{"language":"fr","back":"Retour <b>","desktop_refused":{"title":"Arrêté & \"éteint\""}}]])
+        local running = assert(start [[{"language":"fr","back":"Retour <b>",
+            "desktop_refused":{"title":"Arrêté & \"éteint\""}}]])
         local token = running:mint("127.0.0.1")
         local page = running:request { path = "/spawner/x", headers = { { "Authorization", token }, NAVIGATION } }.body
         for _, text in ipairs { '<html lang="fr">', "<h1>Arrêté &amp; &quot;éteint&quot;</h1>", "Retour &lt;b&gt;",

@@ -2,6 +2,7 @@
 
 local authority = require "support.authority"
 local cjson = require "cjson"
+local desktops = require "support.desktops"
 local gateway = require "support.gateway"
 local process = require "support.process"
 local websocket = require "support.websocket"
@@ -47,7 +48,9 @@ describe("TLS to a desktop", function()
         local binary = process.run(". " .. gateway.ROOT .. "/scripts/nginx.sh && printf %s $NGINX_BINARY")
         pid = process.start(("%s -p %s -c %s/nginx.conf -e %s/servers.log"):format(binary, directory, directory,
             directory), directory .. "/servers.out")
-        process.wait_until("the desktops listened", function() return process.read(directory .. "/servers.pid") ~= "" end)
+        process.wait_until("the desktops listened", function()
+            return process.read(directory .. "/servers.pid") ~= ""
+        end)
     end
 
     -- Starts a gateway to which the desktops are known by name and port.
@@ -94,11 +97,15 @@ describe("TLS to a desktop", function()
         running:stop()
     end)
 
-    for what, why in pairs { renamed = "of another name", expired = "that has expired", foreign = "of another authority" } do
+    for what, why in pairs {
+        renamed = "of another name", expired = "that has expired", foreign = "of another authority",
+    } do
         it("refuses a certificate " .. why, function()
             local running = assert(start({}, ports[what]))
             local token = running:mint("127.0.0.1")
-            for path, header in pairs { ["/spawner/x"] = { "X-A", "b" }, ["/filer/x"] = { "Sec-Fetch-Mode", "navigate" } } do
+            for path, header in pairs {
+                ["/spawner/x"] = { "X-A", "b" }, ["/filer/x"] = { "Sec-Fetch-Mode", "navigate" },
+            } do
                 local response = running:request { path = path, headers = { { "Authorization", token }, header } }
                 assert.equal(502, response.status)
                 assert.truthy(response.body:find("desktop_tls_failed", 1, true), response.body)
@@ -154,7 +161,8 @@ describe("TLS to a desktop", function()
         for _ = 1, 3 do
             assert.equal(200, running:get("/spawner/x", token).status)
             -- The server's own answer to a request without TLS.
-            assert.truthy(running:get("/filer/x", token).body:find("plain HTTP request was sent to HTTPS port", 1, true))
+            local body = running:get("/filer/x", token).body
+            assert.truthy(body:find("plain HTTP request was sent to HTTPS port", 1, true), body)
         end
         running:stop()
     end)
@@ -169,14 +177,13 @@ describe("TLS to a desktop", function()
     end)
 
     it("checks the name of each desktop if there is no name for all", function()
-        local dns = process.start("/usr/bin/python3 " .. gateway.ROOT .. "/spec/support/dns_server.py", directory .. "/dns")
-        local dns_port = process.wait_until("the name server was ready", function()
-            return process.read(directory .. "/dns"):match("ready (%d+)")
-        end)
+        local dns_port, dns = desktops.start("dns_server.py", directory)
         local running = assert(start({ ROUTE_DESKTOP_TLS_NAME = false, NAMESERVER_RESOLVER = "127.0.0.1:" .. dns_port,
             FILE_SERVICE_TCP_PORT = ports.renamed }, ports.good))
         assert.equal(NAME, cjson.decode(running:get("/spawner/x", running:mint(NAME)).body).name)
-        for path, target in pairs { ["/spawner/x"] = "other.internal", ["/filer/x"] = NAME, ["/spawner/y"] = "127.0.0.1" } do
+        for path, target in pairs {
+            ["/spawner/x"] = "other.internal", ["/filer/x"] = NAME, ["/spawner/y"] = "127.0.0.1",
+        } do
             assert.equal("desktop_tls_failed", cjson.decode(running:get(path, running:mint(target)).body).code, path)
         end
         running:stop()
@@ -190,7 +197,7 @@ describe("TLS to a desktop", function()
     end)
 
     for _, case in ipairs {
-        { { ROUTE_DESKTOP_TLS = "yes" }, 'ROUTE_DESKTOP_TLS must be "on", "off", or endpoints and ports, and is "yes"' },
+        { { ROUTE_DESKTOP_TLS = "yes" }, 'ROUTE_DESKTOP_TLS must be "on", "off", or endpoints and ports, and is "y' },
         { { ROUTE_DESKTOP_TLS = "filer,70000" }, 'ROUTE_DESKTOP_TLS must be a port number, and is "70000"' },
         { { ROUTE_DESKTOP_TLS = "filer;}" }, 'ROUTE_DESKTOP_TLS must be "on", "off", or endpoints and ports' },
         { { ROUTE_DESKTOP_TLS = "off" }, "ROUTE_DESKTOP_TLS_CA is set, and ROUTE_DESKTOP_TLS is off" },

@@ -6,8 +6,9 @@ local admin = require "route_native.control.admin"
 local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
-local failure = require "route_native.desktop.failure"
+local failed = require("route_native.desktop.failed").answer
 local final_answer = require "route_native.core.final_answer"
+local limits = require "route_native.desktop.limits"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
 local response = require "route_native.core.response"
@@ -73,7 +74,7 @@ return {
     --- Answers in the place of nginx's own 502 and 504, with a page or with JSON. For `content_by_lua`
     -- (desktop_server.conf).
     -- @function upstream_failed
-    upstream_failed = failure.answer,
+    upstream_failed = failed,
 
     --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
     -- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
@@ -81,6 +82,10 @@ return {
     -- @function final_answer
     -- @treturn boolean whether the answer is final
     final_answer = final_answer.check,
+
+    --- Takes an ended request out of the counts of open ones (ROUTE_LIMIT_…). For `log_by_lua` (runtime/http.conf).
+    -- @function request_ended
+    request_ended = limits.release,
 
     --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
     -- @function connect

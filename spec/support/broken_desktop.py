@@ -1,9 +1,11 @@
-"""A desktop that breaks as its path says. Listens on a free port of 127.0.0.1 and prints `ready PORT`.
+"""A desktop that breaks as its path says. Listens on the given or a free port of 127.0.0.1 and prints `ready PORT`, and
+the request line of each request.
 
 /…/hang never answers. Each connection and request has a thread of its own, and none ends the others.
 """
 
 import socket
+import sys
 import threading
 import time
 
@@ -24,6 +26,7 @@ def serve(connection):
         if not part:
             return
         received += part
+    print(received.split(b"\r\n")[0].decode(), flush=True)
     name = received.split(b" ")[1].split(b"?")[0].rsplit(b"/", 1)[-1].decode()
     while name == "hang":
         time.sleep(1)
@@ -31,7 +34,7 @@ def serve(connection):
     connection.close()
 
 
-server = socket.create_server(("127.0.0.1", 0), backlog=512)
+server = socket.create_server(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0), backlog=512)
 print("ready", server.getsockname()[1], flush=True)
 while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()

@@ -6,14 +6,17 @@ local socket = require "socket"
 
 local _M = {}
 
--- Starts a program of spec/support that prints `ready PORT`. Returns its port and process id.
-function _M.start(program, directory)
+-- Starts a program of spec/support that prints `ready PORT`, with an argument. Returns its port, its process id and the
+-- file with its output.
+function _M.start(program, directory, argument)
     local log = directory .. "/" .. program .. ".log"
-    local pid = process.start(("/usr/bin/python3 %s/spec/support/%s"):format(gateway.ROOT, program), log)
+    process.write(log, "")
+    local pid = process.start(("/usr/bin/python3 %s/spec/support/%s %s"):format(gateway.ROOT, program, argument or ""),
+        log)
     local port = process.wait_until(program .. " was ready", function()
         return tonumber(process.read(log):match("ready (%d+)"))
     end)
-    return port, pid
+    return port, pid, log
 end
 
 -- Returns a port of 127.0.0.1 to which no connection is ever made: its queue is full, and the kernel drops what else

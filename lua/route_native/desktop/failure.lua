@@ -1,7 +1,5 @@
--- Answers when the way to a desktop fails: a small page for a person, JSON for a program, and the same code in both and
--- in the access log.
---
--- Only the gateway's own failures get here. nginx passes a desktop's own 502 on as it is.
+-- The answers of the gateway when the way to a desktop fails: a small page for a person, JSON for a program, and the
+-- same code in both and in the access log.
 
 local cjson = require "cjson.safe"
 local access_log = require "route_native.core.access_log"
@@ -25,9 +23,6 @@ local ANSWERS = {
     unavailable = { 502, 5 },
 }
 
--- The limit of the connection that tells a failure of TCP from one of TLS, in milliseconds.
-local PROBE_MS = 1000
-
 -- The page has no script and loads nothing. An empty link is the page's own address.
 local PAGE = [[
 <!doctype html>
@@ -43,7 +38,9 @@ body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh au
 h1 { font-size: 1.5rem }
 a { color: #0b57d0; margin-right: 1.5rem }
 small { color: #666 }
-@media (prefers-color-scheme: dark) { body { background: #1b1b1b; color: #ddd } a { color: #8ab4f8 } small { color: #999 } }
+@media (prefers-color-scheme: dark) {
+  body { background: #1b1b1b; color: #ddd } a { color: #8ab4f8 } small { color: #999 }
+}
 </style>
 <main>
 <h1>%s</h1>
@@ -88,47 +85,6 @@ function _M.finish(code, status, reason)
         return response.finish(status or answer[1], pages[code], "text/html; charset=utf-8")
     end
     return response.finish(status or answer[1], objects[code])
-end
-
--- Returns whether the last attempt had a connection, over TLS a checked one.
-local function was_connected(var)
-    local time = (var.upstream_connect_time or ""):match("([^%s,:]+)$")
-    return time ~= nil and time ~= "-"
-end
-
--- Returns whether the last attempt had an address to connect to.
-local function was_resolved(var)
-    return (var.upstream_addr or ""):find(":%d+$") ~= nil
-end
-
--- Returns whether something listens at the desktop's port. nginx does not say whether TCP or TLS failed.
-local function is_listening(var)
-    local socket = ngx.socket.tcp()
-    socket:settimeout(PROBE_MS)
-    local ok = socket:connect(var.target, tonumber(var.desktop_port))
-    socket:close()
-    return ok ~= nil
-end
-
--- Returns the code for what nginx has answered with 502 or 504.
-local function code_of(status, var)
-    if not var.target or var.target == "" then
-        return "unavailable"
-    elseif was_connected(var) then
-        return status == ngx.HTTP_GATEWAY_TIMEOUT and "desktop_timeout" or "desktop_answer_invalid"
-    elseif status == ngx.HTTP_GATEWAY_TIMEOUT then
-        return "desktop_unreachable"
-    elseif not was_resolved(var) then
-        return "desktop_unresolved"
-    end
-    return var.desktop_scheme == "https" and is_listening(var) and "desktop_tls_failed" or "desktop_refused"
-end
-
--- Ends a request for which nginx has no answer of an upstream. Runs in content_by_lua, with the status of nginx's own.
-function _M.answer()
-    local status = ngx.status
-    local code = code_of(status, ngx.var)
-    return _M.finish(code, code == "unavailable" and status or nil)
 end
 
 return _M

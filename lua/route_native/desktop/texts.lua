@@ -27,11 +27,13 @@ local ROWS = {
         "Its name leads to no address: it is starting, or it has been removed."),
     failure("desktop_unreachable", "Your desktop cannot be reached", "No connection to it was possible in time."),
     failure("desktop_timeout", "Your desktop does not answer", "It was reached, and gave no answer in time."),
-    failure("desktop_answer_invalid", "Your desktop gave no valid answer", "Its answer was cut short or cannot be read."),
+    failure("desktop_answer_invalid", "Your desktop gave no valid answer",
+        "Its answer was cut short or cannot be read."),
     failure("desktop_tls_failed", "The connection to your desktop is not safe",
         "The desktop could not prove its identity, so nothing was sent. Tell your administrator."),
     failure("desktop_busy", "Your desktop is busy", "It has as many requests as it may have. Try again in a moment."),
-    failure("too_many_requests", "Too many requests", "You have sent more requests than allowed. Try again in a moment."),
+    failure("too_many_requests", "Too many requests",
+        "You have sent more requests than allowed. Try again in a moment."),
     failure("unavailable", "The service is not available", "Try again later."),
 }
 
