@@ -176,6 +176,57 @@ desktop_variables() {
     echo "map \"\" \$desktop_sandbox { default \"$policy\"; }"
 }
 
+ENDPOINTS='spawner|filer|printerfiler|snapshot|terminals|websockify|signalling|broadcast|sound|microphone|gamepad'
+
+# Refuses settings of TLS that do nothing: who sets a CA believes that the way to the desktops is encrypted.
+no_desktop_tls() {
+    for name in CA CERTIFICATE CERTIFICATE_KEY NAME VERIFY; do
+        eval "value=\${ROUTE_DESKTOP_TLS_$name:-}"
+        [ -z "$value" ] || fail "ROUTE_DESKTOP_TLS_$name is set, and ROUTE_DESKTOP_TLS is off"
+    done
+}
+
+# Writes $desktop_scheme, by the endpoint or the port, and the pool of connections that belongs to it. The variables are
+# volatile, because an internal redirect may lead to another endpoint.
+desktop_scheme() {
+    case $desktop_tls in
+        off) no_desktop_tls; echo 'map "" $desktop_scheme { default http; }' ;;
+        on) echo 'map "" $desktop_scheme { default https; }' ;;
+        *)
+            one_line ROUTE_DESKTOP_TLS "$desktop_tls"
+            endpoint_rows='' port_rows=''
+            for word in $(words "$desktop_tls"); do
+                case $word in
+                    *[!0-9]*)
+                        check ROUTE_DESKTOP_TLS "$word" "$ENDPOINTS" '"on", "off", or endpoints and ports'
+                        endpoint_rows="$endpoint_rows $word https;"
+                        [ "$word" != terminals ] || endpoint_rows="$endpoint_rows terminals_size https;"
+                        ;;
+                    *)
+                        port ROUTE_DESKTOP_TLS "$word"
+                        port_rows="$port_rows $word https;"
+                        ;;
+                esac
+            done
+            echo "map \$desktop_port \$desktop_scheme_of_port { volatile; default http;$port_rows }"
+            echo "map \$endpoint \$desktop_scheme { volatile; default \$desktop_scheme_of_port;$endpoint_rows }"
+            ;;
+    esac
+    [ "$desktop_tls" = off ] || echo 'map $desktop_scheme $desktop_pool { volatile; default desktops; https desktops_tls; }'
+}
+
+# Writes what the limits need, if there is one. Lua reads and checks their numbers (desktop/settings.lua).
+desktop_limits() {
+    rates=${ROUTE_LIMIT_CLIENT_RATE:-}${ROUTE_LIMIT_TOKEN_RATE:-}${ROUTE_LIMIT_TARGET_RATE:-}
+    open=${ROUTE_LIMIT_CLIENT_CONNECTIONS:-}${ROUTE_LIMIT_TOKEN_CONNECTIONS:-}${ROUTE_LIMIT_TARGET_CONNECTIONS:-}
+    [ -n "$rates$open" ] || return 0
+    echo 'lua_shared_dict desktop_limits  8m;'
+    # Of its own, because anybody can fill it: some 100,000 addresses.
+    echo 'lua_shared_dict desktop_clients 16m;'
+    # For all locations, because a request may end in another one than it began in.
+    [ -z "$open" ] || echo 'log_by_lua_block { require("route_native.hooks").request_ended() }'
+}
+
 ends() { check "$1" "$2" 'revocation|expiry|never' '"revocation", "expiry" or "never"'; }
 grace() { check "$1" "$2" '[0-9]{1,5}' 'a number of seconds below 100000'; }
 
@@ -213,6 +264,8 @@ trusted_proxies_conf() {
     echo '}'
     echo 'map $from_trusted_proxy $trusted_proxy { 1 $realip_remote_addr; default ""; }'
 }
+
+desktop_tls=${ROUTE_DESKTOP_TLS:-off}
 
 # The paths of services whose `proxy_pass` ends in a slash in the reference (route.conf).
 upstream_paths=${ROUTE_UPSTREAM_PATHS:-received}
@@ -271,6 +324,8 @@ http_conf() {
     variable default_connection_grace 0 grace ROUTE_CONNECTION_GRACE
 
     desktop_variables
+    desktop_scheme
+    desktop_limits
 }
 
 # Prints the response headers that desktop_isolation.conf removes, except those that no setting allows.
@@ -279,8 +334,42 @@ dropped_headers() {
         | grep -Eivx 'Set-Cookie2?|X-Content-Type-Options|X-Frame-Options|Referrer-Policy'
 }
 
+# Writes how a desktop proves who it is, and the gateway to it.
+desktop_tls_conf() {
+    [ "$desktop_tls" != off ] || return 0
+    echo 'set $desktop $desktop_pool;'
+    echo 'proxy_ssl_protocols TLSv1.2 TLSv1.3;'
+    echo 'proxy_ssl_server_name on;'
+    # Without it nginx would check the name of its own upstream.
+    name=${ROUTE_DESKTOP_TLS_NAME:-}
+    [ -z "$name" ] || host ROUTE_DESKTOP_TLS_NAME "$name"
+    echo "proxy_ssl_name ${name:-\$target};"
+    verify=${ROUTE_DESKTOP_TLS_VERIFY:-on}
+    on_or_off ROUTE_DESKTOP_TLS_VERIFY "$verify"
+    if [ "$verify" = on ]; then
+        authorities=${ROUTE_DESKTOP_TLS_CA:-${ROUTE_CA_FILE:-$(system_authorities)}}
+        [ -n "$authorities" ] || fail 'ROUTE_DESKTOP_TLS_CA is not set, and this system has no authorities of its own'
+        readable ROUTE_DESKTOP_TLS_CA "$authorities"
+        echo "proxy_ssl_trusted_certificate $authorities;"
+        echo 'proxy_ssl_verify on;'
+        echo 'proxy_ssl_verify_depth 3;'
+    elif [ -n "${ROUTE_DESKTOP_TLS_CA:-}" ]; then
+        fail 'ROUTE_DESKTOP_TLS_CA is set, and ROUTE_DESKTOP_TLS_VERIFY is off'
+    fi
+    own=${ROUTE_DESKTOP_TLS_CERTIFICATE:-} own_key=${ROUTE_DESKTOP_TLS_CERTIFICATE_KEY:-}
+    if [ -n "$own$own_key" ]; then
+        [ -n "$own" ] || fail 'ROUTE_DESKTOP_TLS_CERTIFICATE is not set, and ROUTE_DESKTOP_TLS_CERTIFICATE_KEY is'
+        [ -n "$own_key" ] || fail 'ROUTE_DESKTOP_TLS_CERTIFICATE_KEY is not set, and ROUTE_DESKTOP_TLS_CERTIFICATE is'
+        readable ROUTE_DESKTOP_TLS_CERTIFICATE "$own"
+        readable ROUTE_DESKTOP_TLS_CERTIFICATE_KEY "$own_key"
+        echo "proxy_ssl_certificate $own;"
+        echo "proxy_ssl_certificate_key $own_key;"
+    fi
+}
+
 # Writes exceptions from desktop_isolation.conf: proxy_pass_header overrides proxy_hide_header.
 desktop_conf() {
+    desktop_tls_conf
     cookies=${ROUTE_DESKTOP_COOKIES:-}
     module='require("route_native.hooks")'
     # RFC 2965. No browser sends this header, but a desktop may read it as cookies.
@@ -445,13 +534,15 @@ admin_conf() {
 }
 
 # The settings, and what the start scripts export.
-SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_CLIENT_CA ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN
-ADMIN_LOG ADMIN_TLS_CERTIFICATE ADMIN_TLS_CERTIFICATE_KEY ADMIN_TOKEN AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE
-CONF_DIR CONNECTION_ENDS CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES DESKTOP_HEADERS DESKTOP_LINKS
-DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY LISTEN LOG_LEVEL LUA_CPATH
-LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
-TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM
-WORKERS WORKER_CONNECTIONS'
+SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_CLIENT_CA ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN ADMIN_LOG
+ADMIN_TLS_CERTIFICATE ADMIN_TLS_CERTIFICATE_KEY ADMIN_TOKEN AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR
+CONNECTION_ENDS CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX
+DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_TLS DESKTOP_TLS_CA DESKTOP_TLS_CERTIFICATE DESKTOP_TLS_CERTIFICATE_KEY
+DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DESKTOP_WAIT DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+LIMIT_CLIENT_CONNECTIONS LIMIT_CLIENT_RATE LIMIT_TARGET_CONNECTIONS LIMIT_TARGET_RATE LIMIT_TOKEN_CONNECTIONS
+LIMIT_TOKEN_RATE LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR
+SPEEDTEST_UPSTREAM TARGET_SUFFIX TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER
+WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS WORKER_CONNECTIONS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.

@@ -35,6 +35,16 @@ end
 -- @tfield[opt=ROUTE_TARGET_SUFFIX] string target_suffix domain that all targets must be in; any target by default
 -- @tfield[opt=ROUTE_JWT_LEEWAY] integer leeway clock skew in seconds, 0 to 300; 5 by default
 -- @tfield[opt=ROUTE_CACHE_ENTRIES] integer cache_entries answers that each worker keeps; 50000 by default
+-- @tfield[opt=ROUTE_DESKTOP_TEXTS] string texts path of a JSON file with texts for the pages of failures; English by
+-- default
+-- @tfield[opt=ROUTE_DESKTOP_WAIT] integer wait seconds that a request waits for a desktop that is starting, 0 to 120; 0
+-- by default
+-- @tfield[opt=ROUTE_LIMIT_CLIENT_RATE] integer client_rate requests in a second from one address
+-- @tfield[opt=ROUTE_LIMIT_CLIENT_CONNECTIONS] integer client_connections open requests from one address
+-- @tfield[opt=ROUTE_LIMIT_TOKEN_RATE] integer token_rate requests in a second with one token
+-- @tfield[opt=ROUTE_LIMIT_TOKEN_CONNECTIONS] integer token_connections open requests with one token
+-- @tfield[opt=ROUTE_LIMIT_TARGET_RATE] integer target_rate requests in a second to one desktop
+-- @tfield[opt=ROUTE_LIMIT_TARGET_CONNECTIONS] integer target_connections open requests to one desktop
 
 --- Loads keys and settings. Call it in `init_by_lua`.
 --
@@ -55,11 +65,12 @@ function _M.setup(options)
         err = "route_native: " .. err .. "; desktop endpoints answer 503"
     end
     if ngx then
+        require("route_native.desktop.failure").start(config.texts)
         -- The master may still read files that the workers may not. (The thread pool loads worker_thread.lua itself. If
         -- that fails, queue.lua does the work in the event loop.)
         require "route_native.hooks"
         local resolver = require "route_native.desktop.gateway"
-        resolver.start(handle, err)
+        resolver.start(handle, err, config)
         -- Replaced here, so that a request needs no lookup of the module.
         _M.resolve = resolver.resolve
     end

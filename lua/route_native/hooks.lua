@@ -7,7 +7,9 @@ local answer = require "route_native.desktop.answer"
 local balancer = require "route_native.desktop.balancer"
 local cookies = require "route_native.desktop.cookies"
 local counters = require "route_native.core.metrics"
+local failed = require("route_native.desktop.failed").answer
 local final_answer = require "route_native.core.final_answer"
+local limits = require "route_native.desktop.limits"
 local metrics = require "route_native.control.metrics"
 local outbound = require "route_native.http.outbound"
 local query = require "route_native.desktop.query"
@@ -98,12 +100,21 @@ return {
     -- @tparam string names names of the cookies that pass, separated by commas; "" if none does
     desktop_answer = answer.check,
 
+    --- Answers in the place of nginx's own 502 and 504, with a page or with JSON. For `content_by_lua`
+    -- (desktop_server.conf).
+    -- @function upstream_failed
+    upstream_failed = failed,
+
     --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
     -- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
     -- (the sites of the gateway, phantom tokens and auth).
     -- @function final_answer
     -- @treturn boolean whether the answer is final
     final_answer = final_answer.check,
+
+    --- Takes an ended request out of the counts of open ones (ROUTE_LIMIT_…). For `log_by_lua` (runtime/http.conf).
+    -- @function request_ended
+    request_ended = limits.release,
 
     --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
     -- @function connect

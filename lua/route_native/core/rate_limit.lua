@@ -3,18 +3,16 @@
 -- The dictionary holds only attempted names, so an attempt does not reveal whether a user exists. Names are folded as
 -- backends may fold them and stored as digests, which bounds their length.
 --
--- Anybody can add counters, so no counter is evicted for another. An attempt without room for its counter is refused.
--- Use the dictionary for nothing else.
+-- An attempt without room for its counter is refused.
 
 local config = require "route_native.core.config"
+local counter = require "route_native.core.counter"
 
 local ngx = ngx
 local sub = string.sub
 
 -- The Retry-After of an attempt without room for its counter, in seconds.
 local FULL_SECONDS = 5
--- Another worker may add or remove the counter between two calls.
-local MAX_TRIES = 3
 -- The prefix of an IPv4 address on a socket that accepts IPv6 too.
 local MAPPED = ("\0"):rep(10) .. "\255\255"
 
@@ -25,10 +23,8 @@ limit.__index = limit
 -- Returns a limit, or nil when the dictionary is missing. `per_user` and `per_address` are the allowed failed attempts
 -- in a window, `window` is in seconds.
 function _M.new(name, per_user, per_address, window)
-    local dict = ngx.shared[name]
-    return dict and setmetatable({
-        name = name, dict = dict, per_user = per_user, per_address = per_address, window = window, flushed_at = 0,
-    }, limit)
+    local attempts = counter.new(name, window, "login attempts, and more are refused")
+    return attempts and setmetatable({ attempts = attempts, per_user = per_user, per_address = per_address }, limit)
 end
 
 -- The configuration row of a limit: true, false, or { dict, per_user, per_address, window }.
@@ -61,48 +57,13 @@ function _M.address()
     return sub(bytes, 1, 12) == MAPPED and sub(bytes, 13) or sub(bytes, 1, 8)
 end
 
--- Removes the counters whose window has passed. Returns whether that made room. It visits all counters, so it runs at
--- most once a second.
-local function make_room(self)
-    local now = ngx.time()
-    if now == self.flushed_at then
-        return false
-    end
-    self.flushed_at = now
-    if self.dict:flush_expired() > 0 then
-        return true
-    end
-    ngx.log(ngx.ERR, "route_native: lua_shared_dict ", self.name, " is full of login attempts, and more are refused; ",
-        "a larger one holds more")
-    return false
-end
-
--- Adds an attempt to a counter. Returns the counter's value, or nil when there is no room for the counter.
-local function increase(self, key)
-    local dict = self.dict
-    for _ = 1, MAX_TRIES do
-        local attempts = dict:incr(key, 1)
-        if attempts then
-            return attempts
-        end
-        -- incr() with an initial value would evict other counters, even in their window.
-        local added, err = dict:safe_add(key, 1, self.window)
-        if added then
-            return 1
-        elseif err ~= "exists" and not make_room(self) then
-            return nil
-        end
-    end
-    return nil
-end
-
 -- Adds an attempt to a counter and to the ticket. Returns what count_address() returns.
 local function count(self, ticket, key, max)
-    local attempts = increase(self, key)
+    local attempts = self.attempts:increase(key)
     if not attempts then
         return nil, FULL_SECONDS, true
     elseif attempts > max then
-        return nil, math.max(1, math.ceil(self.dict:ttl(key) or self.window))
+        return nil, math.max(1, math.ceil(self.attempts:ttl(key)))
     end
     ticket[#ticket + 1] = key
     return ticket
@@ -125,7 +86,7 @@ end
 -- Uncounts an attempt that was no wrong guess: it succeeded, or the backend failed.
 function limit:forgive(ticket)
     for _, key in ipairs(ticket) do
-        self.dict:incr(key, -1)
+        self.attempts:decrease(key)
     end
 end
 

@@ -7,9 +7,11 @@
 
 local ffi = require "ffi"
 local access_log = require "route_native.core.access_log"
+local arrival = require "route_native.desktop.arrival"
 local bearer = require "route_native.core.bearer"
 local connections = require "route_native.control.connections"
 local library = require "route_native.core.ffi"
+local limits = require "route_native.desktop.limits"
 local metrics = require "route_native.core.metrics"
 local query = require "route_native.desktop.query"
 local queue = require "route_native.desktop.queue"
@@ -41,6 +43,8 @@ local shared_key = ffi.new("uint8_t[?]", KEY_BYTES)
 local identity_buffer, identity_length = ffi.new("uint8_t[?]", IDENTITY_BYTES), ffi.new("size_t[1]")
 
 local gateway, targets, load_error
+-- Whether there is a limit, and whether requests wait for a desktop that is starting.
+local has_limits, has_wait = false, false
 
 -- The numbers of counters: accepted tokens by the cache that knew them.
 local ACCEPTED = {}
@@ -53,8 +57,8 @@ local observe, clock = metrics.observe, metrics.clock
 
 local _M = {}
 
--- Sets the handle, or the error that explains why there is none. setup() calls it once.
-function _M.start(handle, err)
+-- Sets the handle, or the error that explains why there is none, and the settings. setup() calls it once.
+function _M.start(handle, err, settings)
     gateway, load_error = handle, err
     targets = ngx.shared.targetmap
     ready.add("keys", function() return not handle and "The keys of the desktop gateway are not there" or nil end)
@@ -62,6 +66,9 @@ function _M.start(handle, err)
     metrics.collect(function(tell)
         tell(tonumber(library.rn_gateway_cached_entries(gateway)), "cache_entries", "desktop")
     end)
+    has_limits = limits.start(settings)
+    has_wait = settings.wait > 0
+    arrival.start(settings.wait)
     if gateway and not targets then
         gateway, load_error = nil, "route_native: lua_shared_dict targetmap is missing; desktop endpoints answer 503"
     end
@@ -128,9 +135,17 @@ local function accept(r, identity)
     if answer.is_name ~= 0 then
         use_name(r)
     end
+    if has_limits then
+        limits.admit_desktop(ffi_string(answer.fingerprint, FINGERPRINT_BYTES),
+            ffi_string(answer.target, answer.target_length))
+    end
     passed("desktop", r)
     if has_value(r, "connection_ends") then
         connections.keep(identity or cached_identity())
+    end
+    if has_wait and has_value(r, "desktop_port") then
+        -- Last, because other requests overwrite `answer` meanwhile.
+        return arrival.await(ffi_string(answer.target, answer.target_length), request.found_text())
     end
 end
 
@@ -248,6 +263,9 @@ function _M.resolve()
     -- Even if a header has the token: a token in the query must not be passed on.
     if has_query(r) and not is_set(r, "query_token") then
         query_token = query.take()
+    end
+    if has_limits then
+        limits.admit_client()
     end
     if not gateway then
         return unavailable()
