@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,events,http,trusted_proxies,listen,admin,desktop,website,service_root,service_prefix}.conf.
+# DIR/{main,events,http,https,headers,redirect,trusted_proxies,listen,desktop,admin,website,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -538,11 +538,11 @@ SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_CLIENT_CA ADMIN_HOSTS ADMIN_
 ADMIN_TLS_CERTIFICATE ADMIN_TLS_CERTIFICATE_KEY ADMIN_TOKEN AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR
 CONNECTION_ENDS CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX
 DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_TLS DESKTOP_TLS_CA DESKTOP_TLS_CERTIFICATE DESKTOP_TLS_CERTIFICATE_KEY
-DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DESKTOP_WAIT DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DESKTOP_WAIT DRAIN_SECONDS ERROR_LOG FRAME_ANCESTORS JWT_LEEWAY
 LIMIT_CLIENT_CONNECTIONS LIMIT_CLIENT_RATE LIMIT_TARGET_CONNECTIONS LIMIT_TARGET_RATE LIMIT_TOKEN_CONNECTIONS
 LIMIT_TOKEN_RATE LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR
-SPEEDTEST_UPSTREAM TARGET_SUFFIX TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER
-WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS WORKER_CONNECTIONS'
+SPEEDTEST_UPSTREAM TARGET_SUFFIX TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_HSTS TLS_LISTEN TLS_REDIRECT TRUSTED_PROXIES
+UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS WORKER_CONNECTIONS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
@@ -579,6 +579,9 @@ warn_of_typos() {
         }' >&2
 }
 
+# shellcheck source=conf/runtime_https.sh
+. "$(dirname "$0")/runtime_https.sh"
+
 warn_of_typos
 mkdir -p "$out"
 worker_limits
@@ -590,6 +593,10 @@ trusted_proxies_conf > "$out/trusted_proxies.conf"
 service_root_conf > "$out/service_root.conf"
 service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
+https_settings
+https_conf > "$out/https.conf"
+headers_conf > "$out/headers.conf"
+redirect_conf > "$out/redirect.conf"
 desktop_conf > "$out/desktop.conf"
 admin_conf > "$out/admin.conf"
 website_conf > "$out/website.conf"

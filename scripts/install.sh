@@ -70,6 +70,6 @@ for site in examples/*/site.conf; do
     mv "$old.new" "$old"
 done
 put 644 scripts/nginx.sh "$SHAREDIR/scripts/nginx.sh"
-for script in docker-entrypoint.sh scripts/healthcheck.sh; do
+for script in docker-entrypoint.sh scripts/healthcheck.sh scripts/reload.sh; do
     put 755 $script "$SHAREDIR/$script"
 done

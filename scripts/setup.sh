@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs missing programs: setup.sh run | phantom | control | test | bench | image
+# Installs missing programs: setup.sh run | tls | phantom | control | test | bench | image
 #
 # As root it installs Debian's or Ubuntu's packages. Otherwise it names the missing packages in one sentence.
 # It never installs Rust, because a distribution's Rust is often too old, and fails if cargo is missing.
@@ -42,6 +42,8 @@ TEST=(
     /usr/lib/python3/dist-packages/cryptography/__init__.py=python3-cryptography
     redis-server=redis-server
     memcached=memcached
+    certbot=certbot
+    pebble=pebble
     chromium=chromium
     chromedriver=chromium-driver
 )
@@ -72,14 +74,15 @@ has_openresty() {
 
 wanted=("${BUILD[@]}")
 has_openresty || wanted+=("${RUN[@]}")
-case ${1:?usage: setup.sh run | phantom | control | test | bench | image} in
+case ${1:?usage: setup.sh run | tls | phantom | control | test | bench | image} in
     run) ;;
+    tls) wanted+=(openssl=openssl) ;;
     phantom) wanted+=("${PHANTOM[@]}") ;;
     control) wanted+=("${CONTROL[@]}") ;;
     test) wanted+=("${TEST[@]}" "${PHANTOM[@]}" "${CONTROL[@]}") ;;
     bench) wanted+=("${TEST[@]}" "${BENCH[@]}") ;;
     image) wanted+=("${TEST[@]}" "${IMAGE[@]}") ;;
-    *) fail "setup.sh knows run, phantom, control, test, bench and image, and not \"$1\"" ;;
+    *) fail "setup.sh knows run, tls, phantom, control, test, bench and image, and not \"$1\"" ;;
 esac
 
 missing=()

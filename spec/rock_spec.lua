@@ -174,7 +174,7 @@ describe("the rock", function()
                 assert.is_true(ours[within], name)
             else
                 local runs = name:find("%.so$") or name:find("docker-entrypoint", 1, true)
-                    or name:find("/scripts/healthcheck", 1, true) or name:find("runtime.sh", 1, true)
+                    or name:find("/scripts/%a+%.sh$") or name:find("runtime.sh", 1, true)
                 assert.is_true(mode == "-rw-r--r--" or runs and mode == "-rwxr-xr-x" or false, line)
             end
         end

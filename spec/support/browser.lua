@@ -35,8 +35,8 @@ local function command(self, method, path, body)
     return call(self, method, "/session/" .. self.session .. path, body)
 end
 
--- Starts a browser with an empty profile.
-function _M.start()
+-- Starts a browser with an empty profile. options: accept_insecure (takes any certificate).
+function _M.start(options)
     local self = setmetatable({ port = process.free_port(), directory = process.temporary_directory() }, browser)
     local log = self.directory .. "/chromedriver.log"
     self.pid = process.start("chromedriver --port=" .. self.port, log)
@@ -50,7 +50,8 @@ function _M.start()
     end
     self.downloads = self.directory .. "/downloads"
     self.session = call(self, "POST", "/session", { capabilities = { alwaysMatch = {
-        browserName = "chrome", timeouts = { implicit = 30000 }, ["goog:chromeOptions"] = {
+        browserName = "chrome", acceptInsecureCerts = options and options.accept_insecure or false,
+        timeouts = { implicit = 30000 }, ["goog:chromeOptions"] = {
             args = arguments, prefs = { ["download.default_directory"] = self.downloads },
         },
     } } }).sessionId
@@ -109,6 +110,14 @@ function browser:await(script)
         -- An empty table would be an object in JSON.
         args = { 0 },
     })
+end
+
+-- Runs JavaScript in a frame, of whatever origin, and returns its result.
+function browser:in_frame(selector, script)
+    command(self, "POST", "/frame", { id = { [ELEMENT] = self:element(selector) } })
+    local result = command(self, "POST", "/execute/sync", { script = script, args = { 0 } })
+    command(self, "POST", "/frame", { id = cjson.null })
+    return result
 end
 
 -- Returns the browser's cookies for this page, by name.
