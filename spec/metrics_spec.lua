@@ -230,11 +230,15 @@ describe("the metrics of the desktop gateway", function()
             local modified = metrics.value(text, "key_file_modified_timestamp_seconds" .. file)
             assert.is_true(math.abs(modified - os.time()) < 600, modified)
         end
-        -- The next configuration has the plain key at the same path.
-        process.run(("cp %s %s/sign.pem"):format(running.keys.signing_public, running.directory))
+        -- The next configuration has another file, without a certificate.
+        local site = running.directory .. "/site.conf"
+        process.write(site, (process.read(site):gsub('require%("route_native"%).setup%(%)',
+            ('require("route_native").setup { signing_key = "%s" }'):format(running.keys.signing_public))))
         running:reload()
         text = metrics.text(running)
-        assert.equal(1, select(2, text:gsub("\nroute_native_certificate_expiry_timestamp_seconds{", "")))
+        assert.truthy(text:find("signing_public.pem", 1, true))
+        assert.is_nil(text:find("/sign.pem", 1, true))
+        assert.truthy(text:find("/tls.pem", 1, true))
         running:stop()
     end)
 
