@@ -15,7 +15,9 @@ local config = require "route_native.core.config"
 local connections = require "route_native.control.connections"
 local library = require "route_native.core.ffi"
 local metrics = require "route_native.core.metrics"
+local ready = require "route_native.core.ready"
 local records_of = require("route_native.control.records").new
+local revoked = require "route_native.core.revoked"
 
 local ngx = ngx
 
@@ -50,6 +52,12 @@ function _M.setup(input)
         config.fail(OWNER, "lua_shared_dict %s is missing", values.dict)
     end
     records = records_of(dict, values.seconds)
+    local nobody = revoked.identity {}
+    ready.add("revocations", function()
+        -- Without knowledge of the revocations, no token is accepted, not even one without a name.
+        return library.rn_identity_check(nobody, #nobody, ngx.time()) ~= library.RN_OK
+            and "The revocations are not known" or nil
+    end)
 end
 
 --- Prepares the revocations if the dictionary is there and `setup()` was not called. Nothing is revocable without.

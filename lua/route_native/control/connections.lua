@@ -48,6 +48,7 @@ int getpeername(int fd, void *address, uint32_t *length);
 -- "HTTP", as nginx writes it into each request.
 local SIGNATURE = 0x50545448
 local BOTH_WAYS = 2
+local ENDED = metrics.number "connections_ended_total"
 local AF_INET, AF_INET6 = 2, 10
 local ENOTCONN = 107
 -- The entries that are checked without a pause, and the pause, in seconds. Older versions of nginx warn at a sleep of 0.
@@ -178,7 +179,7 @@ local function finish(list)
         end
     end
     for _ = 1, count do
-        metrics.count "connections_ended_total"
+        metrics.add(ENDED)
     end
     if count > 0 then
         ngx.log(ngx.NOTICE, "route_native: ended ", count, " connections whose token or session has ended")

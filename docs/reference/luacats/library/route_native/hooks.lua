@@ -12,6 +12,17 @@ local M = {}
 ---@param setup function calls the setup of the capabilities
 function M.start(setup) end
 
+--- Starts what each worker does beside requests: it brings the revocations, and gathers the metrics. For
+--- `init_worker_by_lua` (revocation_http.conf).
+function M.start_worker() end
+
+--- Brings the last metrics of a worker to the others. For `exit_worker_by_lua` (revocation_http.conf).
+function M.stop_worker() end
+
+--- Answers 200 if keys, dictionaries, JWK Sets and stores are there, otherwise 503 with the reason as JSON. For
+--- `content_by_lua` (route.conf, tunnel.conf, and the examples).
+function M.ready() end
+
 --- Removes the token from the query and from nginx's memory. For `set_by_lua` (query_token.conf).
 ---@return string|nil # the token; several are joined by a comma
 function M.take_query_token() end
@@ -25,13 +36,16 @@ function M.scrub_referer() end
 --- Answers /revocations of the admin API. For `content_by_lua` (admin.conf).
 function M.admin_revocations() end
 
---- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).
+--- Answers /metrics of the admin API. For `content_by_lua` (admin.conf).
+function M.admin_metrics() end
+
+--- Ends a request that nginx refused with 400 (desktop_server.conf).
 function M.bad_request() end
 
---- Ends a request with the 401 of a bad token (sites-enabled/routehttp.conf).
+--- Ends a request with the 401 of a bad token (desktop_server.conf).
 function M.invalid_token() end
 
---- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (sites-enabled/routehttp.conf).
+--- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (desktop_server.conf).
 function M.upgrade_required() end
 
 --- Returns the Cookie header for a desktop. For `set_by_lua` (runtime/desktop.conf).
