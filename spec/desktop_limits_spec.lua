@@ -227,6 +227,8 @@ describe("a limit", function()
             alive = one:receive() and alive + 1 or alive
         end
         process.wait_until("it was forgotten", function()
+            -- A worker looks for others from its first request on.
+            get("/spawner/x", elsewhere)
             return count_keys("desktop_limits worker %d+ %d+ " .. victim .. " ") == 0
         end)
         assert_room(token, 8 - alive)
