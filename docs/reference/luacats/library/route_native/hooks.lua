@@ -25,13 +25,13 @@ function M.scrub_referer() end
 --- Answers /revocations of the admin API. For `content_by_lua` (admin.conf).
 function M.admin_revocations() end
 
---- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).
+--- Ends a request that nginx refused with 400 (desktop_server.conf).
 function M.bad_request() end
 
---- Ends a request with the 401 of a bad token (sites-enabled/routehttp.conf).
+--- Ends a request with the 401 of a bad token (desktop_server.conf).
 function M.invalid_token() end
 
---- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (sites-enabled/routehttp.conf).
+--- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (desktop_server.conf).
 function M.upgrade_required() end
 
 --- Returns the Cookie header for a desktop. For `set_by_lua` (runtime/desktop.conf).
@@ -44,11 +44,18 @@ function M.cookies_for_desktop(names) end
 ---@param names string names of the cookies that pass, separated by commas; "" if none does
 function M.desktop_answer(names) end
 
+--- Answers in the place of nginx's own 502 and 504, with a page or with JSON. For `content_by_lua`
+--- (desktop_server.conf).
+function M.upstream_failed() end
+
 --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
 --- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
 --- (the sites of the gateway, phantom tokens and auth).
 ---@return boolean # whether the answer is final
 function M.final_answer() end
+
+--- Takes an ended request out of the counts of open ones (ROUTE_LIMIT_…). For `log_by_lua` (runtime/http.conf).
+function M.request_ended() end
 
 --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
 function M.connect() end
