@@ -7,6 +7,19 @@ local http = require "support.http"
 local process = require "support.process"
 local websocket = require "support.websocket"
 
+-- The shipped site, with a location that tells what the dictionaries of the limits hold.
+local with_keys = desktops.site [[
+    location = /keys {
+        content_by_lua_block {
+            for _, name in ipairs { "desktop_limits", "desktop_clients" } do
+                for _, key in ipairs(ngx.shared[name]:get_keys(0)) do
+                    ngx.say(name, " ", key, " ", (ngx.shared[name]:get(key)))
+                end
+            end
+        }
+    }
+]]
+
 local running, demo, token, other_token, elsewhere
 
 -- Starts a gateway with settings, on the desktops of `demo`.
@@ -70,6 +83,11 @@ local function assert_room(bearer, count)
     assert.equal(count, seen)
 end
 
+-- Returns how many keys of the dictionaries match a pattern, which begins with a dictionary's name.
+local function count_keys(pattern)
+    return select(2, ("\n" .. running:get("/keys").body):gsub("\n" .. pattern, ""))
+end
+
 describe("a limit", function()
     setup(function()
         demo = assert(gateway.start {})
@@ -110,7 +128,10 @@ describe("a limit", function()
             end)
             assert.same({ status, code, "1", "no-store" }, { response.status, cjson.decode(response.body).code,
                 response.headers["retry-after"], response.headers["cache-control"] })
-            assert.equal(name .. "_rate", running:logged("/spawner/refused").reason)
+            -- The newest line may be that of a request before it.
+            process.wait_until("the log had the reason", function()
+                return running:logged("/spawner/refused").reason == name .. "_rate"
+            end)
             assert.equal(200, request("/spawner/x", admitted).status)
             process.wait_until("the second was over", function()
                 return request("/spawner/x", refused).status == 200
@@ -156,7 +177,11 @@ describe("a limit", function()
         local broken, pid = desktops.start("broken_desktop.py", demo.directory)
         running = assert(start({ ROUTE_LIMIT_TOKEN_CONNECTIONS = 2, ROUTE_LIMIT_CLIENT_CONNECTIONS = 2,
             ROUTE_LIMIT_TARGET_CONNECTIONS = 2, SPAWNER_SERVICE_TCP_PORT = process.free_port(),
-            SNAPSHOT_SERVICE_TCP_PORT = broken }, { workers = 1 }))
+            SNAPSHOT_SERVICE_TCP_PORT = broken }, { prepare = with_keys }))
+        local held = http.connect(running.port)
+        http.send(held, { path = "/snapshot/hang", headers = { { "Authorization", token } } })
+        process.wait_until("it was counted", function() return count_keys "desktop_%w+ %d+:" == 3 end)
+        held:close()
         for _ = 1, 5 do
             assert.equal(502, get("/spawner/x", token).status)
             assert.equal(502, get("/snapshot/interim", token).status)
@@ -167,6 +192,8 @@ describe("a limit", function()
             http.send(left, { path = "/snapshot/hang", headers = { { "Authorization", token } } })
             left:close()
         end
+        -- Without this, the next request at the same place in memory would end the count.
+        process.wait_until("nothing was counted any more", function() return count_keys "desktop_%w+ %d+:" == 0 end)
         assert_room(token, 2)
         process.stop(pid)
     end)
@@ -189,15 +216,21 @@ describe("a limit", function()
     end)
 
     it("forgets what a killed worker had open, and nothing else", function()
-        running = assert(start { ROUTE_LIMIT_TOKEN_CONNECTIONS = 8 })
+        running = assert(start({ ROUTE_LIMIT_TOKEN_CONNECTIONS = 8 }, { prepare = with_keys }))
         local list = open_all(token)
         assert.equal(8, #list)
-        process.signal(running:workers()[1], "KILL")
+        local victim = running:get("/keys").body:match("desktop_limits worker %d+ %d+ (%d+) ")
+        process.signal(victim, "KILL")
         local alive = 0
         for _, one in ipairs(list) do
             one:send("hello")
             alive = one:receive() and alive + 1 or alive
         end
+        process.wait_until("it was forgotten", function()
+            -- A worker looks for others from its first request on.
+            get("/spawner/x", elsewhere)
+            return count_keys("desktop_limits worker %d+ %d+ " .. victim .. " ") == 0
+        end)
         assert_room(token, 8 - alive)
         close(list)
         assert_room(token, 8)
@@ -217,8 +250,8 @@ describe("a limit", function()
     it("stays when other addresses fill the dictionary, and those are served", function()
         running = assert(start({ ROUTE_LIMIT_CLIENT_CONNECTIONS = 2, ROUTE_LIMIT_CLIENT_RATE = 1000000 }, {
             prepare = function(self)
-                local output, status = process.run(("cp -r %s/conf %s/conf && sed -i 's/desktop_clients 16m/desktop_clients "
-                    .. "16k/' %s/conf/runtime.sh && grep -c 'desktop_clients 16k' %s/conf/runtime.sh")
+                local output, status = process.run(("cp -r %s/conf %s/conf && sed -i 's/desktop_clients 16m/"
+                    .. "desktop_clients 16k/' %s/conf/runtime.sh && grep -c 'desktop_clients 16k' %s/conf/runtime.sh")
                     :format(gateway.ROOT, self.directory, self.directory, self.directory))
                 assert(status == 0 and output == "1\n", output)
                 self.environment.CONF = self.directory .. "/conf"
@@ -272,7 +305,9 @@ describe("a limit", function()
         process.stop(pid)
     end)
 
-    for name, value in pairs { CLIENT_RATE = "0", TOKEN_CONNECTIONS = "-1", TARGET_RATE = "1.5", TOKEN_RATE = "many" } do
+    for name, value in pairs {
+        CLIENT_RATE = "0", TOKEN_CONNECTIONS = "-1", TARGET_RATE = "1.5", TOKEN_RATE = "many",
+    } do
         it(("of ROUTE_LIMIT_%s=%s is refused in one sentence"):format(name, value), function()
             local gate, output = start { ["ROUTE_LIMIT_" .. name] = value }
             assert.is_nil(gate)

@@ -100,7 +100,8 @@ local function begin(self)
     dict:safe_add("version", 0)
     local number = dict:incr("serial", 1) or 0
     self.prefix, self.name = number .. ":", ("%d %d %s"):format(number, pid, start_of(pid) or "0")
-    enter(self)
+    -- It enters itself, and finds the end of a worker in whose place this one may have been started.
+    sweep(self)
     ngx.timer.every(PERIOD, function(premature)
         if not premature and not ngx.worker.exiting() then
             tick(self)

@@ -23,54 +23,21 @@ local MIN_PAUSE, MAX_PAUSE = 0.05, 1
 -- The limit of one attempt, in milliseconds.
 local ATTEMPT_MS = 1000
 
+-- How long a request waits for the end of an attempt that began in time, in seconds.
+local GRACE = 0.5
+
 local _M = {}
 
 local seconds = 0
 local there
--- The number of requests that wait, for each port that is tried and altogether, and of ports.
+-- The number of requests that wait, for each port that is tried and altogether, and of ports. A client may end its
+-- request in the middle of the wait, so requests leave when the attempts end, and not by themselves.
 local waiting, all_waiting, ports = {}, 0, 0
 
 -- Sets the longest wait in seconds. setup() calls it once.
 function _M.start(longest)
     seconds = longest
     there = lrucache.new(ENTRIES)
-end
-
--- Returns whether a desktop accepts a connection.
-local function accepts(target, port, left)
-    local socket = ngx.socket.tcp()
-    socket:settimeout(math.min(ATTEMPT_MS, math.max(left, MIN_PAUSE) * 1000))
-    local ok = socket:connect(target, port)
-    socket:close()
-    return ok ~= nil
-end
-
--- Returns the work of trying a port until it accepts, or until the time is over. It returns whether it does.
-local function attempts(target, port)
-    return function()
-        local deadline, pause = now() + seconds, MIN_PAUSE
-        while true do
-            if accepts(target, port, deadline - now()) then
-                return true
-            elseif now() + pause >= deadline then
-                return false
-            end
-            sleep(pause)
-            pause = math.min(pause * 2, MAX_PAUSE)
-        end
-    end
-end
-
--- Waits until a port accepts. Returns whether it does.
-local function wait_for(key, target, port)
-    local deadline = now() + seconds
-    repeat
-        -- The attempts that this request joins may have begun long ago, and end before its own time does.
-        if singleflight.run(key, seconds + 1, attempts(target, port), singleflight.in_timer) then
-            return true
-        end
-    until now() + MIN_PAUSE >= deadline
-    return false
 end
 
 -- Takes a place among the requests that wait. Returns false if all are taken.
@@ -84,10 +51,53 @@ local function enter(key)
     return true
 end
 
+-- Gives the places of all requests back that wait for a port.
 local function leave(key)
-    local count = waiting[key] - 1
-    ports = count == 0 and ports - 1 or ports
-    waiting[key], all_waiting = count > 0 and count or nil, all_waiting - 1
+    local count = waiting[key]
+    if count then
+        waiting[key], all_waiting, ports = nil, all_waiting - count, ports - 1
+    end
+end
+
+-- Returns whether a desktop accepts a connection.
+local function accepts(target, port, left)
+    local socket = ngx.socket.tcp()
+    socket:settimeout(math.min(ATTEMPT_MS, math.max(left, MIN_PAUSE) * 1000))
+    local ok = socket:connect(target, port)
+    socket:close()
+    return ok ~= nil
+end
+
+-- Tries a port until it accepts, or until the time is over. Returns whether it does.
+local function try(target, port, deadline)
+    local pause = MIN_PAUSE
+    while not accepts(target, port, deadline - now()) do
+        if now() + pause >= deadline then
+            return false
+        end
+        sleep(pause)
+        pause = math.min(pause * 2, MAX_PAUSE)
+    end
+    return true
+end
+
+-- Waits until a port accepts. Returns false if it does not in time, or if too many wait already.
+local function wait_for(key, target, port)
+    local deadline = now() + seconds
+    local function work()
+        local ok, is_there = pcall(try, target, port, deadline)
+        leave(key)
+        return ok and is_there
+    end
+    repeat
+        -- The attempts that this request joins began before, and end before its own time does.
+        if not enter(key) then
+            return false
+        elseif singleflight.run(key, deadline - now() + GRACE, work, singleflight.in_timer) then
+            return true
+        end
+    until now() + MIN_PAUSE >= deadline
+    return false
 end
 
 local function key_of(target, port)
@@ -100,12 +110,7 @@ function _M.await(target, port)
     if there:get(key) then
         return
     end
-    local is_there = false
-    if enter(key) then
-        is_there = wait_for(key, target, tonumber(port))
-        leave(key)
-    end
-    if not is_there then
+    if not wait_for(key, target, tonumber(port)) then
         return failure.finish("desktop_starting")
     end
     there:set(key, true, THERE_SECONDS)

@@ -22,6 +22,14 @@ local M = {}
 ---@field target_suffix? string domain that all targets must be in; any target by default (default: ROUTE_TARGET_SUFFIX)
 ---@field leeway? integer clock skew in seconds, 0 to 300; 5 by default (default: ROUTE_JWT_LEEWAY)
 ---@field cache_entries? integer answers that each worker keeps; 50000 by default (default: ROUTE_CACHE_ENTRIES)
+---@field texts? string path of a JSON file with texts for the pages of failures; English by default (default: ROUTE_DESKTOP_TEXTS)
+---@field wait? integer seconds that a request waits for a desktop that is starting, 0 to 120; 0 by default (default: ROUTE_DESKTOP_WAIT)
+---@field client_rate? integer requests in a second from one address (default: ROUTE_LIMIT_CLIENT_RATE)
+---@field client_connections? integer open requests from one address (default: ROUTE_LIMIT_CLIENT_CONNECTIONS)
+---@field token_rate? integer requests in a second with one token (default: ROUTE_LIMIT_TOKEN_RATE)
+---@field token_connections? integer open requests with one token (default: ROUTE_LIMIT_TOKEN_CONNECTIONS)
+---@field target_rate? integer requests in a second to one desktop (default: ROUTE_LIMIT_TARGET_RATE)
+---@field target_connections? integer open requests to one desktop (default: ROUTE_LIMIT_TARGET_CONNECTIONS)
 
 --- Loads keys and settings. Call it in `init_by_lua`.
 ---

@@ -58,11 +58,18 @@ function M.cookies_for_desktop(names) end
 ---@param names string names of the cookies that pass, separated by commas; "" if none does
 function M.desktop_answer(names) end
 
+--- Answers in the place of nginx's own 502 and 504, with a page or with JSON. For `content_by_lua`
+--- (desktop_server.conf).
+function M.upstream_failed() end
+
 --- Refuses an upstream's answer that is not final: an interim one (1xx), after which nginx would send the following
 --- bytes unchanged, or one without a status line. The 101 that opens a WebSocket passes. For `header_filter_by_lua`
 --- (the sites of the gateway, phantom tokens and auth).
 ---@return boolean # whether the answer is final
 function M.final_answer() end
+
+--- Takes an ended request out of the counts of open ones (ROUTE_LIMIT_…). For `log_by_lua` (runtime/http.conf).
+function M.request_ended() end
 
 --- Connects to the desktop. For `balancer_by_lua` (upstreams.conf).
 function M.connect() end
