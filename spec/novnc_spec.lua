@@ -10,6 +10,9 @@ local real_desktop = require "support.real_desktop"
 local tls = require "support.tls"
 
 local HOST = "localhost"
+-- Whether a corner of the screen has a colour.
+local COLOUR = [[[...document.querySelector('#screen canvas').getContext('2d').getImageData(3, 3, 1, 1).data].join()
+    == '%s']]
 
 describe("a real desktop over HTTPS", function()
     local directory, desktop, running, chromium, origin, names
@@ -78,9 +81,7 @@ describe("a real desktop over HTTPS", function()
 
             it("shows the screen", function()
                 desktop:run("xsetroot -solid '#2f6f4f'")
-                page("the screen had its colour", [[
-                    [...document.querySelector('#screen canvas').getContext('2d').getImageData(3, 3, 1, 1).data].join()
-                        == '47,111,79,255']])
+                page("the screen had its colour", COLOUR:format("47,111,79,255"))
             end)
 
             it("gets the size of the window, and keeps it when that changes", function()
@@ -99,16 +100,28 @@ describe("a real desktop over HTTPS", function()
             it("gets what the user types into a terminal", function()
                 local typed = desktop.directory .. "/typed"
                 os.remove(typed)
-                local terminal = desktop:open("xterm -geometry 132x40+20+20 -fa monospace -fs 10 -e sh")
+                local terminal = desktop:open("xterm -geometry 100x30+40+40 -fa monospace -fs 11 -bg '#11191f' "
+                    .. "-fg '#e8eef2' -e sh")
                 process.wait_until("the terminal was open", function()
                     return select(2, desktop:run("xwininfo -root -tree | grep -q '\"sh\"'")) == 0
                 end)
                 -- The keys go to the window under the pointer.
                 chromium:click("#screen canvas")
                 process.wait_until("the terminal got the keys", function()
-                    chromium:press(("echo 'Hello, world: $5 & 7%%' > %s\n"):format(typed))
+                    chromium:press "echo 'Hello, world: $5 & 7%' > typed\n"
                     return process.read(typed) == "Hello, world: $5 & 7%\n"
                 end)
+                local path = os.getenv("NOVNC_SCREENSHOT")
+                if path then
+                    chromium:press "cat typed; xrandr | head -n 2; touch shown\n"
+                    process.wait_until("the commands ran", function()
+                        return select(2, process.run("test -e " .. desktop.directory .. "/shown")) == 0
+                    end)
+                    -- The screen's next change comes after all before.
+                    desktop:run("xsetroot -solid '#2f4f6f'")
+                    page("the screen had changed", COLOUR:format("47,79,111,255"))
+                    chromium:screenshot(path)
+                end
                 process.stop(terminal)
             end)
 

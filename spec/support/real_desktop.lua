@@ -57,7 +57,8 @@ end
 
 -- Starts a program that stays.
 function desktop:open(command)
-    local pid = process.start(("env DISPLAY=%s %s"):format(self.display, command), self.directory .. "/client.log")
+    local pid = process.start(("env --chdir=%s DISPLAY=%s %s"):format(self.directory, self.display, command),
+        self.directory .. "/client.log")
     self.pids[#self.pids + 1] = pid
     return pid
 end
