@@ -3,11 +3,12 @@
 # prints commands that use it. SIGTERM and Ctrl-C stop all processes.
 #
 #   PORT (8080)  RUN_DIR (.run)  WORKERS (auto)  EXAMPLE (desktop): a directory of examples/
+#   TLS (0): 1 serves HTTPS too, on TLS_PORT (the first free one from 8443), with a throw-away CA in RUN_DIR/tls
 #
 # An example's start.sh defines functions, and may use those of this file and of another example. `example_start` starts the backends (with `background`) and exports the
 # variables of the gateway's configuration. `example_show` prints commands when the gateway is ready. The optional
 # `example_ready` starts programs that need the gateway, before the ready line. The file may set SITE, the example's
-# nginx configuration, and CARGO_FEATURES.
+# nginx configuration, and CARGO_FEATURES. In printed commands, $CURL is curl and $URL the gateway.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +19,8 @@ EXAMPLE=${EXAMPLE:-desktop}
 CARGO_FEATURES=${CARGO_FEATURES:-cli,demo}
 export ROUTE_WORKERS=${WORKERS:-auto}
 export ROUTE_LISTEN=127.0.0.1:$PORT
+URL=http://127.0.0.1:$PORT
+CURL=curl
 
 children=()
 
@@ -62,6 +65,21 @@ wait_for() {
     done
 }
 
+# Serves HTTPS with a certificate for loopback names, and sends browsers there from plain HTTP.
+serve_tls() {
+    scripts/setup.sh tls
+    TLS_PORT=${TLS_PORT:-$(free_port 8443)}
+    is_port "$TLS_PORT" || fail "TLS_PORT must be a port number, and is \"$TLS_PORT\""
+    ! open_port "$TLS_PORT" || fail "port $TLS_PORT on 127.0.0.1 is in use; choose another: make run TLS=1 TLS_PORT=8444"
+    scripts/throw-away-ca.sh "$RUN_DIR/tls" localhost 127.0.0.1
+    local tls
+    tls=$(cd "$RUN_DIR/tls" && pwd)
+    export ROUTE_TLS_LISTEN=127.0.0.1:$TLS_PORT ROUTE_TLS_REDIRECT=${ROUTE_TLS_REDIRECT:-on}
+    export ROUTE_TLS_CERTIFICATE=$tls/cert.pem ROUTE_TLS_CERTIFICATE_KEY=$tls/key.pem
+    # shellcheck disable=SC2034 # The examples print it.
+    CURL="curl --cacert $tls/ca.pem" URL=https://127.0.0.1:$TLS_PORT
+}
+
 gateway() {
     scripts/lay-out.sh "$RUN_DIR"
     local etc
@@ -71,10 +89,13 @@ gateway() {
     wait_for $! nginx open_port "$PORT"
 }
 
-[[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] && ((PORT < 65536)) || fail "PORT must be a port number, and is \"$PORT\""
+is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && (($1 < 65536)); }
+
+is_port "$PORT" || fail "PORT must be a port number, and is \"$PORT\""
 case $RUN_DIR in
     *[!A-Za-z0-9_./+@%,:=-]*) fail "RUN_DIR must be a path without blanks and quotes, and is \"$RUN_DIR\"" ;;
 esac
+case ${TLS:-0} in 0 | 1) ;; *) fail "TLS must be 0 or 1, and is \"$TLS\"" ;; esac
 ! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
 [[ $EXAMPLE =~ ^[a-z_]+$ && -e examples/$EXAMPLE/start.sh ]] \
     || fail "EXAMPLE must be one of $(dirname examples/*/start.sh | xargs basename -a | paste -sd ' '), and is \"$EXAMPLE\""
@@ -92,10 +113,11 @@ scripts/setup.sh run
 # shellcheck disable=SC2086
 cargo build --release --features "$CARGO_FEATURES" ${CARGO_TARGETS:-}
 mkdir -p "$RUN_DIR/logs"
+[ "${TLS:-0}" = 0 ] || serve_tls
 example_start
 gateway
 ! declare -F example_ready > /dev/null || example_ready
-echo "ready: http://127.0.0.1:$PORT"
+echo "ready: $URL"
 example_show
 # Returns when the first process ends. The trap then stops the others.
 wait -n

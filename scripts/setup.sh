@@ -44,6 +44,13 @@ TEST=(
     memcached=memcached
     certbot=certbot
     pebble=pebble
+    Xtigervnc=tigervnc-standalone-server
+    websockify=websockify
+    pulseaudio=pulseaudio
+    xterm=xterm
+    xclip=xclip
+    xrandr=x11-xserver-utils
+    xwininfo=x11-utils
     chromium=chromium
     chromedriver=chromium-driver
 )
@@ -56,7 +63,6 @@ PHANTOM=(
 )
 # The servers beside the gateway of `make run EXAMPLE=control`. promtool, which the specs use too, is Prometheus's own.
 CONTROL=(redis-server=redis-server prometheus=prometheus)
-PHANTOM_SERVERS=$(dirname "$0")/../examples/phantom
 BENCH=(wrk=wrk)
 IMAGE=(buildah=buildah debootstrap=debootstrap)
 
@@ -112,13 +118,22 @@ fi
 
 command -v cargo > /dev/null || fail "cargo is missing; install Rust 1.88 or newer (rustup does it), and try again"
 
-# Install the exact packages of the lock file, verified by its digests, and install them again if the file changes.
-if [[ $1 =~ ^(phantom|test)$ ]] && [ "$PHANTOM_SERVERS/package-lock.json" -nt "$PHANTOM_SERVERS/node_modules/.package-lock.json" ]; then
+# packages DIRECTORY: installs the exact packages of its lock file, verified by its digests, and installs them again if
+# the file changes.
+packages() {
+    [ "$1/package-lock.json" -nt "$1/node_modules/.package-lock.json" ] || return 0
+    local log
     log=$(mktemp)
-    (cd "$PHANTOM_SERVERS" && npm ci --ignore-scripts) > "$log" 2>&1 || {
+    (cd "$1" && npm ci --ignore-scripts) > "$log" 2>&1 || {
         tail -n 20 "$log" >&2
-        fail "npm could not install the packages of $PHANTOM_SERVERS"
+        fail "npm could not install the packages of $1"
     }
-    touch "$PHANTOM_SERVERS/node_modules/.package-lock.json"
+    touch "$1/node_modules/.package-lock.json"
     rm -f "$log"
-fi
+}
+
+root=$(dirname "$0")/..
+case $1 in
+    phantom) packages "$root/examples/phantom" ;;
+    test) packages "$root/examples/phantom" && packages "$root/spec/novnc" ;;
+esac

@@ -27,7 +27,8 @@ describe("the examples", function()
     for _, name in ipairs { "auth", "border", "phantom", "tunnel" } do
         it("give the answers of their README.md: " .. name, function()
             local log, port, run_dir = directory .. "/" .. name .. ".log", process.free_port(), directory .. "/" .. name
-            local environment = { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1 }
+            local environment = { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1, TLS = 1,
+                TLS_PORT = process.free_port() }
             local pid = process.start(process.environment(environment) .. " make -s -C " .. gateway.ROOT .. " run", log)
             finally(function() process.stop(pid) end)
             process.wait_until("the example was ready", function()
@@ -37,6 +38,11 @@ describe("the examples", function()
             local expected, received, output = readme.try(name, port, run_dir)
             assert.is_true(#expected >= 2)
             assert.same(expected, received, output)
+            -- The example answers over HTTPS too, with the certificate of `make run TLS=1`.
+            assert.truthy(process.read(log):find("ready: https://127.0.0.1:" .. environment.TLS_PORT .. "\n", 1, true))
+            local said, status = process.run(("curl -sS -o /dev/null --cacert %s/tls/ca.pem https://localhost:%d/")
+                :format(run_dir, environment.TLS_PORT))
+            assert.same({ "", 0 }, { said, status })
         end)
     end
 end)

@@ -138,6 +138,44 @@ describe("make run", function()
         end)
     end)
 
+    it("serves HTTPS with TLS=1, by an authority that can sign nothing else, and redirects plain HTTP", function()
+        local tls_port = process.free_port()
+        local pid, log = start { TLS = 1, TLS_PORT = tls_port }
+        process.wait_until("the curl line was printed", function()
+            return process.read(log):find("\ncurl [^\n]*\n")
+        end)
+        local printed = process.read(log)
+        assert.truthy(printed:find("ready: https://127.0.0.1:" .. tls_port .. "\n", 1, true), printed)
+        local command = printed:match("\n(curl %-%-cacert [^\n]*)\n")
+        assert.equal("/filer/hello", cjson.decode((process.run(command .. " -sS"))).path)
+        -- Without the authority, curl does not trust it.
+        local _, status = process.run(command:gsub("%-%-cacert %S+", "-sS"))
+        assert.equal(60, status)
+        local tls = directory .. "/run/tls/"
+        assert.equal("ca.pem\ncert.pem\nkey.pem\nnames\n", (process.run("ls " .. tls)))
+        assert.equal("600\n", (process.run("stat -c %a " .. tls .. "key.pem")))
+        local own = process.run(("openssl x509 -noout -pubkey -in %sca.pem"):format(tls))
+        assert.not_equal(own, (process.run(("openssl pkey -pubout -in %skey.pem"):format(tls))))
+        local redirect = http.request(port, { path = "/filer/x?y", headers = { { "Host", "localhost:" .. port } } })
+        assert.same({ 308, ("https://localhost:%d/filer/x?y"):format(tls_port) },
+            { redirect.status, redirect.headers.location })
+        process.stop(pid)
+        ends_with_all(pid)
+        -- The next run has the same certificate, which a browser may trust by then.
+        local before = process.read(tls .. "cert.pem")
+        process.stop((start { TLS = 1, TLS_PORT = tls_port, DEMO = 0, FILE_SERVICE_TCP_PORT = process.free_port() }))
+        assert.equal(before, process.read(tls .. "cert.pem"))
+    end)
+
+    it("reports a wrong TLS or TLS_PORT in one sentence", function()
+        fails({ TLS = "yes" }, '^route_native: TLS must be 0 or 1, and is "yes"$')
+        fails({ TLS = 1, TLS_PORT = "https" }, '^route_native: TLS_PORT must be a port number, and is "https"$')
+        local busy = assert(socket.bind("127.0.0.1", 0))
+        local _, number = busy:getsockname()
+        fails({ TLS = 1, TLS_PORT = number }, "^route_native: port " .. number .. " on 127.0.0.1 is in use")
+        busy:close()
+    end)
+
     it("keeps its keys, starts no demo with DEMO=0, and ends on Ctrl-C", function()
         local keys = directory .. "/run/keys/"
         local before = process.read(keys .. "signing_private.pem")

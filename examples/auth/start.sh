@@ -32,8 +32,8 @@ example_start() {
 }
 
 example_show() {
-    local login="curl -s -H 'Content-Type: application/json' -d '{\"username\":\"demo\",\"password\":\"demo\"}'"
-    echo "TOKEN=\$($login http://127.0.0.1:$PORT/login | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')"
-    echo "curl -i -H \"Authorization: Bearer \$TOKEN\" http://127.0.0.1:$PORT/check"
-    echo "curl -i -H \"Authorization: Bearer \$TOKEN\" http://127.0.0.1:$PORT/secure"
+    local login="$CURL -s -H 'Content-Type: application/json' -d '{\"username\":\"demo\",\"password\":\"demo\"}'"
+    echo "TOKEN=\$($login $URL/login | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')"
+    echo "$CURL -i -H \"Authorization: Bearer \$TOKEN\" $URL/check"
+    echo "$CURL -i -H \"Authorization: Bearer \$TOKEN\" $URL/secure"
 }

@@ -56,6 +56,6 @@ example_start() {
 
 example_show() {
     echo "store: $STORE${STORE_ADDR:+ at $STORE_ADDR}"
-    echo "open http://127.0.0.1:$PORT/b/page and log in as user@example.com with the password: password"
-    echo "curl -i -d username=user@example.com -d password=password http://127.0.0.1:$PORT/account/login"
+    echo "open $URL/b/page and log in as user@example.com with the password: password"
+    echo "$CURL -i -d username=user@example.com -d password=password $URL/account/login"
 }

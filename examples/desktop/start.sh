@@ -47,5 +47,5 @@ example_show() {
     local token
     token=$(demo_token)
     echo "token: $token"
-    echo "curl -H 'Authorization: Bearer $token' http://127.0.0.1:$PORT/filer/hello"
+    echo "$CURL -H 'Authorization: Bearer $token' $URL/filer/hello"
 }

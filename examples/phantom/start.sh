@@ -69,5 +69,5 @@ example_show() {
     local token_endpoint=https://localhost:$authorization_server/oauth/v2/oauth-token
     echo "token endpoint: $token_endpoint"
     echo "curl --cacert $ROUTE_CA_FILE -u test-client:Password1 -d grant_type=client_credentials -d scope=read $token_endpoint"
-    echo "curl -H 'Authorization: Bearer <access_token>' http://127.0.0.1:$PORT/api"
+    echo "$CURL -H 'Authorization: Bearer <access_token>' $URL/api"
 }

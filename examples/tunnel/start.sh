@@ -36,7 +36,7 @@ example_start() {
     mkdir -p "$RUN_DIR/etc/runtime"
     : > "$RUN_DIR/etc/runtime/tunnel_servers.conf"
     local port=$SERVICE_PORT number
-    export URL_PREFIX=http://127.0.0.1:$PORT/tunnel
+    export URL_PREFIX=$URL/tunnel
     for number in 1 2; do
         port=$(free_port $((port + 1)))
         log=$RUN_DIR/logs/tunnel_server_$number.log
@@ -56,5 +56,5 @@ example_ready() {
 }
 
 example_show() {
-    echo "curl http://127.0.0.1:$PORT/tunnel/demo/x"
+    echo "$CURL $URL/tunnel/demo/x"
 }

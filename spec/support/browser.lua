@@ -103,6 +103,27 @@ function browser:click(selector)
     command(self, "POST", "/element/" .. self:element(selector) .. "/click", cjson.decode("{}"))
 end
 
+-- Presses and releases keys, one per character; "\n" is the Enter key.
+function browser:press(text)
+    local steps = {}
+    for character in text:gmatch(".") do
+        local key = character == "\n" and "\238\128\135" or character
+        steps[#steps + 1] = { type = "keyDown", value = key }
+        steps[#steps + 1] = { type = "keyUp", value = key }
+    end
+    command(self, "POST", "/actions", { actions = { { type = "key", id = "keyboard", actions = steps } } })
+end
+
+-- Sets the size of the window.
+function browser:resize(width, height)
+    command(self, "POST", "/window/rect", { width = width, height = height })
+end
+
+-- Returns the page as a PDF.
+function browser:pdf()
+    return (mime.unb64(command(self, "POST", "/print", cjson.decode("{}"))))
+end
+
 -- Runs JavaScript that returns a promise, and returns what it resolves to.
 function browser:await(script)
     return command(self, "POST", "/execute/async", {
