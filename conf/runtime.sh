@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,events,http,trusted_proxies,listen,admin,desktop,website,service_root,service_prefix}.conf.
+# DIR/{main,events,http,trusted_proxies,trace,listen,admin,desktop,website,service_root,service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -212,6 +212,13 @@ trusted_proxies_conf() {
     done
     echo '}'
     echo 'map $from_trusted_proxy $trusted_proxy { 1 $realip_remote_addr; default ""; }'
+}
+
+# What overrides the variable of trace_http.conf: whether a trace that begins here is to be recorded.
+trace_conf() {
+    sampled=${ROUTE_TRACE_SAMPLED:-on}
+    on_or_off ROUTE_TRACE_SAMPLED "$sampled"
+    [ "$sampled" = on ] || echo 'map "" $trace_flags { default 00; }'
 }
 
 # The paths of services whose `proxy_pass` ends in a slash in the reference (route.conf).
@@ -442,8 +449,8 @@ ADMIN_LOG ADMIN_TLS_CERTIFICATE ADMIN_TLS_CERTIFICATE_KEY ADMIN_TOKEN AUTH_BACKE
 CONF_DIR CONNECTION_ENDS CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES DESKTOP_HEADERS DESKTOP_LINKS
 DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY LISTEN LOG_LEVEL LUA_CPATH
 LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
-TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM
-WORKERS WORKER_CONNECTIONS'
+TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRACE_SAMPLED TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT
+WEBSITE_UPSTREAM WORKERS WORKER_CONNECTIONS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
@@ -488,6 +495,7 @@ proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
 trusted_proxies_conf > "$out/trusted_proxies.conf"
+trace_conf > "$out/trace.conf"
 service_root_conf > "$out/service_root.conf"
 service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"
