@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes the configuration that depends on the environment:
-# DIR/{main,events,http,https,headers,redirect,trusted_proxies,listen,desktop,admin,website,service_root,service_prefix}.conf.
+# DIR/{main,events,http,https,headers,redirect,trusted_proxies,trace,listen,desktop,admin,website,service_root,
+# service_prefix}.conf.
 #
 #   runtime.sh DIR
 #
@@ -266,6 +267,13 @@ trusted_proxies_conf() {
 }
 
 desktop_tls=${ROUTE_DESKTOP_TLS:-off}
+
+# What overrides the variable of trace_http.conf: whether a trace that begins here is to be recorded.
+trace_conf() {
+    sampled=${ROUTE_TRACE_SAMPLED:-on}
+    on_or_off ROUTE_TRACE_SAMPLED "$sampled"
+    [ "$sampled" = on ] || echo 'map "" $trace_flags { default 00; }'
+}
 
 # The paths of services whose `proxy_pass` ends in a slash in the reference (route.conf).
 upstream_paths=${ROUTE_UPSTREAM_PATHS:-received}
@@ -541,8 +549,8 @@ DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_TLS DESKTOP_TLS_CA DESKTOP_TLS_CER
 DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DESKTOP_WAIT DRAIN_SECONDS ERROR_LOG FRAME_ANCESTORS JWT_LEEWAY
 LIMIT_CLIENT_CONNECTIONS LIMIT_CLIENT_RATE LIMIT_TARGET_CONNECTIONS LIMIT_TARGET_RATE LIMIT_TOKEN_CONNECTIONS
 LIMIT_TOKEN_RATE LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR
-SPEEDTEST_UPSTREAM TARGET_SUFFIX TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_HSTS TLS_LISTEN TLS_REDIRECT TRUSTED_PROXIES
-UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS WORKER_CONNECTIONS'
+SPEEDTEST_UPSTREAM TARGET_SUFFIX TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_HSTS TLS_LISTEN TLS_REDIRECT TRACE_SAMPLED
+TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS WORKER_CONNECTIONS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
@@ -590,6 +598,7 @@ proxies=$(trusted_proxies)
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
 trusted_proxies_conf > "$out/trusted_proxies.conf"
+trace_conf > "$out/trace.conf"
 service_root_conf > "$out/service_root.conf"
 service_prefix_conf > "$out/service_prefix.conf"
 listen_conf > "$out/listen.conf"

@@ -372,7 +372,8 @@ describe("phantom tokens", function()
             local names = {}
             for name in pairs(question.headers) do names[#names + 1] = name end
             table.sort(names)
-            assert.same({ "accept", "authorization", "connection", "content-length", "content-type", "host" }, names)
+            assert.same({ "accept", "authorization", "connection", "content-length", "content-type", "host",
+                "traceparent" }, names)
             is_unauthorized(running:get_bare("/bare", { kind = "inactive" }))
             is_server_error(running:get_bare("/bare_upstream", directive))
             assert.truthy(running.gate:error_log():find("`include phantom_token.conf;` alone", 1, true))

@@ -28,6 +28,7 @@ local rate_limit = require "route_native.core.rate_limit"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
 local subrequest = require "route_native.core.subrequest"
+local trace = require "route_native.core.trace"
 
 local ngx = ngx
 
@@ -120,7 +121,7 @@ local function ask_backend(self, body)
     for _, name in ipairs(DROPPED_HEADERS) do
         ngx.req.clear_header(name)
     end
-    return ngx.location.capture(self.backend, { method = ngx.HTTP_POST, body = body })
+    return ngx.location.capture(self.backend, { method = ngx.HTTP_POST, body = body, vars = trace.share {} })
 end
 
 -- Ends the request with the backend's own answer.

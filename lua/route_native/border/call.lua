@@ -1,5 +1,7 @@
 -- Calls the account and auth services through nginx's own upstreams (conf/border.conf, location /-/border/call).
 
+local trace = require "route_native.core.trace"
+
 local _M = {}
 
 local LOCATION = "/-/border/call"
@@ -10,7 +12,7 @@ function _M.post(url, fields, master_token)
     local answer = ngx.location.capture(LOCATION, {
         method = ngx.HTTP_POST,
         body = ngx.encode_args(fields),
-        vars = { border_call_url = url, border_call_token = master_token or "" },
+        vars = trace.share { border_call_url = url, border_call_token = master_token or "" },
     })
     if answer.truncated or answer.status >= 500 then
         return nil, "status " .. answer.status

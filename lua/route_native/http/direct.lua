@@ -5,6 +5,7 @@
 -- This module bounds the time of an answer. answer.lua parses the answer and bounds its size.
 
 local http_answer = require "route_native.http.answer"
+local trace = require "route_native.core.trace"
 
 local ngx = ngx
 local now = ngx.now
@@ -46,6 +47,13 @@ local function request_text(target, body)
     }
     if target.authorization then
         lines[#lines + 1] = "Authorization: " .. target.authorization
+    end
+    local parent, state = trace.current()
+    if parent ~= "" then
+        lines[#lines + 1] = "traceparent: " .. parent
+    end
+    if state ~= "" then
+        lines[#lines + 1] = "tracestate: " .. state
     end
     if body then
         lines[#lines + 1] = "Content-Type: " .. target.content_type

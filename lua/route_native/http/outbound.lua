@@ -7,10 +7,14 @@ local direct = require "route_native.http.direct"
 local http_answer = require "route_native.http.answer"
 local statuses = require "route_native.core.status"
 local subrequest = require "route_native.core.subrequest"
+local trace = require "route_native.core.trace"
 
 local ngx = ngx
 local capture = ngx.location.capture
 local match = string.match
+
+-- The value of $route_outbound in a phantom_token.conf that has variables for the trace. A copy of 0.1's has 1.
+local KNOWS_TRACE = "2"
 
 local VERIFIED, UNVERIFIED = "/.route_native/outbound/verified", "/.route_native/outbound/unverified"
 
@@ -93,7 +97,8 @@ function _M.target(target)
 end
 
 local function is_included()
-    return ngx.var.route_outbound == "1"
+    local version = ngx.var.route_outbound
+    return version == KNOWS_TRACE or version == "1"
 end
 
 -- The phases that can wait for an answer.
@@ -143,11 +148,14 @@ function _M.ask(target, body)
     elseif not is_included() then
         return ask_direct(target, body)
     end
-    local state = {}
+    local state, variables = {}, target.variables
+    if ngx.var.route_outbound == KNOWS_TRACE then
+        variables.route_outbound_traceparent, variables.route_outbound_tracestate = trace.current()
+    end
     local answer = capture(target.verify_ssl and VERIFIED or UNVERIFIED, {
         method = body and ngx.HTTP_POST or ngx.HTTP_GET,
         body = body,
-        vars = target.variables,
+        vars = variables,
         ctx = state,
     })
     if answer.status == 502 or answer.status == 504 then
