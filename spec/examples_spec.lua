@@ -21,7 +21,7 @@ describe("the examples", function()
             assert.truthy(project:find("(examples/" .. name .. "/README.md)", 1, true), name)
             count = count + 1
         end
-        assert.equal(5, count)
+        assert.equal(6, count)
     end)
 
     for _, name in ipairs { "auth", "border", "phantom", "tunnel" } do
