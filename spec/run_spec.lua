@@ -174,6 +174,7 @@ describe("make run", function()
         local _, number = busy:getsockname()
         fails({ TLS = 1, TLS_PORT = number }, "^route_native: port " .. number .. " on 127.0.0.1 is in use")
         busy:close()
+        fails({ TLS = 1, TLS_PORT = port }, "^route_native: port " .. port .. " on 127.0.0.1 is in use")
     end)
 
     it("keeps its keys, starts no demo with DEMO=0, and ends on Ctrl-C", function()
