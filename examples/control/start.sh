@@ -30,7 +30,8 @@ redis() {
 
 redis_answers() { [ "$(redis-cli -s "$1" ping 2> /dev/null)" = PONG ]; }
 
-prometheus() {
+# Not named as its program, which it would call in its place.
+scraper() {
     local rules
     rules=$(pwd)/deploy/alerts.yml
     cat > "$RUN_DIR/prometheus.yml" << YAML
@@ -65,7 +66,7 @@ example_start() {
 }
 
 example_ready() {
-    prometheus
+    scraper
 }
 
 example_show() {
