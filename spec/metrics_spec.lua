@@ -3,6 +3,7 @@
 local auth = require "support.auth"
 local border = require "support.border"
 local cjson = require "cjson"
+local desktops = require "support.desktops"
 local gateway = require "support.gateway"
 local http = require "support.http"
 local metrics = require "support.metrics"
@@ -65,13 +66,14 @@ describe("the metrics of the desktop gateway", function()
     it("sum the requests and cache answers of all workers", function()
         local running = start()
         local asked = ask_all_workers(running, running:mint("127.0.0.1"), 2)
-        local text = metrics.wait_for(running, asked, "requests_total", unpack(PASSED))
-        assert.equal(asked, metrics.sum(text, "cache_answers_total", 'capability="desktop"'))
-        assert.equal(1, metrics.value(text, 'cache_answers_total{capability="desktop",tier="miss"}'))
-        assert.equal(1, metrics.value(text, 'cache_answers_total{capability="desktop",tier="shared"}'))
+        metrics.wait_for(running, asked, "requests_total", unpack(PASSED))
+        metrics.wait_for(running, asked - 2, "cache_answers_total", 'capability="desktop"', 'tier="worker"')
+        metrics.wait_for(running, 1, "cache_answers_total", 'capability="desktop"', 'tier="miss"')
+        metrics.wait_for(running, 1, "cache_answers_total", 'capability="desktop"', 'tier="shared"')
+        metrics.wait_for(running, 2, "cache_entries", 'capability="desktop"')
+        local text = metrics.text(running)
         assert.equal(1, metrics.value(text, "resolve_seconds_count"))
         assert.equal(2, metrics.value(text, "workers"))
-        assert.equal(2, metrics.value(text, 'cache_entries{capability="desktop"}'))
         assert.equal(1, metrics.value(text, "ready"))
         scrape(running)
         running:stop()
@@ -152,11 +154,44 @@ describe("the metrics of the desktop gateway", function()
         running:stop()
     end)
 
-    it("count failures of an upstream", function()
-        local running = start { env = { SPAWNER_SERVICE_TCP_PORT = process.free_port() } }
-        assert.equal(502, running:get("/spawner/x", running:mint("127.0.0.1")).status)
-        metrics.wait_for(running, 1, "upstream_errors_total", 'endpoint="spawner"', 'status="502"')
-        scrape(running)
+    it("count each failure of a desktop once, and by its reason", function()
+        local directory = process.temporary_directory()
+        local running = start { env = {
+            SPAWNER_SERVICE_TCP_PORT = process.free_port(),
+            SNAPSHOT_SERVICE_TCP_PORT = desktops.start("broken_desktop.py", directory),
+        } }
+        local bearer = running:mint("127.0.0.1")
+        for path, reason in pairs { ["/spawner/x"] = "desktop_refused", ["/snapshot/closed"] = "desktop_answer_invalid",
+            ["/snapshot/interim"] = "desktop_answer_invalid", ["/snapshot/own"] = "" } do
+            local before = metrics.sum(metrics.text(running), "upstream_errors_total")
+            local label = ('reason="%s"'):format(reason)
+            local alike = metrics.sum(metrics.text(running), "upstream_errors_total", label)
+            assert.equal(502, running:get(path, bearer).status)
+            local text = metrics.wait_for(running, before + 1, "upstream_errors_total")
+            assert.equal(alike + 1, metrics.sum(text, "upstream_errors_total", 'status="502"', label), path)
+        end
+        -- Without a status line the connection ends.
+        assert.is_nil(running:get("/snapshot/garbage", bearer))
+        assert.equal(200, running:get("/snapshot/fine", bearer).status)
+        metrics.wait_for(running, 6, "requests_total", 'answer="passed"')
+        assert.equal(5, metrics.sum(scrape(running), "upstream_errors_total"))
+        running:stop()
+        process.run("rm -rf " .. directory)
+    end)
+
+    it("count a limit and a vain wait as refusals, and no request twice", function()
+        local running = start { env = { ROUTE_LIMIT_TOKEN_RATE = 2, ROUTE_DESKTOP_WAIT = 1,
+            SPAWNER_SERVICE_TCP_PORT = process.free_port() } }
+        assert.equal(503, running:get("/spawner/x", running:mint("127.0.0.1")).status)
+        metrics.wait_for(running, 1, "requests_total", 'answer="503"', 'reason="desktop_starting"')
+        local bearer, limited, asked = running:mint("127.0.0.1"), 0, 0
+        while limited == 0 do
+            limited = limited + (running:get("/filer/x", bearer).status == 429 and 1 or 0)
+            asked = asked + 1
+        end
+        local text = metrics.wait_for(running, asked + 1, "requests_total")
+        assert.equal(1, metrics.sum(text, "requests_total", 'answer="429"', 'reason="token_rate"'))
+        assert.equal(asked - 1, metrics.sum(text, "requests_total", 'answer="passed"'))
         running:stop()
     end)
 
@@ -375,14 +410,14 @@ describe("the metrics of", function()
         assert.equal(303, client:request { method = "POST", path = "/logout" }.status)
         metrics.wait_for(running.gateway, 1, "requests_total", 'capability="border"', 'endpoint="b"', 'answer="passed"')
         metrics.wait_for(running.gateway, 1, "requests_total", 'capability="border"', 'reason="session_missing"')
-        local text = scrape(running.gateway)
         for _, event in ipairs {
             "login.success", "login.failure", "logout", "session.missing", "service_token.fetched",
         } do
-            local count = metrics.value(text, ('border_events_total{event="%s"}'):format(event))
-            assert.is_true(count and count > 0, event)
-            assert.equal(running:counter(event), count, event)
+            local count = running:counter(event)
+            assert.is_true(count > 0, event)
+            metrics.wait_for(running.gateway, count, "border_events_total", ('event="%s"'):format(event))
         end
+        local text = scrape(running.gateway)
         assert.equal(1, metrics.sum(text, "logins_total", 'capability="border"', 'result="success"'))
         for _, operation in ipairs { "add", "get", "swap", "touch", "delete" } do
             local series = ('store_seconds_count{store="memory",operation="%s"}'):format(operation)

@@ -23,7 +23,7 @@ import primitives
 import slices
 import storm
 import table
-from servers import ROOT, Failed, bash, desktop, gateway
+from servers import HERE, ROOT, Failed, bash, desktop, gateway
 from slices import Arm
 from targets import targets
 from tokens import Keys
@@ -75,6 +75,8 @@ def start(stack, directory, peer):
         "warm": run("warm", ROUTE_CACHE_ENTRIES="0"),
         "unrevoked": run("unrevoked", replacements=WITH_REVOCATIONS),
         "revoked": run("revoked", replacements=WITH_REVOCATIONS),
+        # Finds the module that counts nothing before the shipped one.
+        "uncounted": run("uncounted", ROUTE_LUA_PATH=f"{HERE}/uncounted/?.lua;{ROOT}/lua/?.lua;{HERE}/?.lua"),
         "shipped": run("shipped", None),
         "phantom": run("phantom", "phantom.conf", {"JWT": token, "SOCKET": directory / "authorization-server"}),
     }
@@ -116,6 +118,7 @@ def measure(settings, directory):
         measured = {"sessions": inside.sessions(servers["hot"]),
                     "loops": inside.loops(servers["hot"], servers["warm"], token, rounds, progress)}
         measured["revocations"] = inside.revocations(servers["unrevoked"], servers["revoked"], token, rounds, progress)
+        measured["metrics"] = inside.metrics(servers["uncounted"], servers["hot"], token, rounds, progress)
         # Minted late: the slices that use them must end within the leeway.
         new_tokens.write_text("\n".join(keys.mint(NEW_TOKENS, EXPIRED)))
         measured["requests"] = slices.measure(arms_of(servers, token, new_tokens), rounds, progress)

@@ -62,6 +62,8 @@ def calls_table(measured):
     for name, label in (("resolve_first_tier", "resolve() in Lua, first tier"),
                         ("resolve_shared_tier", "resolve() in Lua, shared tier"), ("verify", "verify() in Lua")):
         rows.append([label, spread(loops[name], 1e-3)])
+    for name in ("without", "with"):
+        rows.append([f"resolve() in Lua, first tier, {name} metrics", spread(measured["metrics"][name], 1e-3)])
     for name, label in (("none", "no revocation"), ("many", "100,000 revocations")):
         rows.append([f"resolve() in Lua, first tier, {label}", spread(measured["revocations"][name], 1e-3)])
     for bits, arms in measured["limits"]["rsa"].items():

@@ -57,6 +57,10 @@ def targets(measured):
                [ns / 1000 for ns in loops["resolve_shared_tier"]], "<=", 1.5),
         Target("resolve() of a cached token with 100,000 revocations, µs more than with none",
                [(many - none) / 1000 for many, none in zip(revocations["many"], revocations["none"])], "<=", 0.1, 3),
+        Target("resolve() of a cached token with metrics, µs more than without",
+               [(counted - not_counted) / 1000
+                for counted, not_counted in zip(measured["metrics"]["with"], measured["metrics"]["without"])],
+               "<=", 0.1, 3),
         Target("memory of an open WebSocket that a revocation can end, bytes more",
                [open_connections["bytes"]["revocation"] - open_connections["bytes"]["never"]], "<=", 1024, 0),
         Target("8,000 WebSockets of one worker have ended after their revocation, s",

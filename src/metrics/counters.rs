@@ -163,7 +163,7 @@ mod tests {
         );
         assert!(taken("redis").is_empty());
 
-        let key = |n: usize| format!("upstream_errors_total\x1fpiece {n}\x1f502");
+        let key = |n: usize| format!("upstream_errors_total\x1fpiece {n}\x1f502\x1f");
         (0..9).for_each(|n| count(cell(key(n).as_bytes()).unwrap()));
         let (mut all, mut calls) = (String::new(), 0);
         while let text = take(100)

@@ -66,11 +66,22 @@ const RESULT: (&str, Values) = ("result", Values::OneOf(&["success", "failure", 
 const OPERATION: (&str, Values) = ("operation", Values::OneOf(&["get", "add", "set", "swap", "touch", "delete"]));
 const STORE: (&str, Values) = ("store", Values::OneOf(&["memory", "memcached", "redis"]));
 
-/// The reasons that are no status of the library: those of requests whose token is fine, or that have none.
+/// The reasons that are no status of the library: those of requests whose token is fine, or that have none, and of
+/// upstreams that fail.
 pub const OTHER_REASONS: &[&str] = &[
     "claim_not_allowed",
     "claim_too_large",
+    "client_connections",
+    "client_rate",
     "cross_site_link",
+    "desktop_answer_invalid",
+    "desktop_busy",
+    "desktop_refused",
+    "desktop_starting",
+    "desktop_timeout",
+    "desktop_tls_failed",
+    "desktop_unreachable",
+    "desktop_unresolved",
     "queue_full",
     "scope_missing",
     "service_denied",
@@ -81,8 +92,14 @@ pub const OTHER_REASONS: &[&str] = &[
     "session_missing",
     "session_revoked",
     "session_unavailable",
+    "target_connections",
+    "target_rate",
+    "token_connections",
+    "token_rate",
     "too_many_headers",
     "too_many_inactive",
+    "too_many_requests",
+    "unavailable",
     "upgrade_required",
 ];
 
@@ -105,7 +122,7 @@ families! {
     workers Sum [] "Workers that reported within the last seconds.";
     requests_total Counter [CAPABILITY, ("endpoint", Values::Text), ("answer", Values::Answer), ("reason", Values::Reason)]
         "Requests that were checked, by answer and reason.";
-    upstream_errors_total Counter [("endpoint", Values::Text), ("status", Values::Answer)]
+    upstream_errors_total Counter [("endpoint", Values::Text), ("status", Values::Answer), ("reason", Values::Reason)]
         "Checked requests that an upstream answered with 502, 503 or 504, or not at all.";
     cache_answers_total Counter [CAPABILITY, TIER] "Valid tokens by the cache that knew them.";
     cache_entries Sum [CAPABILITY] "Entries in the caches of all workers.";

@@ -25,7 +25,7 @@ end
 -- Counts an upstream's failure. Answers of our own with these statuses have no upstream.
 local function count_failure(status)
     if status >= 502 and status <= 504 and ngx.var.upstream_status then
-        metrics.upstream_failed(status)
+        metrics.upstream_failed(status, ngx.var.route_reason)
     end
 end
 
@@ -43,7 +43,10 @@ function _M.check()
         count_failure(status)
         return true
     end
-    metrics.upstream_failed(ngx.HTTP_BAD_GATEWAY)
+    if status < 100 then
+        -- nginx ends the connection. Otherwise it sends a 502 instead, which comes here too.
+        metrics.upstream_failed(ngx.HTTP_BAD_GATEWAY)
+    end
     refuse(status)
     return false
 end

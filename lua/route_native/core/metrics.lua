@@ -111,9 +111,9 @@ function _M.refused(capability, status, reason)
     count_one("requests_total", capability, endpoint_of(current()), status, reason or "")
 end
 
--- Counts an answer of an upstream that is none: 502, 503 or 504.
-function _M.upstream_failed(status)
-    count_one("upstream_errors_total", endpoint_of(current()), status)
+-- Counts an answer of an upstream that is none: 502, 503 or 504. `reason` is that of the access log.
+function _M.upstream_failed(status, reason)
+    count_one("upstream_errors_total", endpoint_of(current()), status, reason or "")
 end
 
 -- Functions that tell the state of this worker: each gets tell(value, name, …), which takes the values of labels too.

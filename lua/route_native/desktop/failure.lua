@@ -4,6 +4,7 @@
 local cjson = require "cjson.safe"
 local access_log = require "route_native.core.access_log"
 local client = require "route_native.core.client"
+local metrics = require "route_native.core.metrics"
 local response = require "route_native.core.response"
 local texts_of = require("route_native.desktop.texts").load
 
@@ -79,6 +80,10 @@ end
 function _M.finish(code, status, reason)
     local answer = ANSWERS[code]
     access_log.reason(reason or code)
+    if not ngx.var.upstream_status then
+        -- It is refused. The failure of an upstream is counted with its answer (core/final_answer.lua).
+        metrics.refused("desktop", status or answer[1], reason or code)
+    end
     ngx.header["Retry-After"] = answer[2]
     if client.wants_page() then
         ngx.header["Content-Security-Policy"] = POLICY

@@ -139,14 +139,14 @@ local function accept(r, identity)
         limits.admit_desktop(ffi_string(answer.fingerprint, FINGERPRINT_BYTES),
             ffi_string(answer.target, answer.target_length))
     end
-    passed("desktop", r)
     if has_value(r, "connection_ends") then
         connections.keep(identity or cached_identity())
     end
     if has_wait and has_value(r, "desktop_port") then
-        -- Last, because other requests overwrite `answer` meanwhile.
-        return arrival.await(ffi_string(answer.target, answer.target_length), request.found_text())
+        -- Other requests overwrite `answer` meanwhile.
+        arrival.await(ffi_string(answer.target, answer.target_length), request.found_text())
     end
+    return passed("desktop", r)
 end
 
 -- Does the same for a token that this worker's cache knows.
