@@ -2,13 +2,23 @@
 
 local cookies = require "route_native.desktop.cookies"
 local final_answer = require "route_native.core.final_answer"
+local subprotocol = require "route_native.desktop.subprotocol"
+
+local ngx = ngx
 
 local _M = {}
 
--- Ends an answer that is not final, and removes all cookies but those in `names`. Runs in header_filter_by_lua.
+-- Ends an answer that is not final, removes all cookies but those in `names`, and completes the handshake of a
+-- WebSocket. Runs in header_filter_by_lua.
 function _M.check(names)
-    if final_answer.check() and names ~= "" then
+    if not final_answer.check() then
+        return
+    end
+    if names ~= "" then
         cookies.received(names)
+    end
+    if ngx.status == ngx.HTTP_SWITCHING_PROTOCOLS then
+        subprotocol.answer()
     end
 end
 
