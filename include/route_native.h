@@ -48,6 +48,9 @@
 // The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 #define RN_KEY_FORM_PUBLISHED 4
 
+// The form of PEM, a JWK or a JWK Set of which only public keys are used. A private key in PEM is refused.
+#define RN_KEY_FORM_PUBLIC 5
+
 // The size of the longest identity of a token, in bytes.
 #define RN_IDENTITY_BYTES 176
 
@@ -202,10 +205,6 @@ typedef struct rn_sign_options rn_sign_options;
 
 // The settings of [`rn_gateway_new`]. A text is a pointer and a length, which is 0 for an absent text.
 typedef struct {
-    // The path of the file with the keys that verify tokens.
-    const uint8_t *signing_key;
-    // Its length.
-    size_t signing_key_length;
     // The path of the file with the private key that decrypts the `hash` claim.
     const uint8_t *payload_key;
     // Its length.
@@ -218,8 +217,6 @@ typedef struct {
     const uint8_t *suffix;
     // Its length.
     size_t suffix_length;
-    // The tolerated clock skew, in seconds.
-    uint32_t leeway;
     // The most entries of each process's cache.
     uint32_t cache_entries;
 } rn_gateway_options;
@@ -256,6 +253,8 @@ typedef struct {
     uint32_t is_name;
     // 1 when the request's Authorization header holds a token that did not decide. Only [`rn_gateway_lookup`] writes it.
     uint32_t has_another;
+    // 1 when the request has a Sec-WebSocket-Protocol header. Only [`rn_gateway_lookup`] writes it.
+    uint32_t has_protocol;
     // The token's identifier in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     // The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
@@ -401,17 +400,25 @@ uint32_t rn_abi_version(void);
 // Errors: `InvalidArgument` for an unknown status, `BufferTooSmall`.
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
 
-// Creates a gateway: reads and parses its keys. Call it before nginx forks, so that the workers inherit the handle.
+// Creates a gateway: reads and parses the key of the `hash` claim, and copies the policy. Call it before nginx forks, so
+// that the workers inherit the handle. The gateway needs [`rn_gateway_use_keys`] too.
 //
 // Errors: the 200s, with one sentence in `error`. That of `SettingInvalid` begins with the setting's name in Lua's
 // setup().
 //
 // Release with [`rn_gateway_free`].
 int32_t rn_gateway_new(const rn_gateway_options *options,
+                       const rn_policy *policy,
                        rn_gateway **gateway,
                        uint8_t *error,
                        size_t error_capacity,
                        size_t *error_length);
+
+// Verifies tokens with the current keys of `keys` from now on, and writes to `changed` whether they differ from the keys
+// before. If they do, nothing that was cached for those is found again.
+int32_t rn_gateway_use_keys(const rn_gateway *gateway,
+                            const rn_keys *keys,
+                            uint32_t *changed);
 
 // Releases a gateway. Null is allowed.
 void rn_gateway_free(rn_gateway *gateway);

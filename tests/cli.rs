@@ -14,6 +14,7 @@ use route_native::desktop::gateway::{Gateway, Options};
 use route_native::desktop::hash_claim::Padding;
 use route_native::error::Reason;
 use route_native::jwt::Policy;
+use route_native::keys::{Form, Keyring};
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
 use rsa::traits::PublicKeyParts as _;
@@ -56,15 +57,17 @@ impl Keys {
     }
 
     fn gateway(&self) -> Gateway {
-        Gateway::new(Options {
-            signing_key: &self.path("signing_public.pem"),
+        let keys = Keyring::from_file(&self.path("signing_public.pem"), Form::Public).expect("the signing key");
+        let gateway = Gateway::new(Options {
             payload_key: &self.path("payload_private.pem"),
             padding: Padding::default(),
             policy: Policy::default(),
             suffix: None,
             cache_entries: 0,
         })
-        .unwrap_or_else(|error| panic!("{error}"))
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert!(gateway.use_keys(keys.current()));
+        gateway
     }
 }
 
