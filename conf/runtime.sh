@@ -141,7 +141,7 @@ required_or_optional() { check "$1" "$2" 'required|optional' '"required" or "opt
 on_or_off() { check "$1" "$2" 'on|off' '"on" or "off"'; }
 
 on_off_or_exchange() { check "$1" "$2" 'on|off|exchange' '"on", "off" or "exchange"'; }
-cookie_name() { check "$1" "$2" '[A-Za-z0-9_.-]*' 'the name of a cookie, without a prefix such as __Host-'; }
+cookie_name() { check "$1" "$2" '([A-Za-z0-9.-]|_[A-Za-z0-9.-])*_?' 'the name of a cookie, without a prefix such as __Host-'; }
 
 ORIGIN="https?://($HOST)(:[0-9]{1,5})?"
 

@@ -38,9 +38,17 @@ local function split(text)
     return tokens, rest, has_fallback
 end
 
+-- Returns the token of a list, or nil for an empty one. Several tokens, and one with other characters than a token has,
+-- become a text with a comma, which no token may contain, so they are refused.
+local function only(tokens)
+    if #tokens == 1 and not find(tokens[1], "^[%w._-]+$") then
+        return ","
+    end
+    return #tokens > 0 and concat(tokens, ",") or nil
+end
+
 -- Removes the token and the fallback from the request's subprotocols, if the site looks for a token there. Returns the
--- token, or nil. Several are joined by a comma, which no token may contain, so they are refused. After an internal
--- redirect, returns what the request has kept.
+-- token, or nil. After an internal redirect, returns what the request has kept.
 function _M.take(r)
     if not request.has_value(r, "token_protocol") then
         return nil
@@ -59,7 +67,7 @@ function _M.take(r)
     if has_fallback then
         kept.open().has_fallback = true
     end
-    local token = #tokens > 0 and concat(tokens, ",") or nil
+    local token = only(tokens)
     kept.place(PLACE, token)
     return token
 end
