@@ -38,12 +38,14 @@ local function policy_of(settings, keys)
         issuer = settings.issuer, audience = settings.audience, algorithms = settings.algorithms,
         max_lifetime = settings.max_lifetime, leeway = settings.leeway,
     })
-    local err = not ok and policy:gsub("^.*route_native%.jwt: ", "")
-    if ok then
-        ok, err = keyring.fits(keys, policy.handle)
-    end
+    local label = settings.labels.algorithms
     if not ok then
-        return nil, err, statuses.SETTING_INVALID
+        -- config.lua has checked everything but the names of algorithms.
+        return nil, label .. ": " .. policy:gsub("^.*route_native%.jwt: ", ""), statuses.SETTING_INVALID
+    end
+    local fits, err = keyring.fits(keys, policy.handle)
+    if not fits then
+        return nil, err:gsub('^the policy field "algorithms"', label), statuses.SETTING_INVALID
     end
     return policy
 end
