@@ -564,17 +564,13 @@ fn a_gateway_without_signing_keys_blames_no_token() {
     let payload = directory.path().join("payload");
     fs::write(&payload, &stranger().private_pem).expect("the key can be written");
     let payload = payload.as_os_str().as_bytes();
-    let options = rn_gateway_options {
-        payload_key: payload.as_ptr(),
-        payload_key_length: payload.len(),
-        ..empty_options()
-    };
+    let options =
+        rn_gateway_options { payload_key: payload.as_ptr(), payload_key_length: payload.len(), ..empty_options() };
     let gateway = open(&options).unwrap_or_else(|error| panic!("{error:?}"));
     let token = good_token();
     // SAFETY: the handle is live, the token has that length, and the answer is writable.
-    let status = unsafe {
-        rn_gateway_resolve(gateway.get(), token.as_ptr(), token.len(), NOW, Some(&mut empty_answer()))
-    };
+    let status =
+        unsafe { rn_gateway_resolve(gateway.get(), token.as_ptr(), token.len(), NOW, Some(&mut empty_answer())) };
     assert_eq!(status, Reason::KeyUnreadable.code());
 }
 
