@@ -141,16 +141,19 @@ required_or_optional() { check "$1" "$2" 'required|optional' '"required" or "opt
 on_or_off() { check "$1" "$2" 'on|off' '"on" or "off"'; }
 
 on_off_or_exchange() { check "$1" "$2" 'on|off|exchange' '"on", "off" or "exchange"'; }
-cookie_name() { check "$1" "$2" '([A-Za-z0-9.-]|_[A-Za-z0-9.-])*_?' 'the name of a cookie, without a prefix such as __Host-'; }
+cookie_name() {
+    check "$1" "$2" '([A-Za-z0-9.-]|_[A-Za-z0-9.-])*_?' 'the name of a cookie, without a prefix such as __Host-'
+}
 
 ORIGIN="https?://($HOST)(:[0-9]{1,5})?"
 
-# origins VARIABLE VALUE: checks a list of origins, and prints one a line, in lower case as browsers send them.
+# origins VARIABLE VALUE: checks a list of origins, and prints one a line as browsers send them: in lower case and
+# without a default port.
 origins() {
     one_line "$1" "$2"
     words "$2" | tr '[:upper:]' '[:lower:]' | while read -r origin; do
         check "$1" "$origin" "$ORIGIN" 'origins such as https://app.example.com, separated by commas'
-        echo "$origin"
+        echo "$origin" | sed -e 's|^\(https://.*\):443$|\1|' -e 's|^\(http://.*\):80$|\1|'
     done
 }
 
@@ -265,7 +268,7 @@ http_conf() {
         path ROUTE_CA_FILE "$ca_file"
         echo "proxy_ssl_trusted_certificate $ca_file;"
         # For the JWK Set, which Lua fetches.
-        [ -z "${ROUTE_SIGNING_JWKS_URL:-}" ] || printf '%s\n' "lua_ssl_trusted_certificate $ca_file;" 'lua_ssl_verify_depth 5;'
+        [ -z "${ROUTE_SIGNING_JWKS_URL:-}" ] || echo "lua_ssl_trusted_certificate $ca_file; lua_ssl_verify_depth 5;"
     fi
     access_log=${ROUTE_ACCESS_LOG:-/var/log/nginx/access.log}
     path ROUTE_ACCESS_LOG "$access_log"
@@ -475,10 +478,12 @@ set it to a shorter one, or to an address"
 
 # The settings, and what the start scripts export.
 SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN ADMIN_LOG AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR CONNECTION_ENDS
-CONNECTION_GRACE CONSOLE_UPSTREAM COOKIE_ORIGINS CORS_ORIGINS DESKTOP_COOKIES
-DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_ALGORITHMS JWT_AUDIENCE JWT_ISSUER JWT_LEEWAY JWT_MAX_LIFETIME
-LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SIGNING_JWKS_URL SPEEDTEST_UPSTREAM TARGET_SUFFIX
-TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TOKEN_COOKIE TOKEN_PROTOCOL TOKEN_QUERY TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS'
+CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES
+DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_UPGRADE DRAIN_SECONDS ERROR_LOG JWT_LEEWAY
+LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SPEEDTEST_UPSTREAM TARGET_SUFFIX
+TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_LISTEN TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS
+COOKIE_ORIGINS CORS_ORIGINS JWT_ALGORITHMS JWT_AUDIENCE JWT_ISSUER JWT_MAX_LIFETIME SIGNING_JWKS_URL TOKEN_COOKIE
+TOKEN_PROTOCOL TOKEN_QUERY'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.

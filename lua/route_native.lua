@@ -81,8 +81,8 @@ function _M.setup(options)
     return made ~= nil, err
 end
 
---- Adds a policy for the locations that set `$token_policy` to its name. Call it in `init_by_lua`, after `setup()`, whose
--- policy is that of all other locations. Policies share no cached answer. Errors are those of `setup()`.
+--- Adds a policy for the locations that set `$token_policy` to its name. Call it in `init_by_lua`, after `setup()`,
+-- whose policy is that of all other locations. Policies share no cached answer. Errors are those of `setup()`.
 -- @tparam string name name of the policy: letters, digits, `_` and `-`
 -- @tparam SetupOptions options what differs from the environment
 -- @treturn boolean whether the keys are loaded
@@ -91,7 +91,7 @@ end
 -- init_by_lua_block {
 --     local gateway = require "route_native"
 --     gateway.setup()
---     gateway.policy("partners", { signing_jwks = "https://partners.example/jwks", issuer = "https://partners.example" })
+--     gateway.policy("partners", { signing_jwks = "https://partners.example/jwks", audience = "desktops" })
 -- }
 -- # in a location:
 -- set $token_policy partners;

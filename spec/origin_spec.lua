@@ -1,8 +1,7 @@
 -- Which pages may use the cookie of a desktop's token, and which may read a desktop's answers (CORS). A browser sends a
--- cookie with each request to its origin, also with one that another site's page makes: that page could open a WebSocket
--- to its visitor's desktop.
+-- cookie with each request to its origin, also with one that another site's page makes: that page could open a
+-- WebSocket to its visitor's desktop.
 
-local gateway = require "support.gateway"
 local obedient = require "support.obedient"
 local websocket = require "support.websocket"
 
@@ -13,8 +12,8 @@ local FORBIDDEN = '{"code":"forbidden","message":"A page of another origin may n
 -- None of these is the origin http://gateway.test.
 local FOREIGN = {
     "https://evil.test", "null", "https://gateway.test", "http://gateway.test:8080", "http://gateway.test.evil.test",
-    "http://evilgateway.test", "http://sub.gateway.test", "https://app.gateway.test", "http://app.gateway.test:8443", "",
-    "http://gateway.test@evil.test", "gateway.test", "file://", "http://", "http://evil.test, http://gateway.test",
+    "http://evilgateway.test", "http://sub.gateway.test", "https://app.gateway.test", "http://app.gateway.test:8443",
+    "", "http://gateway.test@evil.test", "gateway.test", "file://", "http://", "http://evil.test, http://gateway.test",
 }
 
 describe("a request with the cookie of a token", function()
@@ -82,7 +81,8 @@ describe("a request with the cookie of a token", function()
     end)
 
     it("without an Origin is decided by Sec-Fetch-Site", function()
-        for site, allowed in pairs { ["same-origin"] = true, none = true, ["same-site"] = false, ["cross-site"] = false } do
+        for site, allowed in pairs { ["same-origin"] = true, none = true, ["same-site"] = false,
+            ["cross-site"] = false } do
             assert.equal(allowed and 101 or 403, upgrade { ["Sec-Fetch-Site"] = site }, site)
             for _, method in ipairs { "GET", "POST" } do
                 assert.equal(allowed and 200 or 403, status(method, { ["Sec-Fetch-Site"] = site,
@@ -120,7 +120,8 @@ describe("a request with the cookie of a token", function()
     it("is free of the rule if another place has the token", function()
         for _, origin in ipairs { "https://evil.test", "null" } do
             assert.equal(200, status("POST", { Origin = origin }, { "Authorization", "Bearer " .. token }))
-            assert.equal(101, upgrade({ Origin = origin }, { "Sec-WebSocket-Protocol", "a, route_native.token." .. token }))
+            assert.equal(101, upgrade({ Origin = origin },
+                { "Sec-WebSocket-Protocol", "a, route_native.token." .. token }))
         end
     end)
 
@@ -140,7 +141,8 @@ describe("a request with the cookie of a token", function()
             list.Origin = own
             assert.equal(200, status("POST", list, credential, gate), own)
             assert.equal(101, upgrade(list, credential, gate), own)
-            for _, origin in ipairs { own:gsub("https", "http"), own .. "1", "https://inner", "https://inner:8080", "null" } do
+            for _, origin in ipairs { own:gsub("https", "http"), own .. "1", "https://inner", "https://inner:8080",
+                "null" } do
                 list.Origin = origin
                 assert.equal(403, status("POST", list, credential, gate), origin)
                 assert.equal(403, upgrade(list, credential, gate), origin)
@@ -169,7 +171,7 @@ describe("CORS", function()
     setup(function()
         service = obedient.start()
         running = assert(service:gateway { env = { ROUTE_TOKEN_COOKIE = "desktop", ROUTE_COOKIE_ORIGINS = LISTED,
-            ROUTE_CORS_ORIGINS = LISTED .. "," .. CORS .. "," .. LONG } })
+            ROUTE_CORS_ORIGINS = LISTED .. "," .. CORS:upper() .. ":443," .. LONG } })
         token = running:mint("127.0.0.1")
     end)
     teardown(function()
@@ -200,7 +202,8 @@ describe("CORS", function()
             "/terminals/p" } do
             local answer = preflight(CORS, nil, nil, path)
             assert.equal(204, answer.status, path)
-            assert.equal(CORS .. " | - | GET, HEAD, POST, PUT, PATCH, DELETE | authorization,x-custom | 600", cors(answer))
+            assert.equal(CORS .. " | - | GET, HEAD, POST, PUT, PATCH, DELETE | authorization,x-custom | 600",
+                cors(answer))
             assert.equal("Origin", answer.headers.vary)
             assert.same({}, service:requests(path))
         end

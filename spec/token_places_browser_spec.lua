@@ -99,8 +99,8 @@ describe("a token in a browser:", function()
         chromium:await(("f.action = '%s/filer/hijacked/form'; f.submit()"):format(origin))
         process.wait_until("the form was sent", function() return chromium:url():find("/form", 1, true) end)
         elsewhere("127.0.0.1")
-        chromium:await(("const i = new Image(); i.src = '%s/filer/hijacked/image'; await new Promise(r => i.onerror = r)")
-            :format(origin))
+        chromium:await(("const i = new Image(); i.src = '%s/filer/hijacked/image';"
+            .. "await new Promise(r => i.onerror = r)"):format(origin))
         for path, expected in pairs { ["/websockify/hijacked"] = 403, ["/filer/hijacked"] = 403,
             ["/filer/hijacked/form"] = 403, ["/filer/hijacked/image"] = 403 } do
             local entry = running:logged(path)
@@ -117,7 +117,7 @@ describe("a token in a browser:", function()
         assert.same({}, service:requests("/websockify/foreign"))
     end)
 
-    it("is sent as a subprotocol, and the page gets the real one, or route_native from a desktop without any", function()
+    it("is sent as a subprotocol, and the page gets the real one, or else route_native", function()
         chromium:go(("http://localhost:%d/?%s"):format(running.port, page("x")))
         local marker = "'route_native.token." .. token .. "'"
         assert.equal("open route_native", socket("/websockify", "['route_native', " .. marker .. "]"))

@@ -1,5 +1,5 @@
--- Makes an engine: the keys and settings of one policy, with their cache in the library. Keeps its signing keys current,
--- and wraps the calls of the library that need no request.
+-- Makes an engine: the keys and settings of one policy, with their cache in the library. Keeps its signing keys
+-- current, and wraps the calls of the library that need no request.
 --
 --     gateway     the handle of settings and cache in the library
 --     keys        the signing keys (jwt/keyring.lua): a file that may change, or a JWK Set by URL
@@ -99,7 +99,8 @@ function _M.new(settings)
     return engine
 end
 
--- Makes the current signing keys those of the engine, at most once a second. Returns the status. May wait for a JWK Set.
+-- Makes the current signing keys those of the engine, at most once a second. Returns the status. May wait for a JWK
+-- Set.
 function _M.check(engine, now)
     local handle, status = engine.keys:current()
     if not handle then

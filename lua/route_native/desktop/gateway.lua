@@ -3,8 +3,8 @@
 --     headers ── this worker's cache ── ngx.shared.targetmap ── queue.lua ──► $target
 --
 -- A hit in the first cache is one call into the library and makes no Lua string. All other cases have functions of
--- their own, off that path. An engine (engine.lua) has the keys and settings of one policy. Each has a cache of its own,
--- and its identity is part of the keys in the dictionary and in the queue.
+-- their own, off that path. An engine (engine.lua) has the keys and settings of one policy. Each has a cache of its
+-- own, and its identity is part of the keys in the dictionary and in the queue.
 
 local ffi = require "ffi"
 local access_log = require "route_native.core.access_log"

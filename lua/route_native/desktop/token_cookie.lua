@@ -46,8 +46,8 @@ function _M.is_query_off(r)
     return has_value(r, "token_query") and request.found_text() == "off"
 end
 
--- Returns whether a token of this request's query is to be exchanged: the site wants it, and a browser shows a page that
--- no other site has asked for. (Another site could otherwise plant a cookie that leads to its own desktop.)
+-- Returns whether a token of this request's query is to be exchanged: the site wants it, and a browser shows a page
+-- that no other site has asked for. (Another site could otherwise plant a cookie that leads to its own desktop.)
 function _M.is_exchange(r)
     return has_value(r, "token_query") and request.found_text() == "exchange" and has_value(r, "token_cookie")
         and ngx.req.get_method() == "GET" and client.wants_page() and not client.is_cross_site(true, origin.listed())

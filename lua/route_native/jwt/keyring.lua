@@ -100,8 +100,8 @@ end
 -- The keys of each form and path.
 local files = {}
 
--- Opens a key file for an owner, such as "route_native.jwt", which its messages begin with. Returns the keys, or nil, an
--- error and the status.
+-- Opens a key file for an owner, such as "route_native.jwt", which its messages begin with. Returns the keys, or nil,
+-- an error and the status.
 local function open_file(form, path, owner)
     local id = form .. path
     if files[id] then
