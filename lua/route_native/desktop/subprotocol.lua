@@ -9,6 +9,7 @@
 
 local kept = require "route_native.core.kept"
 local request = require "route_native.core.request"
+local response = require "route_native.core.response"
 local scan = require "route_native.core.scan"
 
 local find, sub, concat = string.find, string.sub, table.concat
@@ -54,6 +55,9 @@ function _M.take(r)
         return nil
     end
     local lines = ngx.req.get_headers(0)[HEADER]
+    if type(lines) == "table" and request.has_too_many_headers(r) then
+        return response.too_many_headers()
+    end
     local tokens, rest, has_fallback = split(type(lines) == "table" and concat(lines, ",") or lines or "")
     if #tokens == 0 and not has_fallback then
         local before = kept.find()
