@@ -39,7 +39,8 @@ function M.upgrade_required() end
 ---@return string # the header; "" if none is left
 function M.cookies_for_desktop(names) end
 
---- Refuses a desktop's answer that is not final, and removes the cookies that a desktop may not set. For
+--- Refuses a desktop's answer that is not final, removes the cookies that a desktop may not set, and chooses the
+--- subprotocol `route_native` for a desktop without any, if the page offered it. For
 --- `header_filter_by_lua` (runtime/desktop.conf).
 ---@param names string names of the cookies that pass, separated by commas; "" if none does
 function M.desktop_answer(names) end
