@@ -48,8 +48,8 @@
 // The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 #define RN_KEY_FORM_PUBLISHED 4
 
-// The size of a buffer for [`rn_metrics_take`] and [`rn_metrics_state`], in bytes.
-#define RN_METRICS_BYTES 65536
+// The form of PEM, a JWK or a JWK Set of which only public keys are used. A private key in PEM is refused.
+#define RN_KEY_FORM_PUBLIC 5
 
 // The size of the longest identity of a token, in bytes.
 #define RN_IDENTITY_BYTES 176
@@ -205,10 +205,6 @@ typedef struct rn_sign_options rn_sign_options;
 
 // The settings of [`rn_gateway_new`]. A text is a pointer and a length, which is 0 for an absent text.
 typedef struct {
-    // The path of the file with the keys that verify tokens.
-    const uint8_t *signing_key;
-    // Its length.
-    size_t signing_key_length;
     // The path of the file with the private key that decrypts the `hash` claim.
     const uint8_t *payload_key;
     // Its length.
@@ -221,8 +217,6 @@ typedef struct {
     const uint8_t *suffix;
     // Its length.
     size_t suffix_length;
-    // The tolerated clock skew, in seconds.
-    uint32_t leeway;
     // The most entries of each process's cache.
     uint32_t cache_entries;
 } rn_gateway_options;
@@ -259,6 +253,8 @@ typedef struct {
     uint32_t is_name;
     // 1 when the request's Authorization header holds a token that did not decide. Only [`rn_gateway_lookup`] writes it.
     uint32_t has_another;
+    // 1 when the request has a Sec-WebSocket-Protocol header. Only [`rn_gateway_lookup`] writes it.
+    uint32_t has_protocol;
     // The token's identifier in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     // The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
@@ -404,17 +400,25 @@ uint32_t rn_abi_version(void);
 // Errors: `InvalidArgument` for an unknown status, `BufferTooSmall`.
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
 
-// Creates a gateway: reads and parses its keys. Call it before nginx forks, so that the workers inherit the handle.
+// Creates a gateway: reads and parses the key of the `hash` claim, and copies the policy. Call it before nginx forks, so
+// that the workers inherit the handle. The gateway needs [`rn_gateway_use_keys`] too.
 //
 // Errors: the 200s, with one sentence in `error`. That of `SettingInvalid` begins with the setting's name in Lua's
 // setup().
 //
 // Release with [`rn_gateway_free`].
 int32_t rn_gateway_new(const rn_gateway_options *options,
+                       const rn_policy *policy,
                        rn_gateway **gateway,
                        uint8_t *error,
                        size_t error_capacity,
                        size_t *error_length);
+
+// Verifies tokens with the current keys of `keys` from now on, and writes to `changed` whether they differ from the keys
+// before. If they do, nothing that was cached for those is found again.
+int32_t rn_gateway_use_keys(const rn_gateway *gateway,
+                            const rn_keys *keys,
+                            uint32_t *changed);
 
 // Releases a gateway. Null is allowed.
 void rn_gateway_free(rn_gateway *gateway);
@@ -803,46 +807,6 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
-
-// Returns a number of seconds that only grows, for [`rn_metrics_observe`].
-double rn_metrics_clock(void);
-
-// Writes the number of a counter or histogram for [`rn_metrics_count`] or [`rn_metrics_observe`]. `key` is its name
-// without `route_native_`, and the labels' values in the order of `src/metrics/families.rs`, with a byte 31 between.
-//
-// Errors: `InvalidArgument` for another name or number of labels. A value that a label does not have is no error, but
-// counts as `other`, and so does what finds no room.
-int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
-
-// Adds 1 to a counter.
-void rn_metrics_count(uint32_t cell);
-
-// Adds a time to a histogram.
-void rn_metrics_observe(uint32_t cell, double seconds);
-
-// Writes what the counters of this process have grown by since the last call: lines of a number, a blank and a key.
-// What does not fit stays for the next call. Nothing is written when there is nothing new.
-//
-// Errors: `BufferTooSmall` never, if the buffer has [`RN_METRICS_BYTES`].
-int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
-
-// Writes the state of this process's key files and keys, in lines as [`rn_metrics_take`] writes them.
-//
-// Errors: `BufferTooSmall`.
-int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
-
-// Forgets the key files and the keys, which the next configuration names anew.
-void rn_metrics_forget(void);
-
-// Notes a file with a certificate that this library does not read itself.
-//
-// Errors: `KeyUnreadable`.
-int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
-
-// Writes the text of Prometheus for lines of all workers.
-//
-// Errors: `BufferTooSmall`, with the size needed.
-int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
 
 // Parses the JSON of a revocation, and writes the JSON to store and when it ends, in seconds since the epoch. `seconds`
 // is the life of one that names no end.

@@ -10,6 +10,7 @@ use crate::jwt::MAX_TOKEN_BYTES;
 
 const ABC_AUTHORIZATION: &[u8] = b"abcauthorization";
 const AUTHORIZATION: &[u8] = b"authorization";
+const SUBPROTOCOLS: &[u8] = b"sec-websocket-protocol";
 const BEARER: &[u8] = b"bearer";
 
 /// The length of a fingerprint in hexadecimal digits.
@@ -23,27 +24,33 @@ pub fn fingerprint(token: &[u8]) -> Fingerprint {
     hex(&sha256(&[token]))
 }
 
-/// The token of a request's headers.
+/// What a request's headers say about its token.
 #[derive(Debug, PartialEq)]
 pub struct Found<'a> {
-    /// The token that decides.
-    pub token: &'a [u8],
+    /// The token that decides, if a header has one.
+    pub token: Option<&'a [u8]>,
     /// Whether `Authorization` holds a token that does not decide.
     pub has_another: bool,
+    /// Whether there is a `Sec-WebSocket-Protocol`, which may hold a token too.
+    pub has_protocol: bool,
 }
 
 /// Finds the token among a request's headers (name and value as received).
 ///
-/// Returns `Ok(None)` when neither header has a token: the caller may then look in the query.
+/// Returns no token when neither header has one: the caller may then look elsewhere.
 ///
 /// Errors: `TokenAmbiguous`, `TokenTooLarge`.
-pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Option<Found<'a>>, Reason> {
-    let (mut abc, mut standard) = (None, None);
+pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Found<'a>, Reason> {
+    let (mut abc, mut standard, mut has_protocol) = (None, None, false);
     for (name, value) in headers {
         // Compares lengths first, because this runs for every header of every request.
         let slot = match name.len() {
             16 if name.eq_ignore_ascii_case(ABC_AUTHORIZATION) => &mut abc,
             13 if name.eq_ignore_ascii_case(AUTHORIZATION) => &mut standard,
+            22 if name.eq_ignore_ascii_case(SUBPROTOCOLS) => {
+                has_protocol = true;
+                continue;
+            }
             _ => continue,
         };
         if slot.replace(value).is_some() {
@@ -51,8 +58,8 @@ pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> 
         }
     }
     let (abc, standard) = (abc.and_then(in_header), standard.and_then(in_header));
-    let Some(token) = abc.or(standard) else { return Ok(None) };
-    Ok(Some(Found { token: token_of(token)?, has_another: abc.is_some() && standard.is_some() }))
+    let token = abc.or(standard).map(token_of).transpose()?;
+    Ok(Found { token, has_another: abc.is_some() && standard.is_some(), has_protocol })
 }
 
 /// Returns a header's value if it can hold a token: it is not empty and of no other scheme than Bearer. A scheme is
@@ -129,7 +136,7 @@ mod tests {
 
     fn find<'a>(headers: &[(&'a str, &'a str)]) -> Result<Option<&'a str>, Reason> {
         from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
-            .map(|found| found.map(|found| std::str::from_utf8(found.token).expect("the test's own text")))
+            .map(|found| found.token.map(|token| std::str::from_utf8(token).expect("the test's own text")))
     }
 
     #[test]
@@ -165,11 +172,24 @@ mod tests {
         let has_another = |abc: &str, standard: &str| {
             let headers = [("abcauthorization", abc), ("authorization", standard)];
             from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
-                .map(|found| found.map(|found| found.has_another))
+                .map(|found| found.has_another)
         };
-        assert_eq!(has_another("A", "Bearer V"), Ok(Some(true)));
-        assert_eq!(has_another("A", "Basic dTpw"), Ok(Some(false)));
-        assert_eq!(has_another("", "Bearer V"), Ok(Some(false)));
+        assert_eq!(has_another("A", "Bearer V"), Ok(true));
+        assert_eq!(has_another("A", "Basic dTpw"), Ok(false));
+        assert_eq!(has_another("", "Bearer V"), Ok(false));
+    }
+
+    #[test]
+    fn a_list_of_subprotocols_is_told_whether_or_not_a_header_has_the_token() {
+        for headers in [vec![("Authorization", "T")], vec![]] {
+            let has_protocol = |headers: &[(&'static str, &'static str)]| {
+                from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+                    .map(|found| found.has_protocol)
+            };
+            assert_eq!(has_protocol(&headers), Ok(false));
+            assert_eq!(has_protocol(&[&headers[..], &[("Sec-WebSocket-Protocol", "binary")]].concat()), Ok(true));
+            assert_eq!(has_protocol(&[&headers[..], &[("Sec-WebSocket-Protocal", "x")]].concat()), Ok(false));
+        }
     }
 
     #[test]

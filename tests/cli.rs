@@ -16,6 +16,7 @@ use route_native::desktop::gateway::{Gateway, Options};
 use route_native::desktop::hash_claim::Padding;
 use route_native::error::Reason;
 use route_native::jwt::Policy;
+use route_native::keys::{Algorithm, Form, Keyring};
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
 use rsa::traits::PublicKeyParts as _;
@@ -58,15 +59,21 @@ impl Keys {
     }
 
     fn gateway(&self) -> Gateway {
-        Gateway::new(Options {
-            signing_key: &self.path("signing_public.pem"),
+        self.gateway_with(Policy::default())
+    }
+
+    fn gateway_with(&self, policy: Policy) -> Gateway {
+        let keys = Keyring::from_file(&self.path("signing_public.pem"), Form::Public).expect("the signing key");
+        let gateway = Gateway::new(Options {
             payload_key: &self.path("payload_private.pem"),
             padding: Padding::default(),
-            policy: Policy::default(),
+            policy,
             suffix: None,
             cache_entries: 0,
         })
-        .unwrap_or_else(|error| panic!("{error}"))
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert!(gateway.use_keys(keys.current()));
+        gateway
     }
 }
 
@@ -302,6 +309,55 @@ fn explain_fails_with_the_reason_of_the_gateway() {
         assert!(line.starts_with("FAILED ") && line.ends_with(&format!(" ({reason})")), "{check}: {line}");
         assert!(run.stdout.ends_with(&format!("{line}\n\nThe gateway refuses this token.\n")), "{}", run.stdout);
     }
+}
+
+#[test]
+fn explain_checks_the_policy_of_the_gateway() {
+    let texts = |list: &[&str]| Some(list.iter().map(|text| (*text).to_owned()).collect());
+    let policy = Policy {
+        algorithms: Some(vec![Algorithm::RS256]),
+        issuers: texts(&["https://a", "https://b"]),
+        audiences: texts(&["desktops"]),
+        max_lifetime: Some(600),
+        ..Policy::default()
+    };
+    let asked = "--allow RS256 --issuer https://a --issuer https://b --audience desktops --max-lifetime 600";
+    let asked: Vec<_> = asked.split(' ').collect();
+    let gateway = keys().gateway_with(policy);
+    let minted = |changes: &[(&str, &str)], more: &[&str]| {
+        let fresh = now().to_string();
+        let mut all = vec![("iss", "https://b"), ("aud", "desktops"), ("iat", &fresh)];
+        all.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let claims: Vec<_> = all.iter().chain(changes).map(|(name, value)| format!("{name}={value}")).collect();
+        let claims = claims.iter().filter(|claim| !claim.ends_with('=')).flat_map(|claim| ["--claim", claim]);
+        keys()
+            .token(&["--target", "pod", "--ttl=300"].into_iter().chain(claims).chain(more.to_vec()).collect::<Vec<_>>())
+    };
+    let (old, future) = ((now() - 900).to_string(), (now() + 200).to_string());
+    let good = minted(&[], &[]);
+    assert!(gateway.resolve(good.as_bytes(), now()).is_ok());
+    let run = keys().explain(&good, &asked);
+    assert_eq!(run.status, 0, "{}", run.stdout);
+    for check in ["iss", "aud", "lifetime"] {
+        assert!(run.line(check).starts_with("ok "), "{}", run.stdout);
+    }
+    for (check, token) in [
+        ("key", minted(&[], &["--alg", "RS512"])),
+        ("iss", minted(&[("iss", "https://c")], &[])),
+        ("iss", minted(&[("iss", "")], &[])),
+        ("aud", minted(&[("aud", "desktop")], &[])),
+        ("lifetime", minted(&[("iat", &old)], &[])),
+        ("lifetime", minted(&[("iat", "")], &["--without", "iat"])),
+        ("lifetime", minted(&[("iat", &future)], &[])),
+    ] {
+        let run = keys().explain(&token, &asked);
+        let reason = gateway.resolve(token.as_bytes(), now()).expect_err("the gateway refuses it");
+        let line = run.line(check);
+        assert!(line.starts_with("FAILED ") && line.ends_with(&format!(" ({reason})")), "{check}: {}", run.stdout);
+    }
+    // Without the options nothing is asked.
+    let run = keys().explain(&keys().token(&["--target", "pod"]), &[]);
+    assert!(run.status == 0 && !run.stdout.contains("lifetime"), "{}", run.stdout);
 }
 
 #[test]

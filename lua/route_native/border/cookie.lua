@@ -22,12 +22,9 @@ function _M.new(settings)
     }, jar)
 end
 
--- Returns the full name of a cookie. Its prefix makes browsers refuse the cookie without TLS, and with __Host- from
--- subdomains too.
 local function full_name(self, suffix)
     local tls = self.secure and (self.behind_tls or client.uses_tls())
-    local prefix = tls and (self.domain and "__Secure-" or "__Host-") or ""
-    return prefix .. self.name .. suffix
+    return cookie.full_name(self.name .. suffix, tls, self.domain)
 end
 
 -- The most values of one cookie that are read. A browser sends one for each domain and path that has set the cookie.

@@ -35,7 +35,7 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
-static const int RN_METRICS_BYTES = 65536;
+static const int RN_KEY_FORM_PUBLIC = 5;
 
 static const int RN_IDENTITY_BYTES = 176;
 
@@ -121,15 +121,12 @@ typedef struct rn_session_keys rn_session_keys;
 typedef struct rn_sign_options rn_sign_options;
 
 typedef struct {
-    const uint8_t *signing_key;
-    size_t signing_key_length;
     const uint8_t *payload_key;
     size_t payload_key_length;
     const uint8_t *padding;
     size_t padding_length;
     const uint8_t *suffix;
     size_t suffix_length;
-    uint32_t leeway;
     uint32_t cache_entries;
 } rn_gateway_options;
 
@@ -150,6 +147,7 @@ typedef struct {
     uint32_t ttl;
     uint32_t is_name;
     uint32_t has_another;
+    uint32_t has_protocol;
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     uint8_t tag[RN_TAG_BYTES];
     uint8_t target[RN_TARGET_BYTES];
@@ -229,10 +227,13 @@ uint32_t rn_abi_version(void);
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
 
 int32_t rn_gateway_new(const rn_gateway_options *options,
+                       const rn_policy *policy,
                        rn_gateway **gateway,
                        uint8_t *error,
                        size_t error_capacity,
                        size_t *error_length);
+
+int32_t rn_gateway_use_keys(const rn_gateway *gateway, const rn_keys *keys, uint32_t *changed);
 
 void rn_gateway_free(rn_gateway *gateway);
 
@@ -471,24 +472,6 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
-
-double rn_metrics_clock(void);
-
-int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
-
-void rn_metrics_count(uint32_t cell);
-
-void rn_metrics_observe(uint32_t cell, double seconds);
-
-int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
-
-int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
-
-void rn_metrics_forget(void);
-
-int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
-
-int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
 
 int32_t rn_revocation_parse(const uint8_t *json,
                             size_t json_length,

@@ -17,6 +17,7 @@ local _M = { json = json }
 -- The body for every request without an acceptable token.
 _M.UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
 _M.TOO_MANY_HEADERS = json("bad_request", "Too many headers")
+local CROSS_ORIGIN = json("forbidden", "A page of another origin may not use this cookie")
 local UPGRADE_REQUIRED = json("upgrade_required", "This endpoint opens WebSockets only")
 local UNAVAILABLE = json("unavailable", "The service is not available, try again later")
 
@@ -76,6 +77,11 @@ end
 -- Ends a request with more headers than request.lua allows.
 function _M.too_many_headers()
     return refuse(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
+end
+
+-- Ends a request that a page of another origin makes with a visitor's cookie.
+function _M.cross_origin()
+    return refuse(ngx.HTTP_FORBIDDEN, CROSS_ORIGIN)
 end
 
 -- Ends a request that opens no WebSocket at a WebSocket endpoint. HTTP/2 forbids these headers (RFC 9113 §8.2.2).

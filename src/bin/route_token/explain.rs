@@ -14,9 +14,10 @@ use route_native::desktop::resolve::{decrypt_target, hash_of, ttl};
 use route_native::desktop::target::Suffix;
 use route_native::error::Reason;
 use route_native::jwt::{
-    Claims, Compact, Header, Parts, Policy, check_expiry, check_issued_at, check_not_before, check_signature,
+    Claims, Compact, Header, Parts, Policy, check_expiry, check_issued_at, check_not_before, check_requirements,
+    check_signature,
 };
-use route_native::keys::KeySet;
+use route_native::keys::{Algorithm, KeySet};
 
 use crate::key_files::{KeyFiles, SigningKeys};
 use crate::report::{Check, Report};
@@ -56,16 +57,44 @@ pub struct Explain {
     #[arg(long, value_name = "SECONDS", default_value_t = Policy::DEFAULT_LEEWAY)]
     #[arg(value_parser = clap::value_parser!(u32).range(..=i64::from(Policy::MAX_LEEWAY)))]
     leeway: u32,
+
+    /// Allowed algorithm, one of the gateway's ROUTE_JWT_ALGORITHMS; repeat it for several
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
+    allow: Vec<Algorithm>,
+
+    /// Allowed issuer, one of the gateway's ROUTE_JWT_ISSUER; repeat it for several
+    #[arg(long, value_name = "ISS")]
+    issuer: Vec<String>,
+
+    /// Audience of the gateway, one of its ROUTE_JWT_AUDIENCE; repeat it for several
+    #[arg(long, value_name = "AUD")]
+    audience: Vec<String>,
+
+    /// Longest time from iat to exp, the gateway's ROUTE_JWT_MAX_LIFETIME
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_lifetime: Option<u32>,
 }
 
 impl Explain {
+    fn policy(&self) -> Policy {
+        let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+        Policy {
+            leeway: self.leeway,
+            algorithms: (!self.allow.is_empty()).then(|| self.allow.clone()),
+            issuers: some(&self.issuer),
+            audiences: some(&self.audience),
+            max_lifetime: self.max_lifetime,
+            ..Policy::default()
+        }
+    }
+
     /// Prints the report and returns its exit status.
     pub fn run(&self) -> Result<u8, Failure> {
         let input = read(&self.token)?;
         let mut examiner = Examiner {
             signing_keys: self.files.explaining_keys().map_err(Failure::into_usage)?,
             hash_claim_key: self.files.hash_claim_key().map_err(Failure::into_usage)?,
-            policy: Policy { leeway: self.leeway, ..Policy::default() },
+            policy: self.policy(),
             suffix: self.suffix.clone(),
             now: now()?,
             report: Report::default(),
@@ -107,6 +136,7 @@ impl Examiner {
         let claims =
             self.report.record(compact.unverified_claims(), &[("claims", Reason::TokenMalformed, "a JSON object")])?;
         self.check_times(&claims)?;
+        self.check_requirements(&claims)?;
         if self.has_secrets() { None } else { self.decrypt_target(&claims) }
     }
 
@@ -196,6 +226,22 @@ impl Examiner {
         self.report.record(check_issued_at(claims), &[("iat", Reason::ClaimMalformed, "a time, or absent")])
     }
 
+    /// Checks what the policy asks for besides the times, one requirement at a time.
+    fn check_requirements(&mut self, claims: &Claims) -> Option<()> {
+        let Policy { issuers, audiences, max_lifetime, leeway, .. } = self.policy.clone();
+        let none = Policy { leeway, ..Policy::default() };
+        let checks = [
+            (issuers.is_some(), "iss", Policy { issuers, ..none.clone() }),
+            (audiences.is_some(), "aud", Policy { audiences, ..none.clone() }),
+            (max_lifetime.is_some(), "lifetime", Policy { max_lifetime, ..none }),
+        ];
+        for (_, check, policy) in checks.iter().filter(|(is_asked, ..)| *is_asked) {
+            let result = check_requirements(claims, policy, self.now);
+            self.report.record(result, &[(*check, Reason::ClaimMissing, "allowed")])?;
+        }
+        Some(())
+    }
+
     fn decrypt_target(&mut self, claims: &Claims) -> Option<String> {
         let hash = self.report.record(hash_of(claims), &[("hash", Reason::ClaimMissing, "a string")])?;
         let target = match &self.hash_claim_key {
@@ -247,6 +293,10 @@ fn read(argument: &OsStr) -> Result<Vec<u8>, Failure> {
         return input::read(argument);
     }
     Ok(argument.as_bytes().to_vec())
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    Algorithm::from_name(text).ok_or_else(|| "it must be the name of a signature algorithm, such as RS256".to_owned())
 }
 
 fn suffix(text: &str) -> Result<Suffix, String> {
