@@ -7,6 +7,7 @@
 -- Use the dictionary for nothing else.
 
 local config = require "route_native.core.config"
+local room = require "route_native.core.room"
 
 local ngx = ngx
 local sub = string.sub
@@ -61,22 +62,6 @@ function _M.address()
     return sub(bytes, 1, 12) == MAPPED and sub(bytes, 13) or sub(bytes, 1, 8)
 end
 
--- Removes the counters whose window has passed. Returns whether that made room. It visits all counters, so it runs at
--- most once a second.
-local function make_room(self)
-    local now = ngx.time()
-    if now == self.flushed_at then
-        return false
-    end
-    self.flushed_at = now
-    if self.dict:flush_expired() > 0 then
-        return true
-    end
-    ngx.log(ngx.ERR, "route_native: lua_shared_dict ", self.name, " is full of login attempts, and more are refused; ",
-        "a larger one holds more")
-    return false
-end
-
 -- Adds an attempt to a counter. Returns the counter's value, or nil when there is no room for the counter.
 local function increase(self, key)
     local dict = self.dict
@@ -89,7 +74,7 @@ local function increase(self, key)
         local added, err = dict:safe_add(key, 1, self.window)
         if added then
             return 1
-        elseif err ~= "exists" and not make_room(self) then
+        elseif err ~= "exists" and not room.make(self, "login attempts") then
             return nil
         end
     end

@@ -1,0 +1,40 @@
+-- Remembers the proofs that were used, for all workers, so that none is accepted twice (RFC 9449 §11.1).
+--
+-- An entry is the id of a proof, and stays until the proof is too old. None is evicted before that: a full memory refuses
+-- proofs. Only proofs that are valid, and come with a valid token, get an entry.
+
+local room = require "route_native.core.room"
+local statuses = require "route_native.core.status"
+
+local ngx = ngx
+local sub = string.sub
+
+-- As many characters of the request's id as make an entry fit into 128 bytes of the dictionary.
+local REQUEST_ID_LENGTH = 16
+
+local _M = {}
+local memory = {}
+memory.__index = memory
+
+-- Returns the memory in a dictionary, or nil when the dictionary is missing.
+function _M.new(name)
+    local dict = ngx.shared[name]
+    return dict and setmetatable({ name = name, dict = dict, flushed_at = 0 }, memory)
+end
+
+-- Uses a proof for the current request. Returns OK, PROOF_REPLAYED or REPLAY_MEMORY_FULL. The checks of one request and
+-- of its subrequests use one proof: nginx gives all of them one random $request_id.
+function memory:use(id, seconds)
+    local request_id = sub(ngx.var.request_id, 1, REQUEST_ID_LENGTH)
+    repeat
+        local added, err = self.dict:safe_add(id, request_id, seconds)
+        if added then
+            return statuses.OK
+        elseif err == "exists" then
+            return self.dict:get(id) == request_id and statuses.OK or statuses.PROOF_REPLAYED
+        end
+    until not room.make(self, "used proofs")
+    return statuses.REPLAY_MEMORY_FULL
+end
+
+return _M
