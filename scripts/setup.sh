@@ -52,7 +52,7 @@ PHANTOM=(
     openssl=openssl
     /etc/ssl/certs/ca-certificates.crt=ca-certificates
 )
-PHANTOM_SERVERS=$(dirname "$0")/../examples/phantom
+NPM_PACKAGES=("$(dirname "$0")/../examples/phantom")
 BENCH=(wrk=wrk)
 IMAGE=(buildah=buildah debootstrap=debootstrap)
 
@@ -106,13 +106,21 @@ fi
 
 command -v cargo > /dev/null || fail "cargo is missing; install Rust 1.88 or newer (rustup does it), and try again"
 
-# Install the exact packages of the lock file, verified by its digests, and install them again if the file changes.
-if [[ $1 =~ ^(phantom|test)$ ]] && [ "$PHANTOM_SERVERS/package-lock.json" -nt "$PHANTOM_SERVERS/node_modules/.package-lock.json" ]; then
+# Install the exact packages of a lock file, verified by its digests, and install them again if the file changes.
+npm_packages() {
+    [ "$1/package-lock.json" -nt "$1/node_modules/.package-lock.json" ] || return 0
+    local log
     log=$(mktemp)
-    (cd "$PHANTOM_SERVERS" && npm ci --ignore-scripts) > "$log" 2>&1 || {
+    (cd "$1" && npm ci --ignore-scripts) > "$log" 2>&1 || {
         tail -n 20 "$log" >&2
-        fail "npm could not install the packages of $PHANTOM_SERVERS"
+        fail "npm could not install the packages of $1"
     }
-    touch "$PHANTOM_SERVERS/node_modules/.package-lock.json"
+    touch "$1/node_modules/.package-lock.json"
     rm -f "$log"
+}
+
+# The specs have an independent client of bound tokens.
+[ "$1" != test ] || NPM_PACKAGES+=("$(dirname "$0")/../examples/bound")
+if [[ $1 =~ ^(phantom|test)$ ]]; then
+    for folder in "${NPM_PACKAGES[@]}"; do npm_packages "$folder"; done
 fi

@@ -7,10 +7,7 @@ local room = require "route_native.core.room"
 local statuses = require "route_native.core.status"
 
 local ngx = ngx
-local sub = string.sub
-
--- As many characters of the request's id as make an entry fit into 128 bytes of the dictionary.
-local REQUEST_ID_LENGTH = 16
+local var = ngx.var
 
 local _M = {}
 local memory = {}
@@ -23,15 +20,16 @@ function _M.new(name)
 end
 
 -- Uses a proof for the current request. Returns OK, PROOF_REPLAYED or REPLAY_MEMORY_FULL. The checks of one request and
--- of its subrequests use one proof: nginx gives all of them one random $request_id.
+-- of its subrequests share a proof: they have the number of their connection, which is that of no other connection of any
+-- worker, and their number in it. No client chooses either.
 function memory:use(id, seconds)
-    local request_id = sub(ngx.var.request_id, 1, REQUEST_ID_LENGTH)
+    local request = var.connection .. ":" .. var.connection_requests
     repeat
-        local added, err = self.dict:safe_add(id, request_id, seconds)
+        local added, err = self.dict:safe_add(id, request, seconds)
         if added then
             return statuses.OK
         elseif err == "exists" then
-            return self.dict:get(id) == request_id and statuses.OK or statuses.PROOF_REPLAYED
+            return self.dict:get(id) == request and statuses.OK or statuses.PROOF_REPLAYED
         end
     until not room.make(self, "used proofs")
     return statuses.REPLAY_MEMORY_FULL
