@@ -358,11 +358,13 @@ typedef struct {
     const uint8_t *token;
     // The token's length, in bytes.
     uint32_t token_length;
+    // 1 if the token's scheme is DPoP, 0 if it is Bearer.
+    uint32_t is_dpop;
     // The token's cache key: a digest of the configuration, its keys and the token.
     uint8_t key[RN_CACHE_KEY_BYTES];
 } rn_bearer;
 
-// The result for an active token. Its three texts follow each other in the caller's buffer.
+// The result for an active token. Its four texts follow each other in the caller's buffer.
 typedef struct {
     // The expiry in seconds since the epoch, 0 for none.
     int64_t expires_at;
@@ -372,6 +374,8 @@ typedef struct {
     uint32_t forward_length;
     // The length of the third text: the identity of the token, for [`super::rn_identity_check`].
     uint32_t identity_length;
+    // The length of the fourth text: the JSON of `cnf`, 0 for none.
+    uint32_t confirmation_length;
 } rn_verdict;
 
 // The lengths of a token's header and claims, which follow each other in the caller's buffer.
@@ -628,16 +632,18 @@ int32_t rn_introspector_new(const rn_introspector_options *options,
 // Releases an introspector. Null is allowed.
 void rn_introspector_free(rn_introspector *introspector);
 
-// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call.
+// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call. If `takes_dpop` is
+// not 0, the token's scheme may be DPoP too.
 //
 // Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
 int32_t rn_introspector_find(const rn_introspector *introspector,
                              const rn_header *headers,
                              size_t count,
+                             uint32_t takes_dpop,
                              rn_bearer *bearer);
 
 // Reads a server's response of status 200. `keys` are the server's published keys; null uses those of the options. For
-// an active token, writes to `text` its scopes, followed by what the API receives and by the identity of `token`.
+// an active token, writes to `text` its scopes, followed by what the API receives, by the identity of `token`, and by the JSON of `cnf`.
 //
 // Errors:
 //

@@ -135,7 +135,7 @@ describe("a token for its holder alone", function()
 
     -- Sends a request with curl. `options`: path, headers, from (an address), certificate (a name), is_plain.
     local function request(options)
-        local words = { "curl -sk --max-time 60 -o " .. directory .. "/body -D " .. directory .. "/head -w '%{http_code}'" }
+        local words = { ("cd %s && curl -sk --max-time 60 -o body -D head -w '%%{http_code}'"):format(directory) }
         words[#words + 1] = "--interface " .. (options.from or STRANGER)
         if options.certificate then
             local path = pem_files[options.certificate]
@@ -357,8 +357,8 @@ describe("a token for its holder alone", function()
         end
         local good = token(cnf)
         for value, why in pairs {
-            [good:sub(1, -6) .. ("A"):rep(5)] = "signature_invalid", [token(cnf, { exp = os.time() - 60 })] = "token_expired",
-            ["a.b.c"] = "token_malformed",
+            [good:sub(1, -6) .. ("A"):rep(5)] = "signature_invalid",
+            [token(cnf, { exp = os.time() - 60 })] = "token_expired", ["a.b.c"] = "token_malformed",
         } do
             local response = send(value)
             assert.same({ 401, why }, { response.status, reason() })
@@ -469,9 +469,11 @@ describe("a token for its holder alone", function()
         local mistakes = cjson.decode(running:request { path = "/mistakes" }.body)
         local parts = {
             'the field "dpop.public_origins" is missing', 'lua_shared_dict absent is missing, and "dpop" needs it',
-            'the field "mtls" must be "required" or "accepted"', 'the field "dpop.public_origins" must be a list of origins',
+            'the field "mtls" must be "required" or "accepted"',
+            'the field "dpop.public_origins" must be a list of origins',
             'the field "dpop.max_age" must be a whole number of seconds from 1 to 600', "a proof cannot use HS256",
-            'the field "dpop" must be a table', 'there is no field "dpop.mod"', '"cookie" and "dpop" exclude each other',
+            'the field "dpop" must be a table', 'there is no field "dpop.mod"',
+            '"cookie" and "dpop" exclude each other',
         }
         assert.equal(#parts, #mistakes)
         for i, part in ipairs(parts) do

@@ -52,11 +52,7 @@ impl NonceSecret {
     pub fn find(&self, nonce: &[u8], now: i64, seconds: u32) -> Option<bool> {
         let current = period(now, seconds);
         let is = |period| constant_time::verify_slices_are_equal(&self.of(period), nonce).is_ok();
-        if is(current) {
-            Some(true)
-        } else {
-            current.checked_sub(1).filter(|before| is(*before)).map(|_| false)
-        }
+        if is(current) { Some(true) } else { current.checked_sub(1).filter(|before| is(*before)).map(|_| false) }
     }
 
     fn of(&self, period: u64) -> [u8; NONCE_BYTES] {

@@ -26,7 +26,8 @@ impl Origin {
         }
         let (path, target) = (without_query(path), without_query(target));
         // Most requests need no normalisation.
-        path == target && !needs_normalisation(path) || is_path(path) && is_path(target) && normal(path) == normal(target)
+        path == target && !needs_normalisation(path)
+            || is_path(path) && is_path(target) && normal(path) == normal(target)
     }
 }
 

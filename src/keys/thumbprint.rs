@@ -50,15 +50,22 @@ pub fn thumbprint(jwk: &Map<String, Value>) -> Result<Thumbprint, ConfigError> {
             .ok_or_else(|| ConfigError::unsupported_key("is a JWK that lacks a member of its kind"))
     };
     // No member holds a character that JSON escapes: names of curves come from a list, numbers are base64url.
-    let curve = |known: &[&'static str]| known.iter().copied().find(|known| text("crv") == Some(known)).ok_or_else(unknown);
+    let curve =
+        |known: &[&'static str]| known.iter().copied().find(|known| text("crv") == Some(known)).ok_or_else(unknown);
     let digest = match text("kty") {
         Some("EC") => {
             let curve = curve(&["P-256", "P-384", "P-521", "secp256k1"])?;
-            hash(&["{\"crv\":\"", curve, "\",\"kty\":\"EC\",\"x\":\"", number("x")?, "\",\"y\":\"", number("y")?, "\"}"])
+            hash(&[
+                "{\"crv\":\"",
+                curve,
+                "\",\"kty\":\"EC\",\"x\":\"",
+                number("x")?,
+                "\",\"y\":\"",
+                number("y")?,
+                "\"}",
+            ])
         }
-        Some("OKP") => {
-            hash(&["{\"crv\":\"", curve(&["Ed25519"])?, "\",\"kty\":\"OKP\",\"x\":\"", number("x")?, "\"}"])
-        }
+        Some("OKP") => hash(&["{\"crv\":\"", curve(&["Ed25519"])?, "\",\"kty\":\"OKP\",\"x\":\"", number("x")?, "\"}"]),
         Some("RSA") => hash(&["{\"e\":\"", number("e")?, "\",\"kty\":\"RSA\",\"n\":\"", number("n")?, "\"}"]),
         _ => return Err(ConfigError::new(Reason::KeyUnsupported, unknown().message)),
     };

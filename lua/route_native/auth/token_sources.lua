@@ -112,8 +112,8 @@ local KINDS = { header = header_source, cookie = cookie_source, query = query_so
 -- The configuration row of sources: "header", "header:NAME", "cookie:NAME" and "query:NAME".
 _M.ROWS = { { "token", config.list(), default = { "header" } } }
 
--- Returns the sources of a configuration, in their order. With `takes_dpop`, the Authorization header may hold a token of
--- the scheme DPoP.
+-- Returns the sources of a configuration, in their order. With `takes_dpop`, the Authorization header may hold a token
+-- of the scheme DPoP.
 function _M.of(owner, values, takes_dpop)
     local sources = {}
     for i, text in ipairs(values.token) do
@@ -132,8 +132,9 @@ end
 
 -- Returns the token of the first source that has one, nil if none has one, or nil and a reason if that source has
 -- several headers or arguments. Its third result is a list of all tokens, for a cookie with several values, or nil. Its
--- fourth result is whether the token has the scheme DPoP. Returns "" if a source is empty and none has a token. Every source is read, because reading removes a token
--- from the URL. A source that an earlier check of this request emptied still has what it had.
+-- fourth result is whether the token has the scheme DPoP. Returns "" if a source is empty and none has a token. Every
+-- source is read, because reading removes a token from the URL. A source that an earlier check of this request emptied
+-- still has what it had.
 function _M.find(sources, headers)
     local before = kept.find()
     local token, reason, several, is_dpop

@@ -43,8 +43,8 @@ function _M.of(owner, values)
     }, holder)
 end
 
--- Returns what a token's `cnf` names: the thumbprints of a key and of a certificate, and whether it names anything else.
--- Returns nil if it is malformed.
+-- Returns what a token's `cnf` names: the thumbprints of a key and of a certificate, and whether it names anything
+-- else. Returns nil if it is malformed.
 local function confirmation(cnf)
     if cnf == nil then
         return NONE
@@ -92,9 +92,8 @@ function holder:confirm(headers, token, cnf, is_dpop)
     if status ~= OK or not bound.key then
         return status
     end
-    local use
-    status, _, use = self.dpop:check(headers, token, bound.key)
-    return status == OK and use() or status
+    local proof_status, _, use = self.dpop:check(headers, token, bound.key)
+    return proof_status == OK and use() or proof_status
 end
 
 -- Returns the attributes of the challenge for a status.

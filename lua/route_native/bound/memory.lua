@@ -1,7 +1,7 @@
 -- Remembers the proofs that were used, for all workers, so that none is accepted twice (RFC 9449 §11.1).
 --
--- An entry is the id of a proof, and stays until the proof is too old. None is evicted before that: a full memory refuses
--- proofs. Only proofs that are valid, and come with a valid token, get an entry.
+-- An entry is the id of a proof, and stays until the proof is too old. None is evicted before that: a full memory
+-- refuses proofs. Only proofs that are valid, and come with a valid token, get an entry.
 
 local room = require "route_native.core.room"
 local statuses = require "route_native.core.status"
@@ -20,8 +20,8 @@ function _M.new(name)
 end
 
 -- Uses a proof for the current request. Returns OK, PROOF_REPLAYED or REPLAY_MEMORY_FULL. The checks of one request and
--- of its subrequests share a proof: they have the number of their connection, which is that of no other connection of any
--- worker, and their number in it. No client chooses either.
+-- of its subrequests share a proof: they have the number of their connection, which is that of no other connection of
+-- any worker, and their number in it. No client chooses either.
 function memory:use(id, seconds)
     local request = var.connection .. ":" .. var.connection_requests
     repeat

@@ -1,5 +1,5 @@
--- The server's nonces for proofs (RFC 9449 §8, §9). All workers derive them from one secret, which the dictionary of used
--- proofs holds: it survives a reload, and nobody has to store a nonce.
+-- The server's nonces for proofs (RFC 9449 §8, §9). All workers derive them from one secret, which the dictionary of
+-- used proofs holds: it survives a reload, and nobody has to store a nonce.
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"

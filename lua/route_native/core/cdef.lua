@@ -205,6 +205,7 @@ typedef struct {
 typedef struct {
     const uint8_t *token;
     uint32_t token_length;
+    uint32_t is_dpop;
     uint8_t key[RN_CACHE_KEY_BYTES];
 } rn_bearer;
 
@@ -213,6 +214,7 @@ typedef struct {
     uint32_t scope_length;
     uint32_t forward_length;
     uint32_t identity_length;
+    uint32_t confirmation_length;
 } rn_verdict;
 
 typedef struct {
@@ -363,6 +365,7 @@ void rn_introspector_free(rn_introspector *introspector);
 int32_t rn_introspector_find(const rn_introspector *introspector,
                              const rn_header *headers,
                              size_t count,
+                             uint32_t takes_dpop,
                              rn_bearer *bearer);
 
 int32_t rn_introspector_read(const rn_introspector *introspector,

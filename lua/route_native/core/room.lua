@@ -4,8 +4,8 @@ local ngx = ngx
 
 local _M = {}
 
--- Removes the entries of `owner.dict` that have ended. Returns whether that made room. It visits all entries, so it runs
--- at most once a second for an owner. `what` names the entries in the log.
+-- Removes the entries of `owner.dict` that have ended. Returns whether that made room. It visits all entries, so it
+-- runs at most once a second for an owner. `what` names the entries in the log.
 function _M.make(owner, what)
     local now = ngx.time()
     if now == owner.flushed_at then
