@@ -1,5 +1,6 @@
 //! `route-token`: generates keys and tokens for a gateway, and explains refusals.
 
+mod dpop;
 mod explain;
 mod key_files;
 mod keygen;
@@ -22,7 +23,7 @@ Examples:
   route-token explain token.txt \\
       --key keys/signing_public.pem --payload-key keys/payload_private.pem
 
-No command prints a key, and only mint prints a token.")]
+No command prints a key. Only mint prints a token, and only dpop a proof.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -34,6 +35,7 @@ enum Command {
     Mint(mint::Mint),
     Explain(explain::Explain),
     CheckKeys(key_files::CheckKeys),
+    Dpop(dpop::Dpop),
 }
 
 /// The error that ends a command: an exit status and a message without key material or a token.
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Mint(mint) => mint.run().map(|()| 0),
         Command::Explain(explain) => explain.run(),
         Command::CheckKeys(check) => check.run().map(|()| 0),
+        Command::Dpop(dpop) => dpop.run().map(|()| 0),
     };
     let status = result.unwrap_or_else(|failure| {
         eprintln!("route-token: {}", failure.message);
