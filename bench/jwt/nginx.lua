@@ -94,7 +94,7 @@ end
 -- whose proof is checked too. Both tokens are HS256, so that the difference is the proof by ES256. The requests are
 -- subrequests of this one, so that they share one proof.
 local function hits()
-    local pem = read("P-256.pub"):gsub("%-%-%-.-%-%-%-", ""):gsub("%s", "")
+    local pem = read("P-256.pub"):gsub("%-+[^-]+%-+", ""):gsub("%s", "")
     local point = ngx.decode_base64(pem):sub(-64)
     local function encode(bytes)
         return (ngx.encode_base64(bytes, true):gsub("%+", "-"):gsub("/", "_"))

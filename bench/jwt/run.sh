@@ -42,8 +42,8 @@ server {
     listen unix:$run_dir/socket;
     access_log off;
     set \$endpoint ""; set \$route_uri ""; set \$route_cache ""; set \$route_token ""; set \$route_reason "";
-    location = /bearer { internal; rewrite_by_lua_block { require("route_native.auth").check(bearer) } return 204; }
-    location = /bound { internal; rewrite_by_lua_block { require("route_native.auth").check(bound) } return 204; }
+    location = /bearer { internal; content_by_lua_block { require("route_native.auth").check(bearer) ngx.exit(204) } }
+    location = /bound { internal; content_by_lua_block { require("route_native.auth").check(bound) ngx.exit(204) } }
     location / {
         default_type text/plain;
         content_by_lua_block { assert(loadfile("$PWD/bench/jwt/nginx.lua"))("$run_dir", $milliseconds / 1000) }
