@@ -135,5 +135,6 @@ packages() {
 root=$(dirname "$0")/..
 case $1 in
     phantom) packages "$root/examples/phantom" ;;
-    test) packages "$root/examples/phantom" && packages "$root/spec/novnc" ;;
+    # The specs have noVNC, and an independent client of bound tokens.
+    test) for folder in examples/phantom examples/bound spec/novnc; do packages "$root/$folder"; done ;;
 esac

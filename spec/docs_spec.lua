@@ -71,6 +71,8 @@ local READERS = {
     ["route_native.jwt.SignOptions"] = "jwt.sign({}, ('k'):rep(32), F)",
     ["route_native.revocation.SetupConfig"] = "require('route_native.revocation').setup(F)",
     ["route_native.auth.CheckConfig"] = "require('route_native.auth').prepare_check(with { key = ('k'):rep(32) })",
+    ["route_native.auth.DpopConfig"] = "require('route_native.auth').prepare_check { key = ('k'):rep(32), "
+        .. "dpop = with { public_origins = 'https://a', dict = 'route_native_login' } }",
     ["route_native.auth.LoginConfig"] = "require('route_native.auth').prepare_login(with(login))",
     ["route_native.auth.LoginCookie"] = "login.cookie = F require('route_native.auth').prepare_login(login)",
     ["route_native.auth.RateLimit"] = "login.rate_limit = F require('route_native.auth').prepare_login(login)",

@@ -12,6 +12,7 @@ const ABC_AUTHORIZATION: &[u8] = b"abcauthorization";
 const AUTHORIZATION: &[u8] = b"authorization";
 const SUBPROTOCOLS: &[u8] = b"sec-websocket-protocol";
 const BEARER: &[u8] = b"bearer";
+const DPOP: &[u8] = b"dpop";
 
 /// The length of a fingerprint in hexadecimal digits.
 pub const FINGERPRINT_BYTES: usize = 12;
@@ -101,6 +102,24 @@ pub fn token_of(value: &[u8]) -> Result<&[u8], Reason> {
 /// Errors: `TokenMissing` without the header or under another scheme, `TokenAmbiguous` for two headers,
 /// `TokenTooLarge`, `TokenMalformed`.
 pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<&'a [u8], Reason> {
+    authorization(headers, false).map(|sent| sent.token)
+}
+
+/// The token of an `Authorization` header.
+#[derive(Debug, PartialEq)]
+pub struct Sent<'a> {
+    /// The token.
+    pub token: &'a [u8],
+    /// Whether its scheme is DPoP, and not Bearer.
+    pub is_dpop: bool,
+}
+
+/// Finds the token of the `Authorization` header, as [`bearer`] does. With `takes_dpop`, the scheme may be DPoP too (RFC
+/// 9449 §7.1).
+pub fn authorization<'a>(
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    takes_dpop: bool,
+) -> Result<Sent<'a>, Reason> {
     let mut found = None;
     for (name, value) in headers {
         if name.len() == AUTHORIZATION.len()
@@ -111,17 +130,20 @@ pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result
         }
     }
     let value = found.ok_or(Reason::TokenMissing)?.trim_ascii();
-    if !value.get(..BEARER.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER)) {
+    let begins_with = |scheme: &[u8]| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let is_dpop = takes_dpop && begins_with(DPOP);
+    let scheme = if is_dpop { DPOP } else { BEARER };
+    if !begins_with(scheme) {
         return Err(Reason::TokenMissing);
     }
-    let token = value[BEARER.len()..].trim_ascii_start();
+    let token = value[scheme.len()..].trim_ascii_start();
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Reason::TokenTooLarge);
     }
-    if value.get(BEARER.len()) != Some(&b' ') || !is_token68(token) {
+    if value.get(scheme.len()) != Some(&b' ') || !is_token68(token) {
         return Err(Reason::TokenMalformed);
     }
-    Ok(token)
+    Ok(Sent { token, is_dpop })
 }
 
 /// Returns whether the text is a `b64token` of RFC 6750 §2.1, the `token68` of RFC 9110 §11.2.
@@ -222,6 +244,21 @@ mod tests {
             "Bearer é",
         ] {
             assert_eq!(of(&[malformed]), Err(Reason::TokenMalformed), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_dpop_has_the_same_grammar_where_it_is_taken() {
+        let of = |value: &'static str, takes_dpop| {
+            let sent = authorization([(&b"Authorization"[..], value.as_bytes())].into_iter(), takes_dpop);
+            sent.map(|sent| (std::str::from_utf8(sent.token).expect("the test's own text"), sent.is_dpop))
+        };
+        assert_eq!(of("dPoP  a.b", true), Ok(("a.b", true)));
+        assert_eq!(of("Bearer a", true), Ok(("a", false)));
+        assert_eq!(of("DPoP a", false), Err(Reason::TokenMissing));
+        assert_eq!(of("Basic a", true), Err(Reason::TokenMissing));
+        for malformed in ["DPoP", "DPoPa", "DPoP a, Bearer b", "DPoP a b"] {
+            assert_eq!(of(malformed, true), Err(Reason::TokenMalformed), "{malformed}");
         }
     }
 }

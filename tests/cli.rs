@@ -552,3 +552,89 @@ fn every_command_has_help_with_an_example_that_fits_a_terminal() {
         assert_eq!(run(wrong, "").status, 2, "{wrong:?}");
     }
 }
+
+/// A directory with a key of `dpop key`, and the key's thumbprint.
+fn holder(algorithm: &str) -> (TempDir, String, String) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("holder.jwk").display().to_string();
+    let thumbprint = run(&["dpop", "key", &path, "--alg", algorithm], "").succeeds();
+    (directory, path, thumbprint)
+}
+
+#[test]
+fn dpop_makes_a_key_that_only_its_owner_reads_and_never_replaces_one() {
+    let (_directory, path, thumbprint) = holder("es256");
+    assert_eq!(thumbprint.len(), 43);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(run(&["dpop", "key", &path], "").fails(1).contains("cannot be written"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // Neither the key nor a part of it is printed.
+    let jwk: Value = serde_json::from_str(&text).unwrap();
+    assert!(!thumbprint.contains(jwk["d"].as_str().unwrap()));
+}
+
+#[test]
+fn a_proof_of_dpop_is_valid_for_its_request_and_its_token() {
+    use route_native::bound::{NonceSecret, ProofPolicy, Request, check};
+    let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let secret = NonceSecret::new(&[7; 32]).unwrap();
+    let nonce = String::from_utf8(secret.current(now, 300).to_vec()).unwrap();
+    let policy = ProofPolicy::from_json(br#"{"origins":"https://api.example","nonce_seconds":300}"#).unwrap();
+    for algorithm in ["es256", "eddsa"] {
+        let (_directory, path, thumbprint) = holder(algorithm);
+        let uri = "https://api.example/items?page=1#top";
+        let base = ["dpop", "proof", "--key", &path, "--method", "PUT", "--uri", uri, "--nonce", &nonce];
+        let proof = run(&[&base[..], &["--token", "-"]].concat(), "Bearer a.b.c\n").succeeds();
+        let request =
+            Request { method: b"PUT", target: b"/items", token: Some(b"a.b.c"), key: Some(thumbprint.as_bytes()) };
+        assert!(check(proof.as_bytes(), &request, &policy, Some(&secret), now).is_ok(), "{algorithm}");
+        let other = Request { token: Some(b"other"), ..request };
+        assert_eq!(
+            check(proof.as_bytes(), &other, &policy, Some(&secret), now),
+            Err(Reason::ProofTokenMismatch),
+            "{algorithm}"
+        );
+        let again = run(&[&base[..], &["--token", "-"]].concat(), "a.b.c").succeeds();
+        assert_ne!(proof, again, "a proof is good for one use");
+    }
+}
+
+#[test]
+fn dpop_refuses_what_makes_no_proof() {
+    let (directory, path, _) = holder("es256");
+    let with = |key: &str, token: &str| {
+        run(&["dpop", "proof", "--key", key, "--uri", "https://api.example/", "--token", "-"], token)
+    };
+    assert!(with("/no/such/file", "a").fails(1).contains("/no/such/file"));
+    assert!(with(&path, " ").fails(2).contains("--token"));
+    let public = directory.path().join("public.jwk");
+    let mut jwk: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    jwk.as_object_mut().unwrap().remove("d");
+    fs::write(&public, jwk.to_string()).unwrap();
+    assert!(with(&public.display().to_string(), "a").fails(1).contains("holds a public one"));
+}
+
+#[test]
+fn explain_explains_a_proof_with_the_key_that_it_holds() {
+    let (_directory, path, thumbprint) = holder("es256");
+    let proof = run(&["dpop", "proof", "--key", &path, "--uri", "https://api.example/items"], "").succeeds();
+    let report = run(&["explain"], &proof);
+    assert_eq!(report.status, 0, "{}", report.stdout);
+    assert!(report.line("jkt").ends_with(&thumbprint));
+    assert!(report.line("request").ends_with("GET https://api.example/items"));
+    assert!(!report.stdout.contains(proof.rsplit('.').next().unwrap()), "the signature is printed");
+
+    let mut forged = proof.into_bytes();
+    let last = forged.len() - 3;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    let report = run(&["explain"], std::str::from_utf8(&forged).unwrap());
+    assert_eq!(report.status, 1);
+    assert!(report.line("signature").starts_with("FAILED"), "{}", report.stdout);
+
+    let claims = json!({ "jti": "a", "htm": "GET", "htu": "no URI\u{1b}", "iat": 1 });
+    let refused =
+        run(&["explain"], &raw_token(r#"{"typ":"dpop+jwt","alg":"ES256"}"#, &claims.to_string(), |_| vec![7]));
+    assert_eq!(refused.status, 1);
+    assert!(refused.line("htu").starts_with("FAILED") && !refused.stdout.contains('\u{1b}'), "{}", refused.stdout);
+}

@@ -46,11 +46,19 @@ end
 
 _M.refuse = refuse
 
+-- Returns the challenge of a scheme (RFC 9110 §11.6.1): its name and those of its attributes that are not nil.
+function _M.scheme(name, ...)
+    local parts = {}
+    for i = 1, select("#", ...) do
+        parts[#parts + 1] = (select(i, ...))
+    end
+    return #parts > 0 and name .. " " .. table.concat(parts, ", ") or name
+end
+
 -- Ends the request with a challenge (RFC 6750 §3). `attributes`, such as 'error="invalid_token"', and `realm`, such as
--- 'realm="x"', are optional. The body is UNAUTHORIZED by default.
-function _M.challenge(status, attributes, realm, body)
-    local parts = realm and (attributes and realm .. ", " .. attributes or realm) or attributes
-    ngx.header["WWW-Authenticate"] = parts and "Bearer " .. parts or "Bearer"
+-- 'realm="x"', are optional. The body is UNAUTHORIZED by default. `challenges` are those of other schemes than Bearer.
+function _M.challenge(status, attributes, realm, body, challenges)
+    ngx.header["WWW-Authenticate"] = challenges or _M.scheme("Bearer", realm, attributes)
     return refuse(status, body or _M.UNAUTHORIZED)
 end
 

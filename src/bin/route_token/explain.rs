@@ -3,6 +3,8 @@
 //! It calls the gateway's own functions in the gateway's order. It prints nothing that lets anybody use the token: not
 //! the token, its signature or its hash, and no key.
 
+mod proof;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -32,6 +34,7 @@ Exit status:
   2  usage error, or a key cannot be read
   3  no check failed, but some were skipped for lack of a key
 
+A DPoP proof is explained without a key: it has its own.
 With a secret file as --key, the checks are those of route_native.auth: the signature and the times.
 
 Other users of the machine can see a token on the command line, but not in a pipe.
@@ -98,10 +101,13 @@ impl Explain {
             suffix: self.suffix.clone(),
             now: now()?,
             report: Report::default(),
+            is_proof: false,
         };
         let target = examiner.examine(&input);
         let status = examiner.report.status();
         let conclusion = match (status, target) {
+            (0, _) if examiner.is_proof => "\nThis proof is good for its request, once.\n".to_owned(),
+            (1, _) if examiner.is_proof => "\nEvery server refuses this proof.\n".to_owned(),
             (0, _) if examiner.has_secrets() => {
                 "\nSignature and times are valid: route_native.auth accepts this token \
                 with this secret_file, unless its\npolicy or rules refuse it. The desktop gateway takes no secret file.\n"
@@ -125,6 +131,8 @@ struct Examiner {
     suffix: Option<Suffix>,
     now: i64,
     report: Report,
+    /// Whether the token is a DPoP proof, which has its key in itself.
+    is_proof: bool,
 }
 
 impl Examiner {
@@ -132,6 +140,11 @@ impl Examiner {
     fn examine(&mut self, input: &[u8]) -> Option<String> {
         let token = self.find_token(input)?;
         let compact = self.parse(token)?;
+        self.is_proof = proof::is_proof(&compact);
+        if self.is_proof {
+            proof::explain(&mut self.report, token, &compact, self.now);
+            return None;
+        }
         self.check_signature(&compact)?;
         let claims =
             self.report.record(compact.unverified_claims(), &[("claims", Reason::TokenMalformed, "a JSON object")])?;
@@ -288,7 +301,7 @@ fn duration(seconds: i64) -> String {
 }
 
 /// Reads the token from standard input for `-`, from a file if it exists, or from the argument itself.
-fn read(argument: &OsStr) -> Result<Vec<u8>, Failure> {
+pub fn read(argument: &OsStr) -> Result<Vec<u8>, Failure> {
     if argument == "-" || Path::new(argument).exists() {
         return input::read(argument);
     }
@@ -326,7 +339,8 @@ mod tests {
     #[test]
     fn a_key_id_is_escaped_and_bounded() {
         let of = |id: &str| {
-            describe(&Header { algorithm: None, key_id: Some(id.to_owned()), token_type: None, json: Vec::new() })
+            let (json, members) = Default::default();
+            describe(&Header { algorithm: None, key_id: Some(id.to_owned()), token_type: None, json, members })
         };
         assert_eq!(of("\x1b[2J\n"), ", kid \"\\u{1b}[2J\\n\"");
         assert!(of(&"a".repeat(9999)).len() < 100);
