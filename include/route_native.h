@@ -48,6 +48,12 @@
 // The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 #define RN_KEY_FORM_PUBLISHED 4
 
+// The longest digest, in bytes.
+#define RN_DIGEST_BYTES 64
+
+// The most random bytes that one call writes.
+#define RN_RANDOM_BYTES 1024
+
 // The size of the longest identity of a token, in bytes.
 #define RN_IDENTITY_BYTES 176
 
@@ -800,6 +806,21 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+// Fills a buffer with random bytes of the system, for values that nobody may guess.
+//
+// Errors: `InvalidArgument` for more than [`RN_RANDOM_BYTES`]; `Internal` if the system has none.
+int32_t rn_random_fill(uint8_t *out, size_t bytes);
+
+// Writes the SHA-2 digest of a text: 32, 48 or 64 bytes for `bits` of 256, 384 or 512.
+//
+// Errors: `InvalidArgument` for other bits, `BufferTooSmall` ([`RN_DIGEST_BYTES`] is always enough).
+int32_t rn_digest_write(uint32_t bits,
+                        const uint8_t *text,
+                        size_t text_length,
+                        uint8_t *out,
+                        size_t capacity,
+                        size_t *length);
 
 // Parses the JSON of a revocation, and writes the JSON to store and when it ends, in seconds since the epoch. `seconds`
 // is the life of one that names no end.

@@ -35,6 +35,10 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
+static const int RN_DIGEST_BYTES = 64;
+
+static const int RN_RANDOM_BYTES = 1024;
+
 static const int RN_IDENTITY_BYTES = 176;
 
 static const int RN_RSA_PKCS1 = 1;
@@ -469,6 +473,15 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            uint8_t *error,
                            size_t error_capacity,
                            size_t *error_length);
+
+int32_t rn_random_fill(uint8_t *out, size_t bytes);
+
+int32_t rn_digest_write(uint32_t bits,
+                        const uint8_t *text,
+                        size_t text_length,
+                        uint8_t *out,
+                        size_t capacity,
+                        size_t *length);
 
 int32_t rn_revocation_parse(const uint8_t *json,
                             size_t json_length,
