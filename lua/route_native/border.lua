@@ -10,15 +10,16 @@
 local access = require "route_native.border.access"
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
-local cookie = require "route_native.border.cookie"
-local counters = require "route_native.border.counters"
+local cookie = require "route_native.session.cookie"
+local counters = require "route_native.session.counters"
 local exchange = require "route_native.border.exchange"
 local final_answer = require "route_native.core.final_answer"
 local health = require "route_native.border.health"
-local keys = require "route_native.border.keys"
+local keys = require "route_native.session.keys"
 local limits = require "route_native.border.limits"
 local login = require "route_native.border.login"
 local logout = require "route_native.border.logout"
+local record = require "route_native.border.record"
 local response = require "route_native.core.response"
 local services = require "route_native.border.services"
 local sessions = require "route_native.border.sessions"
@@ -28,8 +29,16 @@ local store = require "route_native.store.open"
 local _M = {}
 
 -- The object that the modules above share.
-local border = {}
+-- Its sessions are known by the name `sid` in revocations.
+local border = { title = "border", session_name = "sid", record = record }
 border.__index = border
+
+local COUNTERS = {
+    "login.success", "login.failure", "login.limited", "login.cross_site", "logout",
+    "session.missing", "session.expired", "session.ended", "session.revoked",
+    "service_token.hit", "service_token.fetched", "service_token.refused", "service_token.denied", "service.unmapped",
+    "auth.error", "account.error", "store.error", "keys.rotated",
+}
 
 local running
 
@@ -95,12 +104,13 @@ function _M.setup(config)
     if not ngx.shared.border_state then
         error("route_native: border: lua_shared_dict border_state is missing; include border_http.conf in http", 0)
     end
+    self.state = ngx.shared.border_state
     self.prefix = self.settings.store.prefix
     self.store = store.open(self.settings.store)
     self.services = services.new(self.settings.services)
     self.cookies = cookie.new(self.settings)
     self.public_origins = client.origins(self.settings.public_origins)
-    self.counters = counters.new(self.settings)
+    self.counters = counters.new(self.settings, self.state, COUNTERS, "border_")
     self.limits = limits.new(self.settings)
     self.keys = keys.new(self)
     self.sessions = sessions.new(self)

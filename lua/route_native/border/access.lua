@@ -8,7 +8,7 @@ local access_log = require "route_native.core.access_log"
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
 local connections = require "route_native.control.connections"
-local session_id = require "route_native.border.session_id"
+local session_id = require "route_native.session.id"
 local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
