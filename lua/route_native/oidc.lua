@@ -1,0 +1,273 @@
+--- Logs users in at an OpenID Connect provider, keeps their sessions at the edge, and tells upstreams who they are. No
+-- browser gets a token.
+--
+--     init_by_lua_block {
+--         require("route_native.hooks").start(function()
+--             require("route_native.oidc").setup {
+--                 providers = { id = { issuer = "https://id.example", client_id = "…", client_secret = "…" } },
+--             }
+--         end)
+--     }
+--
+-- Include `conf/oidc_http.conf` in the `http` block and `conf/oidc.conf` in a `server` block:
+--
+--     location /app {
+--         access_by_lua_block { require("route_native.oidc").access() }
+--         include oidc_proxy.conf;
+--         proxy_pass http://app;
+--     }
+--
+-- @module route_native.oidc
+
+local access = require "route_native.oidc.access"
+local answer = require "route_native.oidc.answer"
+local client = require "route_native.core.client"
+local config = require "route_native.core.config"
+local cookie = require "route_native.session.cookie"
+local counters = require "route_native.session.counters"
+local final_answer = require "route_native.core.final_answer"
+local keys = require "route_native.session.keys"
+local login = require "route_native.oidc.login"
+local logout = require "route_native.oidc.logout"
+local provider = require "route_native.oidc.provider"
+local rate_limit = require "route_native.core.rate_limit"
+local record = require "route_native.oidc.record"
+local response = require "route_native.core.response"
+local session_id = require "route_native.session.id"
+local sessions = require "route_native.session.sessions"
+local settings = require "route_native.oidc.settings"
+local store = require "route_native.store.open"
+
+local _M = {}
+
+-- The object that the modules above share. Its sessions are known by the name `jti` in revocations, because `sid` is
+-- that of the provider.
+local gate = { title = "oidc", session_name = "jti", record = record }
+gate.__index = gate
+
+local OWNER = settings.OWNER
+local COUNTERS = {
+    "login.begun", "login.success", "login.failure", "logout", "logout.backchannel", "logout.frontchannel",
+    "session.missing", "session.expired", "session.ended", "session.revoked", "session.unavailable", "session.weak",
+    "refresh.done", "refresh.refused", "refresh.failed", "store.error", "keys.rotated",
+}
+
+-- The gates by their names. A location chooses one by the variable $oidc_gate.
+local gates = {}
+
+-- Logs and counts a failure of the store. `err` contains no key and no value.
+function gate:store_failed(what, err)
+    self.counters:add("store.error")
+    ngx.log(ngx.ERR, "route_native: oidc: ", what, ": the ", self.store.name, " store: ", err or "failed")
+end
+
+-- Returns the URL of a path at this server, as the client sees it.
+function gate:absolute(path)
+    local origin = self.settings.public_url
+    if not origin then
+        local var = ngx.var
+        origin = (client.uses_tls() and "https://" or "http://") .. (var.forwarded_host or var.http_host or var.host)
+    end
+    return origin .. path
+end
+
+-- Returns the URL of the callback.
+function gate:redirect_uri()
+    return self:absolute(self.settings.callback_path)
+end
+
+-- Returns the name of the list of all sessions of a user or of a session at a provider.
+function gate.list_of(name, issuer, value)
+    return name .. ":" .. session_id.digest(issuer .. " " .. value)
+end
+
+-- Returns one of the dictionaries of oidc_http.conf.
+local function dictionary(name)
+    return ngx.shared[name]
+        or config.fail(OWNER, "lua_shared_dict %s is missing; include oidc_http.conf in http", name)
+end
+
+--- Configures a gate. Times are in seconds.
+-- @table Config
+-- @tfield table<string,Provider> providers the providers by name; at least one
+-- @tfield[opt="default"] string name name of the gate, for the variable `$oidc_gate`; each has sessions of its own
+-- @tfield[opt={}] table<string,Policy> policies what locations ask for, by the names that they give to `access()`;
+-- `default` is that of `access()` without a name
+-- @tfield[opt] string public_url scheme and host of this server, such as `https://app.example.com`; those of the
+-- request by default
+-- @tfield[opt="/oidc/callback"] string callback_path where the provider sends the user back
+-- @tfield[opt="/oidc/login"] string login_path begins a login: `?return=/path&provider=name`
+-- @tfield[opt="/oidc/logout"] string logout_path ends the session
+-- @tfield[opt="/oidc/backchannel-logout"] string backchannel_logout_path takes the provider's logout tokens
+-- @tfield[opt="/oidc/frontchannel-logout"] string frontchannel_logout_path is the provider's logout frame
+-- @tfield[opt="/"] string default_path where a login leads without an earlier visit
+-- @tfield[opt="/"] string logged_out_path where a logout leads
+-- @tfield[opt=3600] integer idle_timeout time from a session's last request to its end, 1 to 86400
+-- @tfield[opt=43200] integer absolute_timeout time from a session's login to its end, 1 to 2592000, at most
+-- `key_rotation`
+-- @tfield[opt=600] integer login_timeout how long a login may take, 1 to 86400
+-- @tfield[opt=86400] integer key_rotation how long a key signs, 1 to 2592000
+-- @tfield[opt=10] integer key_refresh how often a worker looks for a new key, 1 to 30
+-- @tfield[opt="oidc_session"] string cookie_name name of the session cookie: letters, digits, `_` and `-`
+-- @tfield[opt] string cookie_domain shares the session with all subdomains of this domain
+-- @tfield[opt=true] boolean cookie_secure restricts the cookie to HTTPS; `false` only in networks without TLS
+-- @tfield[opt=false] boolean behind_tls TLS ends before nginx: keeps the `__Host-` prefix of the cookie
+-- @tfield[opt=60] integer login_window length of a window of the login limit, 1 to 86400
+-- @tfield[opt=20] integer login_failures_per_address failed callbacks for each client address, 1 to 1000000
+-- @tfield[opt=100] integer sessions_per_account sessions of one user, 1 to 1000; a further login ends the oldest
+-- @tfield[opt] string[] public_origins other origins, such as `https://app.example.com`, whose pages may log out
+-- @tfield[opt={}] Store store where sessions are kept
+
+--- Describes a provider and the client that is registered there.
+-- @table Provider
+-- @tfield string issuer the issuer, exactly as the provider writes it
+-- @tfield string client_id id of the client
+-- @tfield[opt] string client_secret secret of the client
+-- @tfield[opt] string client_key_file file with the private key (PEM or JWK) for `private_key_jwt`
+-- @tfield[opt] string client_key_id the `kid` of its assertions
+-- @tfield[opt] string client_algorithm the algorithm of its assertions; the key's first by default
+-- @tfield[opt] string token_endpoint_auth_method `client_secret_basic`, `client_secret_post`, `private_key_jwt` or
+-- `none`; by default what the credentials are for
+-- @tfield[opt="openid"] string scope scopes to ask for, with single blanks between; `openid` is one
+-- @tfield[opt="query"] string response_mode `query` or `form_post`; the latter needs HTTPS
+-- @tfield[opt={}] table<string,string> authorization_params further parameters, such as `prompt`
+-- @tfield[opt] string discovery_url where the metadata is; below the issuer by default
+-- @tfield[opt] table metadata the metadata itself, for a provider without discovery
+-- @tfield[opt=3600] integer metadata_max_age how long metadata is fresh, 1 to 604800
+-- @tfield[opt=86400] integer metadata_stale further time for which the last good metadata and keys stay in use while
+-- the provider fails, 0 to 604800
+-- @tfield[opt=600] integer jwks_max_age how long the provider's keys are fresh, 1 to 604800
+-- @tfield[opt=true] boolean verify_ssl verifies the provider's certificate
+-- @tfield[opt="RS256"] string|string[] id_token_algorithms algorithms of ID tokens, as registered
+-- @tfield[opt] string id_token_key_file file with the private key that decrypts ID tokens; they must then be encrypted
+-- @tfield[opt=5] integer leeway clock skew, 0 to 300
+-- @tfield[opt=false] boolean userinfo adds the claims of the UserInfo endpoint
+-- @tfield[opt=true] boolean pushed_requests pushes authorization requests, if the provider has an endpoint for them
+-- @tfield[opt=30] integer refresh_before how long before its end an access token is refreshed, 0 to 3600
+-- @tfield[opt=true] boolean provider_logout logs out at the provider too, if it has an endpoint for that
+-- @tfield[opt=true] boolean id_token_hint tells the provider by the ID token who logs out
+-- @tfield[opt=false] boolean revoke_at_logout revokes the tokens at the provider
+-- @tfield[opt] string title the provider's name for users; its name in the configuration by default
+
+--- Describes what a location asks for.
+-- @table Policy
+-- @tfield[opt] string provider the provider to log in at; by default the only one, or the user's choice
+-- @tfield[opt] string|string[] acr one of these authentication context classes
+-- @tfield[opt] integer max_age the most seconds since the user has authenticated, 0 to 2592000
+-- @tfield[opt=false] boolean access_token sends the access token to the upstream, as Bearer
+-- @tfield[opt="login"] string unauthenticated what a page without a session gets: `login`, `refuse` (401) or `pass`
+-- @tfield[opt={}] table<string,string> headers headers for the upstream, and the claims that they contain; the client's
+-- own headers with these names are removed (alias `claim_headers`)
+
+--- Configures the session store.
+-- @table Store
+-- @tfield[opt="memory"] string kind `memory`, `memcached` or `redis`
+-- @tfield[opt="oidc_sessions"] string dictionary name of the `lua_shared_dict` of `memory`
+-- @tfield[opt] string address `host:port` or `unix:/path`; required except for `memory`
+-- @tfield[opt=500] integer timeout milliseconds for connecting and for each answer, 1 to 60000
+-- @tfield[opt=100] integer pool_size idle connections for each worker, 1 to 10000
+-- @tfield[opt=60000] integer pool_idle milliseconds until an idle connection is closed, 1 to 3600000
+-- @tfield[opt="oidc:"] string prefix prefix of all keys: letters, digits and `: _ . -`
+-- @tfield[opt] string username Redis user
+-- @tfield[opt] string password Redis password
+-- @tfield[opt=false] boolean tls connects to Redis by TLS; needs `lua_ssl_trusted_certificate`
+-- @tfield[opt=true] boolean tls_verify verifies the certificate of Redis
+-- @tfield[opt] string tls_name name in the certificate of Redis
+
+-- Opens the providers of a gate, and lists their names in a fixed order.
+local function open_providers(self)
+    self.providers, self.provider_names = {}, {}
+    for name, values in pairs(self.settings.providers) do
+        self.providers[name] = provider.new(values)
+        self.provider_names[#self.provider_names + 1] = name
+        if values.response_mode == "form_post" and not self.settings.cookie_secure then
+            config.fail(OWNER, 'the field "providers.%s.response_mode" cannot be form_post with cookie_secure = false',
+                name)
+        end
+    end
+    table.sort(self.provider_names)
+end
+
+--- Reads the configuration of a gate. Call it in `init_by_lua`. A mistake raises an error of one sentence: nginx does
+-- not start, and a reload keeps the old configuration.
+-- @tparam Config input the configuration
+function _M.setup(input)
+    local self = setmetatable({ settings = settings.read(input) }, gate)
+    local values = self.settings
+    dictionary(provider.CACHE)
+    self.state, self.state_suffix = dictionary("oidc_state"), ":" .. values.name
+    self.prefix = values.store.prefix .. (values.name == "default" and "" or values.name .. ":")
+    self.store = store.open(values.store)
+    self.cookies = cookie.new(values)
+    self.public_origins = client.origins(values.public_origins)
+    self.counters = counters.new({}, self.state, COUNTERS, "oidc_", self.state_suffix)
+    dictionary("oidc_logins")
+    self.limits = rate_limit.new("oidc_logins", 1, values.login_failures_per_address, values.login_window)
+    self.keys = keys.new(self)
+    self.sessions = sessions.new(self)
+    open_providers(self)
+    self.endpoints = {
+        [values.callback_path] = login.callback, [values.login_path] = login.login,
+        [values.logout_path] = logout.logout, [values.backchannel_logout_path] = logout.backchannel,
+        [values.frontchannel_logout_path] = logout.frontchannel,
+    }
+    gates[values.name] = self
+end
+
+local function current()
+    local name = ngx.var.oidc_gate or "default"
+    return gates[name] or error("route_native: oidc: setup() has configured no gate " .. name, 3)
+end
+
+-- Returns a policy by its name.
+local function policy_of(self, name)
+    return self.settings.policies[name or "default"]
+        or error("route_native: oidc: there is no policy " .. tostring(name), 3)
+end
+
+--- Lets a request with a session pass, and answers all others: a page goes to the provider, a script gets 401. Answers
+-- the callback and the other endpoints too, if they are below the location. Call it in the access phase.
+-- @tparam[opt="default"] string policy name of the policy
+-- @treturn table|nil the claims of the user; `nil` if the policy lets pass without a session
+function _M.access(policy)
+    local self = current()
+    local found = access.access(self, policy_of(self, policy))
+    return found and found.claims
+end
+
+--- Answers the endpoints: login, callback and logouts. Call it in the content phase of their locations.
+function _M.endpoint()
+    local self = current()
+    local endpoint = self.endpoints[ngx.var.uri]
+    return endpoint and endpoint(self) or answer.not_found()
+end
+
+--- Ends the session and redirects. Call it in the content phase.
+function _M.logout()
+    return logout.logout(current())
+end
+
+--- Refuses an upstream's answer that is not final, and removes the cookies that are the gate's own. Call it in the
+-- header filter.
+function _M.answer()
+    if final_answer.check() then
+        current().cookies:remove_foreign()
+    end
+end
+
+--- Answers with the counters in Prometheus' text format. Call it in the content phase.
+function _M.metrics()
+    return response.finish(200, current().counters:text(), "text/plain; version=0.0.4")
+end
+
+--- Returns the counters of the gate.
+-- @treturn table<string,integer> the counters by name
+function _M.counters()
+    return current().counters:all()
+end
+
+--- Answers 503 with `Retry-After`, as a page or as JSON. Call it in the content phase of an `error_page`.
+-- @function unavailable
+_M.unavailable = answer.unavailable
+
+return _M
