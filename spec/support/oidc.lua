@@ -1,10 +1,11 @@
--- A gateway with OpenID Connect, its provider (examples/oidc/provider.mjs) and an API, and a browser without scripts that
--- keeps cookies by origin and fills in the provider's forms. The provider is at `localhost`, and the gateway at
+-- A gateway with OpenID Connect, its provider (examples/oidc/provider.mjs) and an API, and a browser without scripts
+-- that keeps cookies by origin and fills in the provider's forms. The provider is at `localhost`, and the gateway at
 -- 127.0.0.1, so that they are two sites.
 
 local cjson = require "cjson.safe"
 local gateway = require "support.gateway"
 local http = require "support.http"
+local mime = require "mime"
 local process = require "support.process"
 local stores = require "support.stores"
 
@@ -285,6 +286,43 @@ function oidc:logged_in(user)
     assert(response.status == 302 or response.status == 303, response.status .. " " .. response.body)
     assert(one:session(), "no session")
     return one
+end
+
+-- Starts evil_provider.mjs. Returns { issuer, port, stop() }.
+function _M.evil()
+    local directory = process.temporary_directory()
+    local ports, pid = serve("node " .. gateway.ROOT .. "/spec/support/evil_provider.mjs", directory .. "/log")
+    return {
+        issuer = "http://localhost:" .. ports[1], port = ports[1],
+        stop = function()
+            process.stop(pid)
+            process.run("rm -rf " .. directory)
+        end,
+        -- Returns a token that it signs by a directive.
+        mint = function(directive)
+            return http.request(ports[1], { method = "POST", path = "/mint", body = cjson.encode(directive) }).body
+        end,
+        counts = function()
+            return cjson.decode(http.request(ports[1], { method = "POST", path = "/counts" }).body)
+        end,
+        set = function(name, value)
+            http.request(ports[1], { path = "/metadata?" .. name .. "=" .. value })
+        end,
+    }
+end
+
+-- Returns a directive as the code or the refresh token that evil_provider.mjs reads.
+function _M.directive(directive)
+    return (mime.b64(cjson.encode(directive)):gsub("[+/=]", { ["+"] = "-", ["/"] = "_", ["="] = "" }))
+end
+
+-- Begins a login at the evil provider, and calls the callback with a code that is a directive. Its nonce is the right
+-- one, unless the directive has another.
+function browser:evil_login(directive, path)
+    local location = self:visit(path or "/app").location
+    local state, nonce = location:match("[?&]state=([%w_-]+)"), location:match("[?&]nonce=([%w_-]+)")
+    directive.nonce = directive.nonce or nonce
+    return self:visit("/app/callback?code=" .. _M.directive(directive) .. "&state=" .. state), nonce
 end
 
 -- Returns what the API received, of its answer.
