@@ -10,7 +10,8 @@
 // registration and the provider's configuration.
 //
 // The control port is for specs: POST /counts returns and resets how often each endpoint was called, POST
-// /fault?path=P&mode=M makes an endpoint fail (hang, error, garbage, huge, ok), and POST /rotate changes the keys.
+// /fault?path=P&mode=M makes an endpoint fail (hang, error, garbage,
+// huge, lose, ok), and POST /rotate changes the keys.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -213,6 +214,11 @@ function fail(request, response, path) {
     const piece = ' '.repeat(65536);
     for (let i = 0; i < 160; i += 1) response.write(piece);
     response.end('{}');
+  }
+  if (mode === 'lose') {
+    // The answer is lost: the provider works, and the client gets the end of the connection.
+    response.end = () => response.socket?.destroy();
+    return false;
   }
   // `hang` answers nothing.
   request.resume();

@@ -2,7 +2,7 @@
 // by it.
 //
 //   { nonce, claims: {…}, header: {…}, alg: "RS256", key: "own" | "other" | "secret" | "public", status, tokens: {…},
-//     info: {…}, raw, huge, hang }
+//     info: {…}, raw, huge, pad, hang }
 //
 // `claims` override those of a right ID token (null removes one), `tokens` the members of the answer, `raw` is the whole
 // body of the answer, and `info` what UserInfo says. A refresh token is a directive too. POST /mint signs such a token
@@ -44,6 +44,7 @@ function idToken(issuer, directive, accessToken) {
   const now = Math.floor(Date.now() / 1000);
   const claims = withoutNulls({
     iss: issuer, sub: 'demo', aud: CLIENT, iat: now, exp: now + 300, nonce: directive.nonce, auth_time: now,
+    ...(directive.pad && { groups: 'g'.repeat(directive.pad) }),
     ...(accessToken && { at_hash: half(createHash('sha256').update(accessToken).digest()) }),
     ...directive.claims,
   });
@@ -56,7 +57,7 @@ const infos = {};
 function tokenAnswer(issuer, directive) {
   if (directive.huge) return `${' '.repeat(70000)}{}`;
   if (directive.raw !== undefined) return directive.raw;
-  const accessToken = randomBytes(12).toString('hex');
+  const accessToken = directive.tokens?.access_token ?? randomBytes(12).toString('hex');
   infos[accessToken] = { sub: 'demo', ...directive.info };
   return JSON.stringify(withoutNulls({
     access_token: accessToken, token_type: 'Bearer', expires_in: 3600,

@@ -17,8 +17,9 @@ local DISCOVERY = "/.well-known/openid-configuration"
 -- The dictionary for metadata and keys.
 local CACHE = "oidc_cache"
 local FORM, JSON = "application/x-www-form-urlencoded", "application/json"
--- How soon a new document may be fetched after an unknown `kid`, in seconds.
-local COOLDOWN = 30
+-- How soon metadata and keys may be fetched again, in seconds. A token with an unknown `kid` comes from the provider,
+-- which has just changed its keys; only logout tokens may come from anybody.
+local COOLDOWN, KEY_COOLDOWN = 30, 1
 
 local _M = { CACHE = CACHE }
 local provider = {}
@@ -51,7 +52,7 @@ local function keys_of(self, url)
     if settings.uses_hmac then
         return assert(keyring.of_text(keyring.SHORT_SECRET, settings.client_secret))
     end
-    return jwks.new({ url = url.text, verify_ssl = settings.verify_ssl, cache_name = CACHE, cooldown = COOLDOWN,
+    return jwks.new({ url = url.text, verify_ssl = settings.verify_ssl, cache_name = CACHE, cooldown = KEY_COOLDOWN,
         max_age = settings.jwks_max_age, stale = settings.metadata_stale }, true)
 end
 
