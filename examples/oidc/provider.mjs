@@ -112,6 +112,10 @@ function configuration(key) {
         sub, email: USERS[sub].email, email_verified: true, name: USERS[sub].name, preferred_username: sub,
       }),
     },
+    renderError: (ctx, out) => {
+      ctx.type = 'html';
+      ctx.body = page('This did not work', escaped(JSON.stringify(out)));
+    },
     ...options.provider,
     features: {
       devInteractions: { enabled: false },
@@ -119,7 +123,16 @@ function configuration(key) {
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: (ctx, client) => client.clientId === 'introspection-client' },
       revocation: { enabled: true },
-      rpInitiatedLogout: { enabled: true },
+      rpInitiatedLogout: {
+        enabled: true,
+        // The package's own pages load fonts from the network.
+        logoutSource: (ctx, form) => {
+          ctx.body = page('Sign out', `${form}<button form="op.logoutForm" name="logout" value="yes">Sign out</button>`);
+        },
+        postLogoutSuccessSource: (ctx) => {
+          ctx.body = page('You are signed out', '');
+        },
+      },
       ...options.features,
     },
   };
