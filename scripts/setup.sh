@@ -44,6 +44,7 @@ TEST=(
     memcached=memcached
     chromium=chromium
     chromedriver=chromium-driver
+    caddy=caddy
 )
 # The authorization server of `make run EXAMPLE=phantom` and of the specs runs on Node.js.
 PHANTOM=(

@@ -146,6 +146,13 @@ function _M.login()
     return login.login(current())
 end
 
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 for a request with a
+-- session, 401 or 503 otherwise; a page gets a redirect to the login. Call it in the content phase.
+-- @tparam[opt] string service a service whose token the answer has as `Auth-Token`
+function _M.forward_auth(service)
+    return access.forward(current(), service)
+end
+
 --- Ends the session and redirects. Call it in the content phase.
 function _M.logout()
     return logout.logout(current())

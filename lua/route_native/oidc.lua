@@ -63,12 +63,26 @@ end
 
 -- Returns the URL of a path at this server, as the client sees it.
 function gate:absolute(path)
-    local origin = self.settings.public_url
-    if not origin then
-        local var = ngx.var
-        origin = (client.uses_tls() and "https://" or "http://") .. (var.forwarded_host or var.http_host or var.host)
+    return (self.settings.public_url or client.origin()) .. path
+end
+
+-- Returns where a login may lead: a path of this server, or a URL of one of the return_origins; otherwise the default
+-- path.
+function gate:return_target(target)
+    if type(target) ~= "string" then
+        return self.settings.default_path
+    elseif session_id.is_local_path(target) then
+        return target
     end
-    return origin .. path
+    local origin, path = target:match("^(https?://[%w.:%[%]-]+)(/.*)$")
+    if origin and session_id.is_local_path(path) then
+        if origin:lower() == self:absolute("") then
+            return path
+        elseif client.is_among(origin, self.return_origins) then
+            return target
+        end
+    end
+    return self.settings.default_path
 end
 
 -- Returns the URL of the callback.
@@ -116,6 +130,8 @@ end
 -- @tfield[opt=20] integer login_failures_per_address failed callbacks for each client address, 1 to 1000000
 -- @tfield[opt=100] integer sessions_per_account sessions of one user, 1 to 1000; a further login ends the oldest
 -- @tfield[opt] string[] public_origins other origins, such as `https://app.example.com`, whose pages may log out
+-- @tfield[opt] string[] return_origins other origins, such as `https://app.example.com`, to which a login may lead
+-- back; they need a `cookie_domain` for the session
 -- @tfield[opt={}] Store store where sessions are kept
 
 --- Describes a provider and the client that is registered there.
@@ -200,6 +216,7 @@ function _M.setup(input)
     self.store = store.open(values.store)
     self.cookies = cookie.new(values)
     self.public_origins = client.origins(values.public_origins)
+    self.return_origins = client.origins(values.return_origins)
     self.counters = counters.new({}, self.state, COUNTERS, "oidc_", self.state_suffix)
     dictionary("oidc_logins")
     self.limits = rate_limit.new("oidc_logins", 1, values.login_failures_per_address, values.login_window)
@@ -245,6 +262,14 @@ end
 --- Ends the session and redirects. Call it in the content phase.
 function _M.logout()
     return logout.logout(current())
+end
+
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 with the headers of the
+-- policy, 401, 403 or 503; a page gets a redirect to the login. Call it in the content phase.
+-- @tparam[opt="default"] string policy name of the policy
+function _M.forward_auth(policy)
+    local self = current()
+    return access.forward(self, policy_of(self, policy))
 end
 
 --- Refuses an upstream's answer that is not final, and removes the cookies that are the gate's own. Call it in the

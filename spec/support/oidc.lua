@@ -1,5 +1,5 @@
 -- A gateway with OpenID Connect, its provider (examples/oidc/provider.mjs) and an API, and a browser without scripts
--- that keeps cookies by origin and fills in the provider's forms. The provider is at `localhost`, and the gateway at
+-- that keeps cookies by host and fills in the provider's forms. The provider is at `localhost`, and the gateway at
 -- 127.0.0.1, so that they are two sites.
 
 local cjson = require "cjson.safe"
@@ -189,7 +189,7 @@ local function keep_cookies(jar, header)
     end
 end
 
--- Sends a request to a URL of the gateway or the provider, or to a path of the gateway, with the cookies of its origin.
+-- Sends a request to a URL of the gateway or the provider, or to a path of the gateway, with the cookies of its host.
 -- options: method, body, headers, form (a table).
 function browser:fetch(url, options)
     options = options or {}
@@ -198,8 +198,9 @@ function browser:fetch(url, options)
         host, port, path = "127.0.0.1", self.oidc.port, url
     end
     local origin = host .. ":" .. port
-    self.jars[origin] = self.jars[origin] or {}
-    local jar, headers = self.jars[origin], { { "Host", origin } }
+    -- Cookies do not know ports (RFC 6265 §8.5).
+    self.jars[host] = self.jars[host] or {}
+    local jar, headers = self.jars[host], { { "Host", origin } }
     for _, header in ipairs(options.headers or {}) do
         headers[#headers + 1] = header
     end
@@ -269,14 +270,13 @@ end
 
 -- Returns the session's id.
 function browser:session()
-    return (self.jars["127.0.0.1:" .. self.oidc.port] or {}).oidc_session
+    return self:cookies().oidc_session
 end
 
 -- Returns the cookies of the gateway by name.
 function browser:cookies()
-    local origin = "127.0.0.1:" .. self.oidc.port
-    self.jars[origin] = self.jars[origin] or {}
-    return self.jars[origin]
+    self.jars["127.0.0.1"] = self.jars["127.0.0.1"] or {}
+    return self.jars["127.0.0.1"]
 end
 
 -- Returns a browser that is logged in.

@@ -15,6 +15,12 @@ function _M.uses_tls()
     return (ngx.var.forwarded_proto or ngx.var.scheme) == "https"
 end
 
+-- Returns the origin that the client named: scheme, host and port.
+function _M.origin()
+    local var = ngx.var
+    return (_M.uses_tls() and "https://" or "http://") .. (var.forwarded_host or var.http_host or var.host)
+end
+
 -- Returns whether the client wants a page: the request is a browser's navigation and comes from no script.
 function _M.wants_page()
     local var = ngx.var

@@ -52,7 +52,7 @@ local EXPIRED = '{"code":"SESSION_EXPIRED"}'
 -- Ends a script's request without a session. A script cannot fill in a form.
 function _M.session_expired()
     -- RFC 9110 requires a challenge with a 401. For an unknown scheme a browser shows no dialog.
-    ngx.header["WWW-Authenticate"] = "Session"
+    ngx.header["WWW-Authenticate"] = ngx.header["WWW-Authenticate"] or "Session"
     ngx.header["Vary"] = VARY
     return response.finish(401, EXPIRED)
 end

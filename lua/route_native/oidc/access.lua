@@ -9,6 +9,7 @@ local answer = require "route_native.oidc.answer"
 local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
 local connections = require "route_native.control.connections"
+local forward_auth = require "route_native.core.forward_auth"
 local login = require "route_native.oidc.login"
 local refresh = require "route_native.oidc.refresh"
 local request = require "route_native.core.request"
@@ -19,6 +20,18 @@ local ngx = ngx
 
 local _M = {}
 
+-- Returns the attributes of the challenge that says what a session lacks.
+local function lacking(policy)
+    local attributes = { 'error="insufficient_user_authentication"' }
+    if policy.acr then
+        attributes[#attributes + 1] = 'acr_values="' .. table.concat(policy.acr, " ") .. '"'
+    end
+    if policy.max_age then
+        attributes[#attributes + 1] = "max_age=" .. policy.max_age
+    end
+    return table.concat(attributes, ", ")
+end
+
 -- Ends a request whose session is weaker than the policy asks for. A script learns by the challenge what is missing.
 local function step_up(gate, policy, session, reason)
     access_log.reason(reason)
@@ -28,14 +41,7 @@ local function step_up(gate, policy, session, reason)
         local provider = gate.providers[policy.provider or session.record.provider]
         return login.begin(gate, provider, ngx.var.request_uri, policy)
     end
-    local attributes = { 'error="insufficient_user_authentication"' }
-    if policy.acr then
-        attributes[#attributes + 1] = 'acr_values="' .. table.concat(policy.acr, " ") .. '"'
-    end
-    if policy.max_age then
-        attributes[#attributes + 1] = "max_age=" .. policy.max_age
-    end
-    return response.challenge(401, table.concat(attributes, ", "))
+    return response.challenge(401, lacking(policy))
 end
 
 -- Returns the session of the request if a policy accepts it. Otherwise returns nil, the reason, and the session if that
@@ -103,6 +109,32 @@ function _M.access(gate, policy)
     connections.keep(session.record.identity)
     ngx.var.oidc_cookie = gate.cookies:for_upstream()
     return session.record
+end
+
+-- Answers another proxy that asks whether a request may pass.
+function _M.forward(gate, policy)
+    if request.has_too_many_headers(request.current()) then
+        return response.too_many_headers()
+    end
+    local session, reason, weak = _M.find(gate, policy)
+    if session then
+        gate.sessions:extend(session)
+        local token = policy.access_token and { Authorization = "Bearer " .. session.record.access_token } or nil
+        return forward_auth.allow(policy.claim_headers, session.record.claims, token)
+    end
+    access_log.reason(weak and reason or "session_" .. reason)
+    gate.counters:add(weak and "session.weak" or "session." .. reason)
+    if reason == "unavailable" then
+        return answer.unavailable()
+    elseif policy.unauthenticated == "pass" and not weak then
+        return forward_auth.allow(policy.claim_headers, {})
+    elseif weak then
+        ngx.header["WWW-Authenticate"] = "Bearer " .. lacking(policy)
+    end
+    local target = gate:return_target(forward_auth.original_url())
+    local provider = weak and weak.record.provider or policy.provider
+    return forward_auth.log_in(policy.unauthenticated ~= "refuse"
+        and gate:absolute(login.path(gate, target, provider, policy.name)) or nil)
 end
 
 return _M

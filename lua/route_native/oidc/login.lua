@@ -18,8 +18,8 @@ local ngx = ngx
 
 local MAX_ARGUMENTS, MAX_CODE_BYTES, MAX_BODY = 20, 4096, 65536
 local FORM = "application/x-www-form-urlencoded"
--- Tells a user who has no provider to choose from that of a policy.
-local RETURN, PROVIDER = "return", "provider"
+-- The arguments of our login page.
+local RETURN, PROVIDER, POLICY = "return", "provider", "policy"
 
 local _M = {}
 
@@ -94,16 +94,19 @@ local function wanted_path(gate)
     return is_repeatable and session_id.is_local_path(path) and path or gate.settings.default_path
 end
 
--- Returns the path of our login page with its arguments.
-local function login_path(gate, path, provider)
-    return gate.settings.login_path .. "?" .. client_auth.form { { RETURN, path }, { PROVIDER, provider } }
+-- Returns the path of our login page with its arguments: where the login leads, a provider, and the name of a policy
+-- that it must satisfy.
+function _M.path(gate, target, provider, policy)
+    return gate.settings.login_path .. "?" .. client_auth.form {
+        { RETURN, target }, { PROVIDER, provider }, { POLICY, policy ~= "default" and policy or nil },
+    }
 end
 
 -- Shows the providers to choose from.
-local function choose(gate, path)
+local function choose(gate, target, policy)
     local links = {}
     for i, name in ipairs(gate.provider_names) do
-        links[i] = answer.link(login_path(gate, path, name), gate.providers[name].settings.title)
+        links[i] = answer.link(_M.path(gate, target, name, policy.name), gate.providers[name].settings.title)
     end
     return page.finish(200, "Log in", "Choose how to log in.", table.concat(links))
 end
@@ -114,7 +117,7 @@ local function begin_by_policy(gate, policy, path)
     if name then
         return _M.begin(gate, gate.providers[name], path, policy)
     end
-    return answer.redirect(login_path(gate, path))
+    return answer.redirect(_M.path(gate, path, nil, policy.name))
 end
 
 -- Ends a request that needs a login: a page goes to the provider, a script gets 401, and a page's form is not lost.
@@ -127,7 +130,7 @@ function _M.require(gate, policy, reason)
     elseif policy.unauthenticated == "refuse" or not client.wants_page() then
         return answer.session_expired()
     elseif method ~= "GET" and method ~= "HEAD" then
-        return answer.log_in_and_reload(login_path(gate, gate.settings.default_path, policy.provider))
+        return answer.log_in_and_reload(_M.path(gate, gate.settings.default_path, policy.provider, policy.name))
     end
     return begin_by_policy(gate, policy, wanted_path(gate))
 end
@@ -140,18 +143,17 @@ function _M.login(gate)
         return answer.not_allowed()
     end
     local arguments = ngx.req.get_uri_args(MAX_ARGUMENTS)
-    local path, name = arguments[RETURN], arguments[PROVIDER]
-    if type(path) ~= "string" or not session_id.is_local_path(path) then
-        path = gate.settings.default_path
-    end
-    name = name or not gate.provider_names[2] and gate.provider_names[1]
+    local target, name = gate:return_target(arguments[RETURN]), arguments[PROVIDER]
+    -- Anybody can name a policy: it only makes the login stronger.
+    local policy = gate.settings.policies[arguments[POLICY] or "default"]
+    name = name or policy and policy.provider or not gate.provider_names[2] and gate.provider_names[1]
     local provider = type(name) == "string" and gate.providers[name]
-    if provider then
-        return _M.begin(gate, provider, path, gate.settings.policies.default)
-    elseif name then
+    if provider and policy then
+        return _M.begin(gate, provider, target, policy)
+    elseif name or not policy then
         return answer.not_found()
     end
-    return choose(gate, path)
+    return choose(gate, target, policy)
 end
 
 -- Returns the arguments of the callback: from the query, or from the form that the provider's page sends. Returns nil

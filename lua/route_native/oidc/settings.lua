@@ -66,6 +66,7 @@ local GATE = {
     { "frontchannel_logout_path", path, default = "/oidc/frontchannel-logout" },
     { "default_path", path, default = "/" },
     { "logged_out_path", path, default = "/" },
+    { "return_origins", config.ORIGINS },
 }
 
 local ROWS = config.rows(GATE, session_settings.rows("oidc_session", "oidc_sessions", "oidc:"))

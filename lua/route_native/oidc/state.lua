@@ -15,7 +15,7 @@ local RANDOM_BYTES, TEXT_BYTES = 32, 43
 local KEY_BYTES = 16
 -- A browser may have so many logins under way when one more begins.
 local MAX_LOGINS = 6
--- Longer paths do not fit into the cookie; such a login leads to the default path.
+-- Longer paths and URLs do not fit into the cookie; such a login leads to the default path.
 local MAX_PATH_BYTES = 1400
 
 local _M = {}
