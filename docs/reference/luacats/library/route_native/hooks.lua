@@ -25,13 +25,13 @@ function M.scrub_referer() end
 --- Answers /revocations of the admin API. For `content_by_lua` (admin.conf).
 function M.admin_revocations() end
 
---- Ends a request that nginx refused with 400 (sites-enabled/routehttp.conf).
+--- Ends a request that nginx refused with 400 (desktop_server.conf).
 function M.bad_request() end
 
---- Ends a request with the 401 of a bad token (sites-enabled/routehttp.conf).
+--- Ends a request with the 401 of a bad token (desktop_server.conf).
 function M.invalid_token() end
 
---- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (sites-enabled/routehttp.conf).
+--- Ends with 426 a request that opens no WebSocket at a WebSocket endpoint (desktop_server.conf).
 function M.upgrade_required() end
 
 --- Returns the Cookie header for a desktop. For `set_by_lua` (runtime/desktop.conf).
