@@ -97,6 +97,7 @@ local NO_CONFIGURATION = {
     ["route_native.revocation.Revocation"] = true,
     -- Returned, never read.
     ["route_native.resty_jwt.Token"] = true,
+    ["route_native.resty_openidc.Result"] = true,
 }
 
 local PRELUDE = [[

@@ -91,7 +91,7 @@ local function write_files(self, directory, options)
     process.write(directory .. "/etc/oidc_upstream.conf",
         ("upstream api { server 127.0.0.1:%d; keepalive 16; }\n"):format(self.api_port))
     local site = process.read(EXAMPLE .. "site.conf")
-    site = options.site and options.site(site) or site
+    site = (options.site and options.site(site) or site):gsub("@ISSUER@", self.issuer)
     process.write(directory .. "/site.conf", site)
 end
 

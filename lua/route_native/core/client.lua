@@ -15,10 +15,11 @@ function _M.uses_tls()
     return (ngx.var.forwarded_proto or ngx.var.scheme) == "https"
 end
 
--- Returns the origin that the client named: scheme, host and port.
-function _M.origin()
+-- Returns the origin that the client named: scheme, host and port. `scheme` overrides the scheme.
+function _M.origin(scheme)
     local var = ngx.var
-    return (_M.uses_tls() and "https://" or "http://") .. (var.forwarded_host or var.http_host or var.host)
+    scheme = scheme or _M.uses_tls() and "https" or "http"
+    return scheme .. "://" .. (var.forwarded_host or var.http_host or var.host)
 end
 
 -- Returns whether the client wants a page: the request is a browser's navigation and comes from no script.

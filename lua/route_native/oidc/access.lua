@@ -45,8 +45,8 @@ local function step_up(gate, policy, session, reason)
 end
 
 -- Returns the session of the request if a policy accepts it. Otherwise returns nil, the reason, and the session if that
--- is only too weak.
-function _M.find(gate, policy)
+-- is only too weak. `needs_token` tells that a program uses the access token.
+function _M.find(gate, policy, needs_token)
     local session, reason = gate.sessions:load()
     if not session then
         return nil, reason
@@ -56,7 +56,7 @@ function _M.find(gate, policy)
     if not provider or policy.provider and policy.provider ~= record.provider then
         return nil, "expired"
     end
-    reason = refresh.run(gate, session, policy.access_token)
+    reason = refresh.run(gate, session, policy.access_token or needs_token)
     if reason then
         return nil, reason
     end

@@ -7,6 +7,7 @@ local answer = require "route_native.oidc.answer"
 local client = require "route_native.core.client"
 local client_auth = require "route_native.http.client_auth"
 local core_query = require "route_native.core.query"
+local hooks = require "route_native.oidc.hooks"
 local json = require "route_native.oidc.json"
 local login_body = require "route_native.core.login_body"
 local page = require "route_native.core.page"
@@ -83,6 +84,7 @@ function _M.begin(gate, provider, path, wanted)
         end
     end
     gate.counters:add("login.begun")
+    hooks.run("on_created")
     local url = metadata.urls.authorization_endpoint.text
     return answer.redirect(url .. (url:find("?", 1, true) and "&" or "?") .. client_auth.form(fields))
 end
@@ -195,11 +197,11 @@ local function is_from(provider, metadata, arguments)
 end
 
 -- Begins the session of checked tokens. Returns nil on success, or an answer.
-local function begin_session(gate, provider, tokens, claims)
+local function begin_session(gate, provider, tokens, claims, user)
     local record = {
         provider = provider.name, sub = claims.sub, claims = claims, acr = claims.acr, auth_time = claims.auth_time,
         access_token = tokens.access_token, refresh_token = tokens.refresh_token, id_token = tokens.id_token,
-        expires_at = tokens.expires_at,
+        expires_at = tokens.expires_at, began_at = ngx.time(), user = gate.keeps_user and user or nil,
     }
     local sid = type(claims.sid) == "string" and claims.sid or nil
     local lists = { gate.list_of("sub", provider.issuer, claims.sub) }
@@ -242,10 +244,14 @@ local function finish(gate, provider, login, code)
     reason = tokens_of.weakness(claims, { acrs = acrs, max_age = login.m }, ngx.time(), provider.settings.leeway)
     if reason then
         return "not_enough", reason
-    elseif provider.settings.userinfo and not tokens_of.add_userinfo(provider, claims, tokens.access_token) then
-        return "unavailable", "provider_unavailable"
     end
-    return begin_session(gate, provider, tokens, claims) and "unavailable" or nil, "store_failed"
+    local user = provider.settings.userinfo and tokens_of.add_userinfo(provider, claims, tokens.access_token)
+    if provider.settings.userinfo and not user then
+        return "unavailable", "provider_unavailable"
+    elseif hooks.run("on_authenticated", claims, tokens) then
+        return "refused", "refused_by_program"
+    end
+    return begin_session(gate, provider, tokens, claims, user) and "unavailable" or nil, "store_failed"
 end
 
 -- Ends a callback without a login of this browser. A user who went back to it and has a session goes on.

@@ -5,6 +5,7 @@ local access_log = require "route_native.core.access_log"
 local answer = require "route_native.oidc.answer"
 local client = require "route_native.core.client"
 local client_auth = require "route_native.http.client_auth"
+local hooks = require "route_native.oidc.hooks"
 local jwt = require "route_native.jwt"
 local login_body = require "route_native.core.login_body"
 local response = require "route_native.core.response"
@@ -22,16 +23,20 @@ local EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 local _M = {}
 
--- Revokes the tokens of a session at the provider (RFC 7009). A failure is logged: the session has ended here.
-local function revoke_tokens(provider, metadata, record)
-    local url = metadata.urls.revocation_endpoint
+-- Revokes the tokens of a session at the provider (RFC 7009). Returns whether all are revoked. A failure is logged.
+function _M.revoke_tokens(provider, record)
+    local metadata = provider:metadata()
+    local url = metadata and metadata.urls.revocation_endpoint
+    local are_revoked = url ~= nil
     for _, hint in ipairs { "refresh_token", "access_token" } do
         local reply = url and record[hint]
             and provider:post(url, { { "token", record[hint] }, { "token_type_hint", hint } })
         if reply and reply.status ~= 200 then
             provider:log("the revocation endpoint", "status " .. reply.status)
         end
+        are_revoked = are_revoked and (not record[hint] or reply ~= nil and reply.status == 200)
     end
+    return are_revoked
 end
 
 -- Returns the URL where the provider ends its own session, or nil if it has none.
@@ -43,7 +48,7 @@ local function provider_logout(gate, provider, metadata, record)
     local hint = provider.settings.id_token_hint and record.id_token
     local fields = {
         { "client_id", provider.settings.client_id },
-        { "post_logout_redirect_uri", gate.absolute(gate, gate.settings.logged_out_path) },
+        { "post_logout_redirect_uri", gate.logged_out_url or gate:absolute(gate.settings.logged_out_path) },
         { "id_token_hint", hint and #hint <= MAX_HINT_BYTES and hint or nil },
     }
     return url.text .. (url.text:find("?", 1, true) and "&" or "?") .. client_auth.form(fields)
@@ -53,12 +58,13 @@ end
 local function destination(gate, record)
     local provider = record and gate.providers[record.provider]
     local metadata = provider and provider:metadata()
+    local own = gate.logged_out_url or gate.settings.logged_out_path
     if not metadata then
-        return gate.settings.logged_out_path
+        return own
     elseif provider.settings.revoke_at_logout then
-        revoke_tokens(provider, metadata, record)
+        _M.revoke_tokens(provider, record)
     end
-    return provider_logout(gate, provider, metadata, record) or gate.settings.logged_out_path
+    return provider_logout(gate, provider, metadata, record) or own
 end
 
 -- Answers the logout of a user.
@@ -79,6 +85,7 @@ function _M.logout(gate)
     end
     gate.cookies:clear_session()
     gate.counters:add("logout")
+    hooks.run("on_logout", session and session.record)
     return answer.redirect(destination(gate, session and session.record))
 end
 

@@ -62,7 +62,7 @@ local function compile(self, metadata)
         return nil, "its issuer is not the configured one"
     end
     local compiled = {
-        urls = {}, sends_iss = metadata.authorization_response_iss_parameter_supported == true,
+        document = metadata, urls = {}, sends_iss = metadata.authorization_response_iss_parameter_supported == true,
         frontchannel_session = metadata.frontchannel_logout_session_supported == true,
     }
     for name, is_needed in pairs(ENDPOINTS) do

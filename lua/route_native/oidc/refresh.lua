@@ -5,6 +5,7 @@
 -- workers and instances. The session is the place of the result. When an answer is lost, the next refresh is refused
 -- and the user logs in again. When the provider does not answer, a mark in the store lets no request ask for a while.
 
+local hooks = require "route_native.oidc.hooks"
 local lease = require "route_native.session.lease"
 local singleflight = require "route_native.core.singleflight.worker"
 local tokens_of = require "route_native.oidc.tokens"
@@ -54,6 +55,7 @@ local function refresh(gate, session)
         return nil, reason
     end
     gate.counters:add("refresh.done")
+    hooks.run("on_regenerated", tokens)
     reason = gate.sessions:change(session, function(record)
         record.access_token, record.expires_at = tokens.access_token, tokens.expires_at
         record.refresh_token = tokens.refresh_token or record.refresh_token
@@ -81,7 +83,7 @@ function _M.run(gate, session, needs_token)
     local record = session.record
     if not is_due(gate, record) then
         return nil
-    elseif record.refresh_token then
+    elseif record.refresh_token and not gate.never_refreshes then
         local in_timer = gate.providers[record.provider].may_use_timer() and singleflight.in_timer or nil
         local key = session.key .. ":refresh"
         -- The job has a session of its own, because it may outlive this request.
@@ -96,7 +98,7 @@ function _M.run(gate, session, needs_token)
         end
     end
     if needs_token and ngx.time() >= record.expires_at then
-        return record.refresh_token and "unavailable" or "ended"
+        return record.refresh_token and not gate.never_refreshes and "unavailable" or "ended"
     end
     return nil
 end

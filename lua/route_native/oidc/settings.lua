@@ -21,6 +21,7 @@ local PROVIDER = {
     { "client_id", any_text, required = true },
     { "client_secret", any_text },
     { "client_key_file", any_text },
+    { "client_key", config.any("string") },
     { "client_key_id", any_text },
     { "client_algorithm", any_text },
     { "token_endpoint_auth_method",
@@ -84,10 +85,10 @@ end
 -- Returns how a client proves itself: what is configured, or else what its credentials are for.
 local function auth_method(name, values)
     local method = values.token_endpoint_auth_method or values.client_secret and "client_secret_basic"
-        or values.client_key_file and "private_key_jwt" or "none"
+        or (values.client_key_file or values.client_key) and "private_key_jwt" or "none"
     if method:find("^client_secret") and not values.client_secret then
         config.fail(OWNER, 'the field "%sclient_secret" is missing, and %s needs it', name, method)
-    elseif method == "private_key_jwt" and not values.client_key_file then
+    elseif method == "private_key_jwt" and not values.client_key_file and not values.client_key then
         config.fail(OWNER, 'the field "%sclient_key_file" is missing, and private_key_jwt needs it', name)
     end
     return method
@@ -140,6 +141,7 @@ local function read_provider(key, input)
         config.fail(OWNER, 'the field "%sscope" must have the scope openid', prefix)
     end
     values.client_key = values.client_key_file and read_file(prefix .. "client_key_file", values.client_key_file)
+        or values.client_key
     values.id_token_key = values.id_token_key_file
         and read_file(prefix .. "id_token_key_file", values.id_token_key_file)
     return values

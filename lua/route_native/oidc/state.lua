@@ -57,7 +57,7 @@ function _M.begin(gate, provider, path, wanted)
     local login = {
         s = random.text(RANDOM_BYTES), n = random.text(RANDOM_BYTES), v = random.text(RANDOM_BYTES),
         p = provider.name, r = #path <= MAX_PATH_BYTES and path or gate.settings.default_path, t = ngx.time(),
-        a = wanted.acr, m = wanted.max_age, u = gate.redirect_uri(gate),
+        a = wanted.acr, m = wanted.max_age, u = gate:redirect_uri(),
     }
     local signed = ring and session_id.sign_page(ring, cjson.encode(login), ngx.time())
     if not signed then

@@ -20,7 +20,7 @@ local function is_token(value)
 end
 
 -- Reads a successful answer. Returns { access_token, refresh_token, id_token, expires_at }, or nil and an error.
-local function read(body, now)
+local function read(body, now, default_seconds)
     local answer = json.parse(body)
     if not answer then
         return nil, "its answer is no JSON object"
@@ -32,7 +32,7 @@ local function read(body, now)
         or answer.id_token ~= nil and not is_token(answer.id_token) then
         return nil, "one of its tokens is malformed"
     end
-    local seconds = tonumber(answer.expires_in)
+    local seconds = tonumber(answer.expires_in or default_seconds)
     if answer.expires_in ~= nil and not (seconds and seconds >= 0 and seconds <= MAX_SECONDS) then
         return nil, "its expires_in is no number of seconds"
     end
@@ -55,7 +55,7 @@ function _M.ask(provider, fields)
         return nil, "unavailable"
     end
     if answer.status == 200 then
-        local tokens, err = read(answer.body, now)
+        local tokens, err = read(answer.body, now, provider.expires_in)
         if tokens then
             return tokens
         end
@@ -125,13 +125,13 @@ function _M.check(provider, tokens, nonce)
 end
 
 -- Adds the claims of the UserInfo endpoint (§5.3), which must be about the same user. Claims of the ID token stay.
--- Returns whether it could.
+-- Returns what the endpoint said, or nil.
 function _M.add_userinfo(provider, claims, access_token)
     local metadata = provider:metadata()
     local url = metadata and metadata.urls.userinfo_endpoint
     if not url then
         provider:log("UserInfo", "its metadata names no userinfo_endpoint")
-        return false
+        return nil
     end
     local answer = provider:get(url, access_token, "application/json, application/jwt;q=0.9")
     local info
@@ -140,18 +140,18 @@ function _M.add_userinfo(provider, claims, access_token)
         info = is_jwt and _M.userinfo_of_jwt(provider, answer.body) or not is_jwt and json.parse(answer.body)
     elseif answer then
         provider:log("UserInfo", "status " .. answer.status)
-        return false
+        return nil
     end
     if not info or info.sub ~= claims.sub then
         provider:log("UserInfo", "its answer is malformed, or about another user")
-        return false
+        return nil
     end
     for name, value in pairs(info) do
         if claims[name] == nil then
             claims[name] = value
         end
     end
-    return true
+    return info
 end
 
 -- Returns the claims of a signed UserInfo answer, or nil.

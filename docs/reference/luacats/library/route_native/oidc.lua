@@ -57,6 +57,7 @@ local M = {}
 ---@field client_id string id of the client
 ---@field client_secret? string secret of the client
 ---@field client_key_file? string file with the private key (PEM or JWK) for `private_key_jwt`
+---@field client_key? string the same key as a text
 ---@field client_key_id? string the `kid` of its assertions
 ---@field client_algorithm? string the algorithm of its assertions; the key's first by default
 ---@field token_endpoint_auth_method? string `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`; by default what the credentials are for
