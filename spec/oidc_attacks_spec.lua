@@ -9,7 +9,11 @@ local PAGE = { "Accept", "text/html" }
 describe("a login by OpenID Connect", function()
     local running
 
-    setup(function() running = assert(oidc.start { provider = { pushed_requests = false } }) end)
+    setup(function()
+        running = assert(oidc.start { provider = { pushed_requests = false }, settings = function()
+            return { login_failures_per_address = 1000 }
+        end })
+    end)
     teardown(function() running:stop() end)
 
     local function is_refused(one, response, status)
@@ -214,11 +218,13 @@ describe("an ID token", function()
         local limited = assert(oidc.start { issuer = evil.issuer, settings = function()
             return { login_failures_per_address = 3 }
         end })
-        local statuses = {}
-        for i = 1, 5 do
+        local statuses = { limited:browser():evil_login({}).status }
+        for i = 2, 3 do
             statuses[i] = limited:browser():evil_login({ key = "other" }).status
         end
-        assert.same({ 400, 400, 400, 429, 429 }, statuses)
+        statuses[4] = limited:browser():visit("/app/callback?state=x").status
+        statuses[5] = limited:browser():evil_login({}).status
+        assert.same({ 302, 400, 400, 400, 429 }, statuses)
         limited:stop()
     end)
 

@@ -263,7 +263,7 @@ local function end_stale(gate)
 end
 
 -- Answers the callback of a login that this browser has begun.
-local function end_login(gate, login, arguments)
+local function end_login(gate, login, arguments, ticket)
     local provider = gate.providers[login.p]
     local metadata = provider:metadata()
     if not metadata then
@@ -277,12 +277,8 @@ local function end_login(gate, login, arguments)
     if not code then
         return fail(gate, "failed", "code_missing", login.r)
     end
-    local ticket, wait, is_full = gate.limits:count_address()
-    if not ticket then
-        return is_full and answer.unavailable() or answer.too_many(wait)
-    end
     local kind, reason = finish(gate, provider, login, code)
-    if kind ~= "failed" then
+    if not kind or kind == "unavailable" then
         gate.limits:forgive(ticket)
     end
     if kind == "unavailable" then
@@ -301,13 +297,18 @@ function _M.callback(gate)
     if not arguments then
         return refuse()
     end
+    -- Whoever calls this makes the store remember a state, and may make the provider work.
+    local ticket, wait, is_full = gate.limits:count_address()
+    if not ticket then
+        return is_full and answer.unavailable() or answer.too_many(wait)
+    end
     local login, reason = state.take(gate, argument(arguments, "state"))
     if not login then
         return reason == "unavailable" and answer.unavailable() or end_stale(gate)
     elseif (gate.providers[login.p].settings.response_mode == "form_post") ~= (is_form == true) then
         return fail(gate, "failed", "response_mode_mismatch", login.r)
     end
-    return end_login(gate, login, arguments)
+    return end_login(gate, login, arguments, ticket)
 end
 
 return _M
