@@ -44,6 +44,11 @@ describe("a login by OpenID Connect", function()
         for name, value in pairs(one:cookies()) do
             cookies[name] = value
         end
+        -- Another state with the same cookie, whose name has only the first characters.
+        local other_state = callback:gsub("state=([%w_-]+)", function(state)
+            return "state=" .. state:sub(1, -2) .. (state:sub(-1) == "A" and "B" or "A")
+        end)
+        is_refused(one, one:visit(other_state))
         assert.equal(302, one:visit(callback).status)
         local thief = running:browser()
         for name, value in pairs(cookies) do

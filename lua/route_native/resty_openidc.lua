@@ -22,7 +22,7 @@ local session_id = require "route_native.session.id"
 
 local ngx = ngx
 
-local _M = { _VERSION = "1.7.6" }
+local _M = { _VERSION = require("route_native")._VERSION }
 
 local logger, level = ngx.log, ngx.ERR
 

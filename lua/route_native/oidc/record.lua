@@ -5,6 +5,10 @@ local cjson = require "cjson.safe"
 
 local ngx = ngx
 
+-- The parsed records of a worker. Each has the tokens of a session, some KB.
+local MAX_CACHED = 500
+local cached = assert(require("resty.lrucache").new(MAX_CACHED))
+
 local _M = {}
 
 local function is_text(value)
@@ -12,7 +16,7 @@ local function is_text(value)
 end
 
 -- Returns the record of a JSON text, or nil if the text is no record.
-function _M.decode(text)
+function _M.fresh(text)
     local record = cjson.decode(text)
     if type(record) ~= "table" or type(record.provider) ~= "string" or type(record.sub) ~= "string"
         or type(record.claims) ~= "table" or type(record.access_token) ~= "string" or not is_text(record.id_token)
@@ -20,6 +24,16 @@ function _M.decode(text)
         return nil
     end
     record.identity = record.identity and ngx.decode_base64(record.identity)
+    return record
+end
+
+-- Does the same, and parses a text once: a page loads many things with one session. Nobody changes the record.
+function _M.decode(text)
+    local record = cached:get(text)
+    if not record then
+        record = _M.fresh(text)
+        cached:set(text, record)
+    end
     return record
 end
 

@@ -4,7 +4,8 @@
 --     owner.store, owner.prefix       where the sessions are
 --     owner.settings                  idle_timeout, absolute_timeout, sessions_per_account
 --     owner.cookies, owner.keys       the jar with the ids, and the ring that signs them
---     owner.record                    decode(text) and encode(record), the form of its records
+--     owner.record                    decode(text), which may return a record that others use too, fresh(text), which
+--                                     does not, and encode(record): the form of its records
 --     owner.session_name              the name by which a session's id is in its identity: "sid" or "jti"
 --     owner:store_failed(what, err)   logs a failure of the store
 
@@ -124,6 +125,7 @@ end
 -- meanwhile, or "unavailable".
 function sessions:change(session, change)
     for _ = 1, MAX_SWAPS do
+        session.record = self.owner.record.fresh(session.text)
         if change(session.record) == false then
             return nil
         end
