@@ -141,6 +141,19 @@ describe("an ID token", function()
         evil:stop()
     end)
 
+    it("comes by a state that is used once, even if the provider would take the code again", function()
+        local one, thief = running:browser(), running:browser()
+        local location = one:visit("/app/x").location
+        local callback = "/app/callback?state=" .. location:match("[?&]state=([%w_-]+)") .. "&code="
+            .. oidc.directive { nonce = location:match("[?&]nonce=([%w_-]+)") }
+        for name, value in pairs(one:cookies()) do
+            thief:cookies()[name] = value
+        end
+        assert.equal(302, one:visit(callback).status)
+        assert.equal(400, thief:visit(callback).status)
+        assert.is_nil(thief:session())
+    end)
+
     it("is accepted as the provider should send it", function()
         local one = running:browser()
         assert.equal(302, one:evil_login({}).status)

@@ -57,11 +57,13 @@ local function start_provider(self, options)
     local port = process.free_port()
     self.planned_port = port
     local ports
-    ports, self.provider_pid = serve(("node %sprovider.mjs --gateway http://127.0.0.1:%d --options %s"):format(EXAMPLE,
-        port, process.quoted(cjson.encode(options.provider_options or cjson.decode("{}")))),
-        self.directory .. "/provider.log")
+    local tls = options.tls
+    local origin = tls and "https://127.0.0.1:" .. tls.port or "http://127.0.0.1:" .. port
+    ports, self.provider_pid = serve(("node %sprovider.mjs --gateway %s --options %s %s"):format(EXAMPLE, origin,
+        process.quoted(cjson.encode(options.provider_options or cjson.decode("{}"))),
+        tls and ("--tls-cert %s --tls-key %s"):format(tls.cert, tls.key) or ""), self.directory .. "/provider.log")
     self.provider_port, self.control_port = ports[1], ports[2]
-    self.issuer = "http://localhost:" .. self.provider_port
+    self.issuer = (tls and "https" or "http") .. "://localhost:" .. self.provider_port
 end
 
 local function gate_settings(self, options)
@@ -97,7 +99,8 @@ end
 
 -- Starts everything. options: store, provider_options (provider.mjs), provider and settings (a function) override those
 -- of the gate, site (a function that returns a changed site), issuer (another server in place of the provider), beside
--- (another one, whose store, provider and API this one uses too), workers, env.
+-- (another one, whose store, provider and API this one uses too), tls ({ cert, key, port }: the provider has TLS, and
+-- knows the gateway by https and that port), workers, env.
 function _M.start(options)
     options = options or {}
     local self = setmetatable({ directory = process.temporary_directory() }, oidc)
