@@ -70,6 +70,11 @@
 
 // The form of a certificate in a `Client-Cert` header (RFC 9440).
 #define RN_CERTIFICATE_HEADER 1
+// The longest digest, in bytes.
+#define RN_DIGEST_BYTES 64
+
+// The most random bytes that one call writes.
+#define RN_RANDOM_BYTES 1024
 
 // The size of the longest identity of a token, in bytes.
 #define RN_IDENTITY_BYTES 176
@@ -959,6 +964,20 @@ int32_t rn_nonce_write(const uint8_t *secret, size_t secret_length, int64_t now,
 //
 // Errors: `CertificateMismatch` for a text that holds no certificate in that form; `InvalidArgument`.
 int32_t rn_certificate_thumbprint(uint32_t form, const uint8_t *text, size_t text_length, uint8_t *thumbprint);
+// Fills a buffer with random bytes of the system, for values that nobody may guess.
+//
+// Errors: `InvalidArgument` for more than [`RN_RANDOM_BYTES`]; `Internal` if the system has none.
+int32_t rn_random_fill(uint8_t *out, size_t bytes);
+
+// Writes the SHA-2 digest of a text: 32, 48 or 64 bytes for `bits` of 256, 384 or 512.
+//
+// Errors: `InvalidArgument` for other bits, `BufferTooSmall` ([`RN_DIGEST_BYTES`] is always enough).
+int32_t rn_digest_write(uint32_t bits,
+                        const uint8_t *text,
+                        size_t text_length,
+                        uint8_t *out,
+                        size_t capacity,
+                        size_t *length);
 
 // Parses the JSON of a revocation, and writes the JSON to store and when it ends, in seconds since the epoch. `seconds`
 // is the life of one that names no end.

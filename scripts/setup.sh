@@ -53,6 +53,7 @@ TEST=(
     xwininfo=x11-utils
     chromium=chromium
     chromedriver=chromium-driver
+    caddy=caddy
 )
 # The authorization server of `make run EXAMPLE=phantom` and of the specs runs on Node.js.
 PHANTOM=(

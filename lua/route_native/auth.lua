@@ -10,6 +10,7 @@
 
 local auth_check = require "route_native.auth.check"
 local auth_login = require "route_native.auth.login"
+local forward_auth = require "route_native.core.forward_auth"
 local ready = require "route_native.core.ready"
 
 local _M = {}
@@ -134,6 +135,15 @@ end
 -- @treturn[2] nil if a CORS preflight passes without a token
 function _M.check(config)
     return auth_check.run(parse(config, auth_check, "check"))
+end
+
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 with the headers of the
+-- configuration, otherwise as `check()`. Call it in the content phase.
+-- @tparam CheckConfig config the configuration
+function _M.forward_auth(config)
+    local parsed_config = parse(config, auth_check, "forward_auth")
+    local claims = auth_check.run(parsed_config)
+    return forward_auth.allow(parsed_config.headers, claims or {})
 end
 
 --- Logs a user in and ends the request. Answers 200 with `{"token": …}` if the backend answers 200 with a JSON object,

@@ -49,6 +49,9 @@ static const int RN_NONCE_SECRET_BYTES = 32;
 static const int RN_CERTIFICATE_PEM = 0;
 
 static const int RN_CERTIFICATE_HEADER = 1;
+static const int RN_DIGEST_BYTES = 64;
+
+static const int RN_RANDOM_BYTES = 1024;
 
 static const int RN_IDENTITY_BYTES = 176;
 
@@ -557,6 +560,14 @@ int32_t rn_nonce_secret_new(uint8_t *secret);
 int32_t rn_nonce_write(const uint8_t *secret, size_t secret_length, int64_t now, uint32_t seconds, uint8_t *nonce);
 
 int32_t rn_certificate_thumbprint(uint32_t form, const uint8_t *text, size_t text_length, uint8_t *thumbprint);
+int32_t rn_random_fill(uint8_t *out, size_t bytes);
+
+int32_t rn_digest_write(uint32_t bits,
+                        const uint8_t *text,
+                        size_t text_length,
+                        uint8_t *out,
+                        size_t capacity,
+                        size_t *length);
 
 int32_t rn_revocation_parse(const uint8_t *json,
                             size_t json_length,

@@ -17,6 +17,13 @@ function _M.uses_tls()
     return (ngx.var.forwarded_proto or ngx.var.scheme) == "https"
 end
 
+-- Returns the origin that the client named: scheme, host and port. `scheme` overrides the scheme.
+function _M.origin(scheme)
+    local var = ngx.var
+    scheme = scheme or _M.uses_tls() and "https" or "http"
+    return scheme .. "://" .. (var.forwarded_host or var.http_host or var.host)
+end
+
 -- Returns whether the client wants a page: the request is a browser's navigation and comes from no script.
 function _M.wants_page()
     local var = ngx.var

@@ -4,6 +4,7 @@
 local ffi = require "ffi"
 local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
+local client_auth = require "route_native.http.client_auth"
 local config = require "route_native.core.config"
 local handles = require "route_native.core.handle"
 local holder = require "route_native.bound.holder"
@@ -116,18 +117,16 @@ local function new_introspector(values)
     return introspector
 end
 
--- Returns the Authorization header. Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), unless the
--- server does not decode them.
+-- Returns the Authorization header.
 local function basic(values)
     local id, secret = values.client_id, values.client_secret
     if values.client_encoding == "none" then
         if id:find(":", 1, true) then
             config_error('the field "client_id" holds a colon, which needs client_encoding = "form"')
         end
-        return "Basic " .. ngx.encode_base64(id .. ":" .. secret)
+        return client_auth.basic(id, secret, true)
     end
-    local pair = ngx.escape_uri(id) .. ":" .. ngx.escape_uri(secret)
-    return "Basic " .. ngx.encode_base64(pair)
+    return client_auth.basic(id, secret)
 end
 
 -- Returns the keys that the server publishes if verify_key is a URL. They are fetched over the same upstream if the

@@ -87,6 +87,11 @@ function M.prepare_login(config) end
 ---@return table|nil # the header
 function M.check(config) end
 
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 with the headers of the
+--- configuration, otherwise as `check()`. Call it in the content phase.
+---@param config route_native.auth.CheckConfig the configuration
+function M.forward_auth(config) end
+
 --- Logs a user in and ends the request. Answers 200 with `{"token": …}` if the backend answers 200 with a JSON object,
 --- and signs that object. Call it in the rewrite, access or content phase.
 ---@param config route_native.auth.LoginConfig the configuration

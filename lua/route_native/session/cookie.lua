@@ -1,17 +1,17 @@
--- The border's cookies: reads them, sets them, and hides them from the services (RFC 6265).
+-- The cookies of a session and of the login before it: reads them, sets them, and hides them from services (RFC 6265).
 
 local client = require "route_native.core.client"
 local cookie = require "route_native.core.cookie"
 local scan = require "route_native.core.scan"
 
+local concat = table.concat
 local find, match, sub = string.find, string.match, string.sub
 
 local _M = {}
 local jar = {}
 jar.__index = jar
 
--- Returns a jar of the border's two cookies: that of the session, and `NAME_login`, which lives from the first visit to
--- the login.
+-- Returns a jar of two cookies: that of the session, and `NAME_login`, which lives from the first visit to the login.
 function _M.new(settings)
     return setmetatable({
         name = settings.cookie_name,
@@ -29,6 +29,8 @@ end
 
 -- The most values of one cookie that are read. A browser sends one for each domain and path that has set the cookie.
 local MAX_VALUES = 8
+-- The most logins under way that are read. A browser has one for each tab in which a login has begun.
+local MAX_LOGINS = 32
 
 -- Returns the different values of a cookie.
 local function values(name)
@@ -46,10 +48,13 @@ function jar:logins()
     return values(full_name(self, "_login"))
 end
 
-local function set_cookie(self, suffix, value, seconds)
+-- `same_site` is Lax by default. None needs Secure.
+local function set_cookie(self, suffix, value, seconds, same_site)
     -- The answer is the border's own, for remove_foreign().
     ngx.ctx.has_border_cookie = true
-    cookie.set(full_name(self, suffix), value, { secure = self.secure, domain = self.domain, max_age = seconds })
+    cookie.set(full_name(self, suffix), value, {
+        secure = self.secure, domain = self.domain, max_age = seconds, same_site = same_site,
+    })
 end
 
 -- Sets the session's cookie. It ends with the browser; the store alone decides how long the session lives.
@@ -69,10 +74,64 @@ function jar:clear_login()
     set_cookie(self, "_login", "", 0)
 end
 
+-- Several logins may be under way at once, in several tabs: each has a cookie `NAME_login_KEY`. A key has letters,
+-- digits, `_` and `-`.
+
+-- Returns the different values of the cookie of a login under way.
+function jar:login_of(key)
+    return values(full_name(self, "_login_" .. key))
+end
+
+function jar:set_login_of(key, value, seconds, same_site)
+    set_cookie(self, "_login_" .. key, value, seconds, same_site)
+end
+
+function jar:clear_login_of(key, same_site)
+    set_cookie(self, "_login_" .. key, "", 0, same_site)
+end
+
+-- Returns the keys of the logins whose cookies are in a header, each once and at most MAX_LOGINS, and whether there are
+-- more.
+local function login_keys(self, header)
+    local keys, is_known, mark = {}, {}, self.name .. "_login_"
+    local _, stop = find(header, mark, 1, true)
+    while stop do
+        local key = match(header, "^[%w_-]*", stop + 1)
+        if key ~= "" and not is_known[key] then
+            if #keys == MAX_LOGINS then
+                return keys, true
+            end
+            keys[#keys + 1], is_known[key] = key, true
+        end
+        _, stop = find(header, mark, stop + 1, true)
+    end
+    return keys, false
+end
+
+-- Returns the keys of the logins under way, at most MAX_LOGINS.
+function jar:login_keys()
+    return (login_keys(self, ngx.var.http_cookie or ""))
+end
+
+-- Returns a Cookie header without the own cookies under any prefix; "" if none is left.
+local function without_own(self, header)
+    local keys, is_flooded = login_keys(self, header)
+    if is_flooded then
+        return ""
+    elseif not keys[1] then
+        return scan.without_cookies(header, self.both_names, true)
+    end
+    local names = { self.both_names }
+    for i, key in ipairs(keys) do
+        names[i + 1] = self.name .. "_login_" .. key
+    end
+    return scan.without_cookies(header, concat(names, ";"), true)
+end
+
 -- Returns the Cookie header for a service, without the border's cookies under any prefix; "" if none is left.
 function jar:for_upstream()
     local header = ngx.var.http_cookie
-    return header and scan.without_cookies(header, self.both_names, true) or ""
+    return header and without_own(self, header) or ""
 end
 
 -- Returns whether a Set-Cookie header sets one of the border's cookies, under any prefix. A browser sends the value of
@@ -80,7 +139,7 @@ end
 local function is_own(self, header)
     local pair = match(header, "^[^;]*")
     local start = find(pair, "[^=%s]")
-    return start ~= nil and scan.without_cookies(sub(pair, start), self.both_names, true) == ""
+    return start ~= nil and without_own(self, sub(pair, start)) == ""
 end
 
 local function passes(header, self)
