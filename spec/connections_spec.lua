@@ -39,8 +39,8 @@ local function open(running, token, count)
     return list
 end
 
--- Opens WebSockets with a token that expires soon. On a busy machine it may expire before the last of them is open: then
--- the next token lives longer. Returns the WebSockets and the token.
+-- Opens WebSockets with a token that expires soon. On a busy machine it may expire before the last of them is open:
+-- then the next token lives longer. Returns the WebSockets and the token.
 local function open_for_a_moment(running, count)
     local seconds = 2
     while true do
@@ -151,8 +151,9 @@ describe("a long connection", function()
                 :gsub("include runtime/listen.conf;", function() return listen end)))
         end })
         local log = running.directory .. "/clients.log"
-        local pid = process.start(("/usr/bin/python3 %s/spec/support/kept_connections.py %d %s/site.sock %d %s %s"):format(
-            gateway.ROOT, tls_port, running.directory, proxy_port, mint(running, "ada"), mint(running, "bob")), log)
+        local pid = process.start(("/usr/bin/python3 %s/spec/support/kept_connections.py %d %s/site.sock %d %s %s")
+            :format(gateway.ROOT, tls_port, running.directory, proxy_port, mint(running, "ada"), mint(running, "bob")),
+            log)
         local function wait_for(line)
             process.wait_until("the clients printed " .. line, function()
                 return process.read(log):find(line, 1, true) or not process.alive(pid)

@@ -51,7 +51,7 @@ local BOTH_WAYS = 2
 local ENDED = metrics.number "connections_ended_total"
 local AF_INET, AF_INET6 = 2, 10
 local ENOTCONN = 107
--- The entries that are checked without a pause, and the pause, in seconds. Older versions of nginx warn at a sleep of 0.
+-- The entries that are checked without a pause, and the pause, in seconds. Older versions warn at a sleep of 0.
 local BATCH, PAUSE = 500, 0.001
 
 local request_type = ffi.typeof("const rn_request *")
