@@ -165,6 +165,66 @@ links() { check "$1" "$2" 'same-site|same-origin|any' '"same-site", "same-origin
 required_or_optional() { check "$1" "$2" 'required|optional' '"required" or "optional"'; }
 on_or_off() { check "$1" "$2" 'on|off' '"on" or "off"'; }
 
+on_off_or_exchange() { check "$1" "$2" 'on|off|exchange' '"on", "off" or "exchange"'; }
+cookie_name() {
+    check "$1" "$2" '([A-Za-z0-9.-]|_[A-Za-z0-9.-])*_?' 'the name of a cookie, without a prefix such as __Host-'
+}
+
+ORIGIN="https?://($HOST)(:[0-9]{1,5})?"
+
+# origins VARIABLE VALUE: checks a list of origins, and prints one a line as browsers send them: in lower case and
+# without a default port.
+origins() {
+    one_line "$1" "$2"
+    words "$2" | tr '[:upper:]' '[:lower:]' | while read -r origin; do
+        check "$1" "$origin" "$ORIGIN" 'origins such as https://app.example.com, separated by commas'
+        echo "$origin" | sed -e 's|^\(https://.*\):443$|\1|' -e 's|^\(http://.*\):80$|\1|'
+    done
+}
+
+# Writes the variables that say where a token may lie (desktop/token_cookie.lua, subprotocol.lua, origin.lua).
+token_variables() {
+    variable token_cookie '' cookie_name ROUTE_TOKEN_COOKIE
+    [ "${ROUTE_TOKEN_PROTOCOL:-off}" = off ] || on_or_off ROUTE_TOKEN_PROTOCOL "$ROUTE_TOKEN_PROTOCOL"
+    protocol=${ROUTE_TOKEN_PROTOCOL:-off}
+    echo "map \"\" \$token_protocol { default \"${protocol#off}\"; }"
+    variable token_query on on_off_or_exchange ROUTE_TOKEN_QUERY
+    [ "${ROUTE_TOKEN_QUERY:-}" != exchange ] || [ -n "${ROUTE_TOKEN_COOKIE:-}" ] \
+        || fail 'ROUTE_TOKEN_QUERY is "exchange", and ROUTE_TOKEN_COOKIE names no cookie'
+    echo "map \"\" \$cookie_origins { default \"$(printf %s "$cookie_origins" | tr '\n' ' ')\"; }"
+    # A location sets it to the name of a policy.
+    echo 'map "" $token_policy { default ""; }'
+}
+
+# Writes the variables for the CORS headers (cors_conf): the origin that may read answers, and whether it may do so in
+# the name of the cookie.
+cors_variables() {
+    [ -n "$cors_origins" ] || return 0
+    echo 'map $http_origin $cors_origin {'
+    if [ "$cors_origins" = '*' ]; then
+        echo '"" ""; default "*"; }'
+    else
+        echo 'default "";'
+        for origin in $cors_origins; do
+            echo "\"$origin\" \"$origin\";"
+        done
+        echo '}'
+    fi
+    echo 'map $cors_origin $cors_credentials { default "";'
+    for origin in $cookie_origins; do
+        echo "\"$origin\" true;"
+    done
+    echo '}'
+    echo 'map $cors_origin $cors_exposed { "" ""; default "Accept-Ranges, Content-Disposition, Content-Range, ETag"; }'
+    # A preflight (Fetch §4.8). Its headers are told back if they are names.
+    echo 'map "$request_method $http_access_control_request_method" $is_preflight { "~^OPTIONS .+" 1; default ""; }'
+    echo 'map "$is_preflight$cors_origin" $cors_preflight { "~^1.+" 1; default ""; }'
+    echo 'map $cors_preflight $cors_methods { 1 "GET, HEAD, POST, PUT, PATCH, DELETE"; default ""; }'
+    echo 'map $cors_preflight $cors_max_age { 1 600; default ""; }'
+    echo 'map "$cors_preflight$http_access_control_request_headers" $cors_headers {'
+    echo '"~^1(?<cors_asked>[A-Za-z0-9_, -]{1,1024})$" $cors_asked; default ""; }'
+}
+
 # Writes the variables that desktop_http.conf reads.
 desktop_variables() {
     variable desktop_links same-site links ROUTE_DESKTOP_LINKS
@@ -282,6 +342,8 @@ service_root_conf() { [ "$upstream_paths" = received ] || echo 'set $route_uri /
 service_prefix_conf() { [ "$upstream_paths" = received ] || echo 'set $route_uri $uri_behind_prefix;'; }
 
 http_conf() {
+    # For maps with origins. It must stand before the first map.
+    [ -z "$cors_origins$cookie_origins" ] || echo 'map_hash_bucket_size 512;'
     resolver "${NAMESERVER_RESOLVER:-}"
     echo 'resolver_timeout 5s;'
     real_ip
@@ -290,6 +352,8 @@ http_conf() {
     if [ -n "$ca_file" ]; then
         path ROUTE_CA_FILE "$ca_file"
         echo "proxy_ssl_trusted_certificate $ca_file;"
+        # For the JWK Set, which Lua fetches.
+        [ -z "${ROUTE_SIGNING_JWKS_URL:-}" ] || echo "lua_ssl_trusted_certificate $ca_file; lua_ssl_verify_depth 5;"
     fi
     access_log=${ROUTE_ACCESS_LOG:-/var/log/nginx/access.log}
     path ROUTE_ACCESS_LOG "$access_log"
@@ -334,6 +398,8 @@ http_conf() {
     desktop_variables
     desktop_scheme
     desktop_limits
+    token_variables
+    cors_variables
 }
 
 # Prints the response headers that desktop_isolation.conf removes, except those that no setting allows.
@@ -375,6 +441,19 @@ desktop_tls_conf() {
     fi
 }
 
+# Lets scripts of the listed origins read answers, and answers their preflights, which have no token.
+cors_conf() {
+    [ -n "$cors_origins" ] || return 0
+    echo 'add_header Vary Origin always;'
+    echo 'add_header Access-Control-Allow-Origin $cors_origin always;'
+    echo 'add_header Access-Control-Allow-Credentials $cors_credentials always;'
+    echo 'add_header Access-Control-Expose-Headers $cors_exposed always;'
+    echo 'add_header Access-Control-Allow-Methods $cors_methods always;'
+    echo 'add_header Access-Control-Allow-Headers $cors_headers always;'
+    echo 'add_header Access-Control-Max-Age $cors_max_age always;'
+    echo 'if ($cors_preflight) { set $route_cache ""; return 204; }'
+}
+
 # Writes exceptions from desktop_isolation.conf: proxy_pass_header overrides proxy_hide_header.
 desktop_conf() {
     desktop_tls_conf
@@ -387,18 +466,25 @@ desktop_conf() {
     else
         check ROUTE_DESKTOP_COOKIES "$cookies" '[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*' \
             'names of cookies with commas between'
+        [ -z "${ROUTE_TOKEN_COOKIE:-}" ] || ! echo "$cookies" | tr , '\n' | sed 's/^__[A-Za-z]*-//' \
+            | grep -Fqx -e "$ROUTE_TOKEN_COOKIE" \
+            || fail "ROUTE_DESKTOP_COOKIES names \"$ROUTE_TOKEN_COOKIE\", the cookie of the token, which no desktop may get"
         echo "set_by_lua_block \$desktop_cookies { return $module.cookies_for_desktop(\"$cookies\") }"
         echo 'proxy_set_header Cookie $desktop_cookies;'
         echo 'proxy_pass_header Set-Cookie;'
     fi
     # The check has passed, so the text contains only names.
     echo "header_filter_by_lua_block { $module.desktop_answer(\"$cookies\") }"
+    cors_conf
     headers=${ROUTE_DESKTOP_HEADERS:-}
     [ -n "$headers" ] || return 0
     check ROUTE_DESKTOP_HEADERS "$headers" '[A-Za-z0-9-]+\*?(,[A-Za-z0-9-]+\*?)*' 'names of headers with commas between'
     for name in $(echo "$headers" | tr , ' '); do
-        dropped_headers | grep -Eix -e "$(echo "$name" | sed 's/\*/.*/')" | sed 's/.*/proxy_pass_header &;/' | grep . \
+        passing=$(dropped_headers | grep -Eix -e "$(echo "$name" | sed 's/\*/.*/')") \
             || fail "ROUTE_DESKTOP_HEADERS names \"$name\", and no setting lets that pass: docs/desktops.md lists what can"
+        [ -z "$cors_origins" ] || ! echo "$passing" | grep -iq '^Access-Control-' \
+            || fail "ROUTE_DESKTOP_HEADERS names \"$name\", which ROUTE_CORS_ORIGINS sets: an answer must not have it twice"
+        echo "$passing" | sed 's/.*/proxy_pass_header &;/'
     done
 }
 
@@ -544,13 +630,15 @@ admin_conf() {
 # The settings, and what the start scripts export.
 SETTINGS='ACCESS_LOG ACME_ROOT ADMIN_AUDIENCE ADMIN_CLIENT_CA ADMIN_HOSTS ADMIN_ISSUER ADMIN_KEY ADMIN_LISTEN ADMIN_LOG
 ADMIN_TLS_CERTIFICATE ADMIN_TLS_CERTIFICATE_KEY ADMIN_TOKEN AUTH_BACKEND AUTH_UPSTREAM CACHE_ENTRIES CA_FILE CONF_DIR
-CONNECTION_ENDS CONNECTION_GRACE CONSOLE_UPSTREAM DESKTOP_COOKIES DESKTOP_HEADERS DESKTOP_LINKS DESKTOP_SANDBOX
-DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_TLS DESKTOP_TLS_CA DESKTOP_TLS_CERTIFICATE DESKTOP_TLS_CERTIFICATE_KEY
-DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DESKTOP_WAIT DRAIN_SECONDS ERROR_LOG FRAME_ANCESTORS JWT_LEEWAY
-LIMIT_CLIENT_CONNECTIONS LIMIT_CLIENT_RATE LIMIT_TARGET_CONNECTIONS LIMIT_TARGET_RATE LIMIT_TOKEN_CONNECTIONS
-LIMIT_TOKEN_RATE LISTEN LOG_LEVEL LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR
-SPEEDTEST_UPSTREAM TARGET_SUFFIX TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_HSTS TLS_LISTEN TLS_REDIRECT TRACE_SAMPLED
-TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS WORKER_CONNECTIONS'
+CONNECTION_ENDS CONNECTION_GRACE CONSOLE_UPSTREAM COOKIE_ORIGINS CORS_ORIGINS DESKTOP_COOKIES DESKTOP_HEADERS
+DESKTOP_LINKS DESKTOP_SANDBOX DESKTOP_SERVICE_WORKERS DESKTOP_TEXTS DESKTOP_TLS DESKTOP_TLS_CA DESKTOP_TLS_CERTIFICATE
+DESKTOP_TLS_CERTIFICATE_KEY DESKTOP_TLS_NAME DESKTOP_TLS_VERIFY DESKTOP_UPGRADE DESKTOP_WAIT DRAIN_SECONDS ERROR_LOG
+FRAME_ANCESTORS JWT_ALGORITHMS JWT_AUDIENCE JWT_ISSUER JWT_LEEWAY JWT_MAX_LIFETIME LIMIT_CLIENT_CONNECTIONS
+LIMIT_CLIENT_RATE LIMIT_TARGET_CONNECTIONS LIMIT_TARGET_RATE LIMIT_TOKEN_CONNECTIONS LIMIT_TOKEN_RATE LISTEN LOG_LEVEL
+LUA_CPATH LUA_PATH MODULES_DIR PAYLOAD_PADDING REVOCATION_SECONDS RSA_THREADS RUN_DIR SIGNING_JWKS_URL
+SPEEDTEST_UPSTREAM TARGET_SUFFIX TLS_CERTIFICATE TLS_CERTIFICATE_KEY TLS_HSTS TLS_LISTEN TLS_REDIRECT TOKEN_COOKIE
+TOKEN_PROTOCOL TOKEN_QUERY TRACE_SAMPLED TRUSTED_PROXIES UPSTREAM_PATHS USER WEBSITE_ROOT WEBSITE_UPSTREAM WORKERS
+WORKER_CONNECTIONS'
 
 # Warns about variables that look like a setting: at most two letters are missing, added or different. Others that begin
 # with ROUTE_ are no business of ours: Kubernetes sets some for a service that is named route.
@@ -595,6 +683,9 @@ mkdir -p "$out"
 worker_limits
 echo "worker_connections $connections;" > "$out/events.conf"
 proxies=$(trusted_proxies)
+cookie_origins=$(origins ROUTE_COOKIE_ORIGINS "${ROUTE_COOKIE_ORIGINS:-}")
+cors_origins=${ROUTE_CORS_ORIGINS:-}
+[ "$cors_origins" = '*' ] || cors_origins=$(origins ROUTE_CORS_ORIGINS "$cors_origins")
 main_conf > "$out/main.conf"
 http_conf > "$out/http.conf"
 trusted_proxies_conf > "$out/trusted_proxies.conf"

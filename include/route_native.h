@@ -48,8 +48,33 @@
 // The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 #define RN_KEY_FORM_PUBLISHED 4
 
-// The size of a buffer for [`rn_metrics_take`] and [`rn_metrics_state`], in bytes.
-#define RN_METRICS_BYTES 65536
+// The form of PEM, a JWK or a JWK Set of which only public keys are used. A private key in PEM is refused.
+#define RN_KEY_FORM_PUBLIC 5
+// The longest proof, in bytes.
+#define RN_PROOF_BYTES 8192
+
+// The length of the thumbprint of a key or of a certificate, in characters.
+#define RN_THUMBPRINT_BYTES 43
+
+// The size of [`rn_proof::id`], in bytes.
+#define RN_PROOF_ID_BYTES 32
+
+// The length of a nonce, in characters.
+#define RN_NONCE_BYTES 32
+
+// The size of the secret of nonces, in bytes.
+#define RN_NONCE_SECRET_BYTES 32
+
+// The form of a certificate in PEM.
+#define RN_CERTIFICATE_PEM 0
+
+// The form of a certificate in a `Client-Cert` header (RFC 9440).
+#define RN_CERTIFICATE_HEADER 1
+// The longest digest, in bytes.
+#define RN_DIGEST_BYTES 64
+
+// The most random bytes that one call writes.
+#define RN_RANDOM_BYTES 1024
 
 // The size of the longest identity of a token, in bytes.
 #define RN_IDENTITY_BYTES 176
@@ -150,6 +175,34 @@ enum rn_reason
     RN_REASON_TOKEN_INACTIVE = 150,
     // The token lacks a required scope (HTTP 403).
     RN_REASON_SCOPE_INSUFFICIENT = 151,
+    // The token needs a DPoP proof, and the request has none.
+    RN_REASON_PROOF_MISSING = 160,
+    // The request has several DPoP proofs.
+    RN_REASON_PROOF_AMBIGUOUS = 161,
+    // The DPoP proof is too long, is no JWT of type `dpop+jwt`, or has a claim that is absent or of the wrong type.
+    RN_REASON_PROOF_MALFORMED = 162,
+    // The proof's key is not a public key that may sign proofs, or its algorithm is not allowed.
+    RN_REASON_PROOF_KEY_REFUSED = 163,
+    // The proof's signature does not match.
+    RN_REASON_PROOF_SIGNATURE_INVALID = 164,
+    // The proof is for another method or URI.
+    RN_REASON_PROOF_REQUEST_MISMATCH = 165,
+    // The proof's `iat` is too old or in the future.
+    RN_REASON_PROOF_EXPIRED = 166,
+    // The proof is for another token.
+    RN_REASON_PROOF_TOKEN_MISMATCH = 167,
+    // The proof has been used before.
+    RN_REASON_PROOF_REPLAYED = 168,
+    // The proof has no current nonce of the server.
+    RN_REASON_PROOF_NONCE_INVALID = 169,
+    // Another key signed the proof than the one that the token is bound to.
+    RN_REASON_HOLDER_KEY_MISMATCH = 170,
+    // The token is bound to a key or a certificate, and the request shows no possession of it.
+    RN_REASON_TOKEN_BOUND = 171,
+    // The token is not bound to its holder, as the configuration requires.
+    RN_REASON_TOKEN_NOT_BOUND = 172,
+    // The client's certificate is not the one that the token is bound to.
+    RN_REASON_CERTIFICATE_MISMATCH = 173,
     // A key file is not configured or cannot be read.
     RN_REASON_KEY_UNREADABLE = 200,
     // A key is of a kind that is not supported here.
@@ -162,6 +215,8 @@ enum rn_reason
     RN_REASON_KEY_CANNOT_SIGN = 204,
     // The session keys in the store are not in the format of this version.
     RN_REASON_SESSION_KEYS_INVALID = 240,
+    // The memory of used proofs has no room for another.
+    RN_REASON_REPLAY_MEMORY_FULL = 250,
     // Another server cannot be reached, or does not respond in time.
     RN_REASON_SERVER_UNREACHABLE = 300,
     // Another server responds with a status that says nothing about the token.
@@ -194,6 +249,9 @@ typedef struct rn_keys rn_keys;
 // The requirements of a token besides its signature.
 typedef struct rn_policy rn_policy;
 
+// The requirements of DPoP proofs.
+typedef struct rn_proof_policy rn_proof_policy;
+
 // One half of an RSA key, with its padding.
 typedef struct rn_rsa rn_rsa;
 
@@ -205,10 +263,6 @@ typedef struct rn_sign_options rn_sign_options;
 
 // The settings of [`rn_gateway_new`]. A text is a pointer and a length, which is 0 for an absent text.
 typedef struct {
-    // The path of the file with the keys that verify tokens.
-    const uint8_t *signing_key;
-    // Its length.
-    size_t signing_key_length;
     // The path of the file with the private key that decrypts the `hash` claim.
     const uint8_t *payload_key;
     // Its length.
@@ -221,8 +275,6 @@ typedef struct {
     const uint8_t *suffix;
     // Its length.
     size_t suffix_length;
-    // The tolerated clock skew, in seconds.
-    uint32_t leeway;
     // The most entries of each process's cache.
     uint32_t cache_entries;
 } rn_gateway_options;
@@ -259,6 +311,8 @@ typedef struct {
     uint32_t is_name;
     // 1 when the request's Authorization header holds a token that did not decide. Only [`rn_gateway_lookup`] writes it.
     uint32_t has_another;
+    // 1 when the request has a Sec-WebSocket-Protocol header. Only [`rn_gateway_lookup`] writes it.
+    uint32_t has_protocol;
     // The token's identifier in logs.
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     // The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
@@ -307,11 +361,13 @@ typedef struct {
     const uint8_t *token;
     // The token's length, in bytes.
     uint32_t token_length;
+    // 1 if the token's scheme is DPoP, 0 if it is Bearer.
+    uint32_t is_dpop;
     // The token's cache key: a digest of the configuration, its keys and the token.
     uint8_t key[RN_CACHE_KEY_BYTES];
 } rn_bearer;
 
-// The result for an active token. Its three texts follow each other in the caller's buffer.
+// The result for an active token. Its four texts follow each other in the caller's buffer.
 typedef struct {
     // The expiry in seconds since the epoch, 0 for none.
     int64_t expires_at;
@@ -321,6 +377,8 @@ typedef struct {
     uint32_t forward_length;
     // The length of the third text: the identity of the token, for [`super::rn_identity_check`].
     uint32_t identity_length;
+    // The length of the fourth text: the JSON of `cnf`, 0 for none.
+    uint32_t confirmation_length;
 } rn_verdict;
 
 // The lengths of a token's header and claims, which follow each other in the caller's buffer.
@@ -340,6 +398,42 @@ typedef struct {
     // Its length, in bytes.
     size_t length;
 } rn_key_text;
+
+// The request of a proof, in the caller's memory.
+typedef struct {
+    // The method.
+    const uint8_t *method;
+    // Its length.
+    size_t method_length;
+    // The path with its query, as received.
+    const uint8_t *target;
+    // Its length.
+    size_t target_length;
+    // The access token. Its length is 0 at a token endpoint.
+    const uint8_t *token;
+    // Its length.
+    size_t token_length;
+    // The thumbprint of the key that the token is bound to. Its length is 0 at a token endpoint.
+    const uint8_t *key;
+    // Its length.
+    size_t key_length;
+    // The secret of the nonces. Its length is 0 if the policy needs no nonce.
+    const uint8_t *secret;
+    // Its length.
+    size_t secret_length;
+} rn_proof_request;
+
+// A valid proof.
+typedef struct {
+    // The first second in which the proof is too old, since the epoch.
+    int64_t ends_at;
+    // 1 if the client needs a new nonce, else 0.
+    uint32_t needs_nonce;
+    // The thumbprint of the key that signed the proof.
+    uint8_t thumbprint[RN_THUMBPRINT_BYTES];
+    // What tells this proof from every other.
+    uint8_t id[RN_PROOF_ID_BYTES];
+} rn_proof;
 
 // The names that a token or a session can be revoked by. A text is a pointer and a length, which is 0 for an absent
 // name.
@@ -404,17 +498,25 @@ uint32_t rn_abi_version(void);
 // Errors: `InvalidArgument` for an unknown status, `BufferTooSmall`.
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
 
-// Creates a gateway: reads and parses its keys. Call it before nginx forks, so that the workers inherit the handle.
+// Creates a gateway: reads and parses the key of the `hash` claim, and copies the policy. Call it before nginx forks, so
+// that the workers inherit the handle. The gateway needs [`rn_gateway_use_keys`] too.
 //
 // Errors: the 200s, with one sentence in `error`. That of `SettingInvalid` begins with the setting's name in Lua's
 // setup().
 //
 // Release with [`rn_gateway_free`].
 int32_t rn_gateway_new(const rn_gateway_options *options,
+                       const rn_policy *policy,
                        rn_gateway **gateway,
                        uint8_t *error,
                        size_t error_capacity,
                        size_t *error_length);
+
+// Verifies tokens with the current keys of `keys` from now on, and writes to `changed` whether they differ from the keys
+// before. If they do, nothing that was cached for those is found again.
+int32_t rn_gateway_use_keys(const rn_gateway *gateway,
+                            const rn_keys *keys,
+                            uint32_t *changed);
 
 // Releases a gateway. Null is allowed.
 void rn_gateway_free(rn_gateway *gateway);
@@ -541,16 +643,18 @@ int32_t rn_introspector_new(const rn_introspector_options *options,
 // Releases an introspector. Null is allowed.
 void rn_introspector_free(rn_introspector *introspector);
 
-// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call.
+// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call. If `takes_dpop` is
+// not 0, the token's scheme may be DPoP too.
 //
 // Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
 int32_t rn_introspector_find(const rn_introspector *introspector,
                              const rn_header *headers,
                              size_t count,
+                             uint32_t takes_dpop,
                              rn_bearer *bearer);
 
 // Reads a server's response of status 200. `keys` are the server's published keys; null uses those of the options. For
-// an active token, writes to `text` its scopes, followed by what the API receives and by the identity of `token`.
+// an active token, writes to `text` its scopes, followed by what the API receives, by the identity of `token`, and by the JSON of `cnf`.
 //
 // Errors:
 //
@@ -804,45 +908,76 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t error_capacity,
                            size_t *error_length);
 
-// Returns a number of seconds that only grows, for [`rn_metrics_observe`].
-double rn_metrics_clock(void);
-
-// Writes the number of a counter or histogram for [`rn_metrics_count`] or [`rn_metrics_observe`]. `key` is its name
-// without `route_native_`, and the labels' values in the order of `src/metrics/families.rs`, with a byte 31 between.
+// Creates a policy from its JSON: an object with `origins` and any of `algorithms`, `max_age`, `leeway` and
+// `nonce_seconds`.
 //
-// Errors: `InvalidArgument` for another name or number of labels. A value that a label does not have is no error, but
-// counts as `other`, and so does what finds no room.
-int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
-
-// Adds 1 to a counter.
-void rn_metrics_count(uint32_t cell);
-
-// Adds a time to a histogram.
-void rn_metrics_observe(uint32_t cell, double seconds);
-
-// Writes what the counters of this process have grown by since the last call: lines of a number, a blank and a key.
-// What does not fit stays for the next call. Nothing is written when there is nothing new.
+// Errors: `SettingInvalid`, with one sentence in `error`.
 //
-// Errors: `BufferTooSmall` never, if the buffer has [`RN_METRICS_BYTES`].
-int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
+// Release with [`rn_proof_policy_free`].
+int32_t rn_proof_policy_new(const uint8_t *json,
+                            size_t json_length,
+                            rn_proof_policy **policy,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
 
-// Writes the state of this process's key files and keys, in lines as [`rn_metrics_take`] writes them.
+// Releases a policy. Null is allowed.
+void rn_proof_policy_free(rn_proof_policy *policy);
+
+// Writes the names of the policy's algorithms, separated by blanks.
 //
-// Errors: `BufferTooSmall`.
-int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
+// Errors: `BufferTooSmall` (256 bytes are enough for a list without repetitions).
+int32_t rn_proof_policy_algorithms(const rn_proof_policy *policy, uint8_t *names, size_t capacity, size_t *length);
 
-// Forgets the key files and the keys, which the next configuration names anew.
-void rn_metrics_forget(void);
-
-// Notes a file with a certificate that this library does not read itself.
+// Checks a proof. Whether it was used before is the caller's to check, by [`rn_proof::id`].
 //
-// Errors: `KeyUnreadable`.
-int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
+// Errors: `ProofMissing` for an empty one, `ProofMalformed`, `ProofKeyRefused`, `ProofSignatureInvalid`,
+// `ProofRequestMismatch`, `ProofExpired`, `ProofTokenMismatch`, `HolderKeyMismatch`, `ProofNonceInvalid`.
+int32_t rn_proof_check(const rn_proof_policy *policy,
+                       const uint8_t *proof,
+                       size_t proof_length,
+                       const rn_proof_request *request,
+                       int64_t now,
+                       rn_proof *result);
 
-// Writes the text of Prometheus for lines of all workers.
+// Writes claims, the JSON of one object, with a `cnf` that binds their token to the key of a proof.
 //
-// Errors: `BufferTooSmall`, with the size needed.
-int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
+// Errors: `ClaimMalformed` when the claims are not a JSON object, have a `cnf`, or have a number whose digits would be
+// lost; `BufferTooSmall`; `InvalidArgument`.
+int32_t rn_proof_bind(const uint8_t *claims,
+                      size_t claims_length,
+                      const uint8_t *thumbprint,
+                      size_t thumbprint_length,
+                      uint8_t *bound,
+                      size_t capacity,
+                      size_t *length);
+
+// Writes a new secret of nonces: 32 random bytes.
+int32_t rn_nonce_secret_new(uint8_t *secret);
+
+// Writes the nonce of the current period, which has `seconds`: 32 characters.
+//
+// Errors: `InvalidArgument` for a secret of another size.
+int32_t rn_nonce_write(const uint8_t *secret, size_t secret_length, int64_t now, uint32_t seconds, uint8_t *nonce);
+
+// Writes the thumbprint of a certificate (RFC 8705 §3.1): 43 characters. `form` is one of the `RN_CERTIFICATE`s.
+//
+// Errors: `CertificateMismatch` for a text that holds no certificate in that form; `InvalidArgument`.
+int32_t rn_certificate_thumbprint(uint32_t form, const uint8_t *text, size_t text_length, uint8_t *thumbprint);
+// Fills a buffer with random bytes of the system, for values that nobody may guess.
+//
+// Errors: `InvalidArgument` for more than [`RN_RANDOM_BYTES`]; `Internal` if the system has none.
+int32_t rn_random_fill(uint8_t *out, size_t bytes);
+
+// Writes the SHA-2 digest of a text: 32, 48 or 64 bytes for `bits` of 256, 384 or 512.
+//
+// Errors: `InvalidArgument` for other bits, `BufferTooSmall` ([`RN_DIGEST_BYTES`] is always enough).
+int32_t rn_digest_write(uint32_t bits,
+                        const uint8_t *text,
+                        size_t text_length,
+                        uint8_t *out,
+                        size_t capacity,
+                        size_t *length);
 
 // Parses the JSON of a revocation, and writes the JSON to store and when it ends, in seconds since the epoch. `seconds`
 // is the life of one that names no end.

@@ -4,9 +4,10 @@
 --     rewrite_by_lua_block { require("route_native").resolve() }   -- or access_by_lua_block
 --     proxy_pass http://$target:29786;
 --
--- `setup()` reads the keys once. `resolve()` finds the request's token and looks it up in the worker's cache, then in
+-- `setup()` reads the keys. `resolve()` finds the request's token and looks it up in the worker's cache, then in
 -- `ngx.shared.targetmap`. It verifies and decrypts the token only if both miss. It sets `$target` or ends the request.
--- Misuse raises an error. A bad request gets an answer.
+-- `policy()` adds another policy, with keys and requirements of its own, for the locations that name it. Misuse raises
+-- an error. A bad request gets an answer.
 --
 -- @module route_native
 
@@ -20,19 +21,27 @@ local _M = {
     _VERSION = "0.2.0",
 }
 
-local gateway
+local default
 
 local function not_set_up()
     error("route_native: setup() has not loaded any keys", 3)
 end
 
---- Overrides the environment of the gateway. An absent option takes the value of its environment variable.
+--- Overrides the environment of the gateway. An absent option takes the value of its environment variable. Of
+-- `signing_key` and `signing_jwks`, one is needed; an option prevails over the variable of the other.
 -- @table SetupOptions
 -- @tfield[opt=JWT_DESKTOP_SIGNING_PUBLIC_KEY] string signing_key path of the key that verifies tokens: a public key or
--- certificate in PEM, a JWK or a JWK Set
+-- certificate in PEM, a JWK or a JWK Set. A changed file is read again
+-- @tfield[opt=ROUTE_SIGNING_JWKS_URL] string|route_native.jwt.JwksConfig signing_jwks URL of the JWK Set that verifies
+-- tokens, or what `jwt.jwks()` takes
 -- @tfield[opt=JWT_DESKTOP_PAYLOAD_PRIVATE_KEY] string payload_key path of the RSA private key that decrypts `hash`
 -- @tfield[opt=ROUTE_PAYLOAD_PADDING] string payload_padding `pkcs1v15` (the default), `oaep-sha1` or `oaep-sha256`
 -- @tfield[opt=ROUTE_TARGET_SUFFIX] string target_suffix domain that all targets must be in; any target by default
+-- @tfield[opt=ROUTE_JWT_ISSUER] string|string[] issuer allowed values of `iss`; any by default
+-- @tfield[opt=ROUTE_JWT_AUDIENCE] string|string[] audience audiences, one of which `aud` must name; any by default
+-- @tfield[opt=ROUTE_JWT_ALGORITHMS] string|string[] algorithms allowed algorithms; all of the keys by default
+-- @tfield[opt=ROUTE_JWT_MAX_LIFETIME] integer max_lifetime the most seconds from `iat` to `exp`, 1 or more; the token
+-- then needs `iat`; any time by default
 -- @tfield[opt=ROUTE_JWT_LEEWAY] integer leeway clock skew in seconds, 0 to 300; 5 by default
 -- @tfield[opt=ROUTE_CACHE_ENTRIES] integer cache_entries answers that each worker keeps; 50000 by default
 -- @tfield[opt=ROUTE_DESKTOP_TEXTS] string texts path of a JSON file with texts for the pages of failures; English by
@@ -46,6 +55,28 @@ end
 -- @tfield[opt=ROUTE_LIMIT_TARGET_RATE] integer target_rate requests in a second to one desktop
 -- @tfield[opt=ROUTE_LIMIT_TARGET_CONNECTIONS] integer target_connections open requests to one desktop
 
+-- Makes the engine of a policy, and tells the resolver. Returns the engine, or nil and an error. Raises an error for
+-- anything but a key that is missing.
+local function start(config, name)
+    local made, err, status = engine.new(config)
+    if not made then
+        if status ~= statuses.KEY_UNREADABLE then
+            error("route_native: " .. err, 0)
+        end
+        err = "route_native: " .. err .. "; desktop endpoints answer 503"
+    end
+    if ngx then
+        -- The master may still read files that the workers may not. (The thread pool loads worker_thread.lua itself. If
+        -- that fails, queue.lua does the work in the event loop.)
+        require "route_native.hooks"
+        local resolver = require "route_native.desktop.gateway"
+        resolver.start(made, err, name, config)
+        -- Replaced here, so that a request needs no lookup of the module.
+        _M.resolve = resolver.resolve
+    end
+    return made, err
+end
+
 --- Loads keys and settings. Call it in `init_by_lua`.
 --
 -- An invalid setting or key raises an error: nginx does not start, and a reload keeps the old configuration. A missing
@@ -56,25 +87,35 @@ end
 -- @usage init_by_lua_block { require("route_native").setup { signing_key = "/etc/keys/signing.pem" } }
 function _M.setup(options)
     local config = settings.read(options or {})
-    local handle, err, status = engine.new(config)
-    if not handle and status ~= statuses.KEY_UNREADABLE then
-        error("route_native: " .. err, 0)
-    end
-    gateway = handle
-    if not handle then
-        err = "route_native: " .. err .. "; desktop endpoints answer 503"
-    end
     if ngx then
         require("route_native.desktop.failure").start(config.texts)
-        -- The master may still read files that the workers may not. (The thread pool loads worker_thread.lua itself. If
-        -- that fails, queue.lua does the work in the event loop.)
-        require "route_native.hooks"
-        local resolver = require "route_native.desktop.gateway"
-        resolver.start(handle, err, config)
-        -- Replaced here, so that a request needs no lookup of the module.
-        _M.resolve = resolver.resolve
     end
-    return handle ~= nil, err
+    local made, err = start(config)
+    default = made
+    return made ~= nil, err
+end
+
+--- Adds a policy for the locations that set `$token_policy` to its name. Call it in `init_by_lua`, after `setup()`,
+-- whose policy is that of all other locations. Policies share no cached answer. Errors are those of `setup()`.
+-- @tparam string name name of the policy: letters, digits, `_` and `-`
+-- @tparam SetupOptions options what differs from the environment; texts, wait and limits are those of `setup()`
+-- @treturn boolean whether the keys are loaded
+-- @treturn string|nil the reason if they are not
+-- @usage
+-- init_by_lua_block {
+--     local gateway = require "route_native"
+--     gateway.setup()
+--     gateway.policy("partners", { signing_jwks = "https://partners.example/jwks", audience = "desktops" })
+-- }
+-- # in a location:
+-- set $token_policy partners;
+-- include desktop.conf;
+function _M.policy(name, options)
+    if type(name) ~= "string" or not name:find("^[%w_-]+$") then
+        error("route_native: policy() takes a name of letters, digits, _ and -", 2)
+    end
+    local made, err = start(settings.read_policy(options), name)
+    return made ~= nil, err
 end
 
 --- Resolves the request's token. Sets `$target`, or ends the request with 401 or 503.
@@ -93,7 +134,7 @@ function _M.verify(token)
     if type(token) ~= "string" then
         error("route_native: verify() takes a string", 2)
     end
-    local json, status = engine.verify(gateway or not_set_up(), token, ngx and ngx.time() or os.time())
+    local json, status = engine.verify(default or not_set_up(), token, ngx and ngx.time() or os.time())
     if not json then
         return nil, statuses.name(status)
     end
@@ -109,7 +150,7 @@ function _M.decrypt(hash)
     if type(hash) ~= "string" then
         error("route_native: decrypt() takes a string", 2)
     end
-    local target, status = engine.decrypt(gateway or not_set_up(), hash)
+    local target, status = engine.decrypt(default or not_set_up(), hash)
     if not target then
         return nil, statuses.name(status)
     end

@@ -65,12 +65,17 @@ wait_for() {
     done
 }
 
+# Sets TLS_PORT. nginx has not taken PORT yet.
+choose_tls_port() {
+    TLS_PORT=${TLS_PORT:-$(free_port $((PORT == 8443 ? 8444 : 8443)))}
+    is_port "$TLS_PORT" || fail "TLS_PORT must be a port number, and is \"$TLS_PORT\""
+    [ "$TLS_PORT" != "$PORT" ] && ! open_port "$TLS_PORT" \
+        || fail "port $TLS_PORT on 127.0.0.1 is in use; choose another: make run TLS=1 TLS_PORT=8444"
+}
+
 # Serves HTTPS with a certificate for loopback names, and sends browsers there from plain HTTP.
 serve_tls() {
     scripts/setup.sh tls
-    TLS_PORT=${TLS_PORT:-$(free_port 8443)}
-    is_port "$TLS_PORT" || fail "TLS_PORT must be a port number, and is \"$TLS_PORT\""
-    ! open_port "$TLS_PORT" || fail "port $TLS_PORT on 127.0.0.1 is in use; choose another: make run TLS=1 TLS_PORT=8444"
     scripts/throw-away-ca.sh "$RUN_DIR/tls" localhost 127.0.0.1
     local tls
     tls=$(cd "$RUN_DIR/tls" && pwd)
@@ -97,6 +102,7 @@ case $RUN_DIR in
 esac
 case ${TLS:-0} in 0 | 1) ;; *) fail "TLS must be 0 or 1, and is \"$TLS\"" ;; esac
 ! open_port "$PORT" || fail "port $PORT on 127.0.0.1 is in use; choose another: make run PORT=8081"
+[ "${TLS:-0}" = 0 ] || choose_tls_port
 [[ $EXAMPLE =~ ^[a-z_]+$ && -e examples/$EXAMPLE/start.sh ]] \
     || fail "EXAMPLE must be one of $(dirname examples/*/start.sh | xargs basename -a | paste -sd ' '), and is \"$EXAMPLE\""
 # shellcheck source=examples/desktop/start.sh

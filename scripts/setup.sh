@@ -53,6 +53,7 @@ TEST=(
     xwininfo=x11-utils
     chromium=chromium
     chromedriver=chromium-driver
+    caddy=caddy
 )
 # The authorization server of `make run EXAMPLE=phantom` and of the specs runs on Node.js.
 PHANTOM=(
@@ -135,5 +136,6 @@ packages() {
 root=$(dirname "$0")/..
 case $1 in
     phantom) packages "$root/examples/phantom" ;;
-    test) packages "$root/examples/phantom" && packages "$root/spec/novnc" ;;
+    # The specs have noVNC, and an independent client of bound tokens.
+    test) for folder in examples/phantom examples/bound spec/novnc; do packages "$root/$folder"; done ;;
 esac

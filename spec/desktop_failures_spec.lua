@@ -105,6 +105,15 @@ describe("the way to a desktop", function()
         assert.equal("fine", get("/snapshot/fine", token).body)
     end)
 
+    it("ends the connection of a client whose answer was refused halfway", function()
+        local connection = http.connect(running.port)
+        http.send(connection, { path = "/snapshot/interim", headers = { { "Authorization", token } } })
+        local response = http.read_response(connection)
+        assert.same({ 502, "close" }, { response.status, response.headers.connection })
+        local _, state = connection:receive(1)
+        assert.equal("closed", state)
+    end)
+
     it("gives a desktop's answer without a status line to nobody", function()
         local bytes = http.everything(running.port,
             ("GET /snapshot/garbage HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\n\r\n"):format(token))

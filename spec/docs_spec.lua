@@ -71,6 +71,8 @@ local READERS = {
     ["route_native.jwt.SignOptions"] = "jwt.sign({}, ('k'):rep(32), F)",
     ["route_native.revocation.SetupConfig"] = "require('route_native.revocation').setup(F)",
     ["route_native.auth.CheckConfig"] = "require('route_native.auth').prepare_check(with { key = ('k'):rep(32) })",
+    ["route_native.auth.DpopConfig"] = "require('route_native.auth').prepare_check { key = ('k'):rep(32), "
+        .. "dpop = with { public_origins = 'https://a', dict = 'route_native_login' } }",
     ["route_native.auth.LoginConfig"] = "require('route_native.auth').prepare_login(with(login))",
     ["route_native.auth.LoginCookie"] = "login.cookie = F require('route_native.auth').prepare_login(login)",
     ["route_native.auth.RateLimit"] = "login.rate_limit = F require('route_native.auth').prepare_login(login)",
@@ -79,6 +81,11 @@ local READERS = {
     ["route_native.border.Config"] = "require('route_native.border').setup(with(border))",
     ["route_native.border.Service"] = "border.services.b = with(border.services.b) "
         .. "require('route_native.border').setup(border)",
+    ["route_native.oidc.Config"] = "require('route_native.oidc').setup(with(oidc))",
+    ["route_native.oidc.Provider"] = "oidc.providers.id = with(oidc.providers.id) "
+        .. "require('route_native.oidc').setup(oidc)",
+    ["route_native.oidc.Policy"] = "oidc.policies = { a = F } require('route_native.oidc').setup(oidc)",
+    ["route_native.oidc.Store"] = "oidc.store = F require('route_native.oidc').setup(oidc)",
     ["route_native.border.Store"] = "border.store = F require('route_native.border').setup(border)",
 }
 
@@ -92,6 +99,7 @@ local NO_CONFIGURATION = {
     ["route_native.revocation.Revocation"] = true,
     -- Returned, never read.
     ["route_native.resty_jwt.Token"] = true,
+    ["route_native.resty_openidc.Result"] = true,
 }
 
 local PRELUDE = [[
@@ -99,6 +107,7 @@ local F = { [a[1] ] = -1 }
 local function with(base) base[a[1] ] = -1 return base end
 local login = { key = ("k"):rep(32), backend = "/b", issuer = "i", rate_limit = false }
 local border = { account_url = "http://a", auth_url = "http://a", services = { b = { path = "/b", url = "http://b" } } }
+local oidc = { providers = { id = { issuer = "http://a", client_id = "c" } } }
 local ok, message = pcall(function() %s end)
 return ok, tostring(message)
 ]]

@@ -48,6 +48,13 @@ server {
             ngx.print(require("cjson").encode { claims or ngx.null, why, is_ours })
         }
     }
+    location = /late {
+        return 204;
+        header_filter_by_lua_block {
+            local keys = jwt.jwks { url = "http://127.0.0.1:1/late", max_age = 1 }
+            ngx.log(ngx.WARN, "in a filter: ", (select(2, jwt.verify("a.b.c", keys))))
+        }
+    }
     location = /sign {
         content_by_lua_block { ngx.print(select(2, pcall(jwt.sign, {}, guards.usual.key))) }
     }
@@ -420,10 +427,14 @@ describe("a JWK Set by URL", function()
         assert.equal(size, (cjson.decode(output) or {}).body_bytes, output)
     end)
 
-    it("signs nothing, and is an error in a phase that cannot wait for a server", function()
+    it("signs nothing, asks in a timer too, and is an error in a phase that cannot wait for a server", function()
         assert.truthy(running:get("/sign").body:find("these keys verify and cannot sign", 1, true))
         process.wait_until("the timer ran", function()
-            return running:error_log():find("in a timer: setting_invalid", 1, true)
+            return running:error_log():find("in a timer: server_unreachable", 1, true)
+        end)
+        assert.equal(204, running:get("/late").status)
+        process.wait_until("the filter ran", function()
+            return running:error_log():find("in a filter: setting_invalid", 1, true)
         end)
         assert.truthy(running:error_log():find("can only be asked in the rewrite, access and content phases", 1, true))
     end)

@@ -174,6 +174,7 @@ describe("make run", function()
         local _, number = busy:getsockname()
         fails({ TLS = 1, TLS_PORT = number }, "^route_native: port " .. number .. " on 127.0.0.1 is in use")
         busy:close()
+        fails({ TLS = 1, TLS_PORT = port }, "^route_native: port " .. port .. " on 127.0.0.1 is in use")
     end)
 
     it("keeps its keys, starts no demo with DEMO=0, and ends on Ctrl-C", function()
@@ -187,6 +188,44 @@ describe("make run", function()
         assert.equal(502, response.status)
         -- A terminal sends SIGINT to every process of the group.
         process.run("kill -INT -" .. pid)
+        ends_with_all(pid)
+    end)
+
+    it("shows the control of tokens with EXAMPLE=control", function()
+        local pid, log = start { EXAMPLE = "control", WORKERS = 2 }
+        local printed = process.wait_until("the last line was printed", function()
+            return ("\n" .. process.read(log)):match("\n(ready: .*\nborder: [^\n]+\n)")
+        end)
+        local function line(name)
+            return assert(printed:match("\n" .. name .. ": ([^\n]+)\n"), printed)
+        end
+        local minted, admin = line "token", tonumber(line("metrics"):match("^http://127.0.0.1:(%d+)/metrics$"))
+        assert.equal(200, http.request(port, { path = "/readyz" }).status)
+        local client = assert(websocket.open(port, { path = "/websockify?" .. minted }))
+        client:receive()
+        client:send("hello")
+        assert.equal("hello", (client:receive()))
+        process.wait_until("the counters of the gateway and Prometheus had the request", function()
+            local here = http.request(admin, { path = "/metrics", headers = { { "Host", "localhost" } } }).body
+            local query = "/api/v1/query?query=route_native_requests_total"
+            local there = http.request(tonumber(line("prometheus"):match(":(%d+)/")), { path = query }).body
+            return here:find('endpoint="websockify",answer="passed",reason=""} 1', 1, true)
+                and there:find('"endpoint":"websockify"', 1, true)
+        end)
+        assert.equal(200, http.request(admin, { path = "/", headers = { { "Host", "localhost" } } }).status)
+        local output, status = process.run("cd " .. gateway.ROOT .. " && " .. line "revoke")
+        assert(status == 0, output)
+        local _, ending = client.connection:receive("*a")
+        assert.equal("closed", ending or "closed")
+        process.wait_until("the token was refused", function()
+            return http.request(port, { path = "/filer/x", headers = { { "Authorization", minted } } }).status == 401
+        end)
+        local expected, received
+        expected, received, output = readme.try("control", port, directory .. "/run")
+        assert.same({ "200", "401" }, expected)
+        assert.same(expected, received, output)
+        assert.equal("", (process.run("grep -rlF " .. minted .. " " .. directory .. "/run")))
+        process.stop(pid)
         ends_with_all(pid)
     end)
 

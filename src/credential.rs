@@ -10,7 +10,9 @@ use crate::jwt::MAX_TOKEN_BYTES;
 
 const ABC_AUTHORIZATION: &[u8] = b"abcauthorization";
 const AUTHORIZATION: &[u8] = b"authorization";
+const SUBPROTOCOLS: &[u8] = b"sec-websocket-protocol";
 const BEARER: &[u8] = b"bearer";
+const DPOP: &[u8] = b"dpop";
 
 /// The length of a fingerprint in hexadecimal digits.
 pub const FINGERPRINT_BYTES: usize = 12;
@@ -23,27 +25,33 @@ pub fn fingerprint(token: &[u8]) -> Fingerprint {
     hex(&sha256(&[token]))
 }
 
-/// The token of a request's headers.
+/// What a request's headers say about its token.
 #[derive(Debug, PartialEq)]
 pub struct Found<'a> {
-    /// The token that decides.
-    pub token: &'a [u8],
+    /// The token that decides, if a header has one.
+    pub token: Option<&'a [u8]>,
     /// Whether `Authorization` holds a token that does not decide.
     pub has_another: bool,
+    /// Whether there is a `Sec-WebSocket-Protocol`, which may hold a token too.
+    pub has_protocol: bool,
 }
 
 /// Finds the token among a request's headers (name and value as received).
 ///
-/// Returns `Ok(None)` when neither header has a token: the caller may then look in the query.
+/// Returns no token when neither header has one: the caller may then look elsewhere.
 ///
 /// Errors: `TokenAmbiguous`, `TokenTooLarge`.
-pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Option<Found<'a>>, Reason> {
-    let (mut abc, mut standard) = (None, None);
+pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Found<'a>, Reason> {
+    let (mut abc, mut standard, mut has_protocol) = (None, None, false);
     for (name, value) in headers {
         // Compares lengths first, because this runs for every header of every request.
         let slot = match name.len() {
             16 if name.eq_ignore_ascii_case(ABC_AUTHORIZATION) => &mut abc,
             13 if name.eq_ignore_ascii_case(AUTHORIZATION) => &mut standard,
+            22 if name.eq_ignore_ascii_case(SUBPROTOCOLS) => {
+                has_protocol = true;
+                continue;
+            }
             _ => continue,
         };
         if slot.replace(value).is_some() {
@@ -51,8 +59,8 @@ pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> 
         }
     }
     let (abc, standard) = (abc.and_then(in_header), standard.and_then(in_header));
-    let Some(token) = abc.or(standard) else { return Ok(None) };
-    Ok(Some(Found { token: token_of(token)?, has_another: abc.is_some() && standard.is_some() }))
+    let token = abc.or(standard).map(token_of).transpose()?;
+    Ok(Found { token, has_another: abc.is_some() && standard.is_some(), has_protocol })
 }
 
 /// Returns a header's value if it can hold a token: it is not empty and of no other scheme than Bearer. A scheme is
@@ -94,6 +102,24 @@ pub fn token_of(value: &[u8]) -> Result<&[u8], Reason> {
 /// Errors: `TokenMissing` without the header or under another scheme, `TokenAmbiguous` for two headers,
 /// `TokenTooLarge`, `TokenMalformed`.
 pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<&'a [u8], Reason> {
+    authorization(headers, false).map(|sent| sent.token)
+}
+
+/// The token of an `Authorization` header.
+#[derive(Debug, PartialEq)]
+pub struct Sent<'a> {
+    /// The token.
+    pub token: &'a [u8],
+    /// Whether its scheme is DPoP, and not Bearer.
+    pub is_dpop: bool,
+}
+
+/// Finds the token of the `Authorization` header, as [`bearer`] does. With `takes_dpop`, the scheme may be DPoP too (RFC
+/// 9449 §7.1).
+pub fn authorization<'a>(
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    takes_dpop: bool,
+) -> Result<Sent<'a>, Reason> {
     let mut found = None;
     for (name, value) in headers {
         if name.len() == AUTHORIZATION.len()
@@ -104,17 +130,20 @@ pub fn bearer<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result
         }
     }
     let value = found.ok_or(Reason::TokenMissing)?.trim_ascii();
-    if !value.get(..BEARER.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER)) {
+    let begins_with = |scheme: &[u8]| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let is_dpop = takes_dpop && begins_with(DPOP);
+    let scheme = if is_dpop { DPOP } else { BEARER };
+    if !begins_with(scheme) {
         return Err(Reason::TokenMissing);
     }
-    let token = value[BEARER.len()..].trim_ascii_start();
+    let token = value[scheme.len()..].trim_ascii_start();
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Reason::TokenTooLarge);
     }
-    if value.get(BEARER.len()) != Some(&b' ') || !is_token68(token) {
+    if value.get(scheme.len()) != Some(&b' ') || !is_token68(token) {
         return Err(Reason::TokenMalformed);
     }
-    Ok(token)
+    Ok(Sent { token, is_dpop })
 }
 
 /// Returns whether the text is a `b64token` of RFC 6750 §2.1, the `token68` of RFC 9110 §11.2.
@@ -129,7 +158,7 @@ mod tests {
 
     fn find<'a>(headers: &[(&'a str, &'a str)]) -> Result<Option<&'a str>, Reason> {
         from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
-            .map(|found| found.map(|found| std::str::from_utf8(found.token).expect("the test's own text")))
+            .map(|found| found.token.map(|token| std::str::from_utf8(token).expect("the test's own text")))
     }
 
     #[test]
@@ -165,11 +194,24 @@ mod tests {
         let has_another = |abc: &str, standard: &str| {
             let headers = [("abcauthorization", abc), ("authorization", standard)];
             from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
-                .map(|found| found.map(|found| found.has_another))
+                .map(|found| found.has_another)
         };
-        assert_eq!(has_another("A", "Bearer V"), Ok(Some(true)));
-        assert_eq!(has_another("A", "Basic dTpw"), Ok(Some(false)));
-        assert_eq!(has_another("", "Bearer V"), Ok(Some(false)));
+        assert_eq!(has_another("A", "Bearer V"), Ok(true));
+        assert_eq!(has_another("A", "Basic dTpw"), Ok(false));
+        assert_eq!(has_another("", "Bearer V"), Ok(false));
+    }
+
+    #[test]
+    fn a_list_of_subprotocols_is_told_whether_or_not_a_header_has_the_token() {
+        for headers in [vec![("Authorization", "T")], vec![]] {
+            let has_protocol = |headers: &[(&'static str, &'static str)]| {
+                from_headers(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+                    .map(|found| found.has_protocol)
+            };
+            assert_eq!(has_protocol(&headers), Ok(false));
+            assert_eq!(has_protocol(&[&headers[..], &[("Sec-WebSocket-Protocol", "binary")]].concat()), Ok(true));
+            assert_eq!(has_protocol(&[&headers[..], &[("Sec-WebSocket-Protocal", "x")]].concat()), Ok(false));
+        }
     }
 
     #[test]
@@ -202,6 +244,21 @@ mod tests {
             "Bearer é",
         ] {
             assert_eq!(of(&[malformed]), Err(Reason::TokenMalformed), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_dpop_has_the_same_grammar_where_it_is_taken() {
+        let of = |value: &'static str, takes_dpop| {
+            let sent = authorization([(&b"Authorization"[..], value.as_bytes())].into_iter(), takes_dpop);
+            sent.map(|sent| (std::str::from_utf8(sent.token).expect("the test's own text"), sent.is_dpop))
+        };
+        assert_eq!(of("dPoP  a.b", true), Ok(("a.b", true)));
+        assert_eq!(of("Bearer a", true), Ok(("a", false)));
+        assert_eq!(of("DPoP a", false), Err(Reason::TokenMissing));
+        assert_eq!(of("Basic a", true), Err(Reason::TokenMissing));
+        for malformed in ["DPoP", "DPoPa", "DPoP a, Bearer b", "DPoP a b"] {
+            assert_eq!(of(malformed, true), Err(Reason::TokenMalformed), "{malformed}");
         }
     }
 }

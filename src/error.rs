@@ -72,6 +72,35 @@ pub enum Reason {
     /// The token lacks a required scope (HTTP 403).
     ScopeInsufficient = 151,
 
+    /// The token needs a DPoP proof, and the request has none.
+    ProofMissing = 160,
+    /// The request has several DPoP proofs.
+    ProofAmbiguous = 161,
+    /// The DPoP proof is too long, is no JWT of type `dpop+jwt`, or has a claim that is absent or of the wrong type.
+    ProofMalformed = 162,
+    /// The proof's key is not a public key that may sign proofs, or its algorithm is not allowed.
+    ProofKeyRefused = 163,
+    /// The proof's signature does not match.
+    ProofSignatureInvalid = 164,
+    /// The proof is for another method or URI.
+    ProofRequestMismatch = 165,
+    /// The proof's `iat` is too old or in the future.
+    ProofExpired = 166,
+    /// The proof is for another token.
+    ProofTokenMismatch = 167,
+    /// The proof has been used before.
+    ProofReplayed = 168,
+    /// The proof has no current nonce of the server.
+    ProofNonceInvalid = 169,
+    /// Another key signed the proof than the one that the token is bound to.
+    HolderKeyMismatch = 170,
+    /// The token is bound to a key or a certificate, and the request shows no possession of it.
+    TokenBound = 171,
+    /// The token is not bound to its holder, as the configuration requires.
+    TokenNotBound = 172,
+    /// The client's certificate is not the one that the token is bound to.
+    CertificateMismatch = 173,
+
     /// A key file is not configured or cannot be read.
     KeyUnreadable = 200,
     /// A key is of a kind that is not supported here.
@@ -84,6 +113,8 @@ pub enum Reason {
     KeyCannotSign = 204,
     /// The session keys in the store are not in the format of this version.
     SessionKeysInvalid = 240,
+    /// The memory of used proofs has no room for another.
+    ReplayMemoryFull = 250,
 
     /// Another server cannot be reached, or does not respond in time.
     ServerUnreachable = 300,
@@ -155,12 +186,27 @@ names! {
     PathRefused => "path_refused",
     TokenInactive => "token_inactive",
     ScopeInsufficient => "scope_insufficient",
+    ProofMissing => "proof_missing",
+    ProofAmbiguous => "proof_ambiguous",
+    ProofMalformed => "proof_malformed",
+    ProofKeyRefused => "proof_key_refused",
+    ProofSignatureInvalid => "proof_signature_invalid",
+    ProofRequestMismatch => "proof_request_mismatch",
+    ProofExpired => "proof_expired",
+    ProofTokenMismatch => "proof_token_mismatch",
+    ProofReplayed => "proof_replayed",
+    ProofNonceInvalid => "proof_nonce_invalid",
+    HolderKeyMismatch => "holder_key_mismatch",
+    TokenBound => "token_bound",
+    TokenNotBound => "token_not_bound",
+    CertificateMismatch => "certificate_mismatch",
     KeyUnreadable => "key_unreadable",
     KeyUnsupported => "key_unsupported",
     KeyTooWeak => "key_too_weak",
     SettingInvalid => "setting_invalid",
     KeyCannotSign => "key_cannot_sign",
     SessionKeysInvalid => "session_keys_invalid",
+    ReplayMemoryFull => "replay_memory_full",
     ServerUnreachable => "server_unreachable",
     ServerFailed => "server_failed",
     ServerAnswerInvalid => "server_answer_invalid",

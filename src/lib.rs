@@ -17,6 +17,7 @@
 //! | [`desktop`]       | the desktop gateway: token to target, and the worker's cache                |
 //! | [`introspection`] | phantom tokens: introspection responses, and what the API receives          |
 //! | [`border`]        | border sessions: ids, login names, login bodies and redirects               |
+//! | [`bound`]         | tokens that only their holder can use: DPoP proofs and client certificates  |
 //! | [`revocation`]    | what is no longer accepted, though its signature is valid                   |
 //! | [`metrics`]       | counters and times of this process, and the text of Prometheus              |
 //! | [`ffi`]           | the C ABI: all unsafe code, each call behind a panic guard                  |
@@ -27,6 +28,7 @@
 //! The pure modules know no C type, no Lua and no nginx, and the clock is passed in.
 
 pub mod border;
+pub mod bound;
 pub mod credential;
 pub mod desktop;
 mod digest;

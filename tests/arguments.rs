@@ -35,15 +35,12 @@ impl Drop for Handle {
 /// Returns options in which every pointer is null and every number 0.
 fn empty_options() -> rn_gateway_options {
     rn_gateway_options {
-        signing_key: null(),
-        signing_key_length: 0,
         payload_key: null(),
         payload_key_length: 0,
         padding: null(),
         padding_length: 0,
         suffix: null(),
         suffix_length: 0,
-        leeway: 0,
         cache_entries: 0,
     }
 }
@@ -56,17 +53,52 @@ fn empty_answer() -> rn_answer {
         ttl: 0,
         is_name: 0,
         has_another: 0,
+        has_protocol: 0,
         fingerprint: [0; RN_FINGERPRINT_BYTES],
         tag: [0; RN_TAG_BYTES],
         target: [0; RN_TARGET_BYTES],
     }
 }
 
+/// A policy with its defaults, which is released on drop.
+struct PolicyHandle(*mut rn_policy);
+
+impl PolicyHandle {
+    fn new() -> Self {
+        let mut policy = null_mut();
+        // SAFETY: the text has two bytes, and the outputs are writable.
+        let status = unsafe { rn_policy_new(b"{}".as_ptr(), 2, Some(&mut policy), null_mut(), 0, Some(&mut 0)) };
+        assert_eq!(status, 0);
+        PolicyHandle(policy)
+    }
+
+    fn get(&self) -> Option<&rn_policy> {
+        // SAFETY: the handle lives until it is dropped.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for PolicyHandle {
+    fn drop(&mut self) {
+        // SAFETY: `rn_policy_new` returned it, and only this releases it.
+        rn_policy_free(Some(unsafe { Box::from_raw(self.0) }));
+    }
+}
+
 fn open(options: &rn_gateway_options) -> Result<Handle, (i32, String)> {
     let (mut handle, mut error, mut length) = (null_mut(), [0u8; 512], 0);
+    let policy = PolicyHandle::new();
     // SAFETY: the options' texts and the outputs outlive the call.
-    let status =
-        unsafe { rn_gateway_new(Some(options), Some(&mut handle), error.as_mut_ptr(), error.len(), Some(&mut length)) };
+    let status = unsafe {
+        rn_gateway_new(
+            Some(options),
+            policy.get(),
+            Some(&mut handle),
+            error.as_mut_ptr(),
+            error.len(),
+            Some(&mut length),
+        )
+    };
     if status == 0 {
         return Ok(Handle(handle));
     }
@@ -76,19 +108,31 @@ fn open(options: &rn_gateway_options) -> Result<Handle, (i32, String)> {
 
 fn gateway() -> Handle {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (signing, payload) = (directory.path().join("signing"), directory.path().join("payload"));
-    fs::write(&signing, &signer().public_pem).expect("the key can be written");
+    let payload = directory.path().join("payload");
     fs::write(&payload, &stranger().private_pem).expect("the key can be written");
-    let (signing, payload) = (signing.as_os_str().as_bytes(), payload.as_os_str().as_bytes());
+    let payload = payload.as_os_str().as_bytes();
     let options = rn_gateway_options {
-        signing_key: signing.as_ptr(),
-        signing_key_length: signing.len(),
         payload_key: payload.as_ptr(),
         payload_key_length: payload.len(),
         cache_entries: 10,
         ..empty_options()
     };
-    open(&options).unwrap_or_else(|error| panic!("{error:?}"))
+    let gateway = open(&options).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(use_keys(&gateway, &signer().public_pem), 1);
+    gateway
+}
+
+/// Makes a gateway use the keys of a text. Returns what it writes to `changed`.
+fn use_keys(gateway: &Handle, text: &str) -> u32 {
+    let (mut keys, mut changed) = (null_mut(), 7);
+    let text = rn_key_text { form: RN_KEY_FORM_PUBLIC, data: text.as_ptr(), length: text.len() };
+    // SAFETY: the text outlives the call, the outputs are writable, and the keys are released once, at the end.
+    unsafe {
+        assert_eq!(rn_keys_new(&raw const text, 1, Some(&mut keys), null_mut(), 0, Some(&mut 0)), 0);
+        assert_eq!(rn_gateway_use_keys(gateway.get(), keys.as_ref(), Some(&mut changed)), 0);
+        rn_keys_free(Some(Box::from_raw(keys)));
+    }
+    changed
 }
 
 fn good_token() -> String {
@@ -112,15 +156,20 @@ fn a_null_pointer_is_an_invalid_argument() {
     let (g, n, t) = (gateway.get(), 0usize, b"t".as_ptr());
     let (mut answer, mut bytes, mut length) = (empty_answer(), [0u8; 64], 0usize);
     let (a, b, l) = (&raw mut answer, bytes.as_mut_ptr(), &raw mut length);
+    let policy = PolicyHandle::new();
+    let p = policy.get();
     // SAFETY: pointers are null or valid for their length. The test is that null is refused.
     let statuses = unsafe {
         [
             rn_reason_name(100, b, 64, None),
             rn_reason_name(100, null_mut(), 64, l.as_mut()),
-            rn_gateway_new(None, Some(&mut null_mut()), b, 64, l.as_mut()),
-            rn_gateway_new(Some(&empty_options()), None, b, 64, l.as_mut()),
-            rn_gateway_new(Some(&empty_options()), Some(&mut null_mut()), b, 64, None),
-            rn_gateway_new(Some(&empty_options()), Some(&mut null_mut()), null_mut(), 64, l.as_mut()),
+            rn_gateway_new(None, p, Some(&mut null_mut()), b, 64, l.as_mut()),
+            rn_gateway_new(Some(&empty_options()), None, Some(&mut null_mut()), b, 64, l.as_mut()),
+            rn_gateway_new(Some(&empty_options()), p, None, b, 64, l.as_mut()),
+            rn_gateway_new(Some(&empty_options()), p, Some(&mut null_mut()), b, 64, None),
+            rn_gateway_new(Some(&empty_options()), p, Some(&mut null_mut()), null_mut(), 64, l.as_mut()),
+            rn_gateway_use_keys(None, None, Some(&mut 0)),
+            rn_gateway_use_keys(g, None, Some(&mut 0)),
             rn_gateway_lookup(None, null(), n, NOW, a.as_mut()),
             rn_gateway_lookup(g, null(), 1, NOW, a.as_mut()),
             rn_gateway_lookup(g, null(), n, NOW, None),
@@ -426,13 +475,13 @@ fn an_unknown_status_has_no_name() {
 #[test]
 fn invalid_options_return_one_message() {
     let file = b"/nonexistent/key";
-    let named = || rn_gateway_options { signing_key: file.as_ptr(), signing_key_length: file.len(), ..empty_options() };
+    let named = || rn_gateway_options { payload_key: file.as_ptr(), payload_key_length: file.len(), ..empty_options() };
     let bad = b"caf\xe9";
     for (options, reason, expected) in [
         (empty_options(), Reason::KeyUnreadable, "the key file  cannot be read"),
         (named(), Reason::KeyUnreadable, "the key file /nonexistent/key cannot be read"),
         (
-            rn_gateway_options { signing_key_length: 7, ..empty_options() },
+            rn_gateway_options { payload_key_length: 7, ..empty_options() },
             Reason::SettingInvalid,
             "a text of the options is null",
         ),
@@ -451,7 +500,6 @@ fn invalid_options_return_one_message() {
             Reason::SettingInvalid,
             "target_suffix must be a host name",
         ),
-        (rn_gateway_options { leeway: 301, ..named() }, Reason::SettingInvalid, "leeway must be 0 to 300 seconds"),
     ] {
         let (status, message) = open(&options).err().expect("the options are refused");
         assert_eq!(status, reason.code(), "{message}");
@@ -462,11 +510,68 @@ fn invalid_options_return_one_message() {
 #[test]
 fn a_message_is_truncated_to_its_buffer() {
     let (mut handle, mut error, mut length) = (null_mut(), [0x55u8; 16], 0);
+    let policy = PolicyHandle::new();
     // SAFETY: the outputs are valid for their lengths.
-    let status =
-        unsafe { rn_gateway_new(Some(&empty_options()), Some(&mut handle), error.as_mut_ptr(), 8, Some(&mut length)) };
+    let status = unsafe {
+        rn_gateway_new(
+            Some(&empty_options()),
+            policy.get(),
+            Some(&mut handle),
+            error.as_mut_ptr(),
+            8,
+            Some(&mut length),
+        )
+    };
     assert_eq!((status, length), (Reason::KeyUnreadable.code(), 8));
     assert_eq!(&error[..9], b"the key \x55");
+}
+
+#[test]
+fn other_signing_keys_end_all_cached_answers_and_the_same_keys_none() {
+    let gateway = gateway();
+    let token = good_token();
+    let (mut answer, mut before, mut after) = (empty_answer(), [0u8; 32], [0u8; 32]);
+    let lookup = |answer: &mut rn_answer| {
+        // SAFETY: the handle is live, the token has that length, and the answer is writable.
+        unsafe { rn_gateway_lookup_token(gateway.get(), token.as_ptr(), token.len(), NOW, Some(answer)) }
+    };
+    let shared_key = |answer: &mut rn_answer, key: &mut [u8; 32]| {
+        assert_eq!(lookup(answer), Reason::NotCached.code());
+        // SAFETY: the lookup has written the answer, and the key has 32 bytes.
+        assert_eq!(unsafe { rn_gateway_shared_key(gateway.get(), Some(answer), key.as_mut_ptr()) }, 0);
+    };
+    let resolve = |answer: &mut rn_answer| {
+        // SAFETY: the handle is live, the token has that length, and the answer is writable.
+        unsafe { rn_gateway_resolve(gateway.get(), token.as_ptr(), token.len(), NOW, Some(answer)) }
+    };
+    shared_key(&mut answer, &mut before);
+    assert_eq!((resolve(&mut answer), lookup(&mut answer)), (0, 0));
+    assert_eq!((use_keys(&gateway, &signer().public_pem), lookup(&mut answer)), (0, 0));
+    // The token's own key is gone: neither cache may answer for it.
+    assert_eq!(use_keys(&gateway, &stranger().public_pem), 1);
+    shared_key(&mut answer, &mut after);
+    assert_ne!(before, after);
+    assert_eq!(resolve(&mut answer), Reason::SignatureInvalid.code());
+    // Also not when the key comes back, because what happened in between is not known.
+    assert_eq!((use_keys(&gateway, &signer().public_pem), lookup(&mut answer)), (1, Reason::NotCached.code()));
+    shared_key(&mut answer, &mut after);
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_gateway_without_signing_keys_blames_no_token() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let payload = directory.path().join("payload");
+    fs::write(&payload, &stranger().private_pem).expect("the key can be written");
+    let payload = payload.as_os_str().as_bytes();
+    let options =
+        rn_gateway_options { payload_key: payload.as_ptr(), payload_key_length: payload.len(), ..empty_options() };
+    let gateway = open(&options).unwrap_or_else(|error| panic!("{error:?}"));
+    let token = good_token();
+    // SAFETY: the handle is live, the token has that length, and the answer is writable.
+    let status =
+        unsafe { rn_gateway_resolve(gateway.get(), token.as_ptr(), token.len(), NOW, Some(&mut empty_answer())) };
+    assert_eq!(status, Reason::KeyUnreadable.code());
 }
 
 #[test]

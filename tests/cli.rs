@@ -16,6 +16,7 @@ use route_native::desktop::gateway::{Gateway, Options};
 use route_native::desktop::hash_claim::Padding;
 use route_native::error::Reason;
 use route_native::jwt::Policy;
+use route_native::keys::{Algorithm, Form, Keyring};
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
 use rsa::traits::PublicKeyParts as _;
@@ -58,15 +59,21 @@ impl Keys {
     }
 
     fn gateway(&self) -> Gateway {
-        Gateway::new(Options {
-            signing_key: &self.path("signing_public.pem"),
+        self.gateway_with(Policy::default())
+    }
+
+    fn gateway_with(&self, policy: Policy) -> Gateway {
+        let keys = Keyring::from_file(&self.path("signing_public.pem"), Form::Public).expect("the signing key");
+        let gateway = Gateway::new(Options {
             payload_key: &self.path("payload_private.pem"),
             padding: Padding::default(),
-            policy: Policy::default(),
+            policy,
             suffix: None,
             cache_entries: 0,
         })
-        .unwrap_or_else(|error| panic!("{error}"))
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert!(gateway.use_keys(keys.current()));
+        gateway
     }
 }
 
@@ -305,6 +312,55 @@ fn explain_fails_with_the_reason_of_the_gateway() {
 }
 
 #[test]
+fn explain_checks_the_policy_of_the_gateway() {
+    let texts = |list: &[&str]| Some(list.iter().map(|text| (*text).to_owned()).collect());
+    let policy = Policy {
+        algorithms: Some(vec![Algorithm::RS256]),
+        issuers: texts(&["https://a", "https://b"]),
+        audiences: texts(&["desktops"]),
+        max_lifetime: Some(600),
+        ..Policy::default()
+    };
+    let asked = "--allow RS256 --issuer https://a --issuer https://b --audience desktops --max-lifetime 600";
+    let asked: Vec<_> = asked.split(' ').collect();
+    let gateway = keys().gateway_with(policy);
+    let minted = |changes: &[(&str, &str)], more: &[&str]| {
+        let fresh = now().to_string();
+        let mut all = vec![("iss", "https://b"), ("aud", "desktops"), ("iat", &fresh)];
+        all.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let claims: Vec<_> = all.iter().chain(changes).map(|(name, value)| format!("{name}={value}")).collect();
+        let claims = claims.iter().filter(|claim| !claim.ends_with('=')).flat_map(|claim| ["--claim", claim]);
+        keys()
+            .token(&["--target", "pod", "--ttl=300"].into_iter().chain(claims).chain(more.to_vec()).collect::<Vec<_>>())
+    };
+    let (old, future) = ((now() - 900).to_string(), (now() + 200).to_string());
+    let good = minted(&[], &[]);
+    assert!(gateway.resolve(good.as_bytes(), now()).is_ok());
+    let run = keys().explain(&good, &asked);
+    assert_eq!(run.status, 0, "{}", run.stdout);
+    for check in ["iss", "aud", "lifetime"] {
+        assert!(run.line(check).starts_with("ok "), "{}", run.stdout);
+    }
+    for (check, token) in [
+        ("key", minted(&[], &["--alg", "RS512"])),
+        ("iss", minted(&[("iss", "https://c")], &[])),
+        ("iss", minted(&[("iss", "")], &[])),
+        ("aud", minted(&[("aud", "desktop")], &[])),
+        ("lifetime", minted(&[("iat", &old)], &[])),
+        ("lifetime", minted(&[("iat", "")], &["--without", "iat"])),
+        ("lifetime", minted(&[("iat", &future)], &[])),
+    ] {
+        let run = keys().explain(&token, &asked);
+        let reason = gateway.resolve(token.as_bytes(), now()).expect_err("the gateway refuses it");
+        let line = run.line(check);
+        assert!(line.starts_with("FAILED ") && line.ends_with(&format!(" ({reason})")), "{check}: {}", run.stdout);
+    }
+    // Without the options nothing is asked.
+    let run = keys().explain(&keys().token(&["--target", "pod"]), &[]);
+    assert!(run.status == 0 && !run.stdout.contains("lifetime"), "{}", run.stdout);
+}
+
+#[test]
 fn explain_names_the_missing_key_id() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("keys.json");
@@ -495,4 +551,90 @@ fn every_command_has_help_with_an_example_that_fits_a_terminal() {
     for wrong in [&[][..], &["unheard-of"], &["mint"], &["explain", "a", "b"]] {
         assert_eq!(run(wrong, "").status, 2, "{wrong:?}");
     }
+}
+
+/// A directory with a key of `dpop key`, and the key's thumbprint.
+fn holder(algorithm: &str) -> (TempDir, String, String) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("holder.jwk").display().to_string();
+    let thumbprint = run(&["dpop", "key", &path, "--alg", algorithm], "").succeeds();
+    (directory, path, thumbprint)
+}
+
+#[test]
+fn dpop_makes_a_key_that_only_its_owner_reads_and_never_replaces_one() {
+    let (_directory, path, thumbprint) = holder("es256");
+    assert_eq!(thumbprint.len(), 43);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(run(&["dpop", "key", &path], "").fails(1).contains("cannot be written"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // Neither the key nor a part of it is printed.
+    let jwk: Value = serde_json::from_str(&text).unwrap();
+    assert!(!thumbprint.contains(jwk["d"].as_str().unwrap()));
+}
+
+#[test]
+fn a_proof_of_dpop_is_valid_for_its_request_and_its_token() {
+    use route_native::bound::{NonceSecret, ProofPolicy, Request, check};
+    let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let secret = NonceSecret::new(&[7; 32]).unwrap();
+    let nonce = String::from_utf8(secret.current(now, 300).to_vec()).unwrap();
+    let policy = ProofPolicy::from_json(br#"{"origins":"https://api.example","nonce_seconds":300}"#).unwrap();
+    for algorithm in ["es256", "eddsa"] {
+        let (_directory, path, thumbprint) = holder(algorithm);
+        let uri = "https://api.example/items?page=1#top";
+        let base = ["dpop", "proof", "--key", &path, "--method", "PUT", "--uri", uri, "--nonce", &nonce];
+        let proof = run(&[&base[..], &["--token", "-"]].concat(), "Bearer a.b.c\n").succeeds();
+        let request =
+            Request { method: b"PUT", target: b"/items", token: Some(b"a.b.c"), key: Some(thumbprint.as_bytes()) };
+        assert!(check(proof.as_bytes(), &request, &policy, Some(&secret), now).is_ok(), "{algorithm}");
+        let other = Request { token: Some(b"other"), ..request };
+        assert_eq!(
+            check(proof.as_bytes(), &other, &policy, Some(&secret), now),
+            Err(Reason::ProofTokenMismatch),
+            "{algorithm}"
+        );
+        let again = run(&[&base[..], &["--token", "-"]].concat(), "a.b.c").succeeds();
+        assert_ne!(proof, again, "a proof is good for one use");
+    }
+}
+
+#[test]
+fn dpop_refuses_what_makes_no_proof() {
+    let (directory, path, _) = holder("es256");
+    let with = |key: &str, token: &str| {
+        run(&["dpop", "proof", "--key", key, "--uri", "https://api.example/", "--token", "-"], token)
+    };
+    assert!(with("/no/such/file", "a").fails(1).contains("/no/such/file"));
+    assert!(with(&path, " ").fails(2).contains("--token"));
+    let public = directory.path().join("public.jwk");
+    let mut jwk: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    jwk.as_object_mut().unwrap().remove("d");
+    fs::write(&public, jwk.to_string()).unwrap();
+    assert!(with(&public.display().to_string(), "a").fails(1).contains("holds a public one"));
+}
+
+#[test]
+fn explain_explains_a_proof_with_the_key_that_it_holds() {
+    let (_directory, path, thumbprint) = holder("es256");
+    let proof = run(&["dpop", "proof", "--key", &path, "--uri", "https://api.example/items"], "").succeeds();
+    let report = run(&["explain"], &proof);
+    assert_eq!(report.status, 0, "{}", report.stdout);
+    assert!(report.line("jkt").ends_with(&thumbprint));
+    assert!(report.line("request").ends_with("GET https://api.example/items"));
+    assert!(!report.stdout.contains(proof.rsplit('.').next().unwrap()), "the signature is printed");
+
+    let mut forged = proof.into_bytes();
+    let last = forged.len() - 3;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    let report = run(&["explain"], std::str::from_utf8(&forged).unwrap());
+    assert_eq!(report.status, 1);
+    assert!(report.line("signature").starts_with("FAILED"), "{}", report.stdout);
+
+    let claims = json!({ "jti": "a", "htm": "GET", "htu": "no URI\u{1b}", "iat": 1 });
+    let refused =
+        run(&["explain"], &raw_token(r#"{"typ":"dpop+jwt","alg":"ES256"}"#, &claims.to_string(), |_| vec![7]));
+    assert_eq!(refused.status, 1);
+    assert!(refused.line("htu").starts_with("FAILED") && !refused.stdout.contains('\u{1b}'), "{}", refused.stdout);
 }

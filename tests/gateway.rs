@@ -10,7 +10,7 @@ use route_native::desktop::hash_claim::Padding;
 use route_native::desktop::target::Suffix;
 use route_native::error::{ConfigError, Reason};
 use route_native::jwt::{MAX_TOKEN_BYTES, Policy};
-use route_native::keys::Algorithm;
+use route_native::keys::{Algorithm, Form, Keyring};
 use serde_json::{Value, json};
 use support::*;
 use tempfile::TempDir;
@@ -35,9 +35,8 @@ impl Keys {
     }
 
     fn open(&self, change: impl FnOnce(&mut Options)) -> Result<Gateway, ConfigError> {
-        let (signing_key, payload_key) = (&self.path("signing"), &self.path("payload"));
+        let payload_key = &self.path("payload");
         let mut options = Options {
-            signing_key,
             payload_key,
             padding: Padding::default(),
             policy: Policy::default(),
@@ -45,7 +44,10 @@ impl Keys {
             cache_entries: 100,
         };
         change(&mut options);
-        Gateway::new(options)
+        let keys = Keyring::from_file(&self.path("signing"), Form::Public)?;
+        let gateway = Gateway::new(options)?;
+        assert!(gateway.use_keys(keys.current()));
+        Ok(gateway)
     }
 
     fn gateway(&self) -> Gateway {

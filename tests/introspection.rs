@@ -66,6 +66,7 @@ fn a_jwt_is_forwarded_unchanged_with_its_scope_and_expiry() {
         expires_at: Some(NOW + 60),
         forward: format!("Bearer {token}"),
         identity: Names { expires_at: Some(NOW + 60), ..Names::default() }.identity(),
+        confirmation: String::new(),
     };
     assert_eq!(plain().read(JWT, format!(" {token}\n").as_bytes(), None, NOW), Ok(expected));
     let listed = unsigned(json!({ "alg": "RS256" }), &json!({ "scope": ["read", "write"] }));
@@ -283,5 +284,30 @@ fn an_unusable_key_file_returns_one_message() {
     ] {
         let error = Introspector::new(options).err().expect("refused");
         assert!(error.message.starts_with("the key file /"), "{error}");
+    }
+}
+
+/// RFC 9449 §6.2 and RFC 8705 §3.2: what binds a token to its holder is read from every kind of answer.
+#[test]
+fn a_verdict_holds_what_the_token_is_bound_to() {
+    let claims = Introspector::new(Options { claims: ClaimNames::parse("sub"), ..options(b"a") }).unwrap();
+    let of = |media_type, body: &str| {
+        claims.read(media_type, body.as_bytes(), None, NOW).map(|verdict| verdict.confirmation).unwrap()
+    };
+    let cnf = json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" });
+    assert_eq!(of(JSON, &json!({ "active": true, "cnf": cnf }).to_string()), cnf.to_string());
+    assert_eq!(of(JWT, &unsigned(json!({ "alg": "RS256" }), &json!({ "cnf": cnf }))), cnf.to_string());
+    let signed = unsigned(
+        json!({ "alg": "RS256", "typ": "token-introspection+jwt" }),
+        &json!({ "token_introspection": { "active": true, "cnf": cnf }, "cnf": "of the answer" }),
+    );
+    assert_eq!(of(SIGNED, &signed), cnf.to_string());
+    for (answer, text) in [
+        (json!({ "active": true }), ""),
+        (json!({ "active": true, "cnf": null }), ""),
+        (json!({ "active": true, "cnf": 7 }), "7"),
+        (json!({ "active": true, "cnf": { "jkt": "a".repeat(2000) } }), "false"),
+    ] {
+        assert_eq!(of(JSON, &answer.to_string()), text);
     }
 }

@@ -26,10 +26,10 @@ class Keys:
             "JWT_DESKTOP_PAYLOAD_PRIVATE_KEY": str(directory / "payload_private.pem"),
         }
 
-    def mint(self, count, seconds):
-        """Tokens for 127.0.0.1 that expire in so many seconds, which may have passed."""
+    def mint(self, count, seconds, target="127.0.0.1"):
+        """Tokens for a desktop that expire in so many seconds, which may have passed."""
         expiry = int(time.time()) + seconds
-        request = {"key": str(self.directory / "signing_private.pem"), "target": "127.0.0.1",
+        request = {"key": str(self.directory / "signing_private.pem"), "target": target,
                    "payload_key": str(self.directory / "payload_public.pem")}
         lines = [json.dumps({**request, "claims": {"exp": expiry, "sub": f"user {number}"}}) for number in range(count)]
         done = subprocess.run(["/usr/bin/python3", ROOT / "spec/support/mint.py"], input="\n".join(lines),

@@ -3,7 +3,8 @@
 //!
 //!     cargo bench --bench jwt -- MILLISECONDS
 //!
-//! MILLISECONDS is how long each of them is measured; default 200.
+//! MILLISECONDS is how long each of them is measured; default 200. With the further argument `proof`, it measures the check
+//! of a DPoP proof against ES256 alone.
 
 use std::env;
 use std::hint::black_box;
@@ -15,6 +16,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as raw, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RsaKeyPair};
 use pem::Pem;
+use route_native::bound::{ProofPolicy, Request, check};
 use route_native::jwt::{Policy, SignOptions, sign, verify};
 use route_native::keys::{Algorithm, Form, Keyring};
 use serde_json::{Map, Value, json};
@@ -150,9 +152,50 @@ fn measure(algorithm: Algorithm, patience: Duration) -> Value {
     })
 }
 
+/// The cost of checking a DPoP proof by ES256, whose key is new each time, against the primitive with a parsed key.
+fn measure_proof(patience: Duration) -> Value {
+    let pair = EcdsaKeyPair::generate(&raw::ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+    let point = pair.public_key().as_ref();
+    let parsed = ParsedPublicKey::new(&raw::ECDSA_P256_SHA256_FIXED, point).expect("its public half");
+    let keyring = Keyring::from_texts(&[(Form::Key, &pem(pair.to_pkcs8v1().expect("its text").as_ref()))]);
+    let current = keyring.expect("a key").current();
+    let encode = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..]) });
+    let token = "a.b.c";
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    let claims =
+        json!({ "htm": "GET", "htu": "https://api.example.com/api/items", "iat": NOW, "ath": encode(hash.as_ref()) });
+    let options = SignOptions {
+        token_type: Some("dpop+jwt".into()),
+        header: Map::from_iter([("jwk".to_owned(), jwk)]),
+        token_id: true,
+        ..SignOptions::default()
+    };
+    let proof = sign(claims.to_string().as_bytes(), current.signing().expect("signs"), &options, NOW).expect("a proof");
+    let (message, signature) = proof.rsplit_once('.').expect("three parts");
+    let signature = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature);
+    let (message, signature) = (message.as_bytes(), signature.expect("base64url"));
+    let policy = ProofPolicy::from_json(br#"{"origins":"https://api.example.com"}"#).expect("a policy");
+    let request = Request { method: b"GET", target: b"/api/items?page=1", token: Some(token.as_bytes()), key: None };
+    let checked = || {
+        black_box(check(proof.as_bytes(), &request, &policy, None, NOW).expect("a good proof"));
+    };
+    let raw_verified = || parsed.verify_sig(message, &signature).expect("a good signature");
+    let parsed_and_verified = || {
+        let key = ParsedPublicKey::new(&raw::ECDSA_P256_SHA256_FIXED, point).expect("its public half");
+        key.verify_sig(message, &signature).expect("a good signature");
+    };
+    let [primitive, with_key, core] = costs(patience, [&raw_verified, &parsed_and_verified, &checked]);
+    json!({ "primitive": primitive, "primitive_with_key": with_key, "core": core, "of": core / primitive })
+}
+
 fn main() {
     let milliseconds = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(200);
     let patience = Duration::from_millis(milliseconds);
+    if env::args().any(|argument| argument == "proof") {
+        println!("{}", measure_proof(patience));
+        return;
+    }
     // Ed25519 is EdDSA under another name.
     let all = Algorithm::ALL.into_iter().filter(|algorithm| *algorithm != Algorithm::Ed25519);
     let costs: Map<_, _> = all.map(|algorithm| (algorithm.name().to_owned(), measure(algorithm, patience))).collect();

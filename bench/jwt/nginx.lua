@@ -4,8 +4,10 @@
 local directory, duration = ...
 
 local cjson = require "cjson"
+local ffi = require "ffi"
 
 local jwt = require "route_native.jwt"
+local library = require "route_native.core.ffi"
 local resty = require "route_native.resty_jwt"
 local has_peer, peer = pcall(require, "resty.jwt")
 
@@ -87,5 +89,43 @@ for kind, names in pairs { RSA = { "RS256", "RS384", "RS512", "PS256", "PS384", 
         algorithms[alg] = measure(alg, read(kind .. ".pem"), read(kind .. ".pub"))
     end
 end
+
+-- Returns the costs of a request that auth.check() passes: with a Bearer token, and with a token that is bound to a key,
+-- whose proof is checked too. Both tokens are HS256, so that the difference is the proof by ES256. The requests are
+-- subrequests of this one, so that they share one proof.
+local function hits()
+    local pem = read("P-256.pub"):gsub("%-+[^-]+%-+", ""):gsub("%s", "")
+    local point = ngx.decode_base64(pem):sub(-64)
+    local function encode(bytes)
+        return (ngx.encode_base64(bytes, true):gsub("%+", "-"):gsub("/", "_"))
+    end
+    local jwk = { kty = "EC", crv = "P-256", x = encode(point:sub(1, 32)), y = encode(point:sub(33)) }
+    local dpop = require("route_native.bound.dpop").of("bench", { dpop = { public_origins = "http://localhost" } })
+    local function proof(hash)
+        return jwt.sign({ htm = "GET", htu = "http://localhost/", iat = ngx.time(), ath = hash },
+            jwt.key(read("P-256.pem")), { typ = "dpop+jwt", header = { jwk = jwk }, jti = true })
+    end
+    local _, thumbprint = dpop:check({ dpop = proof() })
+    local bearer = jwt.sign(CLAIMS, jwt.secret(secret), {})
+    local claims = { cnf = { jkt = thumbprint } }
+    for name, value in pairs(CLAIMS) do
+        claims[name] = value
+    end
+    local bound = jwt.sign(claims, jwt.secret(secret), {})
+    local hex = ffi.new("uint8_t[64]")
+    library.rn_session_digest(bound, #bound, hex)
+    local digest = ffi.string(hex, 64):gsub("%x%x", function(two) return string.char(tonumber(two, 16)) end)
+    ngx.req.set_header("DPoP", proof(encode(digest)))
+    local function send(path, authorization)
+        ngx.req.set_header("Authorization", authorization)
+        local status = ngx.location.capture(path).status
+        assert(status == 204, path .. " answers " .. status)
+    end
+    return {
+        bearer = cost(send, "/bearer", "Bearer " .. bearer), bound = cost(send, "/bound", "DPoP " .. bound),
+    }
+end
+
 local err = not has_peer and "cannot be loaded: " .. tostring(peer):match("^[^\n]*")
-ngx.print(cjson.encode { peer = has_peer and (peer._VERSION or "of unknown version") or err, algorithms = algorithms })
+ngx.print(cjson.encode { peer = has_peer and (peer._VERSION or "of unknown version") or err, algorithms = algorithms,
+    hits = hits() })

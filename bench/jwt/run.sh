@@ -31,10 +31,19 @@ for kind in RSA P-256 P-384 P-521 secp256k1 ED25519; do
     openssl pkey -in "$run_dir/$kind.pem" -pubout -out "$run_dir/$kind.pub"
 done
 cat > "$run_dir/site.conf" <<EOF
+lua_shared_dict route_native_dpop 1m;
+init_by_lua_block {
+    local auth = require "route_native.auth"
+    local secret = ("s"):rep(64)
+    bearer = auth.prepare_check { key = secret }
+    bound = auth.prepare_check { key = secret, dpop = { public_origins = "http://localhost", max_age = 600 } }
+}
 server {
     listen unix:$run_dir/socket;
     access_log off;
     set \$endpoint ""; set \$route_uri ""; set \$route_cache ""; set \$route_token ""; set \$route_reason "";
+    location = /bearer { internal; content_by_lua_block { require("route_native.auth").check(bearer) ngx.exit(204) } }
+    location = /bound { internal; content_by_lua_block { require("route_native.auth").check(bound) ngx.exit(204) } }
     location / {
         default_type text/plain;
         content_by_lua_block { assert(loadfile("$PWD/bench/jwt/nginx.lua"))("$run_dir", $milliseconds / 1000) }
@@ -51,4 +60,5 @@ until [ -S "$run_dir/socket" ]; do
 done
 curl --silent --show-error --fail --unix-socket "$run_dir/socket" http://localhost/ > "$run_dir/lua.json"
 cargo bench --quiet ${CARGO_FEATURES:+--features "$CARGO_FEATURES"} --bench jwt -- "$milliseconds" > "$run_dir/core.json"
-/usr/bin/python3 bench/jwt/report.py "$run_dir"/{core,lua}.json ${BENCH_OUT:+"$BENCH_OUT"}
+cargo bench --quiet ${CARGO_FEATURES:+--features "$CARGO_FEATURES"} --bench jwt -- "$milliseconds" proof > "$run_dir/proof.json"
+/usr/bin/python3 bench/jwt/report.py "$run_dir"/{core,lua,proof}.json ${BENCH_OUT:+"$BENCH_OUT"}

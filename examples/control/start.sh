@@ -16,7 +16,7 @@ admin_keys() {
 }
 
 # It writes what it is told to a file before it answers.
-redis() {
+start_redis() {
     local directory=$RUN_DIR/redis
     mkdir -p "$directory"
     directory=$(cd "$directory" && pwd)
@@ -30,8 +30,7 @@ redis() {
 
 redis_answers() { [ "$(redis-cli -s "$1" ping 2> /dev/null)" = PONG ]; }
 
-# Not named as its program, which it would call in its place.
-scraper() {
+start_prometheus() {
     local rules
     rules=$(pwd)/deploy/alerts.yml
     cat > "$RUN_DIR/prometheus.yml" << YAML
@@ -43,8 +42,8 @@ scrape_configs:
   - job_name: route_native
     static_configs: [{ targets: ["127.0.0.1:$ADMIN_PORT"] }]
 YAML
-    background "$RUN_DIR/logs/prometheus.log" prometheus --config.file="$RUN_DIR/prometheus.yml" \
-        --storage.tsdb.path="$RUN_DIR/prometheus" --web.listen-address="127.0.0.1:$PROMETHEUS_PORT" 2>&1
+    background /dev/null prometheus --config.file="$RUN_DIR/prometheus.yml" --storage.tsdb.path="$RUN_DIR/prometheus" \
+        --web.listen-address="127.0.0.1:$PROMETHEUS_PORT" 2> "$RUN_DIR/logs/prometheus.log"
     wait_for $! "Prometheus ($RUN_DIR/logs/prometheus.log)" open_port "$PROMETHEUS_PORT"
 }
 
@@ -53,7 +52,7 @@ example_start() {
     demo_keys
     demo_desktop
     admin_keys
-    redis
+    start_redis
     border_services
     ADMIN_PORT=$(free_port $((PORT + 1)))
     BORDER_PORT=$(free_port $((ADMIN_PORT + 1)))
@@ -66,7 +65,7 @@ example_start() {
 }
 
 example_ready() {
-    scraper
+    start_prometheus
 }
 
 example_show() {

@@ -13,6 +13,7 @@ mod keys;
 #[path = "../../tests/support/material.rs"]
 mod material;
 mod mux;
+mod proofs;
 mod redaction;
 mod secrets;
 mod tokens;
@@ -29,6 +30,7 @@ pub const SUBJECTS: &[Subject] = &[
     ("introspection", introspection::introspection),
     ("jwk", keys::jwk),
     ("pem", keys::pem),
+    ("proofs", proofs::proofs),
     ("redaction", redaction::redaction),
     ("secrets", secrets::secrets),
     ("session", mux::session),

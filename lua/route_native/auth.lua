@@ -10,6 +10,7 @@
 
 local auth_check = require "route_native.auth.check"
 local auth_login = require "route_native.auth.login"
+local forward_auth = require "route_native.core.forward_auth"
 local ready = require "route_native.core.ready"
 
 local _M = {}
@@ -53,6 +54,23 @@ end
 -- removed
 -- @tfield[opt=false] boolean cors_preflight lets a CORS preflight pass without a token
 -- @tfield[opt] string realm the realm of `WWW-Authenticate`, without quotes and backslashes
+-- @tfield[opt] DpopConfig dpop takes tokens that are bound to a key, with their proof (RFC 9449); without `dpop` and
+-- `mtls`, what a token is bound to is not looked at
+-- @tfield[opt] string mtls `required` or `accepted`: takes tokens that are bound to the client's certificate (RFC
+-- 8705); a token must be bound where `dpop` or `mtls` is required, and it is enough that one of them binds it
+
+--- Takes tokens that are bound to a key, with a proof for each request (DPoP, RFC 9449).
+-- @table DpopConfig
+-- @tfield string|string[] public_origins origins under which clients reach this server, such as
+-- `https://api.example.com`: a proof names its URI
+-- @tfield[opt="required"] string mode `required` refuses Bearer tokens; `accepted` takes those that are not bound
+-- @tfield[opt] string|string[] algorithms algorithms of proofs; by default all that are not HMAC, except ES256K
+-- @tfield[opt=60] integer max_age longest time since a proof's `iat` in seconds, 1 to 600
+-- @tfield[opt=5] integer leeway clock skew in seconds, 0 to 300
+-- @tfield[opt=false] boolean nonce needs a nonce of this server in each proof
+-- @tfield[opt=300] integer nonce_seconds after how many seconds there is a new nonce, 10 to 3600; the one before stays
+-- valid for as long
+-- @tfield[opt="route_native_dpop"] string dict name of the `lua_shared_dict` of used proofs
 
 --- Limits failed logins of one configuration, in windows of fixed length.
 -- @table RateLimit
@@ -83,6 +101,8 @@ end
 -- @tfield[opt=65536] integer max_body largest body of the request and of the backend in bytes, 1 to 1048576
 -- @tfield[opt] LoginCookie cookie sends the token as a cookie as well; then pages of other sites cannot log in
 -- @tfield[opt] string|string[] public_origins other origins whose pages may log in, such as `https://app.example.com`
+-- @tfield[opt] DpopConfig dpop binds tokens to the key of the request's proof, and answers as OAuth's token endpoints:
+-- `access_token`, `token_type`, `expires_in`; excludes `cookie`
 
 -- Makes the keys of a configuration a condition of /readyz: their file may not exist yet.
 local function need_keys(result)
@@ -115,6 +135,15 @@ end
 -- @treturn[2] nil if a CORS preflight passes without a token
 function _M.check(config)
     return auth_check.run(parse(config, auth_check, "check"))
+end
+
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 with the headers of the
+-- configuration, otherwise as `check()`. Call it in the content phase.
+-- @tparam CheckConfig config the configuration
+function _M.forward_auth(config)
+    local parsed_config = parse(config, auth_check, "forward_auth")
+    local claims = auth_check.run(parsed_config)
+    return forward_auth.allow(parsed_config.headers, claims or {})
 end
 
 --- Logs a user in and ends the request. Answers 200 with `{"token": …}` if the backend answers 200 with a JSON object,

@@ -10,16 +10,17 @@
 local access = require "route_native.border.access"
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
-local cookie = require "route_native.border.cookie"
-local counters = require "route_native.border.counters"
+local cookie = require "route_native.session.cookie"
+local counters = require "route_native.session.counters"
 local exchange = require "route_native.border.exchange"
 local final_answer = require "route_native.core.final_answer"
 local health = require "route_native.border.health"
-local keys = require "route_native.border.keys"
+local keys = require "route_native.session.keys"
 local limits = require "route_native.border.limits"
 local login = require "route_native.border.login"
 local logout = require "route_native.border.logout"
 local ready = require "route_native.core.ready"
+local record = require "route_native.border.record"
 local response = require "route_native.core.response"
 local services = require "route_native.border.services"
 local sessions = require "route_native.border.sessions"
@@ -29,8 +30,16 @@ local store = require "route_native.store.open"
 local _M = {}
 
 -- The object that the modules above share.
-local border = {}
+-- Its sessions are known by the name `sid` in revocations.
+local border = { title = "border", session_name = "sid", record = record }
 border.__index = border
+
+local COUNTERS = {
+    "login.success", "login.failure", "login.limited", "login.cross_site", "logout",
+    "session.missing", "session.expired", "session.ended", "session.revoked",
+    "service_token.hit", "service_token.fetched", "service_token.refused", "service_token.denied", "service.unmapped",
+    "auth.error", "account.error", "store.error", "keys.rotated",
+}
 
 local running
 
@@ -100,12 +109,13 @@ function _M.setup(config)
     if not ngx.shared.border_state then
         error("route_native: border: lua_shared_dict border_state is missing; include border_http.conf in http", 0)
     end
+    self.state = ngx.shared.border_state
     self.prefix = self.settings.store.prefix
     self.store = store.open(self.settings.store)
     self.services = services.new(self.settings.services)
     self.cookies = cookie.new(self.settings)
     self.public_origins = client.origins(self.settings.public_origins)
-    self.counters = counters.new(self.settings)
+    self.counters = counters.new(self.settings, self.state, COUNTERS, "border")
     self.limits = limits.new(self.settings)
     self.keys = keys.new(self)
     self.sessions = sessions.new(self)
@@ -143,6 +153,13 @@ end
 --- Answers a login, and lets all other requests pass to the account service. Call it in the access phase.
 function _M.login()
     return login.login(current())
+end
+
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 for a request with a
+-- session, 401 or 503 otherwise; a page gets a redirect to the login. Call it in the content phase.
+-- @tparam[opt] string service a service whose token the answer has as `Auth-Token`
+function _M.forward_auth(service)
+    return access.forward(current(), service)
 end
 
 --- Ends the session and redirects. Call it in the content phase.

@@ -94,7 +94,8 @@ return {
     -- @treturn string the header; "" if none is left
     cookies_for_desktop = cookies.sent,
 
-    --- Refuses a desktop's answer that is not final, and removes the cookies that a desktop may not set. For
+    --- Refuses a desktop's answer that is not final, removes the cookies that a desktop may not set, and chooses the
+    -- subprotocol `route_native` for a desktop without any, if the page offered it. For
     -- `header_filter_by_lua` (runtime/desktop.conf).
     -- @function desktop_answer
     -- @tparam string names names of the cookies that pass, separated by commas; "" if none does

@@ -21,6 +21,8 @@ local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
 local connections = require "route_native.control.connections"
 local digits = require "route_native.core.digits"
+local dpop = require "route_native.bound.dpop"
+local holder = require "route_native.bound.holder"
 local singleflight = require "route_native.core.singleflight.shared"
 local introspect = require "route_native.phantom.introspect"
 local kept = require "route_native.core.kept"
@@ -56,7 +58,8 @@ local INTROSPECTION_SECONDS = metrics.number "introspection_seconds"
 local add, passed, count_refused = metrics.add, metrics.passed, metrics.refused
 
 -- An entry of a dictionary is one letter, then
---   A  (active)    the lengths of the scope and of the identity, each with ":", then both, and what the API receives
+--   A  (active)    the lengths of the scope, of the identity and of the JSON of `cnf`, each with ":", then the three,
+--                  and what the API receives
 --   I  (inactive)  the status of a 401
 --   E  (error)     the status of a 503; the dictionary keeps only that of an answer that is malformed
 local ACTIVE, INACTIVE = byte "A", byte "I"
@@ -104,17 +107,22 @@ end
 
 -- Returns the entry of an active token.
 local function encode(active)
-    local scope, identity = active.scope, active.identity
-    return "A" .. #scope .. ":" .. #identity .. ":" .. scope .. identity .. active.forward
+    local scope, identity, confirmation = active.scope, active.identity, active.confirmation
+    return "A" .. #scope .. ":" .. #identity .. ":" .. #confirmation .. ":" .. scope .. identity .. confirmation
+        .. active.forward
 end
 
--- Returns the scope of an active token's entry, what the token can be revoked by, and what the API receives.
+-- Returns the scope of an active token's entry, what the token can be revoked by, the JSON of its `cnf`, and what the
+-- API receives.
 local function decode(entry)
     local first = find(entry, ":", 2, true)
     local second = find(entry, ":", first + 1, true)
-    local scope_stop = second + tonumber(sub(entry, 2, first - 1))
-    local stop = scope_stop + tonumber(sub(entry, first + 1, second - 1))
-    return sub(entry, second + 1, scope_stop), sub(entry, scope_stop + 1, stop), sub(entry, stop + 1)
+    local third = find(entry, ":", second + 1, true)
+    local scope_stop = third + tonumber(sub(entry, 2, first - 1))
+    local identity_stop = scope_stop + tonumber(sub(entry, first + 1, second - 1))
+    local stop = identity_stop + tonumber(sub(entry, second + 1, third - 1))
+    return sub(entry, third + 1, scope_stop), sub(entry, scope_stop + 1, identity_stop),
+        sub(entry, identity_stop + 1, stop), sub(entry, stop + 1)
 end
 
 -- Returns an entry of the dictionary if it is fresh. With stale_if_error_seconds the dictionary keeps an entry longer
@@ -213,13 +221,16 @@ end
 local function clear(settings)
     keep_token(nil)
     clear_header("Authorization")
+    if settings.bound then
+        dpop.remove(ngx.req.get_headers(0))
+    end
     if settings.sends_claims then
         claim_headers.clear(settings.claim_headers, ngx.req.get_headers(0))
     end
 end
 
 -- Ends the request with 401 or 503, as a status requires.
-local function refuse(settings, status)
+local function refuse(settings, status, is_dpop)
     note("route_reason", statuses.name(status))
     count_refused("phantom", status < 200 and 401 or 503, statuses.name(status))
     if status == TOKEN_MISSING then
@@ -227,7 +238,7 @@ local function refuse(settings, status)
     elseif status >= 200 then
         return answer.server_error(settings)
     end
-    return answer.invalid_token(settings)
+    return answer.invalid_token(settings, is_dpop, holder.attributes(status))
 end
 
 -- Ends a request that the configuration does not allow to be checked.
@@ -237,10 +248,10 @@ local function unavailable(settings, err)
 end
 
 -- Ends the request with 403 for a missing scope.
-local function refuse_scope(settings)
+local function refuse_scope(settings, is_dpop)
     note("route_reason", statuses.name(statuses.SCOPE_INSUFFICIENT))
     count_refused("phantom", 403, statuses.name(statuses.SCOPE_INSUFFICIENT))
-    return answer.insufficient_scope(settings)
+    return answer.insufficient_scope(settings, is_dpop)
 end
 
 -- Sets the headers of the claims. Ends the request with 403 if a claim is too large, as auth does.
@@ -266,15 +277,36 @@ local function pass_by_variable(r, text)
     return true
 end
 
--- Passes the request with an active token, or ends it: with 401 if the token is revoked, with 403 for a missing scope.
-local function accept(settings, active, cache)
+-- Checks that the sender of an active token is its holder, if the configuration looks at that. Returns the status.
+local function confirm(settings, active, sender)
+    if not sender then
+        return OK
+    end
+    if active.cnf == nil and active.confirmation ~= "" then
+        -- What is no JSON, or too long, is no table, and is refused as malformed.
+        active.cnf = digits.decode(active.confirmation) or false
+    end
+    return settings.bound:confirm(ngx.req.get_headers(0), sender.token, active.cnf, sender.is_dpop)
+end
+
+-- Passes the request with an active token, or ends it: with 401 if the token is revoked, or its sender is not its
+-- holder, with 403 for a missing scope. `sender` is the token as it was sent and whether its scheme is DPoP, for a
+-- configuration that looks at holders.
+local function accept(settings, active, cache, sender)
     local status = revoked.check(active)
+    if status == OK then
+        status = confirm(settings, active, sender)
+    end
     note("route_cache", status == OK and cache or "")
     local r = current()
+    local is_dpop = sender and sender.is_dpop
     if status ~= OK then
-        return refuse(settings, status)
+        return refuse(settings, status, is_dpop)
     elseif settings.scope and not scopes.suffice(settings.scope, active.scope) then
-        return refuse_scope(settings)
+        return refuse_scope(settings, is_dpop)
+    end
+    if sender then
+        dpop.remove(ngx.req.get_headers(0))
     end
     connections.keep(active.identity)
     if settings.sends_claims then
@@ -289,7 +321,7 @@ local function accept(settings, active, cache)
 end
 
 -- Accepts a token that this worker has decoded before. phantom_proxy.conf has set $route_cache to "hit" already.
-local function accept_decoded(r, settings, active)
+local function accept_decoded(r, settings, active, sender)
     add(WORKER)
     if settings.is_plain and revoked.check(active) == OK and pass_by_variable(r, active.text) then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
@@ -297,7 +329,7 @@ local function accept_decoded(r, settings, active)
         return connections.keep(active.identity)
     end
     note("route_token", active.fingerprint)
-    return accept(settings, active, "hit")
+    return accept(settings, active, "hit", sender)
 end
 
 -- Stores a decoded entry for this worker.
@@ -305,7 +337,7 @@ local function store_decoded(key, active, seconds, token_fingerprint)
     if seconds <= 0 then
         return
     end
-    local bytes = #active.text + #active.scope + #active.identity + 250
+    local bytes = #active.text + #active.scope + #active.identity + #active.confirmation + 250
     if decoded_bytes + bytes > MAX_DECODED_BYTES then
         decoded, decoded_bytes = {}, 0
     end
@@ -315,20 +347,23 @@ end
 
 -- Passes or ends the request, as its entry requires. Also returns the decoded entry of an active token. The request
 -- keeps it, because the server may have forbidden to cache it.
-local function apply(settings, key, entry, cache)
+local function apply(settings, key, sender, entry, cache)
     if byte(entry) ~= ACTIVE then
         note("route_cache", cache)
-        return refuse(settings, tonumber(sub(entry, 2)))
+        return refuse(settings, tonumber(sub(entry, 2)), sender and sender.is_dpop)
     end
     add(cache == "hit" and SHARED or cache == "stale" and STALE or MISS)
-    local scope, identity, text = decode(entry)
-    local active = { scope = scope, identity = identity, text = text, ends = 0, fingerprint = "", key = key }
+    local scope, identity, confirmation, text = decode(entry)
+    local active = {
+        scope = scope, identity = identity, confirmation = confirmation, text = text, ends = 0, fingerprint = "",
+        key = key,
+    }
     kept.open().verdicts[settings] = active
-    return accept(settings, active, cache), active
+    return accept(settings, active, cache, sender), active
 end
 
 -- Checks a token that this worker has not decoded before.
-local function check(settings, key, token)
+local function check(settings, key, token, sender)
     local token_fingerprint = note_token(token)
     note("route_cache", "")
     local dict = ngx.shared[settings.cache_name]
@@ -338,18 +373,18 @@ local function check(settings, key, token)
     local before = kept.find()
     local decided = before and before.verdicts[settings]
     if decided and decided.key == key then
-        return (accept(settings, decided, "hit"))
+        return (accept(settings, decided, "hit", sender))
     end
     local entry = fresh(settings, dict, key)
     if entry then
         local seconds = seconds_left(settings, dict, key)
-        local _, active = apply(settings, key, entry, "hit")
+        local _, active = apply(settings, key, sender, entry, "hit")
         return active and store_decoded(key, active, seconds, token_fingerprint)
     end
     local refused = refused_of(settings, dict)
     entry = refused:get("refused " .. key)
     if entry and not (byte(entry) ~= INACTIVE and dict:get(key)) then
-        return (apply(settings, key, entry, "hit"))
+        return (apply(settings, key, sender, entry, "hit"))
     end
     local wait = open.wait_of_address(refused, settings.max_inactive_per_address)
     if wait then
@@ -361,7 +396,7 @@ local function check(settings, key, token)
     if not possible then
         return unavailable(settings, err)
     end
-    return (apply(settings, key, introspect_once(settings, dict, key, token)))
+    return (apply(settings, key, sender, introspect_once(settings, dict, key, token)))
 end
 
 -- Answers a CORS preflight, or passes it to the API without the headers that the API trusts.
@@ -402,6 +437,8 @@ end
 -- @tfield[opt={}] table<string,string> headers sends claims as headers instead of a JWT: claims by header name, such as
 -- `["X-Subject"] = "sub"`; the client's own headers of these names are removed; a claim has at most 8192 bytes
 -- @tfield[opt={}] table<string,string> claim_headers another name of `headers`
+-- @tfield[opt] route_native.auth.DpopConfig dpop takes tokens that are bound to a key, with their proof (RFC 9449)
+-- @tfield[opt] string mtls `required` or `accepted`: takes tokens that are bound to the client's certificate (RFC 8705)
 
 --- Exchanges the request's opaque token for what the API receives, or ends the request. Call it in the rewrite or
 -- access phase.
@@ -428,17 +465,20 @@ function _M.run(config)
     else
         headers, count = headers_of(r)
     end
-    local status = library.rn_introspector_find(settings.introspector, headers, count, bearer)
+    local status = library.rn_introspector_find(settings.introspector, headers, count, settings.takes_dpop, bearer)
     if status ~= OK then
         note("route_cache", "")
         return refuse(settings, status)
     end
     local key = ffi_string(bearer.key, KEY_BYTES)
+    local sender = settings.bound and {
+        token = ffi_string(bearer.token, bearer.token_length), is_dpop = bearer.is_dpop ~= 0,
+    }
     local active = decoded[key]
     if active and active.ends > now() then
-        return accept_decoded(r, settings, active)
+        return accept_decoded(r, settings, active, sender)
     end
-    return check(settings, key, ffi_string(bearer.token, bearer.token_length))
+    return check(settings, key, ffi_string(bearer.token, bearer.token_length), sender)
 end
 
 _M.execute = _M.run

@@ -159,10 +159,11 @@ end
 
 --- Ends the open connections of a session that its store has forgotten, as a logout does. Beyond 10,000 in a minute,
 -- the connections of further sessions run to their end.
--- @tparam string sid the session's id
-function _M.end_session(sid)
+-- @tparam string id the session's id
+-- @tparam[opt="sid"] string name the name by which the sessions are known: `sid` or `jti`
+function _M.end_session(id, name)
     if records and records:count_logout() then
-        _M.revoke { sid = sid, ends = ngx.time() + SESSION_SECONDS }
+        _M.revoke { [name or "sid"] = id, ends = ngx.time() + SESSION_SECONDS }
     end
 end
 

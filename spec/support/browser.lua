@@ -83,8 +83,28 @@ function browser:wait_for(path)
     process.wait_until("the browser was at " .. path, function() return self:path() == path end)
 end
 
+-- Opens a tab and goes to it. Returns its handle.
+function browser:new_tab()
+    local handle = command(self, "POST", "/window/new", { type = "tab" }).handle
+    self:switch_to(handle)
+    return handle
+end
+
+-- Returns the handle of the tab that shows.
+function browser:tab()
+    return command(self, "GET", "/window")
+end
+
+function browser:switch_to(handle)
+    command(self, "POST", "/window", { handle = handle })
+end
+
 function browser:back()
     command(self, "POST", "/back", cjson.decode("{}"))
+end
+
+function browser:reload()
+    command(self, "POST", "/refresh", cjson.decode("{}"))
 end
 
 function browser:element(selector)

@@ -150,6 +150,14 @@ function gateway:logged(path)
     end)
 end
 
+-- Waits for the access log's entry for a query. Returns its reason. A query that no other request has tells its entry
+-- from those of the same path.
+function gateway:reason_of(query)
+    return process.wait_until("the access log had " .. query, function()
+        return self:access_log():match('"args":"' .. query .. '".-"reason":"([^"]*)"')
+    end)
+end
+
 -- Returns the process ids of the workers.
 function gateway:workers()
     local pids = {}

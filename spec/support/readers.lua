@@ -120,7 +120,7 @@ local function answers(most_blanks)
 end
 
 local function cookie_jar()
-    return require("route_native.border.cookie").new { cookie_name = "border_session" }
+    return require("route_native.session.cookie").new { cookie_name = "border_session" }
 end
 
 local function source(text)
@@ -193,7 +193,7 @@ local function readers()
         { name = "border: record", texts = texts({ "", '{"master_token":"', "[" }, JSON),
             read = require("route_native.border.record").decode },
         { name = "session: is_local_path", texts = texts { "", "/" },
-            read = require("route_native.border.session_id").is_local_path },
+            read = require("route_native.session.id").is_local_path },
         { name = "auth: a header's token", texts = texts { "", "Bearer ", "bearer\t" },
             read = function(text) return header.find { authorization = text } end },
         { name = "auth: a cookie's token", texts = texts { "", "session=", "other=" },

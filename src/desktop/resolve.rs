@@ -13,10 +13,8 @@ pub const MAX_TTL: u32 = 600;
 /// The claim that holds the encrypted target.
 pub const HASH_CLAIM: &str = "hash";
 
-/// The keys and settings that resolve tokens.
+/// The settings that resolve tokens, and the key of their targets.
 pub struct Resolver {
-    /// The keys that verify tokens.
-    pub signing_keys: KeySet,
     /// The requirements of a token besides its signature.
     pub policy: Policy,
     /// The key that decrypts the `hash` claim.
@@ -40,16 +38,16 @@ impl Resolver {
     /// Verifies `token` and decrypts its target. `now` is in seconds since the epoch.
     ///
     /// Errors: the reasons 100 to 134.
-    pub fn resolve(&self, token: &[u8], now: i64) -> Result<Resolution, Reason> {
-        let claims = self.verify(token, now)?;
+    pub fn resolve(&self, token: &[u8], keys: &KeySet, now: i64) -> Result<Resolution, Reason> {
+        let claims = self.verify(token, keys, now)?;
         let target = self.decrypt_target(hash_of(&claims)?.as_bytes())?;
         let identity = Names::of(token, &claims).identity().with_target(&target);
         Ok(Resolution { target, ttl: ttl(&claims, now)?, identity })
     }
 
     /// Verifies `token` and returns its claims, without its target.
-    pub fn verify(&self, token: &[u8], now: i64) -> Result<Claims, Reason> {
-        verify(token, &self.signing_keys, &self.policy, now)
+    pub fn verify(&self, token: &[u8], keys: &KeySet, now: i64) -> Result<Claims, Reason> {
+        verify(token, keys, &self.policy, now)
     }
 
     /// Decrypts the base64 text of a `hash` claim to an allowed target.

@@ -1,6 +1,8 @@
 //! The C ABI of the desktop gateway. The conventions are those of [`super`].
 
-use super::{Caller, clock, guard, invalid_option, release, required, rn_header};
+use super::jwt::rn_policy;
+use super::keys::rn_keys;
+use super::{Caller, guard, invalid_option, release, required, rn_header};
 use crate::credential::{self, FINGERPRINT_BYTES, fingerprint};
 use crate::desktop::cache::{Found, Tag};
 use crate::desktop::gateway::{Gateway, Options};
@@ -27,10 +29,6 @@ const _: () = assert!(size_of::<Tag>() == RN_TAG_BYTES);
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_gateway_options {
-    /// The path of the file with the keys that verify tokens.
-    pub signing_key: *const u8,
-    /// Its length.
-    pub signing_key_length: usize,
     /// The path of the file with the private key that decrypts the `hash` claim.
     pub payload_key: *const u8,
     /// Its length.
@@ -43,8 +41,6 @@ pub struct rn_gateway_options {
     pub suffix: *const u8,
     /// Its length.
     pub suffix_length: usize,
-    /// The tolerated clock skew, in seconds.
-    pub leeway: u32,
     /// The most entries of each process's cache.
     pub cache_entries: u32,
 }
@@ -66,6 +62,8 @@ pub struct rn_answer {
     pub is_name: u32,
     /// 1 when the request's Authorization header holds a token that did not decide. Only [`rn_gateway_lookup`] writes it.
     pub has_another: u32,
+    /// 1 when the request has a Sec-WebSocket-Protocol header. Only [`rn_gateway_lookup`] writes it.
+    pub has_protocol: u32,
     /// The token's identifier in logs.
     pub fingerprint: [u8; RN_FINGERPRINT_BYTES],
     /// The token's key in this process's cache. A lookup writes it for [`rn_gateway_remember`].
@@ -78,7 +76,8 @@ pub struct rn_answer {
 #[allow(non_camel_case_types)]
 pub struct rn_gateway(Gateway);
 
-/// Creates a gateway: reads and parses its keys. Call it before nginx forks, so that the workers inherit the handle.
+/// Creates a gateway: reads and parses the key of the `hash` claim, and copies the policy. Call it before nginx forks, so
+/// that the workers inherit the handle. The gateway needs [`rn_gateway_use_keys`] too.
 ///
 /// Errors: the 200s, with one sentence in `error`. That of `SettingInvalid` begins with the setting's name in Lua's
 /// setup().
@@ -87,16 +86,31 @@ pub struct rn_gateway(Gateway);
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_gateway_new(
     options: Option<&rn_gateway_options>,
+    policy: Option<&rn_policy>,
     gateway: Option<&mut *mut rn_gateway>,
     error: *mut u8,
     error_capacity: usize,
     error_length: Option<&mut usize>,
 ) -> i32 {
     guard(|caller| {
-        let (options, gateway) = (required(options)?, required(gateway)?);
-        let result = new_gateway(caller, options).map(rn_gateway);
-        let notes = |new: &rn_gateway| new.0.notes(clock());
-        caller.new_handle_with_notes(result, notes, gateway, error, error_capacity, error_length)
+        let (options, policy, gateway) = (required(options)?, &required(policy)?.0, required(gateway)?);
+        let result = new_gateway(caller, options, policy.clone()).map(rn_gateway);
+        caller.new_handle(result, gateway, error, error_capacity, error_length)
+    })
+}
+
+/// Verifies tokens with the current keys of `keys` from now on, and writes to `changed` whether they differ from the keys
+/// before. If they do, nothing that was cached for those is found again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_gateway_use_keys(
+    gateway: Option<&rn_gateway>,
+    keys: Option<&rn_keys>,
+    changed: Option<&mut u32>,
+) -> i32 {
+    guard(|_| {
+        let (gateway, keys, changed) = (&required(gateway)?.0, required(keys)?, required(changed)?);
+        *changed = gateway.use_keys(keys.current()).into();
+        Ok(())
     })
 }
 
@@ -122,10 +136,10 @@ pub unsafe extern "C" fn rn_gateway_lookup(
     guard(|caller| {
         let (gateway, headers, answer) = (&required(gateway)?.0, caller.array(headers, count)?, required(answer)?);
         let pairs = headers.iter().map(|header| (caller.string(&header.name), caller.string(&header.value)));
-        answer.has_another = 0;
-        let found = credential::from_headers(pairs)?.ok_or(Reason::TokenMissing)?;
-        answer.has_another = found.has_another.into();
-        look_up(gateway, found.token, now, answer)
+        (answer.has_another, answer.has_protocol) = (0, 0);
+        let found = credential::from_headers(pairs)?;
+        (answer.has_another, answer.has_protocol) = (found.has_another.into(), found.has_protocol.into());
+        look_up(gateway, found.token.ok_or(Reason::TokenMissing)?, now, answer)
     })
 }
 
@@ -348,7 +362,7 @@ fn write_target(answer: &mut rn_answer, target: &str) {
     answer.is_name = u32::from(!target::is_address(target));
 }
 
-fn new_gateway(caller: &Caller, options: &rn_gateway_options) -> Result<Gateway, ConfigError> {
+fn new_gateway(caller: &Caller, options: &rn_gateway_options, policy: Policy) -> Result<Gateway, ConfigError> {
     let text = |data, length| caller.option_text(data, length);
     let path = |data, length| caller.option_path(data, length);
     let padding = match text(options.padding, options.padding_length)? {
@@ -361,10 +375,9 @@ fn new_gateway(caller: &Caller, options: &rn_gateway_options) -> Result<Gateway,
         name => Some(Suffix::parse(name).ok_or_else(|| invalid_option("target_suffix must be a host name"))?),
     };
     Gateway::new(Options {
-        signing_key: path(options.signing_key, options.signing_key_length)?,
         payload_key: path(options.payload_key, options.payload_key_length)?,
         padding,
-        policy: Policy { leeway: options.leeway, ..Policy::default() },
+        policy,
         suffix,
         cache_entries: options.cache_entries as usize,
     })

@@ -53,11 +53,13 @@ pub struct rn_bearer {
     pub token: *const u8,
     /// The token's length, in bytes.
     pub token_length: u32,
+    /// 1 if the token's scheme is DPoP, 0 if it is Bearer.
+    pub is_dpop: u32,
     /// The token's cache key: a digest of the configuration, its keys and the token.
     pub key: [u8; RN_CACHE_KEY_BYTES],
 }
 
-/// The result for an active token. Its three texts follow each other in the caller's buffer.
+/// The result for an active token. Its four texts follow each other in the caller's buffer.
 #[repr(C)]
 #[allow(non_camel_case_types)]
 pub struct rn_verdict {
@@ -69,6 +71,8 @@ pub struct rn_verdict {
     pub forward_length: u32,
     /// The length of the third text: the identity of the token, for [`super::rn_identity_check`].
     pub identity_length: u32,
+    /// The length of the fourth text: the JSON of `cnf`, 0 for none.
+    pub confirmation_length: u32,
 }
 
 /// A reader of one authorization server's responses.
@@ -102,7 +106,8 @@ pub extern "C" fn rn_introspector_free(introspector: Option<Box<rn_introspector>
     release(introspector)
 }
 
-/// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call.
+/// Finds the bearer token in a request's headers and computes its cache key: the hot path in one call. If `takes_dpop` is
+/// not 0, the token's scheme may be DPoP too.
 ///
 /// Errors: `TokenMissing`, `TokenAmbiguous`, `TokenTooLarge`, `TokenMalformed`.
 #[unsafe(no_mangle)]
@@ -110,13 +115,16 @@ pub unsafe extern "C" fn rn_introspector_find(
     introspector: Option<&rn_introspector>,
     headers: *const rn_header,
     count: usize,
+    takes_dpop: u32,
     bearer: Option<&mut rn_bearer>,
 ) -> i32 {
     guard(|caller| {
         let (introspector, headers, bearer) =
             (&required(introspector)?.0, caller.array(headers, count)?, required(bearer)?);
         let pairs = headers.iter().map(|header| (caller.string(&header.name), caller.string(&header.value)));
-        let token = credential::bearer(pairs)?;
+        let sent = credential::authorization(pairs, takes_dpop != 0)?;
+        let token = sent.token;
+        bearer.is_dpop = u32::from(sent.is_dpop);
         bearer.token = token.as_ptr();
         bearer.token_length = token.len() as u32; // at most MAX_TOKEN_BYTES
         bearer.key = introspector.cache_key(token);
@@ -125,7 +133,7 @@ pub unsafe extern "C" fn rn_introspector_find(
 }
 
 /// Reads a server's response of status 200. `keys` are the server's published keys; null uses those of the options. For
-/// an active token, writes to `text` its scopes, followed by what the API receives and by the identity of `token`.
+/// an active token, writes to `text` its scopes, followed by what the API receives, by the identity of `token`, and by the JSON of `cnf`.
 ///
 /// Errors:
 ///
@@ -166,7 +174,9 @@ pub unsafe extern "C" fn rn_introspector_read(
         verdict.forward_length = result.forward.len() as u32;
         let identity = result.identity.with_token(caller.bytes(token, token_length)?).to_bytes();
         verdict.identity_length = identity.len() as u32; // at most RN_IDENTITY_BYTES
-        caller.fill(&[result.scope.as_bytes(), result.forward.as_bytes(), &identity].concat(), text, capacity)
+        verdict.confirmation_length = result.confirmation.len() as u32; // bounded
+        let texts = [result.scope.as_bytes(), result.forward.as_bytes(), &identity, result.confirmation.as_bytes()];
+        caller.fill(&texts.concat(), text, capacity)
     })
 }
 

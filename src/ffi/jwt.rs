@@ -14,7 +14,7 @@ const _: () = assert!(MAX_TOKEN_BYTES == RN_TOKEN_BYTES);
 
 /// The requirements of a token besides its signature.
 #[allow(non_camel_case_types)]
-pub struct rn_policy(Policy);
+pub struct rn_policy(pub(super) Policy);
 
 /// The settings of tokens to sign.
 #[allow(non_camel_case_types)]

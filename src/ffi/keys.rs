@@ -16,6 +16,8 @@ pub const RN_KEY_FORM_SECRETS: u32 = 2;
 pub const RN_KEY_FORM_SHORT_SECRET: u32 = 3;
 /// The form of a JWK Set that another server publishes. Only public keys and public halves are used.
 pub const RN_KEY_FORM_PUBLISHED: u32 = 4;
+/// The form of PEM, a JWK or a JWK Set of which only public keys are used. A private key in PEM is refused.
+pub const RN_KEY_FORM_PUBLIC: u32 = 5;
 
 /// Keys that verify or sign, parsed once.
 #[allow(non_camel_case_types)]
@@ -153,6 +155,7 @@ fn form_of(form: u32) -> Result<Form, Reason> {
         RN_KEY_FORM_SECRETS => Ok(Form::Secrets),
         RN_KEY_FORM_SHORT_SECRET => Ok(Form::ShortSecret),
         RN_KEY_FORM_PUBLISHED => Ok(Form::Published),
+        RN_KEY_FORM_PUBLIC => Ok(Form::Public),
         _ => Err(Reason::InvalidArgument),
     }
 }

@@ -32,6 +32,9 @@ pub const MAX_JWT_BYTES: usize = 32 * 1024;
 /// The longest accepted response, in bytes: more than a JWT of [`MAX_JWT_BYTES`].
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// The longest JSON of a `cnf`, in bytes. One with two thumbprints has 120.
+const MAX_CONFIRMATION_BYTES: usize = 1024;
+
 /// The `typ` of a signed introspection response (RFC 9701 §5).
 const INTROSPECTION_TYP: &str = "token-introspection+jwt";
 
@@ -83,6 +86,9 @@ pub struct Verdict {
     pub forward: String,
     /// What the token can be revoked by, apart from itself.
     pub identity: Identity,
+    /// The JSON of `cnf`, which names what the token's holder has (RFC 9449 §6.2, RFC 8705 §3.2). Empty when there is
+    /// none.
+    pub confirmation: String,
 }
 
 impl Introspector {
@@ -98,7 +104,7 @@ impl Introspector {
         // The cache key covers the keys, so that a cached verdict ends with them.
         let verify_identity = verify_keys.as_ref().map_or([0; 32], KeySet::identity);
         let signer_identity = signer.as_ref().map_or([0; 32], |signer| signer.identity);
-        let parts = [b"route_native introspection 2", &verify_identity[..], &signer_identity, options.identity];
+        let parts = [b"route_native introspection 3", &verify_identity[..], &signer_identity, options.identity];
         Ok(Introspector {
             identity: sha256(&parts),
             verify_keys,
@@ -219,6 +225,7 @@ impl Introspector {
     fn verdict(&self, members: Map<String, Value>, token: Option<&str>, now: i64) -> Result<Verdict, Reason> {
         let claims = Claims::of(Vec::new(), members);
         let identity = Names::of(b"", &claims).identity();
+        let confirmation = claims.members.get("cnf").map(confirmation).unwrap_or_default();
         let scope = claims.scopes().map_err(server_fault)?;
         let mut expires_at = claims.expires_at().map_err(server_fault)?;
         let forward = if !self.claims.is_empty() {
@@ -232,7 +239,7 @@ impl Introspector {
         } else {
             format!("Bearer {}", token.ok_or(Reason::KeyUnsupported)?)
         };
-        Ok(Verdict { scope, expires_at, forward, identity })
+        Ok(Verdict { scope, expires_at, forward, identity, confirmation })
     }
 }
 
@@ -252,6 +259,12 @@ impl Signer {
         let json = serde_json::to_vec(&claims).map_err(|_| Reason::Internal)?;
         jwt::sign_within(&json, &self.key, &self.options, now, MAX_JWT_BYTES).map_err(server_fault)
     }
+}
+
+/// Returns the JSON of a `cnf`. One that is too long names nothing that can be checked: `false` stands for it.
+fn confirmation(cnf: &Value) -> String {
+    let text = cnf.to_string();
+    if text.len() > MAX_CONFIRMATION_BYTES { "false".to_owned() } else { text }
 }
 
 /// Returns the name of the first member of a response that makes it malformed, for a message, or `None` when its form is

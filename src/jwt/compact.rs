@@ -1,6 +1,6 @@
 //! A strict parser of the compact JWS serialization (RFC 7515 §3.1, §7.1).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Claims, MAX_TOKEN_BYTES, decode};
 use crate::error::Reason;
@@ -29,6 +29,8 @@ pub struct Header {
     pub token_type: Option<String>,
     /// The header's JSON text.
     pub json: Vec<u8>,
+    /// Every member of the header. None of them chooses a key, except in a DPoP proof (`src/bound`).
+    pub members: Map<String, Value>,
 }
 
 impl Header {
@@ -100,17 +102,17 @@ impl<'a> Parts<'a> {
     /// parameter.
     pub fn header(&self) -> Result<Header, Reason> {
         let json = decode(self.header)?;
-        let header = parse_object(&json).ok_or(Reason::TokenMalformed)?;
-        if REFUSED_HEADERS.iter().any(|name| header.contains_key(*name)) {
+        let members = parse_object(&json).ok_or(Reason::TokenMalformed)?;
+        if REFUSED_HEADERS.iter().any(|name| members.contains_key(*name)) {
             return Err(Reason::HeaderUnsupported);
         }
-        let algorithm = match header.get("alg") {
+        let algorithm = match members.get("alg") {
             Some(Value::String(name)) => Algorithm::from_name(name),
             _ => return Err(Reason::TokenMalformed),
         };
-        let key_id = key_id(&header)?;
-        let token_type = header.get("typ").and_then(Value::as_str).map(str::to_owned);
-        Ok(Header { algorithm, key_id, token_type, json })
+        let key_id = key_id(&members)?;
+        let token_type = members.get("typ").and_then(Value::as_str).map(str::to_owned);
+        Ok(Header { algorithm, key_id, token_type, json, members })
     }
 }
 

@@ -104,7 +104,7 @@ impl Key {
     }
 
     /// Returns whether the signature is valid, or `None` when the key does not allow `algorithm`.
-    pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
+    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
         let (_, verifier) = self.uses.iter().find(|(candidate, _)| candidate.same_as(algorithm))?;
         Some(match verifier {
             Verifier::Public(key) => key.verify_sig(message, signature).is_ok(),

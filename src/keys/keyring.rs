@@ -23,6 +23,8 @@ pub enum Form {
     ShortSecret,
     /// A JWK Set that another server publishes. Only its public keys are used.
     Published,
+    /// PEM, a JWK or a JWK Set, of which only the public keys are used. A private key in PEM is refused.
+    Public,
 }
 
 /// The keys of a keyring at one time.
@@ -107,6 +109,7 @@ fn read(form: Form, text: &[u8]) -> Result<ParsedKeys, ConfigError> {
         Form::Secret => Ok(secret(Key::from_secret(text)?, SigningKey::from_secret(text)?)),
         Form::ShortSecret => Ok(secret(Key::from_short_secret(text)?, SigningKey::from_short_secret(text)?)),
         Form::Published => ParsedKeys::parse_published(text),
+        Form::Public => ParsedKeys::parse_public(text),
         Form::Secrets => read_secrets(text),
     }
 }

@@ -23,6 +23,7 @@ mod rsa;
 mod secret;
 mod set;
 mod signing;
+mod thumbprint;
 mod validity;
 
 pub use algorithm::Algorithm;
@@ -39,3 +40,5 @@ pub(crate) use pem::{rsa_pkcs8, rsa_spki};
 pub use rsa::{DecryptingKey, EncryptingKey, MAX_MODULUS_BYTES, Padding, generate};
 pub use set::KeySet;
 pub use signing::SigningKey;
+pub(crate) use thumbprint::encoded;
+pub use thumbprint::{THUMBPRINT_BYTES, Thumbprint, public_key, thumbprint};

@@ -60,7 +60,7 @@ pub struct Family {
     pub help: &'static str,
 }
 
-const CAPABILITY: (&str, Values) = ("capability", Values::OneOf(&["desktop", "auth", "phantom", "border", "tunnel"]));
+const CAPABILITY: (&str, Values) = ("capability", Values::OneOf(&["desktop", "auth", "phantom", "border", "oidc", "tunnel"]));
 const TIER: (&str, Values) = ("tier", Values::OneOf(&["worker", "shared", "joined", "miss", "stale"]));
 const RESULT: (&str, Values) = ("result", Values::OneOf(&["success", "failure", "limited", "cross_site"]));
 const OPERATION: (&str, Values) = ("operation", Values::OneOf(&["get", "add", "set", "swap", "touch", "delete"]));
@@ -69,10 +69,13 @@ const STORE: (&str, Values) = ("store", Values::OneOf(&["memory", "memcached", "
 /// The reasons that are no status of the library: those of requests whose token is fine, or that have none, and of
 /// upstreams that fail.
 pub const OTHER_REASONS: &[&str] = &[
+    "acr_insufficient",
+    "authentication_too_old",
     "claim_not_allowed",
     "claim_too_large",
     "client_connections",
     "client_rate",
+    "cross_origin",
     "cross_site_link",
     "desktop_answer_invalid",
     "desktop_busy",
@@ -132,6 +135,7 @@ families! {
     thread_pool_jobs Sum [] "Jobs in the thread pool, waiting or running.";
     logins_total Counter [CAPABILITY, RESULT] "Logins by result.";
     border_events_total Counter [("event", Values::Text)] "Events of border sessions.";
+    oidc_events_total Counter [("event", Values::Text)] "Events of logins and sessions of OpenID Connect.";
     open_connections Sum [] "Open long connections that end with their token or session.";
     connections_ended_total Counter [] "Long connections that ended with their token or session.";
     jwks_fetches_total Counter [("url", Values::Text), ("result", Values::Text)] "Fetches of a JWK Set by result.";

@@ -13,6 +13,7 @@ use pem::Pem;
 use route_native::desktop::gateway::{Gateway, Options};
 use route_native::desktop::hash_claim::Padding;
 use route_native::jwt::Policy;
+use route_native::keys::{Form, Keyring};
 use tempfile::TempDir;
 
 /// The benchmarks' present, in seconds since the epoch.
@@ -73,14 +74,16 @@ impl Keys {
     /// A gateway that keeps at most `cache_entries` answers.
     pub fn gateway(&self, cache_entries: usize) -> Gateway {
         let file = |name: &str| -> PathBuf { self.directory.path().join(name) };
-        Gateway::new(Options {
-            signing_key: &file("public.pem"),
+        let keys = Keyring::from_file(&file("public.pem"), Form::Public).unwrap_or_else(|error| panic!("{error}"));
+        let gateway = Gateway::new(Options {
             payload_key: &file("private.pem"),
             padding: Padding::Pkcs1v15,
             policy: Policy::default(),
             suffix: None,
             cache_entries,
         })
-        .unwrap_or_else(|error| panic!("{}", error.message))
+        .unwrap_or_else(|error| panic!("{}", error.message));
+        gateway.use_keys(keys.current());
+        gateway
     }
 }

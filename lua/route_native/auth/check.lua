@@ -5,7 +5,7 @@
 -- | 400    | more than 1000 headers                                              |
 -- | 401    | no token or no valid one; WWW-Authenticate is that of RFC 6750 §3   |
 -- | 403    | the token is valid, but a rule or a scope does not allow the request |
--- | 503    | the keys cannot be read or fetched                                  |
+-- | 503    | the keys cannot be read or fetched; no room for another used proof  |
 
 local access_log = require "route_native.core.access_log"
 local auth_keys = require "route_native.auth.keys"
@@ -15,6 +15,8 @@ local claim_rules = require "route_native.auth.claim_rules"
 local client = require "route_native.core.client"
 local config = require "route_native.core.config"
 local connections = require "route_native.control.connections"
+local dpop = require "route_native.bound.dpop"
+local holder = require "route_native.bound.holder"
 local jwt = require "route_native.jwt"
 local kept = require "route_native.core.kept"
 local metrics = require "route_native.core.metrics"
@@ -23,6 +25,7 @@ local response = require "route_native.core.response"
 local statuses = require "route_native.core.status"
 
 local ngx = ngx
+local OK = statuses.OK
 
 local KEY_UNREADABLE = statuses.name(statuses.KEY_UNREADABLE)
 local FORBIDDEN = response.json("forbidden", "The access token does not allow this")
@@ -30,7 +33,8 @@ local FORBIDDEN = response.json("forbidden", "The access token does not allow th
 local _M = {}
 
 local OWNER = "route_native.auth: check()"
-local ROWS = config.rows(auth_keys.ROWS, token_sources.ROWS, claim_rules.ROWS, claim_headers.ROWS, {
+local ROWS = config.rows(auth_keys.ROWS, token_sources.ROWS, claim_rules.ROWS, claim_headers.ROWS, holder.ROWS,
+    {
     { "strip_token", config.boolean(), default = false },
     { "cors_preflight", config.boolean(), default = false },
     { "realm", config.text('^[^"\\]+$', "a text without quotes and backslashes") },
@@ -44,9 +48,11 @@ function _M.read(input)
     policy = policy.handle and policy or auth_keys.try(OWNER, jwt.policy, policy)
     local get_keys = auth_keys.open(OWNER, values)
     auth_keys.check_policy(OWNER, get_keys(), policy)
+    local bound = holder.of(OWNER, values)
     return {
         keys = get_keys,
-        sources = token_sources.of(OWNER, values),
+        bound = bound,
+        sources = token_sources.of(OWNER, values, bound and bound.dpop),
         rules = claim_rules.of(OWNER, values),
         headers = claim_headers.of(OWNER, values),
         strip = values.strip_token,
@@ -58,10 +64,23 @@ function _M.read(input)
 end
 
 -- Ends the request with a challenge, and notes the reason for the access log.
-local function refuse(self, status, reason, attributes)
+local function refuse(self, status, reason, attributes, is_dpop)
     access_log.reason(reason)
     metrics.refused("auth", status, reason)
-    return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil)
+    local challenges = self.bound and self.bound:challenges(attributes, self.realm, is_dpop)
+    return response.challenge(status, attributes, self.realm, status == ngx.HTTP_FORBIDDEN and FORBIDDEN or nil,
+        challenges)
+end
+
+-- Ends the request of a sender who has not shown to be the token's holder.
+local function refuse_sender(self, status, is_dpop)
+    local reason = statuses.name(status)
+    if not statuses.is_token(status) then
+        access_log.reason(reason)
+        metrics.refused("auth", 503, reason)
+        return auth_keys.unavailable("the holder of a token could not be checked: " .. reason)
+    end
+    return refuse(self, ngx.HTTP_UNAUTHORIZED, reason, holder.attributes(status), is_dpop)
 end
 
 -- Returns what this configuration has decided about the request and its token before, or nil.
@@ -112,9 +131,10 @@ function _M.run(self)
     end
     local headers = ngx.req.get_headers(0)
     claim_headers.clear(self.headers, headers)
-    local token, reason, several = token_sources.find(self.sources, headers)
+    local token, reason, several, is_dpop = token_sources.find(self.sources, headers)
     if self.strip then
         token_sources.remove(self.sources, headers)
+        dpop.remove(headers)
     end
     local sent = several and table.concat(several, ",") or token
     local verdict = sent and decided(self, sent)
@@ -150,7 +170,11 @@ function _M.run(self)
     if reason then
         -- The library calls an empty token missing, but the client did send one.
         reason = reason == "token_missing" and "token_malformed" or reason
-        return refuse(self, ngx.HTTP_UNAUTHORIZED, reason, 'error="invalid_token"')
+        return refuse(self, ngx.HTTP_UNAUTHORIZED, reason, 'error="invalid_token"', is_dpop)
+    end
+    local status = self.bound and self.bound:confirm(headers, token, claims.cnf, is_dpop) or OK
+    if status ~= OK then
+        return refuse_sender(self, status, is_dpop)
     end
     local allowed, lacks_scope = claim_rules.allow(self.rules, claims)
     if not allowed then
@@ -158,10 +182,11 @@ function _M.run(self)
         if lacks_scope then
             attributes = ('%s, scope="%s"'):format(attributes, self.rules.scope)
         end
-        return refuse(self, ngx.HTTP_FORBIDDEN, lacks_scope and "scope_missing" or "claim_not_allowed", attributes)
+        return refuse(self, ngx.HTTP_FORBIDDEN, lacks_scope and "scope_missing" or "claim_not_allowed", attributes,
+            is_dpop)
     end
     if not claim_headers.set(self.headers, claims) then
-        return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"')
+        return refuse(self, ngx.HTTP_FORBIDDEN, "claim_too_large", 'error="insufficient_scope"', is_dpop)
     end
     kept.open().verdicts[self] = { token = sent, claims = claims, header = header }
     metrics.passed("auth", request.current())

@@ -4,7 +4,8 @@
 -- | status | when                                                                                             |
 -- |--------|--------------------------------------------------------------------------------------------------|
 -- | 200    | the backend answered 200; the token holds the backend's JSON with iat, exp, iss and jti          |
--- | 400    | the body is ambiguous, such as one that names the user twice or does not match its Content-Type; |
+-- | 400    | the proof of possession is refused, or needs a nonce of this server (RFC 9449 §5, §8);           |
+-- |        | the body is ambiguous, such as one that names the user twice or does not match its Content-Type; |
 -- |        | the name is longer than 256 bytes; or there are more than 1000 headers                           |
 -- | 403    | `cookie` is set, and the request comes from a page of another site                               |
 -- | 405    | not a POST                                                                                       |
@@ -17,16 +18,19 @@
 -- | 505    | HTTP/2 on a lua-nginx-module before 0.10.28, which cannot make subrequests there                 |
 -- | other  | the status and the body of the backend                                                           |
 
+local access_log = require "route_native.core.access_log"
 local auth_keys = require "route_native.auth.keys"
 local client = require "route_native.core.client"
 local config = require "route_native.core.config"
 local cookie = require "route_native.core.cookie"
+local dpop = require "route_native.bound.dpop"
 local jwt = require "route_native.jwt"
 local login_body = require "route_native.core.login_body"
 local metrics = require "route_native.core.metrics"
 local rate_limit = require "route_native.core.rate_limit"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
+local statuses = require "route_native.core.status"
 local subrequest = require "route_native.core.subrequest"
 local trace = require "route_native.core.trace"
 
@@ -43,6 +47,11 @@ local MESSAGES = {
     [502] = response.json("bad_gateway", "The login service gave no answer that can be used"),
     [505] = response.json("http_version_not_supported", "Log in over HTTP/1.1"),
 }
+-- RFC 6749 §5.2 has the form of these.
+local INVALID_PROOF = '{"error":"invalid_dpop_proof","error_description":"The DPoP proof is missing or refused"}\n'
+local NEEDS_NONCE = '{"error":"use_dpop_nonce","error_description":"The DPoP proof needs the nonce of this server"}\n'
+-- The Retry-After of a 503, in seconds.
+local RETRY_AFTER = 5
 -- The headers of the backend's answer that reach the client if the answer is no 200.
 local PASSED_HEADERS = { "Content-Type", "WWW-Authenticate", "Retry-After", "Location" }
 -- The client's headers that could turn the backend's answer into something else than its JSON.
@@ -59,7 +68,7 @@ local COOKIE = {
     { "same_site", config.choice("Strict", "Lax", "None"), default = "Lax" },
     { "secure", config.boolean(), default = true },
 }
-local ROWS = config.rows(auth_keys.ROWS, rate_limit.ROWS, {
+local ROWS = config.rows(auth_keys.ROWS, rate_limit.ROWS, dpop.ROWS, {
     { "backend", config.text("^/%S*$", "an internal location that begins with /"), required = true },
     { "user_field", config.text(), default = "username" },
     { "max_body", config.whole(1, 1048576, "bytes"), default = 65536 },
@@ -75,6 +84,8 @@ function _M.read(input)
     local values = config.read(OWNER, ROWS, input)
     if values.cookie and values.cookie.same_site == "None" and not values.cookie.secure then
         config.fail(OWNER, 'a cookie with "same_site" None must be secure')
+    elseif values.cookie and values.dpop then
+        config.fail(OWNER, 'the fields "cookie" and "dpop" exclude each other: a browser sends no proof with a cookie')
     end
     local self = {
         keys = auth_keys.open(OWNER, values),
@@ -84,6 +95,8 @@ function _M.read(input)
         limit = rate_limit.of(OWNER, values),
         cookie = values.cookie,
         public_origins = client.origins(values.public_origins),
+        dpop = dpop.of(OWNER, values),
+        lifetime = values.lifetime,
     }
     if self.cookie then
         self.cookie.max_age = values.lifetime
@@ -141,11 +154,50 @@ local function pass_answer(self, answer)
     return ngx.exit(status)
 end
 
--- Ends the request with a token that holds the backend's answer.
-local function grant(self, keys, answer)
+-- Ends the request of a client whose proof is refused (RFC 9449 §5, §8).
+local function refuse_proof(status)
+    access_log.reason(statuses.name(status))
+    if not statuses.is_token(status) then
+        ngx.log(ngx.ERR, "route_native.auth: a proof could not be checked: ", statuses.name(status))
+        return response.unavailable(RETRY_AFTER)
+    end
+    return response.finish(400, status == statuses.PROOF_NONCE_INVALID and NEEDS_NONCE or INVALID_PROOF)
+end
+
+-- Checks the proof of the client. Returns its key's thumbprint and the function that uses it up, or ends the request. A
+-- client without a proof gets a Bearer token where proofs are not required.
+local function check_proof(self, headers)
+    local status, key, use = self.dpop:check(headers)
+    if status == statuses.OK then
+        return { key = key, use = use }
+    elseif status ~= statuses.PROOF_MISSING or self.dpop.is_required then
+        return refuse_proof(status)
+    end
+    return {}
+end
+
+-- Ends the request with a token, as OAuth's token endpoints do (RFC 6749 §5.1, RFC 9449 §5).
+local function answer_with_token(self, token, proof)
+    return response.finish(ngx.HTTP_OK, ('{"access_token":"%s","token_type":"%s","expires_in":%d}\n')
+        :format(token, proof.key and "DPoP" or "Bearer", self.lifetime))
+end
+
+-- Ends the request with a token that holds the backend's answer. `proof` is the client's, if tokens are bound.
+local function grant(self, keys, answer, proof)
+    -- Only a client that may log in takes room in the memory of used proofs.
+    local used = proof and proof.use and proof.use() or statuses.OK
+    if used ~= statuses.OK then
+        return refuse_proof(used)
+    end
     local token, reason
     if #answer.body <= self.max_body and not answer.truncated then
-        token, reason = jwt.sign(answer.body, keys, self.options)
+        local claims = answer.body
+        if proof and proof.key then
+            claims, reason = dpop.bind(claims, proof.key)
+        end
+        if claims then
+            token, reason = jwt.sign(claims, keys, self.options)
+        end
     end
     if not token then
         ngx.log(ngx.ERR, "route_native.auth: the login service's answer cannot be signed: ", reason or "too large")
@@ -155,11 +207,16 @@ local function grant(self, keys, answer)
         cookie.set(self.cookie.name, token, self.cookie)
     end
     count "success"
+    if proof then
+        return answer_with_token(self, token, proof)
+    end
     return response.finish(ngx.HTTP_OK, ('{"token":"%s"}\n'):format(token))
 end
 
 -- Counts the attempt, passes the credentials to the backend, and answers the request.
 local function attempt(self, keys, headers)
+    -- A client that has no nonce yet has not guessed a password.
+    local proof = self.dpop and check_proof(self, headers)
     local ticket, wait, is_full
     if self.limit then
         ticket, wait, is_full = self.limit:count_address()
@@ -188,7 +245,7 @@ local function attempt(self, keys, headers)
         self.limit:forgive(ticket)
     end
     if answer.status == ngx.HTTP_OK then
-        return grant(self, keys, answer)
+        return grant(self, keys, answer, proof)
     elseif answer.status < 500 then
         count "failure"
     end
@@ -197,6 +254,9 @@ end
 
 -- Ends a login request with a token or a refusal.
 function _M.run(self)
+    if self.dpop then
+        self.dpop:offer_nonce()
+    end
     if request.has_too_many_headers(request.current()) then
         return response.too_many_headers()
     elseif ngx.req.get_method() ~= "POST" then

@@ -14,8 +14,9 @@ local MAX_COOKIES = 4
 
 local _M = {}
 
-local function header_source(name)
+local function header_source(name, takes_dpop)
     local lowered = lower(name)
+    takes_dpop = takes_dpop and lowered == "authorization"
     return {
         find = function(headers, before)
             local value = headers[lowered]
@@ -23,7 +24,8 @@ local function header_source(name)
             if not (before and value and value == before.exchanged) then
                 value = kept.header(before, lowered, value)
             end
-            return bearer.token(value)
+            local token, err, is_dpop = bearer.token(value, takes_dpop)
+            return token, err, nil, is_dpop
         end,
         remove = function(headers)
             kept.keep_header(lowered, headers[lowered])
@@ -110,8 +112,9 @@ local KINDS = { header = header_source, cookie = cookie_source, query = query_so
 -- The configuration row of sources: "header", "header:NAME", "cookie:NAME" and "query:NAME".
 _M.ROWS = { { "token", config.list(), default = { "header" } } }
 
--- Returns the sources of a configuration, in their order.
-function _M.of(owner, values)
+-- Returns the sources of a configuration, in their order. With `takes_dpop`, the Authorization header may hold a token
+-- of the scheme DPoP.
+function _M.of(owner, values, takes_dpop)
     local sources = {}
     for i, text in ipairs(values.token) do
         local kind, name = match(text, "^(%a+):([%w_-]+)$")
@@ -122,31 +125,32 @@ function _M.of(owner, values)
             config.fail(owner, 'the field "token" knows header, header:NAME, cookie:NAME and query:NAME, and not "%s"',
                 text)
         end
-        sources[i] = KINDS[kind](name)
+        sources[i] = KINDS[kind](name, takes_dpop)
     end
     return sources
 end
 
 -- Returns the token of the first source that has one, nil if none has one, or nil and a reason if that source has
--- several headers or arguments. Its third result is a list of all tokens, for a cookie with several values, or nil.
--- Returns "" if a source is empty and none has a token. Every source is read, because reading removes a token
--- from the URL. A source that an earlier check of this request emptied still has what it had.
+-- several headers or arguments. Its third result is a list of all tokens, for a cookie with several values, or nil. Its
+-- fourth result is whether the token has the scheme DPoP. Returns "" if a source is empty and none has a token. Every
+-- source is read, because reading removes a token from the URL. A source that an earlier check of this request emptied
+-- still has what it had.
 function _M.find(sources, headers)
     local before = kept.find()
-    local token, reason, several
+    local token, reason, several, is_dpop
     local is_empty = false
     for _, source in ipairs(sources) do
-        local found, err, all = source.find(headers, before)
+        local found, err, all, has_proof = source.find(headers, before)
         if found == "" then
             is_empty = true
         elseif (found or err) and not (token or reason) then
-            token, reason, several = found, err, all
+            token, reason, several, is_dpop = found, err, all, has_proof
         end
     end
     if is_empty and not (token or reason) then
         return ""
     end
-    return token, reason, several
+    return token, reason, several, is_dpop
 end
 
 -- Removes the tokens of all sources from the request. A token that was not checked is a credential too.

@@ -8,12 +8,15 @@ local access_log = require "route_native.core.access_log"
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
 local connections = require "route_native.control.connections"
+local forward_auth = require "route_native.core.forward_auth"
 local metrics = require "route_native.core.metrics"
 local request = require "route_native.core.request"
-local session_id = require "route_native.border.session_id"
+local session_id = require "route_native.session.id"
 local subrequest = require "route_native.core.subrequest"
 
 local ngx = ngx
+
+local NO_HEADERS = { list = {} }
 
 local _M = {}
 
@@ -101,6 +104,37 @@ local function run(border, refused)
         metrics.passed("border", request.current())
     end
     return pass(border, service, token)
+end
+
+-- Returns the token of a service that the session has or gets, or nil and a reason.
+local function token_of(border, session, service)
+    local token = session.record.service_tokens[service]
+    if token then
+        return token
+    elseif not subrequest.is_possible() then
+        return nil, "unavailable"
+    end
+    return border.exchange:token(session, service)
+end
+
+-- Answers another proxy that asks whether a request may pass. `service` names a service whose token the proxy needs.
+function _M.forward(border, service)
+    local session, reason = border.sessions:load()
+    local token
+    if session and service then
+        token, reason = token_of(border, session, service)
+        session = token and session
+    end
+    if session then
+        border.sessions:extend(session)
+        return forward_auth.allow(NO_HEADERS, {}, { ["Auth-Token"] = token })
+    elseif reason == "unavailable" or reason == "denied" then
+        return refuse(border, reason)
+    end
+    access_log.reason("session_" .. reason)
+    border.counters:add("session." .. reason)
+    -- The login leads to the page of the last visit, or to the default path.
+    return forward_auth.log_in(client.origin() .. border.settings.login_path)
 end
 
 -- Runs in the access phase of the services' location.

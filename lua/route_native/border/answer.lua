@@ -1,35 +1,15 @@
 -- The border's own answers: a status and a constant body, as a page or as JSON. No cache may store them.
 
-local client = require "route_native.core.client"
-local response = require "route_native.core.response"
+local page = require "route_native.core.page"
 local subrequest = require "route_native.core.subrequest"
 
+local both = page.both
 local ngx = ngx
 
 -- The Retry-After while a store or a service is down, in seconds.
 local RETRY_AFTER = 5
--- The headers that tell pages from scripts (client.lua).
-local VARY = "Accept, Sec-Fetch-Mode, X-Requested-With"
 
 local _M = {}
-
-local PAGE = [[<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title></head>
-<body><h1>%s</h1><p>%s</p></body></html>
-]]
-
--- Returns a function that ends a request, with a page or with JSON. Both bodies are built once.
-local function both(status, code, title, message)
-    local page = PAGE:format(title, title, message)
-    local json = response.json(code, message)
-    return function()
-        ngx.header["Vary"] = VARY
-        if client.wants_page() then
-            return response.finish(status, page, "text/html; charset=utf-8")
-        end
-        return response.finish(status, json)
-    end
-end
 
 _M.not_found = both(404, "SERVICE_UNKNOWN", "Not found", "No service is mapped to this address.")
 _M.forbidden = both(403, "FORBIDDEN", "Forbidden", "You are not allowed to see this.")
@@ -66,22 +46,7 @@ function _M.too_many(seconds)
     return too_many()
 end
 
-local EXPIRED = '{"code":"SESSION_EXPIRED"}'
-
--- Ends a script's request without a session. A script cannot fill in a form.
-function _M.session_expired()
-    -- RFC 9110 requires a challenge with a 401. For an unknown scheme a browser shows no dialog.
-    ngx.header["WWW-Authenticate"] = "Session"
-    ngx.header["Vary"] = VARY
-    return response.finish(401, EXPIRED)
-end
-
--- Redirects to a path of this origin: 302 after a GET, 303 otherwise. A path, not a URL, keeps the host name that the
--- client uses.
-function _M.redirect(path)
-    ngx.header["Location"] = path
-    ngx.header["Vary"] = VARY
-    return response.finish(ngx.req.get_method() == "GET" and 302 or 303, "", "text/plain")
-end
+_M.session_expired = page.session_expired
+_M.redirect = page.redirect
 
 return _M

@@ -62,7 +62,7 @@ end
 
 -- Begins a session of an account and redirects to a path.
 local function begin(border, new_record, account, path)
-    local id = border.sessions:create(new_record, account)
+    local id = border.sessions:create(new_record, { account }, { account = account })
     if not id then
         return answer.unavailable()
     end

@@ -2,7 +2,7 @@
 
 local answer = require "route_native.border.answer"
 local client = require "route_native.core.client"
-local session_id = require "route_native.border.session_id"
+local session_id = require "route_native.session.id"
 
 local ngx = ngx
 

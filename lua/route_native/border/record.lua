@@ -46,6 +46,8 @@ function _M.decode(text)
     return tokens and { master_token = record.master_token, service_tokens = tokens, identity = identity }
 end
 
+_M.fresh = _M.decode
+
 -- Returns a record as JSON.
 function _M.encode(record)
     local identity = record.identity and ',"identity":"' .. ngx.encode_base64(record.identity) .. '"' or ""

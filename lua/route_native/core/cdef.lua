@@ -35,7 +35,23 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
-static const int RN_METRICS_BYTES = 65536;
+static const int RN_KEY_FORM_PUBLIC = 5;
+static const int RN_PROOF_BYTES = 8192;
+
+static const int RN_THUMBPRINT_BYTES = 43;
+
+static const int RN_PROOF_ID_BYTES = 32;
+
+static const int RN_NONCE_BYTES = 32;
+
+static const int RN_NONCE_SECRET_BYTES = 32;
+
+static const int RN_CERTIFICATE_PEM = 0;
+
+static const int RN_CERTIFICATE_HEADER = 1;
+static const int RN_DIGEST_BYTES = 64;
+
+static const int RN_RANDOM_BYTES = 1024;
 
 static const int RN_IDENTITY_BYTES = 176;
 
@@ -91,12 +107,27 @@ enum rn_reason
     RN_REASON_PATH_REFUSED = 142,
     RN_REASON_TOKEN_INACTIVE = 150,
     RN_REASON_SCOPE_INSUFFICIENT = 151,
+    RN_REASON_PROOF_MISSING = 160,
+    RN_REASON_PROOF_AMBIGUOUS = 161,
+    RN_REASON_PROOF_MALFORMED = 162,
+    RN_REASON_PROOF_KEY_REFUSED = 163,
+    RN_REASON_PROOF_SIGNATURE_INVALID = 164,
+    RN_REASON_PROOF_REQUEST_MISMATCH = 165,
+    RN_REASON_PROOF_EXPIRED = 166,
+    RN_REASON_PROOF_TOKEN_MISMATCH = 167,
+    RN_REASON_PROOF_REPLAYED = 168,
+    RN_REASON_PROOF_NONCE_INVALID = 169,
+    RN_REASON_HOLDER_KEY_MISMATCH = 170,
+    RN_REASON_TOKEN_BOUND = 171,
+    RN_REASON_TOKEN_NOT_BOUND = 172,
+    RN_REASON_CERTIFICATE_MISMATCH = 173,
     RN_REASON_KEY_UNREADABLE = 200,
     RN_REASON_KEY_UNSUPPORTED = 201,
     RN_REASON_KEY_TOO_WEAK = 202,
     RN_REASON_SETTING_INVALID = 203,
     RN_REASON_KEY_CANNOT_SIGN = 204,
     RN_REASON_SESSION_KEYS_INVALID = 240,
+    RN_REASON_REPLAY_MEMORY_FULL = 250,
     RN_REASON_SERVER_UNREACHABLE = 300,
     RN_REASON_SERVER_FAILED = 301,
     RN_REASON_SERVER_ANSWER_INVALID = 302,
@@ -114,6 +145,8 @@ typedef struct rn_keys rn_keys;
 
 typedef struct rn_policy rn_policy;
 
+typedef struct rn_proof_policy rn_proof_policy;
+
 typedef struct rn_rsa rn_rsa;
 
 typedef struct rn_session_keys rn_session_keys;
@@ -121,15 +154,12 @@ typedef struct rn_session_keys rn_session_keys;
 typedef struct rn_sign_options rn_sign_options;
 
 typedef struct {
-    const uint8_t *signing_key;
-    size_t signing_key_length;
     const uint8_t *payload_key;
     size_t payload_key_length;
     const uint8_t *padding;
     size_t padding_length;
     const uint8_t *suffix;
     size_t suffix_length;
-    uint32_t leeway;
     uint32_t cache_entries;
 } rn_gateway_options;
 
@@ -150,6 +180,7 @@ typedef struct {
     uint32_t ttl;
     uint32_t is_name;
     uint32_t has_another;
+    uint32_t has_protocol;
     uint8_t fingerprint[RN_FINGERPRINT_BYTES];
     uint8_t tag[RN_TAG_BYTES];
     uint8_t target[RN_TARGET_BYTES];
@@ -176,6 +207,7 @@ typedef struct {
 typedef struct {
     const uint8_t *token;
     uint32_t token_length;
+    uint32_t is_dpop;
     uint8_t key[RN_CACHE_KEY_BYTES];
 } rn_bearer;
 
@@ -184,6 +216,7 @@ typedef struct {
     uint32_t scope_length;
     uint32_t forward_length;
     uint32_t identity_length;
+    uint32_t confirmation_length;
 } rn_verdict;
 
 typedef struct {
@@ -196,6 +229,26 @@ typedef struct {
     const uint8_t *data;
     size_t length;
 } rn_key_text;
+
+typedef struct {
+    const uint8_t *method;
+    size_t method_length;
+    const uint8_t *target;
+    size_t target_length;
+    const uint8_t *token;
+    size_t token_length;
+    const uint8_t *key;
+    size_t key_length;
+    const uint8_t *secret;
+    size_t secret_length;
+} rn_proof_request;
+
+typedef struct {
+    int64_t ends_at;
+    uint32_t needs_nonce;
+    uint8_t thumbprint[RN_THUMBPRINT_BYTES];
+    uint8_t id[RN_PROOF_ID_BYTES];
+} rn_proof;
 
 typedef struct {
     const uint8_t *token;
@@ -229,10 +282,13 @@ uint32_t rn_abi_version(void);
 int32_t rn_reason_name(int32_t status, uint8_t *out, size_t capacity, size_t *length);
 
 int32_t rn_gateway_new(const rn_gateway_options *options,
+                       const rn_policy *policy,
                        rn_gateway **gateway,
                        uint8_t *error,
                        size_t error_capacity,
                        size_t *error_length);
+
+int32_t rn_gateway_use_keys(const rn_gateway *gateway, const rn_keys *keys, uint32_t *changed);
 
 void rn_gateway_free(rn_gateway *gateway);
 
@@ -314,6 +370,7 @@ void rn_introspector_free(rn_introspector *introspector);
 int32_t rn_introspector_find(const rn_introspector *introspector,
                              const rn_header *headers,
                              size_t count,
+                             uint32_t takes_dpop,
                              rn_bearer *bearer);
 
 int32_t rn_introspector_read(const rn_introspector *introspector,
@@ -472,23 +529,45 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t error_capacity,
                            size_t *error_length);
 
-double rn_metrics_clock(void);
+int32_t rn_proof_policy_new(const uint8_t *json,
+                            size_t json_length,
+                            rn_proof_policy **policy,
+                            uint8_t *error,
+                            size_t error_capacity,
+                            size_t *error_length);
 
-int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
+void rn_proof_policy_free(rn_proof_policy *policy);
 
-void rn_metrics_count(uint32_t cell);
+int32_t rn_proof_policy_algorithms(const rn_proof_policy *policy, uint8_t *names, size_t capacity, size_t *length);
 
-void rn_metrics_observe(uint32_t cell, double seconds);
+int32_t rn_proof_check(const rn_proof_policy *policy,
+                       const uint8_t *proof,
+                       size_t proof_length,
+                       const rn_proof_request *request,
+                       int64_t now,
+                       rn_proof *result);
 
-int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
+int32_t rn_proof_bind(const uint8_t *claims,
+                      size_t claims_length,
+                      const uint8_t *thumbprint,
+                      size_t thumbprint_length,
+                      uint8_t *bound,
+                      size_t capacity,
+                      size_t *length);
 
-int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
+int32_t rn_nonce_secret_new(uint8_t *secret);
 
-void rn_metrics_forget(void);
+int32_t rn_nonce_write(const uint8_t *secret, size_t secret_length, int64_t now, uint32_t seconds, uint8_t *nonce);
 
-int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
+int32_t rn_certificate_thumbprint(uint32_t form, const uint8_t *text, size_t text_length, uint8_t *thumbprint);
+int32_t rn_random_fill(uint8_t *out, size_t bytes);
 
-int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
+int32_t rn_digest_write(uint32_t bits,
+                        const uint8_t *text,
+                        size_t text_length,
+                        uint8_t *out,
+                        size_t capacity,
+                        size_t *length);
 
 int32_t rn_revocation_parse(const uint8_t *json,
                             size_t json_length,

@@ -90,6 +90,12 @@ function _M.clear(headers, sent)
     end
 end
 
+-- Returns the text of a claim for a header, "" for one that is absent, or nil for one that is too large.
+function _M.text(value)
+    local text = _M.encode(value) or ""
+    return #text <= MAX_BYTES and text or nil
+end
+
 -- Sets the headers. Returns false when a claim is too large for a header.
 function _M.set(headers, claims)
     for _, item in ipairs(headers.list) do

@@ -1,5 +1,7 @@
 -- Tells browsers that show pages from scripts that read JSON, and requests of this site from those of other sites.
 
+local find = string.find
+
 local _M = {}
 
 -- A configuration without forwarded_http.conf has none of the variables $forwarded_….
@@ -13,6 +15,13 @@ end
 -- Returns whether the client's connection is encrypted, as far as nginx and its trusted proxies know.
 function _M.uses_tls()
     return (ngx.var.forwarded_proto or ngx.var.scheme) == "https"
+end
+
+-- Returns the origin that the client named: scheme, host and port. `scheme` overrides the scheme.
+function _M.origin(scheme)
+    local var = ngx.var
+    scheme = scheme or _M.uses_tls() and "https" or "http"
+    return scheme .. "://" .. (var.forwarded_host or var.http_host or var.host)
 end
 
 -- Returns whether the client wants a page: the request is a browser's navigation and comes from no script.
@@ -62,6 +71,18 @@ local function is_own(url)
     local scheme, authority = origin_of(url)
     local host = ngx.var.forwarded_host or ngx.var.http_host or ""
     return scheme ~= nil and authority == without_default_port(host, scheme)
+end
+
+-- Returns whether an Origin header names the origin of this request: scheme, host and port as the client sees them, as
+-- far as nginx and its trusted proxies know.
+function _M.is_own_origin(origin)
+    local var = ngx.var
+    local scheme, authority = origin_of(origin)
+    local host = var.forwarded_host or var.http_host or ""
+    if not find(host, ":%d+$") and var.forwarded_port then
+        host = host .. ":" .. var.forwarded_port
+    end
+    return scheme == (var.forwarded_proto or var.scheme) and authority == without_default_port(host, scheme)
 end
 
 -- Returns whether another site may have sent the request (login and logout CSRF). Browsers send Sec-Fetch-Site, and

@@ -156,6 +156,19 @@ function _M.rows(...)
     return all
 end
 
+-- Returns copies of rows that are local: what they say does not change a server's answer (phantom/settings.lua).
+function _M.local_rows(rows)
+    local copies = {}
+    for i, row in ipairs(rows) do
+        copies[i] = {}
+        for name, value in pairs(row) do
+            copies[i][name] = value
+        end
+        copies[i].is_local = true
+    end
+    return copies
+end
+
 -- Returns the row of each name and alias.
 local function index(rows)
     local by_name = {}

@@ -4,6 +4,13 @@ local concat = table.concat
 
 local _M = {}
 
+-- Returns the full name of a cookie. With `is_secure`, its prefix makes browsers refuse the cookie without TLS, and
+-- unless it is for a whole domain, from other hosts too.
+function _M.full_name(name, is_secure, has_domain)
+    local prefix = is_secure and (has_domain and "__Secure-" or "__Host-") or ""
+    return prefix .. name
+end
+
 -- Adds a Set-Cookie header. `attributes` holds path, domain, same_site, secure and max_age in seconds. Without max_age
 -- the cookie ends with the browser. Every cookie is HttpOnly.
 function _M.set(name, value, attributes)

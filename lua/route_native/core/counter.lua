@@ -3,6 +3,8 @@
 -- Anybody may be able to add keys, so no counter is evicted for another. Use a dictionary for nothing else that
 -- anybody can fill.
 
+local room = require "route_native.core.room"
+
 local ngx = ngx
 
 -- Another worker may add or remove the counter between two calls.
@@ -21,22 +23,6 @@ function _M.new(name, window, problem)
     }, counter)
 end
 
--- Removes the counters whose window has passed. Returns whether that made room. It visits all counters, so it runs at
--- most once a second.
-local function make_room(self)
-    local now = ngx.time()
-    if now == self.flushed_at then
-        return false
-    end
-    self.flushed_at = now
-    if self.dict:flush_expired() > 0 then
-        return true
-    end
-    ngx.log(ngx.ERR, "route_native: lua_shared_dict ", self.name, " is full of ", self.problem,
-        "; a larger one holds more")
-    return false
-end
-
 -- Adds an event to a counter. Returns the counter's value, or nil when there is no room for the counter.
 function counter:increase(key)
     local dict = self.dict
@@ -49,7 +35,7 @@ function counter:increase(key)
         local added, err = dict:safe_add(key, 1, self.window)
         if added then
             return 1
-        elseif err ~= "exists" and not make_room(self) then
+        elseif err ~= "exists" and not room.make(self, self.problem) then
             return nil
         end
     end

@@ -93,7 +93,7 @@ local function endpoint_of(r)
 end
 
 -- Counters by capability, then endpoint.
-local passed = { desktop = {}, auth = {}, phantom = {}, border = {}, tunnel = {} }
+local passed = { desktop = {}, auth = {}, phantom = {}, border = {}, oidc = {}, tunnel = {} }
 
 -- Counts a request that a capability lets pass. `r` is the request.
 function _M.passed(capability, r)

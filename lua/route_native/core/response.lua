@@ -17,6 +17,7 @@ local _M = { json = json }
 -- The body for every request without an acceptable token.
 _M.UNAUTHORIZED = json("unauthorized", "Missing, invalid or expired access token")
 _M.TOO_MANY_HEADERS = json("bad_request", "Too many headers")
+local CROSS_ORIGIN = json("forbidden", "A page of another origin may not use this cookie")
 local UPGRADE_REQUIRED = json("upgrade_required", "This endpoint opens WebSockets only")
 local UNAVAILABLE = json("unavailable", "The service is not available, try again later")
 
@@ -45,11 +46,19 @@ end
 
 _M.refuse = refuse
 
+-- Returns the challenge of a scheme (RFC 9110 §11.6.1): its name and those of its attributes that are not nil.
+function _M.scheme(name, ...)
+    local parts = {}
+    for i = 1, select("#", ...) do
+        parts[#parts + 1] = (select(i, ...))
+    end
+    return #parts > 0 and name .. " " .. table.concat(parts, ", ") or name
+end
+
 -- Ends the request with a challenge (RFC 6750 §3). `attributes`, such as 'error="invalid_token"', and `realm`, such as
--- 'realm="x"', are optional. The body is UNAUTHORIZED by default.
-function _M.challenge(status, attributes, realm, body)
-    local parts = realm and (attributes and realm .. ", " .. attributes or realm) or attributes
-    ngx.header["WWW-Authenticate"] = parts and "Bearer " .. parts or "Bearer"
+-- 'realm="x"', are optional. The body is UNAUTHORIZED by default. `challenges` are those of other schemes than Bearer.
+function _M.challenge(status, attributes, realm, body, challenges)
+    ngx.header["WWW-Authenticate"] = challenges or _M.scheme("Bearer", realm, attributes)
     return refuse(status, body or _M.UNAUTHORIZED)
 end
 
@@ -76,6 +85,11 @@ end
 -- Ends a request with more headers than request.lua allows.
 function _M.too_many_headers()
     return refuse(ngx.HTTP_BAD_REQUEST, _M.TOO_MANY_HEADERS)
+end
+
+-- Ends a request that a page of another origin makes with a visitor's cookie.
+function _M.cross_origin()
+    return refuse(ngx.HTTP_FORBIDDEN, CROSS_ORIGIN)
 end
 
 -- Ends a request that opens no WebSocket at a WebSocket endpoint. HTTP/2 forbids these headers (RFC 9113 §8.2.2).

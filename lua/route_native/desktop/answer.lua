@@ -4,6 +4,7 @@ local access_log = require "route_native.core.access_log"
 local cookies = require "route_native.desktop.cookies"
 local final_answer = require "route_native.core.final_answer"
 local metrics = require "route_native.core.metrics"
+local subprotocol = require "route_native.desktop.subprotocol"
 
 local ngx = ngx
 
@@ -17,14 +18,19 @@ local function count_refusal()
     end
 end
 
--- Ends an answer that is not final, and removes all cookies but those in `names`. Runs in header_filter_by_lua.
+-- Ends an answer that is not final, removes all cookies but those in `names`, and completes the handshake of a
+-- WebSocket. Runs in header_filter_by_lua.
 function _M.check(names)
     count_refusal()
     if not final_answer.check() then
         -- Without a status line nginx sends no header either, so there is no page for it.
-        access_log.reason("desktop_answer_invalid")
-    elseif names ~= "" then
+        return access_log.reason("desktop_answer_invalid")
+    end
+    if names ~= "" then
         cookies.received(names)
+    end
+    if ngx.status == ngx.HTTP_SWITCHING_PROTOCOLS then
+        subprotocol.answer()
     end
 end
 

@@ -2,6 +2,7 @@
 -- conf/runtime.sh writes the call of `sent`, and desktop/answer.lua calls `received`.
 
 local cookie = require "route_native.core.cookie"
+local token_cookie = require "route_native.desktop.token_cookie"
 
 local find, gmatch, sub = string.find, string.gmatch, string.sub
 local concat = table.concat
@@ -31,6 +32,12 @@ local function name_in(pair)
     return equals and sub(pair, start, equals - 1)
 end
 
+-- Returns whether the cookie of a pair passes. That of the token never does.
+local function is_passing(pair, set)
+    local name = name_in(pair)
+    return set[name] and not token_cookie.is_named(name)
+end
+
 -- Returns the Cookie header for a desktop, with only the cookies that pass.
 function _M.sent(list)
     local header = ngx.var.http_cookie
@@ -41,7 +48,7 @@ function _M.sent(list)
     while from <= #header do
         local to = (find(header, ";", from, true) or #header + 1) - 1
         local pair = sub(header, from, to)
-        if set[name_in(pair)] then
+        if is_passing(pair, set) then
             kept[#kept + 1] = sub(pair, find(pair, "[^ \t]"), -1)
         end
         from = to + 2
@@ -51,11 +58,14 @@ end
 
 local function passes(header, set)
     local semicolon = find(header, ";", 1, true) or #header + 1
-    return set[name_in(sub(header, 1, semicolon - 1))]
+    return is_passing(sub(header, 1, semicolon - 1), set)
 end
 
--- Removes the Set-Cookie headers of a desktop whose cookies do not pass.
+-- Removes the Set-Cookie headers of a desktop whose cookies do not pass. An answer of our own has no upstream.
 function _M.received(list)
+    if not ngx.var.upstream_addr then
+        return
+    end
     cookie.filter(passes, set_of(list))
 end
 

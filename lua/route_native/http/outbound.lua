@@ -97,18 +97,27 @@ function _M.target(target)
 end
 
 local function is_included()
+    if ngx.get_phase() == "timer" then
+        return false
+    end
     local version = ngx.var.route_outbound
     return version == KNOWS_TRACE or version == "1"
 end
 
--- The phases that can wait for an answer.
-local PHASES = { rewrite = true, access = true, content = true }
+-- Returns whether a timer of this request may ask in place of the request, and so goes on when the client leaves.
+function _M.may_use_timer(target)
+    return not target.upstream and not is_included()
+end
+
+-- The phases that can wait for an answer. A timer has no request, so direct.lua sends what it asks.
+local PHASES = { rewrite = true, access = true, content = true, timer = true }
 
 -- Returns true if this request can ask a target, or nil and an error.
 function _M.possible(target)
     local phase = ngx.get_phase()
     if not PHASES[phase] then
-        return nil, "another server can only be asked in the rewrite, access and content phases, and this is " .. phase
+        return nil, "another server can only be asked in the rewrite, access and content phases, or in a timer, and "
+            .. "this is " .. phase
     elseif not is_included() then
         if target.upstream then
             return nil, "an upstream block is reached through `include phantom_token.conf;` alone, which this server "

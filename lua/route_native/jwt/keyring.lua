@@ -15,7 +15,7 @@ local OK = statuses.OK
 local MAX_STRINGS = 64
 
 local KEY, SECRET, SECRETS = library.RN_KEY_FORM_KEY, library.RN_KEY_FORM_SECRET, library.RN_KEY_FORM_SECRETS
-local PUBLISHED = library.RN_KEY_FORM_PUBLISHED
+local PUBLISHED, PUBLIC = library.RN_KEY_FORM_PUBLISHED, library.RN_KEY_FORM_PUBLIC
 
 -- Shared by all requests: it is written and read without a yield in between.
 local changed = ffi.new("uint32_t[1]")
@@ -100,23 +100,37 @@ end
 -- The keys of each form and path.
 local files = {}
 
--- Opens a key file. `name` is the public function, for errors.
-local function open(form, path, name)
-    text_of(path, name, 3)
+-- Opens a key file for an owner, such as "route_native.jwt", which its messages begin with. Returns the keys, or nil,
+-- an error and the status.
+local function open_file(form, path, owner)
     local id = form .. path
     if files[id] then
         return files[id]
     end
-    local handle, message = handles.new("rn_keys", function(...)
+    local handle, message, status = handles.new("rn_keys", function(...)
         return library.rn_keys_open(form, path, #path, ...)
     end)
     if not handle then
-        error("route_native.jwt: " .. message, 3)
+        return nil, message, status
     end
-    local prefix = "route_native.jwt: the key file " .. path .. ": "
+    local prefix = owner .. ": the key file " .. path .. ": "
     notes.log(prefix, message)
-    files[id] = setmetatable({ handle = handle, is_file = true, prefix = prefix, checked = time() }, keys)
+    files[id] = setmetatable({
+        handle = handle, is_file = true, is_public = form == PUBLIC, owner = owner, prefix = prefix, checked = time(),
+    }, keys)
     return files[id]
+end
+
+-- Opens a key file. `name` is the public function, for errors.
+local function open(form, path, name)
+    text_of(path, name, 3)
+    local opened, err = open_file(form, path, "route_native.jwt")
+    return opened or error("route_native.jwt: " .. err, 3)
+end
+
+-- Opens a file of which only public keys are used. Returns the keys, or nil, an error and the status.
+function _M.public_file(path, owner)
+    return open_file(PUBLIC, path, owner)
 end
 
 -- Opens a file with PEM, a JWK or a JWK Set. The same path returns the same keys, and a changed file is read again.
@@ -130,9 +144,9 @@ function _M.secret_file(path)
     return open(SECRETS, path, "secret_file()")
 end
 
-local function log(level, message)
+local function log(self, level, message)
     if ngx then
-        ngx.log(ngx[level], "route_native.jwt: ", message)
+        ngx.log(ngx[level], self.owner, ": ", message)
     end
 end
 
@@ -147,9 +161,11 @@ local function refresh(self)
     local status, message = handles.call(function(...) return library.rn_keys_refresh(self.handle, changed, ...) end)
     local err = status ~= OK and message or nil
     if err and err ~= self.last_error then
-        log("ERR", err .. "; the keys read before stay in use")
+        -- Workers may not be able to read a public key that the master has read as root. A reload reads it then.
+        local level = self.is_public and status == statuses.KEY_UNREADABLE and "NOTICE" or "ERR"
+        log(self, level, err .. "; the keys read before stay in use")
     elseif status == OK and changed[0] == 1 then
-        log("NOTICE", "changed keys were read")
+        log(self, "NOTICE", "changed keys were read")
         notes.log(self.prefix, message)
     end
     self.last_error = err

@@ -43,8 +43,16 @@ end
 -- Allows a page of a trusted origin to read the answer and its headers.
 local function readable(settings)
     if allow_origin(settings) then
-        ngx.header["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
+        ngx.header["Access-Control-Expose-Headers"] = settings.takes_dpop == 1
+            and "WWW-Authenticate, Retry-After, DPoP-Nonce" or "WWW-Authenticate, Retry-After"
     end
+end
+
+-- Ends the request with a challenge, or with those of both schemes. `attributes` belong to the scheme of the token.
+local function challenge(settings, status, attributes, body, is_dpop)
+    readable(settings)
+    local challenges = settings.bound and settings.bound:challenges(attributes, nil, is_dpop)
+    return response.challenge(status, attributes, nil, body, challenges)
 end
 
 function _M.too_many_headers(settings)
@@ -53,22 +61,20 @@ function _M.too_many_headers(settings)
 end
 
 function _M.token_missing(settings)
-    readable(settings)
-    return response.challenge(401, nil, nil, UNAUTHORIZED)
+    return challenge(settings, 401, nil, UNAUTHORIZED)
 end
 
-function _M.invalid_token(settings)
-    readable(settings)
-    return response.challenge(401, 'error="invalid_token"', nil, UNAUTHORIZED)
+-- `attributes` are those of a token that is only invalid by default.
+function _M.invalid_token(settings, is_dpop, attributes)
+    return challenge(settings, 401, attributes or 'error="invalid_token"', UNAUTHORIZED, is_dpop)
 end
 
-function _M.insufficient_scope(settings)
-    readable(settings)
+function _M.insufficient_scope(settings, is_dpop)
     local attributes = 'error="insufficient_scope"'
     if settings.scope then
         attributes = ('%s, scope="%s"'):format(attributes, table.concat(settings.scope, " "))
     end
-    return response.challenge(403, attributes, nil, FORBIDDEN)
+    return challenge(settings, 403, attributes, FORBIDDEN, is_dpop)
 end
 
 function _M.server_error(settings)

@@ -54,8 +54,8 @@ local function judge(settings, answer, token)
         token, #token, ngx.time(), verdict, text_buffer, TEXT_BYTES)
 end
 
--- Reads an answer with newer keys if need be. Returns { scope, forward, identity, expires_at } of an active token, or
--- nil and the status.
+-- Reads an answer with newer keys if need be. Returns { scope, forward, identity, confirmation, expires_at } of an
+-- active token, or nil and the status.
 local function read(settings, answer, token)
     local status = judge(settings, answer, token)
     if status == statuses.KEY_NOT_FOUND then
@@ -68,10 +68,17 @@ local function read(settings, answer, token)
     elseif status ~= statuses.OK then
         return nil, status
     end
-    local scope = ffi_string(text_buffer, verdict.scope_length)
-    local forward = ffi_string(text_buffer + verdict.scope_length, verdict.forward_length)
-    local identity = ffi_string(text_buffer + verdict.scope_length + verdict.forward_length, verdict.identity_length)
-    return { scope = scope, forward = forward, identity = identity, expires_at = tonumber(verdict.expires_at) }
+    local at = text_buffer
+    local scope = ffi_string(at, verdict.scope_length)
+    at = at + verdict.scope_length
+    local forward = ffi_string(at, verdict.forward_length)
+    at = at + verdict.forward_length
+    local identity = ffi_string(at, verdict.identity_length)
+    local confirmation = ffi_string(at + verdict.identity_length, verdict.confirmation_length)
+    return {
+        scope = scope, forward = forward, identity = identity, confirmation = confirmation,
+        expires_at = tonumber(verdict.expires_at),
+    }
 end
 
 -- Returns for how many seconds an answer may be cached, and after how many the token expires.
@@ -115,10 +122,10 @@ local MESSAGES = {
     [statuses.KEY_UNSUPPORTED] = "the answer is JSON; set signing_key or headers to say what the API receives",
 }
 
--- Asks about a token. Returns { scope, forward, identity, seconds, left } of an active token: `forward` is what the API
--- receives, `identity` what the token can be revoked by, `seconds` is how long the answer may be cached, and `left` is
--- how long the token is valid. Returns nil and the status otherwise: one of the token (100s) or of the server (300s);
--- and true if the server would say the same again.
+-- Asks about a token. Returns { scope, forward, identity, confirmation, seconds, left } of an active token: `forward`
+-- is what the API receives, `identity` what the token can be revoked by, `confirmation` the JSON of its `cnf`,
+-- `seconds` is how long the answer may be cached, and `left` is how long the token is valid. Returns nil and the status
+-- otherwise: one of the token (100s) or of the server (300s); and true if the server would say the same again.
 function _M.ask(settings, token)
     local answer, err, status = outbound.ask(settings.outbound,
         "token=" .. ngx.escape_uri(token) .. "&token_type_hint=access_token")

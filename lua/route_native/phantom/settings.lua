@@ -4,8 +4,10 @@
 local ffi = require "ffi"
 local claim_headers = require "route_native.core.claim_headers"
 local client = require "route_native.core.client"
+local client_auth = require "route_native.http.client_auth"
 local config = require "route_native.core.config"
 local handles = require "route_native.core.handle"
+local holder = require "route_native.bound.holder"
 local jwks = require "route_native.jwt.jwks"
 local library = require "route_native.core.ffi"
 local nkeys = require "table.nkeys"
@@ -48,7 +50,7 @@ local ROWS = config.rows({
     { "audience", config.list() },
     { "signing_key", any_text },
     { "signing_key_id", any_text },
-}, claim_headers.ROWS)
+}, claim_headers.ROWS, config.local_rows(holder.ROWS))
 
 local _M = {}
 
@@ -115,18 +117,16 @@ local function new_introspector(values)
     return introspector
 end
 
--- Returns the Authorization header. Id and secret are form-encoded before they are joined (RFC 6749 §2.3.1), unless the
--- server does not decode them.
+-- Returns the Authorization header.
 local function basic(values)
     local id, secret = values.client_id, values.client_secret
     if values.client_encoding == "none" then
         if id:find(":", 1, true) then
             config_error('the field "client_id" holds a colon, which needs client_encoding = "form"')
         end
-        return "Basic " .. ngx.encode_base64(id .. ":" .. secret)
+        return client_auth.basic(id, secret, true)
     end
-    local pair = ngx.escape_uri(id) .. ":" .. ngx.escape_uri(secret)
-    return "Basic " .. ngx.encode_base64(pair)
+    return client_auth.basic(id, secret)
 end
 
 -- Returns the keys that the server publishes if verify_key is a URL. They are fetched over the same upstream if the
@@ -161,8 +161,10 @@ local function compile(input)
     end
     values.published = published_keys(values, url)
     values.introspector = new_introspector(values)
-    -- Whether every active token is accepted, whatever its scope, and passed on as a JWT.
-    values.is_plain = not values.scope and not values.sends_claims
+    values.bound = holder.of(OWNER, values)
+    values.takes_dpop = values.bound and values.bound.dpop and 1 or 0
+    -- Whether every active token is accepted, whatever its scope and its holder, and passed on as a JWT.
+    values.is_plain = not values.scope and not values.sends_claims and not values.bound
     if values.max_inactive_per_address > 0 and not ngx.shared[values.cache_name .. "-refused"] then
         config_error('lua_shared_dict %s-refused is missing, and "max_inactive_per_address" needs it',
             values.cache_name)
@@ -187,7 +189,7 @@ local function equal(one, other)
         return false
     end
     for name, value in next, one do
-        if other[name] ~= value then return false end
+        if not equal(other[name], value) then return false end
     end
     return true
 end
@@ -225,6 +227,8 @@ local function same(cached, input)
         and equal(input.trusted_web_origins, cached.trusted_web_origins)
         and equal(input.headers, cached.headers)
         and equal(input.claim_headers, cached.claim_headers)
+        and input.mtls == cached.mtls
+        and equal(input.dpop, cached.dpop)
         and nkeys(input) == nkeys(cached)
 end
 

@@ -3,6 +3,8 @@
 //! It calls the gateway's own functions in the gateway's order. It prints nothing that lets anybody use the token: not
 //! the token, its signature or its hash, and no key.
 
+mod proof;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -14,9 +16,10 @@ use route_native::desktop::resolve::{decrypt_target, hash_of, ttl};
 use route_native::desktop::target::Suffix;
 use route_native::error::Reason;
 use route_native::jwt::{
-    Claims, Compact, Header, Parts, Policy, check_expiry, check_issued_at, check_not_before, check_signature,
+    Claims, Compact, Header, Parts, Policy, check_expiry, check_issued_at, check_not_before, check_requirements,
+    check_signature,
 };
-use route_native::keys::KeySet;
+use route_native::keys::{Algorithm, KeySet};
 
 use crate::key_files::{KeyFiles, SigningKeys};
 use crate::report::{Check, Report};
@@ -31,6 +34,7 @@ Exit status:
   2  usage error, or a key cannot be read
   3  no check failed, but some were skipped for lack of a key
 
+A DPoP proof is explained without a key: it has its own.
 With a secret file as --key, the checks are those of route_native.auth: the signature and the times.
 
 Other users of the machine can see a token on the command line, but not in a pipe.
@@ -56,23 +60,54 @@ pub struct Explain {
     #[arg(long, value_name = "SECONDS", default_value_t = Policy::DEFAULT_LEEWAY)]
     #[arg(value_parser = clap::value_parser!(u32).range(..=i64::from(Policy::MAX_LEEWAY)))]
     leeway: u32,
+
+    /// Allowed algorithm, one of the gateway's ROUTE_JWT_ALGORITHMS; repeat it for several
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
+    allow: Vec<Algorithm>,
+
+    /// Allowed issuer, one of the gateway's ROUTE_JWT_ISSUER; repeat it for several
+    #[arg(long, value_name = "ISS")]
+    issuer: Vec<String>,
+
+    /// Audience of the gateway, one of its ROUTE_JWT_AUDIENCE; repeat it for several
+    #[arg(long, value_name = "AUD")]
+    audience: Vec<String>,
+
+    /// Longest time from iat to exp, the gateway's ROUTE_JWT_MAX_LIFETIME
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_lifetime: Option<u32>,
 }
 
 impl Explain {
+    fn policy(&self) -> Policy {
+        let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+        Policy {
+            leeway: self.leeway,
+            algorithms: (!self.allow.is_empty()).then(|| self.allow.clone()),
+            issuers: some(&self.issuer),
+            audiences: some(&self.audience),
+            max_lifetime: self.max_lifetime,
+            ..Policy::default()
+        }
+    }
+
     /// Prints the report and returns its exit status.
     pub fn run(&self) -> Result<u8, Failure> {
         let input = read(&self.token)?;
         let mut examiner = Examiner {
             signing_keys: self.files.explaining_keys().map_err(Failure::into_usage)?,
             hash_claim_key: self.files.hash_claim_key().map_err(Failure::into_usage)?,
-            policy: Policy { leeway: self.leeway, ..Policy::default() },
+            policy: self.policy(),
             suffix: self.suffix.clone(),
             now: now()?,
             report: Report::default(),
+            is_proof: false,
         };
         let target = examiner.examine(&input);
         let status = examiner.report.status();
         let conclusion = match (status, target) {
+            (0, _) if examiner.is_proof => "\nThis proof is good for its request, once.\n".to_owned(),
+            (1, _) if examiner.is_proof => "\nEvery server refuses this proof.\n".to_owned(),
             (0, _) if examiner.has_secrets() => {
                 "\nSignature and times are valid: route_native.auth accepts this token \
                 with this secret_file, unless its\npolicy or rules refuse it. The desktop gateway takes no secret file.\n"
@@ -96,6 +131,8 @@ struct Examiner {
     suffix: Option<Suffix>,
     now: i64,
     report: Report,
+    /// Whether the token is a DPoP proof, which has its key in itself.
+    is_proof: bool,
 }
 
 impl Examiner {
@@ -103,10 +140,16 @@ impl Examiner {
     fn examine(&mut self, input: &[u8]) -> Option<String> {
         let token = self.find_token(input)?;
         let compact = self.parse(token)?;
+        self.is_proof = proof::is_proof(&compact);
+        if self.is_proof {
+            proof::explain(&mut self.report, token, &compact, self.now);
+            return None;
+        }
         self.check_signature(&compact)?;
         let claims =
             self.report.record(compact.unverified_claims(), &[("claims", Reason::TokenMalformed, "a JSON object")])?;
         self.check_times(&claims)?;
+        self.check_requirements(&claims)?;
         if self.has_secrets() { None } else { self.decrypt_target(&claims) }
     }
 
@@ -196,6 +239,22 @@ impl Examiner {
         self.report.record(check_issued_at(claims), &[("iat", Reason::ClaimMalformed, "a time, or absent")])
     }
 
+    /// Checks what the policy asks for besides the times, one requirement at a time.
+    fn check_requirements(&mut self, claims: &Claims) -> Option<()> {
+        let Policy { issuers, audiences, max_lifetime, leeway, .. } = self.policy.clone();
+        let none = Policy { leeway, ..Policy::default() };
+        let checks = [
+            (issuers.is_some(), "iss", Policy { issuers, ..none.clone() }),
+            (audiences.is_some(), "aud", Policy { audiences, ..none.clone() }),
+            (max_lifetime.is_some(), "lifetime", Policy { max_lifetime, ..none }),
+        ];
+        for (_, check, policy) in checks.iter().filter(|(is_asked, ..)| *is_asked) {
+            let result = check_requirements(claims, policy, self.now);
+            self.report.record(result, &[(*check, Reason::ClaimMissing, "allowed")])?;
+        }
+        Some(())
+    }
+
     fn decrypt_target(&mut self, claims: &Claims) -> Option<String> {
         let hash = self.report.record(hash_of(claims), &[("hash", Reason::ClaimMissing, "a string")])?;
         let target = match &self.hash_claim_key {
@@ -242,11 +301,15 @@ fn duration(seconds: i64) -> String {
 }
 
 /// Reads the token from standard input for `-`, from a file if it exists, or from the argument itself.
-fn read(argument: &OsStr) -> Result<Vec<u8>, Failure> {
+pub fn read(argument: &OsStr) -> Result<Vec<u8>, Failure> {
     if argument == "-" || Path::new(argument).exists() {
         return input::read(argument);
     }
     Ok(argument.as_bytes().to_vec())
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    Algorithm::from_name(text).ok_or_else(|| "it must be the name of a signature algorithm, such as RS256".to_owned())
 }
 
 fn suffix(text: &str) -> Result<Suffix, String> {
@@ -276,7 +339,8 @@ mod tests {
     #[test]
     fn a_key_id_is_escaped_and_bounded() {
         let of = |id: &str| {
-            describe(&Header { algorithm: None, key_id: Some(id.to_owned()), token_type: None, json: Vec::new() })
+            let (json, members) = Default::default();
+            describe(&Header { algorithm: None, key_id: Some(id.to_owned()), token_type: None, json, members })
         };
         assert_eq!(of("\x1b[2J\n"), ", kid \"\\u{1b}[2J\\n\"");
         assert!(of(&"a".repeat(9999)).len() < 100);

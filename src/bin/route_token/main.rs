@@ -1,5 +1,6 @@
 //! `route-token`: generates keys and tokens for a gateway, explains refusals, and revokes.
 
+mod dpop;
 mod explain;
 mod input;
 mod key_files;
@@ -25,7 +26,7 @@ Examples:
       --key keys/signing_public.pem --payload-key keys/payload_private.pem
   route-token revoke --sub ada --admin-key admin_private.pem
 
-No command prints a key, and only mint prints a token.")]
+No command prints a key. Only mint prints a token, and only dpop a proof.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,6 +39,7 @@ enum Command {
     Explain(explain::Explain),
     CheckKeys(key_files::CheckKeys),
     Revoke(Box<revoke::Revoke>),
+    Dpop(dpop::Dpop),
 }
 
 /// The error that ends a command: an exit status and a message without key material or a token.
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::CheckKeys(check) => check.run().map(|()| 0),
         Command::Revoke(revoke) => revoke.run().map(|()| 0),
+        Command::Dpop(dpop) => dpop.run().map(|()| 0),
     };
     let status = result.unwrap_or_else(|failure| {
         eprintln!("route-token: {}", failure.message);

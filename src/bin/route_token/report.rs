@@ -106,6 +106,12 @@ fn explanation(reason: Reason) -> &'static str {
             "it does not decrypt to an allowed target: the payload key or the padding is another, \
              or the target is not a host, or not below the suffix"
         }
+        Reason::ProofMalformed => {
+            "it is no proof of at most 8 KiB, or jti, htm, htu or iat is absent or of the wrong type"
+        }
+        Reason::ProofKeyRefused => "jwk is absent, private or unsupported, or alg is none that a proof may have",
+        Reason::ProofSignatureInvalid => "the signature does not match the key in the header",
+        Reason::ProofExpired => "iat is too old or in the future, or exp has passed",
         _ => "the check could not run",
     }
 }

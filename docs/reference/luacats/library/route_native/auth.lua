@@ -24,6 +24,19 @@ local M = {}
 ---@field strip_token? boolean removes the token from every place of `token`; a token in the query is always removed (default: false)
 ---@field cors_preflight? boolean lets a CORS preflight pass without a token (default: false)
 ---@field realm? string the realm of `WWW-Authenticate`, without quotes and backslashes
+---@field dpop? route_native.auth.DpopConfig takes tokens that are bound to a key, with their proof (RFC 9449); without `dpop` and `mtls`, what a token is bound to is not looked at
+---@field mtls? string `required` or `accepted`: takes tokens that are bound to the client's certificate (RFC 8705); a token must be bound where `dpop` or `mtls` is required, and it is enough that one of them binds it
+
+--- Takes tokens that are bound to a key, with a proof for each request (DPoP, RFC 9449).
+---@class route_native.auth.DpopConfig
+---@field public_origins string|string[] origins under which clients reach this server, such as `https://api.example.com`: a proof names its URI
+---@field mode? string `required` refuses Bearer tokens; `accepted` takes those that are not bound (default: "required")
+---@field algorithms? string|string[] algorithms of proofs; by default all that are not HMAC, except ES256K
+---@field max_age? integer longest time since a proof's `iat` in seconds, 1 to 600 (default: 60)
+---@field leeway? integer clock skew in seconds, 0 to 300 (default: 5)
+---@field nonce? boolean needs a nonce of this server in each proof (default: false)
+---@field nonce_seconds? integer after how many seconds there is a new nonce, 10 to 3600; the one before stays valid for as long (default: 300)
+---@field dict? string name of the `lua_shared_dict` of used proofs (default: "route_native_dpop")
 
 --- Limits failed logins of one configuration, in windows of fixed length.
 ---@class route_native.auth.RateLimit
@@ -54,6 +67,7 @@ local M = {}
 ---@field max_body? integer largest body of the request and of the backend in bytes, 1 to 1048576 (default: 65536)
 ---@field cookie? route_native.auth.LoginCookie sends the token as a cookie as well; then pages of other sites cannot log in
 ---@field public_origins? string|string[] other origins whose pages may log in, such as `https://app.example.com`
+---@field dpop? route_native.auth.DpopConfig binds tokens to the key of the request's proof, and answers as OAuth's token endpoints: `access_token`, `token_type`, `expires_in`; excludes `cookie`
 
 --- Reads a configuration of `check()` at once. A mistake raises an error of one sentence.
 ---@param config route_native.auth.CheckConfig the configuration
@@ -72,6 +86,11 @@ function M.prepare_login(config) end
 ---@return table|nil # the claims; or if a CORS preflight passes without a token
 ---@return table|nil # the header
 function M.check(config) end
+
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 with the headers of the
+--- configuration, otherwise as `check()`. Call it in the content phase.
+---@param config route_native.auth.CheckConfig the configuration
+function M.forward_auth(config) end
 
 --- Logs a user in and ends the request. Answers 200 with `{"token": …}` if the backend answers 200 with a JSON object,
 --- and signs that object. Call it in the rewrite, access or content phase.

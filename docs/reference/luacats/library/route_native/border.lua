@@ -80,6 +80,11 @@ function M.answer() end
 --- Answers a login, and lets all other requests pass to the account service. Call it in the access phase.
 function M.login() end
 
+--- Answers another proxy that asks whether a request may pass (`conf/forward_auth.conf`): 202 for a request with a
+--- session, 401 or 503 otherwise; a page gets a redirect to the login. Call it in the content phase.
+---@param service? string a service whose token the answer has as `Auth-Token`
+function M.forward_auth(service) end
+
 --- Ends the session and redirects. Call it in the content phase.
 function M.logout() end
 

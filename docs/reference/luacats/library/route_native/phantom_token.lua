@@ -42,6 +42,8 @@ local M = {}
 ---@field signing_key_id? string the `kid` of these JWTs
 ---@field headers? table<string,string> sends claims as headers instead of a JWT: claims by header name, such as `["X-Subject"] = "sub"`; the client's own headers of these names are removed; a claim has at most 8192 bytes (default: {})
 ---@field claim_headers? table<string,string> another name of `headers` (default: {})
+---@field dpop? route_native.auth.DpopConfig takes tokens that are bound to a key, with their proof (RFC 9449)
+---@field mtls? string `required` or `accepted`: takes tokens that are bound to the client's certificate (RFC 8705)
 
 --- Exchanges the request's opaque token for what the API receives, or ends the request. Call it in the rewrite or
 --- access phase.

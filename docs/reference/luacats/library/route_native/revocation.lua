@@ -52,8 +52,9 @@ function M.revoke(revocation, by) end
 
 --- Ends the open connections of a session that its store has forgotten, as a logout does. Beyond 10,000 in a minute,
 --- the connections of further sessions run to their end.
----@param sid string the session's id
-function M.end_session(sid) end
+---@param id string the session's id
+---@param name? string the name by which the sessions are known: `sid` or `jti` (default: "sid")
+function M.end_session(id, name) end
 
 --- Withdraws a revocation.
 ---@param number integer the result of `revoke()`

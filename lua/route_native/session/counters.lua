@@ -7,18 +7,10 @@ local metrics = require "route_native.core.metrics"
 
 local ngx = ngx
 
-local DICTIONARY = "border_state"
 local PREFIX = "count:"
 local FLUSH_SECONDS = 1
 -- A datagram of this size is not fragmented on usual networks.
 local MAX_DATAGRAM = 1200
-
-local NAMES = {
-    "login.success", "login.failure", "login.limited", "login.cross_site", "logout",
-    "session.missing", "session.expired", "session.ended", "session.revoked",
-    "service_token.hit", "service_token.fetched", "service_token.refused", "service_token.denied", "service.unmapped",
-    "auth.error", "account.error", "store.error", "keys.rotated",
-}
 
 -- Logins have a metric of their own, which auth shares.
 local LOGINS = {
@@ -30,17 +22,21 @@ local _M = {}
 local counters = {}
 counters.__index = counters
 
-function _M.new(settings)
+-- Returns counters of these names in a dictionary. `capability` begins the names of the metrics page, `suffix` ends those
+-- of the dictionary.
+function _M.new(settings, dictionary, names, capability, suffix)
     local host, port
     if settings.statsd then
         host, port = settings.statsd:match("^(.*):(%d+)$")
     end
-    local dictionary = ngx.shared[DICTIONARY]
-    for _, name in ipairs(NAMES) do
-        dictionary:add(PREFIX .. name, 0)
+    local keys = {}
+    for _, name in ipairs(names) do
+        keys[name] = PREFIX .. name .. (suffix or "")
+        dictionary:add(keys[name], 0)
     end
     return setmetatable({
-        dictionary = dictionary, host = host, port = tonumber(port), prefix = settings.statsd_prefix,
+        dictionary = dictionary, names = names, keys = keys, capability = capability,
+        host = host, port = tonumber(port), prefix = settings.statsd_prefix,
         pending = {}, is_scheduled = false,
     }, counters)
 end
@@ -75,10 +71,10 @@ end
 
 -- Adds 1 to a counter.
 function counters:add(name)
-    self.dictionary:incr(PREFIX .. name, 1)
-    metrics.count("border_events_total", name)
+    self.dictionary:incr(self.keys[name], 1)
+    metrics.count(self.capability .. "_events_total", name)
     if LOGINS[name] then
-        metrics.count("logins_total", "border", LOGINS[name])
+        metrics.count("logins_total", self.capability, LOGINS[name])
     end
     if self.host then
         self.pending[name] = (self.pending[name] or 0) + 1
@@ -91,8 +87,8 @@ end
 -- Returns all counters by name.
 function counters:all()
     local all = {}
-    for _, name in ipairs(NAMES) do
-        all[name] = self.dictionary:get(PREFIX .. name) or 0
+    for _, name in ipairs(self.names) do
+        all[name] = self.dictionary:get(self.keys[name]) or 0
     end
     return all
 end
@@ -100,8 +96,8 @@ end
 -- Returns all counters in the text format of Prometheus.
 function counters:text()
     local all, lines = self:all(), {}
-    for _, name in ipairs(NAMES) do
-        local metric = "border_" .. name:gsub("%.", "_") .. "_total"
+    for _, name in ipairs(self.names) do
+        local metric = self.capability .. "_" .. name:gsub("%.", "_") .. "_total"
         lines[#lines + 1] = ("# TYPE %s counter\n%s %d\n"):format(metric, metric, all[name])
     end
     return table.concat(lines)
