@@ -50,6 +50,10 @@
 
 // The form of PEM, a JWK or a JWK Set of which only public keys are used. A private key in PEM is refused.
 #define RN_KEY_FORM_PUBLIC 5
+
+// The size of a buffer for [`rn_metrics_take`] and [`rn_metrics_state`], in bytes.
+#define RN_METRICS_BYTES 65536
+
 // The longest proof, in bytes.
 #define RN_PROOF_BYTES 8192
 
@@ -70,6 +74,7 @@
 
 // The form of a certificate in a `Client-Cert` header (RFC 9440).
 #define RN_CERTIFICATE_HEADER 1
+
 // The longest digest, in bytes.
 #define RN_DIGEST_BYTES 64
 
@@ -908,6 +913,46 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t error_capacity,
                            size_t *error_length);
 
+// Returns a number of seconds that only grows, for [`rn_metrics_observe`].
+double rn_metrics_clock(void);
+
+// Writes the number of a counter or histogram for [`rn_metrics_count`] or [`rn_metrics_observe`]. `key` is its name
+// without `route_native_`, and the labels' values in the order of `src/metrics/families.rs`, with a byte 31 between.
+//
+// Errors: `InvalidArgument` for another name or number of labels. A value that a label does not have is no error, but
+// counts as `other`, and so does what finds no room.
+int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
+
+// Adds 1 to a counter.
+void rn_metrics_count(uint32_t cell);
+
+// Adds a time to a histogram.
+void rn_metrics_observe(uint32_t cell, double seconds);
+
+// Writes what the counters of this process have grown by since the last call: lines of a number, a blank and a key.
+// What does not fit stays for the next call. Nothing is written when there is nothing new.
+//
+// Errors: `BufferTooSmall` never, if the buffer has [`RN_METRICS_BYTES`].
+int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
+
+// Writes the state of this process's key files and keys, in lines as [`rn_metrics_take`] writes them.
+//
+// Errors: `BufferTooSmall`.
+int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
+
+// Forgets the key files and the keys, which the next configuration names anew.
+void rn_metrics_forget(void);
+
+// Notes a file with a certificate that this library does not read itself.
+//
+// Errors: `KeyUnreadable`.
+int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
+
+// Writes the text of Prometheus for lines of all workers.
+//
+// Errors: `BufferTooSmall`, with the size needed.
+int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
+
 // Creates a policy from its JSON: an object with `origins` and any of `algorithms`, `max_age`, `leeway` and
 // `nonce_seconds`.
 //
@@ -964,6 +1009,7 @@ int32_t rn_nonce_write(const uint8_t *secret, size_t secret_length, int64_t now,
 //
 // Errors: `CertificateMismatch` for a text that holds no certificate in that form; `InvalidArgument`.
 int32_t rn_certificate_thumbprint(uint32_t form, const uint8_t *text, size_t text_length, uint8_t *thumbprint);
+
 // Fills a buffer with random bytes of the system, for values that nobody may guess.
 //
 // Errors: `InvalidArgument` for more than [`RN_RANDOM_BYTES`]; `Internal` if the system has none.

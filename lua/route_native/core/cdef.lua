@@ -36,6 +36,9 @@ static const int RN_KEY_FORM_SHORT_SECRET = 3;
 static const int RN_KEY_FORM_PUBLISHED = 4;
 
 static const int RN_KEY_FORM_PUBLIC = 5;
+
+static const int RN_METRICS_BYTES = 65536;
+
 static const int RN_PROOF_BYTES = 8192;
 
 static const int RN_THUMBPRINT_BYTES = 43;
@@ -49,6 +52,7 @@ static const int RN_NONCE_SECRET_BYTES = 32;
 static const int RN_CERTIFICATE_PEM = 0;
 
 static const int RN_CERTIFICATE_HEADER = 1;
+
 static const int RN_DIGEST_BYTES = 64;
 
 static const int RN_RANDOM_BYTES = 1024;
@@ -529,6 +533,24 @@ int32_t rn_keys_from_chain(const uint8_t *trusted,
                            size_t error_capacity,
                            size_t *error_length);
 
+double rn_metrics_clock(void);
+
+int32_t rn_metrics_cell(const uint8_t *key, size_t key_length, uint32_t *cell);
+
+void rn_metrics_count(uint32_t cell);
+
+void rn_metrics_observe(uint32_t cell, double seconds);
+
+int32_t rn_metrics_take(uint8_t *buffer, size_t capacity, size_t *length);
+
+int32_t rn_metrics_state(uint8_t *buffer, size_t capacity, size_t *length);
+
+void rn_metrics_forget(void);
+
+int32_t rn_metrics_note_certificate(const uint8_t *path, size_t path_length);
+
+int32_t rn_metrics_write(const uint8_t *lines, size_t lines_length, uint8_t *buffer, size_t capacity, size_t *length);
+
 int32_t rn_proof_policy_new(const uint8_t *json,
                             size_t json_length,
                             rn_proof_policy **policy,
@@ -560,6 +582,7 @@ int32_t rn_nonce_secret_new(uint8_t *secret);
 int32_t rn_nonce_write(const uint8_t *secret, size_t secret_length, int64_t now, uint32_t seconds, uint8_t *nonce);
 
 int32_t rn_certificate_thumbprint(uint32_t form, const uint8_t *text, size_t text_length, uint8_t *thumbprint);
+
 int32_t rn_random_fill(uint8_t *out, size_t bytes);
 
 int32_t rn_digest_write(uint32_t bits,

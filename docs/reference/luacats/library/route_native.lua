@@ -50,7 +50,7 @@ function M.setup(options) end
 --- Adds a policy for the locations that set `$token_policy` to its name. Call it in `init_by_lua`, after `setup()`,
 --- whose policy is that of all other locations. Policies share no cached answer. Errors are those of `setup()`.
 ---@param name string name of the policy: letters, digits, `_` and `-`
----@param options route_native.SetupOptions what differs from the environment
+---@param options route_native.SetupOptions what differs from the environment; texts, wait and limits are those of `setup()`
 ---@return boolean # whether the keys are loaded
 ---@return string|nil # the reason if they are not
 function M.policy(name, options) end
