@@ -23,7 +23,7 @@ redirect_maps() {
     cat << MAPS
 map "\$forwarded_proto \$uri" \$is_plain_http {
     "~^http /\.well-known/acme-challenge/"     "";
-    "~^http /(?:healthz|node)\$"                "";
+    "~^http /(?:healthz|readyz|node)\$"         "";
     "~^http /\.(?:bad_request|oversized)\$"     "";
     "~^http "                                  1;
     default                                    "";

@@ -93,7 +93,8 @@ describe("HTTPS", function()
             local place = running.directory .. "/acme/.well-known/acme-challenge"
             process.run("mkdir -p " .. place)
             process.write(place .. "/t0ken", "proof")
-            for path, expected in pairs { ["/.well-known/acme-challenge/t0ken"] = "proof", ["/healthz"] = "OK\n" } do
+            for path, expected in pairs { ["/.well-known/acme-challenge/t0ken"] = "proof", ["/healthz"] = "OK\n",
+                ["/readyz"] = '{"status":"ready"}\n' } do
                 local answer = running:request { path = path }
                 assert.same({ 200, expected }, { answer.status, answer.body })
             end

@@ -7,6 +7,7 @@ local desktops = require "support.desktops"
 local gateway = require "support.gateway"
 local http = require "support.http"
 local metrics = require "support.metrics"
+local oidc = require "support.oidc"
 local phantom = require "support.phantom"
 local process = require "support.process"
 local revocation = require "support.revocation"
@@ -423,6 +424,20 @@ describe("the metrics of", function()
             local series = ('store_seconds_count{store="memory",operation="%s"}'):format(operation)
             assert.is_true(metrics.value(text, series) > 0, operation)
         end
+        running:stop()
+    end)
+
+    it("OpenID Connect count logins, sessions and refusals", function()
+        local running = assert(oidc.start {})
+        assert.equal(200, http.request(running.port, { path = "/readyz" }).status)
+        assert.equal(200, running:logged_in():get("/app/x").status)
+        assert.equal(401, running:browser():get("/app/x").status)
+        metrics.wait_for(running.gateway, 1, "requests_total", 'capability="oidc"', 'reason="session_missing"')
+        metrics.wait_for(running.gateway, running:counter("login.success"), "oidc_events_total",
+            'event="login.success"')
+        local text = scrape(running.gateway)
+        assert.is_true(metrics.sum(text, "requests_total", 'capability="oidc"', 'answer="passed"') > 0)
+        assert.is_true(metrics.sum(text, "oidc_events_total", 'event="login.success"') > 0)
         running:stop()
     end)
 
