@@ -24,7 +24,7 @@ describe("the examples", function()
         assert.equal(5, count)
     end)
 
-    for _, name in ipairs { "auth", "border", "phantom", "tunnel" } do
+    for _, name in ipairs { "auth", "border", "oidc", "phantom", "tunnel" } do
         it("give the answers of their README.md: " .. name, function()
             local log, port, run_dir = directory .. "/" .. name .. ".log", process.free_port(), directory .. "/" .. name
             local environment = { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1 }
