@@ -192,7 +192,7 @@ server {
             end
             reader:follow()
             reader:take_news()
-            dict:safe_set("entry " .. number, '{"sid":"c","ends":' .. later .. '}', 600)
+            dict:safe_set("entry " .. number, '+7 {"sid":"c","ends":' .. later .. '}', 600)
             reader:follow()
             ngx.print(reader:take_news())
         ]])

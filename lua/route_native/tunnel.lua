@@ -64,6 +64,7 @@ end
 local function admit_client(id)
     -- Debian's nginx joins repeated headers. Two joined tokens do not match this pattern.
     local token = (ngx.var.http_authorization or ""):match("^Bearer ([%w_.-]+)$")
+    revoked.prepare()
     local claims = token and route_native.verify(token)
     if not claims or claims.tid ~= id then
         return response.invalid_token()

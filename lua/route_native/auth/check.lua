@@ -19,6 +19,7 @@ local jwt = require "route_native.jwt"
 local kept = require "route_native.core.kept"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
+local revoked = require "route_native.core.revoked"
 
 local ngx = ngx
 
@@ -119,6 +120,7 @@ function _M.run(self)
     elseif self.preflight and client.is_preflight() then
         return nil
     end
+    revoked.prepare()
     local keys, err = self.keys()
     if not keys then
         return auth_keys.unavailable(err)

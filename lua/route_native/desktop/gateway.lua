@@ -14,6 +14,7 @@ local query = require "route_native.desktop.query"
 local queue = require "route_native.desktop.queue"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
+local revoked = require "route_native.core.revoked"
 local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
@@ -21,6 +22,7 @@ local current, headers_of, set = request.current, request.headers, request.set
 local has_query, has_value, is_set = request.has_query, request.has_value, request.is_set
 local ngx = ngx
 local max = math.max
+local prepare = revoked.prepare
 local time = ngx.time
 local find, sub = string.find, string.sub
 
@@ -220,6 +222,7 @@ function _M.resolve()
     if not gateway then
         return unavailable()
     end
+    prepare()
     local now = time()
     if site_token then
         return resolve_from_query(r, site_token, now)
