@@ -144,12 +144,16 @@ end
 
 -- Has a request wait that comes before the revocations are loaded, if its phase can.
 local function wait_for_load()
-    local stop = ngx.now() + LOAD_SECONDS
-    while nodes:is_loading() and ngx.now() < stop and CAN_WAIT[ngx.get_phase()] do
-        ngx.sleep(LOAD_PAUSE)
-        records:follow()
-        nodes:tell()
+    if not CAN_WAIT[ngx.get_phase()] then
+        return
     end
+    local stop = ngx.now() + LOAD_SECONDS
+    while nodes:is_loading() and ngx.now() < stop do
+        ngx.sleep(LOAD_PAUSE)
+    end
+    -- Another worker may have loaded them: this one does not wait for its timer.
+    records:follow(true)
+    nodes:tell()
     if not nodes:is_loading() and not ngx.worker.exiting() then
         revoked.before_checks(nil)
     end

@@ -360,7 +360,7 @@ end
 
 -- Returns whether requests should wait: the node has begun just now, and reads what is revoked.
 function nodes:is_loading()
-    return self.was_outdated and self.dict:get("is_loaded") == 0 and self.dict:get("away_since") == 0
+    return self.dict:get("is_loaded") == 0 and self.dict:get("away_since") == 0 and self:is_outdated()
 end
 
 return _M
