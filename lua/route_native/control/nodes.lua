@@ -90,7 +90,7 @@ end
 
 -- Returns the settings of store/redis.lua, or nil if there is no Redis.
 local function redis_settings(owner, values, labels)
-    if not values.sentinels ~= not values.master then
+    if (values.sentinels == nil) ~= (values.master == nil) then
         config.fail(owner, "%s and %s go together", labels.sentinels, labels.master)
     elseif values.sentinels and values.redis then
         config.fail(owner, "%s or %s says where Redis is, and not both", labels.redis, labels.sentinels)

@@ -78,8 +78,8 @@ function records:parse(json)
     return ffi_string(record, length[0]), tonumber(ends[0])
 end
 
--- Stores a value. Returns true, or nil and "exists" or "no memory". safe_set() and safe_add() never evict: the target of
--- an attacker must not push out what was revoked before.
+-- Stores a value. Returns true, or nil and "exists" or "no memory". safe_set() and safe_add() never evict: the target
+-- of an attacker must not push out what was revoked before.
 local function store(self, method, key, value, ends_at)
     local dict, seconds = self.dict, max(ends_at - ngx.time(), 1)
     local done, err = dict[method](dict, key, value, seconds)
@@ -144,7 +144,7 @@ end
 function records:get(id)
     local number = not self.dict:get("gone " .. id) and self.dict:get("id " .. id)
     local entry = number and self.dict:get("entry " .. number)
-    return entry and match(entry, "^[+=]%d+ (.*)$")
+    return entry and match(entry, "^[+=]%d+ (.*)$") or nil
 end
 
 -- Returns the id and the JSON of the revocation that an entry stores now, or nil.
