@@ -98,7 +98,8 @@ describe("a long connection", function()
         local old = running:workers()
         local function half(token)
             local connection = http.connect(running.port)
-            connection:send("GET /websockify HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: Bearer " .. token .. "\r\n")
+            connection:send("GET /websockify HTTP/1.1\r\nHost: gateway.test\r\n"
+                .. "Authorization: Bearer " .. token .. "\r\n")
             return connection
         end
         local ada, bob = mint(running, "ada"), mint(running, "bob")

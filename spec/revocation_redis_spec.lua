@@ -184,6 +184,29 @@ describe("the nodes of one Redis", function()
         third:stop()
     end)
 
+    it("have a revocation in it when they answer, so that it outlives the node", function()
+        for i = 1, 10 do
+            revoke(one, { jti = "answered " .. i })
+            assert.truthy(server:redis("--raw hvals " .. ENTRIES):find('"answered ' .. i .. '"', 1, true))
+        end
+    end)
+
+    it("bring also what a node has revoked that is gone", function()
+        local third = assert(nodes.start(redis_at(server)))
+        revoke(third, { jti = "left behind" })
+        local withdrawn = revoke(third, { sub = "ada" })
+        nodes.wait_for_count({ one, two }, 2)
+        assert.equal("true", revocation.withdraw(third.port, withdrawn))
+        nodes.wait_for_count({ one, two }, 1)
+        third:stop()
+        server:kill()
+        server:start()
+        wait_for_stored(server, 1)
+        process.wait_until("the withdrawal was there too", function()
+            return server:redis(("hget %s %d"):format(ENTRIES, withdrawn)):find("^%-")
+        end)
+    end)
+
     it("go on after a reload, and when the worker dies that leads", function()
         local _, losses = one:error_log():gsub("Redis has lost", "")
         revoke(one, { jti = "before" })
@@ -207,8 +230,8 @@ describe("the nodes of one Redis", function()
         nodes.wait_for_count({ one, two }, 5)
         for _, key in ipairs { ENTRIES, LOG } do
             server:redis("del " .. key)
+            process.wait_until("the events were back", function() return tonumber(server:redis("zcard " .. LOG)) >= 5 end)
             wait_for_stored(server, 5)
-            assert.truthy(tonumber(server:redis("zcard " .. LOG)) >= 5)
         end
     end)
 

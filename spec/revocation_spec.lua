@@ -194,9 +194,11 @@ server {
             end
             local new_first, last = all:bounds()
             local reader, count = records(), 0
-            reader:walk(reader:cursor(0), function(entry) count = count + (entry:find("^%+") and 1 or 0) end, 1e9)
+            local function visit(entry) count = count + (entry:find("^%+") and 1 or 0) end
+            reader:walk(reader:cursor(0), visit, 1e9)
             ngx.print(first == 1 and last - new_first < 1000, " ", all:get(lasting) ~= nil, " ", count, " ",
-                all:get(withdrawn) == nil and all:take("" .. withdrawn, '{"sid":"b","ends":' .. later .. '}') == "known")
+                all:get(withdrawn) == nil
+                and all:take("" .. withdrawn, '{"sid":"b","ends":' .. later .. '}') == "known")
         ]])
     end)
 

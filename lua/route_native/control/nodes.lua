@@ -42,10 +42,10 @@ local TIMEOUT = 500
 --     away_since              since when Redis does not answer, or 0
 --     is_refusing             whether tokens are refused for it
 --     misfits, read_again_at  the entries that did not fit, and when they are read again
---     complained_at           when the log was told of entries that are bad or do not fit
+--     bad_at, full_at, unsent_at   when the log was told of bad entries, a full dictionary, and a full Redis
 local NUMBERS = {
     "leader", "leader_until", "sent", "resend_until", "current_at", "is_loaded", "started_at", "away_since",
-    "is_refusing", "misfits", "read_again_at", "complained_at",
+    "is_refusing", "misfits", "read_again_at", "bad_at", "full_at", "unsent_at",
 }
 local POSITION = "%-15s %-40s %-15s"
 local CAN_WAIT = { rewrite = true, access = true, content = true, timer = true }
@@ -203,10 +203,10 @@ local function begin_anew(self)
     ngx.log(ngx.WARN, "route_native.revocation: Redis has lost revocations, and gets those that this node knows")
 end
 
--- Says once a minute what is wrong with entries.
-local function complain(self, message)
-    if self.dict:get("complained_at") + COMPLAINT_SECONDS <= now() then
-        self.dict:set("complained_at", now())
+-- Says once a minute that something stays wrong.
+local function complain(self, name, message)
+    if self.dict:get(name) + COMPLAINT_SECONDS <= now() then
+        self.dict:set(name, now())
         ngx.log(ngx.ERR, "route_native.revocation: ", message)
     end
 end
@@ -221,9 +221,10 @@ local function take(self, reply)
     end
     if misfits > 0 then
         self.dict:set("misfits", self.dict:get("misfits") + misfits)
-        complain(self, "the dictionary is full, and revocations of other nodes do not fit")
-    elseif bad > 0 then
-        complain(self, format("%d entries in Redis are no revocations", bad))
+        complain(self, "full_at", "the dictionary is full, and revocations of other nodes do not fit")
+    end
+    if bad > 0 then
+        complain(self, "bad_at", format("%d entries in Redis are no revocations", bad))
     end
     self.records:follow()
 end
@@ -273,7 +274,7 @@ end
 local function exchange(self)
     local reply, err = self.log:exchange(self:position(), self.outgoing)
     if not reply and #self.outgoing > 0 and find(err or "", "OOM", 1, true) then
-        complain(self, "Redis is full, and takes no more revocations")
+        complain(self, "unsent_at", "Redis is full, and takes no more revocations")
         reply, err = self.log:exchange(self:position(), {})
         return reply, err, false
     end
