@@ -107,6 +107,41 @@ describe("a long connection", function()
         running:stop()
     end)
 
+    it("is refused or ends in an old worker too, whose client sends its request after the reload", function()
+        local running = start { ROUTE_WORKERS = 1 }
+        local old = running:workers()
+        local function half(token)
+            local connection = http.connect(running.port)
+            connection:send("GET /websockify HTTP/1.1\r\nHost: gateway.test\r\n"
+                .. "Authorization: Bearer " .. token .. "\r\n")
+            return connection
+        end
+        local ada, bob = mint(running, "ada"), mint(running, "bob")
+        local refused, opened = half(ada), half(bob)
+        -- The worker has read both by then.
+        assert.equal(200, running:get("/filer/x", bob).status)
+        process.signal(running.pid, "HUP")
+        process.wait_until("new workers ran", function() return #running:workers() > #old end)
+        process.wait_until("the old worker was exiting", function()
+            return running:error_log():find(old[1] .. "#" .. old[1] .. ": gracefully shutting down", 1, true)
+        end)
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        local rest = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            .. "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        refused:send(rest)
+        assert.equal("HTTP/1.1 401 Unauthorized", (refused:receive("*l")))
+        opened:send(rest)
+        assert.equal("HTTP/1.1 101 Switching Protocols", (opened:receive("*l")))
+        assert(revocation.revoke(running.port, { sub = "bob" }))
+        opened:settimeout(0)
+        process.wait_until("the WebSocket had ended", function()
+            local _, state = opened:receive("*a")
+            return state == "closed" or state == nil
+        end)
+        process.wait_until("the old worker had exited", function() return not process.alive(old[1]) end)
+        running:stop()
+    end)
+
     it("ends at the expiry of its token where the setting says so, and else lives on", function()
         local running = start { ROUTE_CONNECTION_ENDS = "expiry", ROUTE_JWT_LEEWAY = 0 }
         local others = open(running, mint(running, "ada"), 3)
