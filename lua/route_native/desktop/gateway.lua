@@ -31,7 +31,7 @@ local current, headers_of, set = request.current, request.headers, request.set
 local has_query, has_value, is_set = request.has_query, request.has_value, request.is_set
 local ngx = ngx
 local max = math.max
-local prepare = revoked.prepare
+local await_revocations = revoked.prepare
 local time = ngx.time
 local find, sub = string.find, string.sub
 
@@ -367,7 +367,7 @@ function _M.resolve()
     if not engine then
         return unavailable(r)
     end
-    prepare()
+    await_revocations()
     local now = time()
     if now ~= engine.checked then
         local status = engines.check(engine, now)
