@@ -10,15 +10,13 @@ behind_tls() {
 
 # Prints the port of HTTPS as it stands in a URL, nothing for 443. `on` is the port of the first address.
 redirect_port() {
-    if [ "$redirect" = on ]; then number=$(printf '%s\n' "${tls_listen:-443}" | sed 's/.*://; q'); else number=$redirect; fi
+    number=$redirect
+    [ "$redirect" != on ] || number=$(printf '%s\n' "${tls_listen:-443}" | sed 's/.*://; q')
     [ "$number" = 443 ] || echo ":$number"
 }
 
-# Redirects plain HTTP. Exceptions are challenges of ACME, which an authority requests over HTTP, and probes.
-#
-# A URL with a token is refused instead: the redirect would repeat the token, or lead to a 401 that nobody understands.
-# So is a request without a host, which only HTTP/1.0 allows. $route_uri is set if query_token.conf has found a token.
-# The internal locations of desktop_server.conf answer for requests that nginx has refused before.
+# The http block's part of redirects. Exceptions are challenges of ACME, which an authority requests over HTTP, and
+# probes. The internal locations of desktop_server.conf answer for requests that nginx has refused before.
 redirect_maps() {
     [ "$redirect" != off ] || return 0
     url_port=$(redirect_port)
@@ -30,11 +28,6 @@ map "\$forwarded_proto \$uri" \$is_plain_http {
     "~^http "                                  1;
     default                                    "";
 }
-map "\$is_plain_http\$route_uri\$forwarded_name" \$https_refusal {
-    "~^1/"  https_required;
-    "1_"    https_required;
-    default "";
-}
 map "\$is_plain_http\$request_uri" \$https_url {
     "~^1/"  https://\$forwarded_name$url_port\$request_uri;
     "~^1"   https://\$forwarded_name$url_port/;
@@ -43,14 +36,17 @@ map "\$is_plain_http\$request_uri" \$https_url {
 MAPS
 }
 
-# For desktop_server.conf. 497 is a request of plain HTTP at a port of HTTPS.
+# For desktop_server.conf, which has the variables. A URL with a token is refused: the redirect would repeat the token,
+# or lead to a 401 that nobody understands. $route_uri is set if query_token.conf has found one. A request without a
+# host, which only HTTP/1.0 allows, is refused too. 497 is a request of plain HTTP at a port of HTTPS.
 redirect_conf() {
     [ "$redirect" != off ] || return 0
     cat << SERVER
 error_page 497 = /.plain_http;
 location = /.plain_http { internal; return 400; }
-if (\$https_refusal) {
-    set \$route_reason \$https_refusal;
+set \$plain_http "\$is_plain_http\$route_uri \$forwarded_name";
+if (\$plain_http ~ "^1(/| _\$)") {
+    set \$route_reason https_required;
     return 403;
 }
 if (\$https_url) {

@@ -1041,7 +1041,17 @@ int32_t rn_revocation_parse(const uint8_t *json,
                             size_t error_capacity,
                             size_t *error_length);
 
-// Adds a stored revocation to those of this process, under its number.
+// Writes a random id for a revocation, from 1 to 10^14 - 1: Lua writes 14 digits of a number.
+//
+// Errors: `Internal` if the system has no random numbers.
+int32_t rn_revocation_id(uint64_t *id);
+
+// Writes the script with which nodes exchange revocations through Redis.
+//
+// Errors: `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
+int32_t rn_revocation_script(uint8_t *out, size_t capacity, size_t *length);
+
+// Adds a stored revocation to those of this process, under its id. One that is there already stays as it is.
 //
 // Errors: `SettingInvalid` for a text that [`rn_revocation_parse`] never writes.
 int32_t rn_revocations_add(uint64_t id, const uint8_t *record, size_t record_length, int64_t now);

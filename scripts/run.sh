@@ -40,10 +40,10 @@ open_port() {
     (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null
 }
 
-# Prints a free port, from a number upwards.
+# Prints a free port, from a number upwards. nginx takes its own last.
 free_port() {
     local port=$1
-    while open_port "$port"; do port=$((port + 1)); done
+    while [[ " $PORT ${TLS_PORT:-} " = *" $port "* ]] || open_port "$port"; do port=$((port + 1)); done
     echo "$port"
 }
 
@@ -65,9 +65,9 @@ wait_for() {
     done
 }
 
-# Sets TLS_PORT. nginx has not taken PORT yet.
+# Sets TLS_PORT.
 choose_tls_port() {
-    TLS_PORT=${TLS_PORT:-$(free_port $((PORT == 8443 ? 8444 : 8443)))}
+    TLS_PORT=${TLS_PORT:-$(free_port 8443)}
     is_port "$TLS_PORT" || fail "TLS_PORT must be a port number, and is \"$TLS_PORT\""
     [ "$TLS_PORT" != "$PORT" ] && ! open_port "$TLS_PORT" \
         || fail "port $TLS_PORT on 127.0.0.1 is in use; choose another: make run TLS=1 TLS_PORT=8444"

@@ -69,9 +69,9 @@ describe("certbot", function()
         return environment
     end
 
-    local function renew()
+    local function renew(run_dir)
         local output, status = certbot(("renew --no-random-sleep-on-renew --deploy-hook "
-            .. "'env ROUTE_RUN_DIR=%s %s/scripts/reload.sh'"):format(running.directory, gateway.ROOT))
+            .. "'env ROUTE_RUN_DIR=%s %s/scripts/reload.sh'"):format(run_dir or running.directory, gateway.ROOT))
         assert(status == 0, output)
         return output
     end
@@ -198,11 +198,15 @@ describe("certbot", function()
         local said, status = reload(directory)
         assert.same({ ('route_native: no gateway of ROUTE_RUN_DIR "%s" runs for this user\n'):format(directory), 1 },
             { said, status })
+        -- A hook's sentence is in what certbot logs.
+        local renewed = renew(directory)
+        assert.truthy(renewed:find(said:gsub("\n$", ""), 1, true), renewed)
+        assert.equal(before, served())
         -- The check leaves the admin API's socket alone.
         local admin = run(("curl -sS -o /dev/null -w '%%{http_code}' --unix-socket %s/admin.sock http://localhost/")
             :format(running.directory))
         assert.not_equal("000", admin)
         assert.same({ "", 0 }, { reload() })
-        process.wait_until("new workers ran", function() return running:workers()[1] ~= workers[1] end)
+        process.wait_until("new connections got the new certificate", function() return served() == on_disk() end)
     end)
 end)

@@ -157,8 +157,8 @@ describe("the admin API on a socket and an address", function()
         local started, message = pcall(gateway.start, { demo = false, env = {
             ROUTE_ADMIN_LISTEN = "unix:/tmp/a, localhost:x" } })
         assert.is_false(started)
-        assert.truthy(message:find('ROUTE_ADMIN_LISTEN must be a port, or an address and a port, and is "localhost:x"', 1,
-            true), message)
+        assert.truthy(message:find('ROUTE_ADMIN_LISTEN must be a port, or an address and a port, and is "localhost:x"',
+            1, true), message)
     end)
 end)
 

@@ -39,8 +39,8 @@ local function open(running, token, count)
     return list
 end
 
--- Opens WebSockets with a token that expires soon. On a busy machine it may expire before the last of them is open: then
--- the next token lives longer. Returns the WebSockets and the token.
+-- Opens WebSockets with a token that expires soon. On a busy machine it may expire before the last of them is open:
+-- then the next token lives longer. Returns the WebSockets and the token.
 local function open_for_a_moment(running, count)
     local seconds = 2
     while true do
@@ -107,6 +107,41 @@ describe("a long connection", function()
         running:stop()
     end)
 
+    it("is refused or ends in an old worker too, whose client sends its request after the reload", function()
+        local running = start { ROUTE_WORKERS = 1 }
+        local old = running:workers()
+        local function half(token)
+            local connection = http.connect(running.port)
+            connection:send("GET /websockify HTTP/1.1\r\nHost: gateway.test\r\n"
+                .. "Authorization: Bearer " .. token .. "\r\n")
+            return connection
+        end
+        local ada, bob = mint(running, "ada"), mint(running, "bob")
+        local refused, opened = half(ada), half(bob)
+        -- The worker has read both by then.
+        assert.equal(200, running:get("/filer/x", bob).status)
+        process.signal(running.pid, "HUP")
+        process.wait_until("new workers ran", function() return #running:workers() > #old end)
+        process.wait_until("the old worker was exiting", function()
+            return running:error_log():find(old[1] .. "#" .. old[1] .. ": gracefully shutting down", 1, true)
+        end)
+        assert(revocation.revoke(running.port, { sub = "ada" }))
+        local rest = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            .. "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        refused:send(rest)
+        assert.equal("HTTP/1.1 401 Unauthorized", (refused:receive("*l")))
+        opened:send(rest)
+        assert.equal("HTTP/1.1 101 Switching Protocols", (opened:receive("*l")))
+        assert(revocation.revoke(running.port, { sub = "bob" }))
+        opened:settimeout(0)
+        process.wait_until("the WebSocket had ended", function()
+            local _, state = opened:receive("*a")
+            return state == "closed" or state == nil
+        end)
+        process.wait_until("the old worker had exited", function() return not process.alive(old[1]) end)
+        running:stop()
+    end)
+
     it("ends at the expiry of its token where the setting says so, and else lives on", function()
         local running = start { ROUTE_CONNECTION_ENDS = "expiry", ROUTE_JWT_LEEWAY = 0 }
         local others = open(running, mint(running, "ada"), 3)
@@ -151,8 +186,9 @@ describe("a long connection", function()
                 :gsub("include runtime/listen.conf;", function() return listen end)))
         end })
         local log = running.directory .. "/clients.log"
-        local pid = process.start(("/usr/bin/python3 %s/spec/support/kept_connections.py %d %s/site.sock %d %s %s"):format(
-            gateway.ROOT, tls_port, running.directory, proxy_port, mint(running, "ada"), mint(running, "bob")), log)
+        local pid = process.start(("/usr/bin/python3 %s/spec/support/kept_connections.py %d %s/site.sock %d %s %s")
+            :format(gateway.ROOT, tls_port, running.directory, proxy_port, mint(running, "ada"), mint(running, "bob")),
+            log)
         local function wait_for(line)
             process.wait_until("the clients printed " .. line, function()
                 return process.read(log):find(line, 1, true) or not process.alive(pid)

@@ -21,10 +21,10 @@ describe("the examples", function()
             assert.truthy(project:find("(examples/" .. name .. "/README.md)", 1, true), name)
             count = count + 1
         end
-        assert.equal(6, count)
+        assert.equal(8, count)
     end)
 
-    for _, name in ipairs { "auth", "border", "bound", "phantom", "tunnel" } do
+    for _, name in ipairs { "auth", "border", "bound", "oidc", "phantom", "tunnel" } do
         it("give the answers of their README.md: " .. name, function()
             local log, port, run_dir = directory .. "/" .. name .. ".log", process.free_port(), directory .. "/" .. name
             local environment = { PORT = port, RUN_DIR = run_dir, EXAMPLE = name, WORKERS = 1, TLS = 1,

@@ -132,6 +132,18 @@ describe("a session of OpenID Connect", function()
         assert.equal(401, one:get("/app/x").status)
     end)
 
+    it("ends at the absolute timeout, however much it is used", function()
+        local short = assert(oidc.start { issuer = evil.issuer, settings = function()
+            return { idle_timeout = 3600, absolute_timeout = 4 }
+        end })
+        local one, began = short:browser(), os.time()
+        one:evil_login {}
+        assert.equal(200, one:get("/app/x").status)
+        process.wait_until("the session ended", function() return one:get("/app/x").status == 401 end)
+        assert.is_true(os.time() >= began + 4)
+        short:stop()
+    end)
+
     it("holds tokens of any size that fit into the library's buffers", function()
         local one = running:browser()
         assert.equal(302, one:evil_login { pad = 9000, tokens = { access_token = ("a"):rep(2000) } }.status)

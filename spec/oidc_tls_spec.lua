@@ -26,8 +26,8 @@ describe("with TLS everywhere, OpenID Connect", function()
         directory = process.temporary_directory()
         local output, status = process.run(("cd %s && openssl req -x509 -newkey rsa:2048 -nodes -days 30 "
             .. "-subj /CN=test -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout key.pem -out cert.pem "
-            .. "&& cp cert.pem trusted.pem && openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=other -keyout other.key "
-            .. "-out other.pem"):format(directory))
+            .. "&& cp cert.pem trusted.pem && openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=other "
+            .. "-keyout other.key -out other.pem"):format(directory))
         assert(status == 0, output)
         origin = "https://127.0.0.1:" .. process.free_port()
         running = assert(start())

@@ -181,6 +181,54 @@ server {
         ]])
     end)
 
+    it("lets no entry that lasts keep millions of ended ones before a worker that starts", function()
+        assert.equal("true true 1 true", run [[
+            local all, later = records(), ngx.time() + 600
+            local lasting = all:add('{"sid":"a","ends":' .. later .. '}', later)
+            local withdrawn = all:add('{"sid":"b","ends":' .. later .. '}', later)
+            all:withdraw(withdrawn)
+            local first = all:bounds()
+            dict:incr("last", 200000)
+            for _ = 1, 250 do
+                all:forget_ended()
+            end
+            local new_first, last = all:bounds()
+            local reader, count = records(), 0
+            local function visit(entry) count = count + (entry:find("^%+") and 1 or 0) end
+            reader:walk(reader:cursor(0), visit, 1e9)
+            ngx.print(first == 1 and last - new_first < 1000, " ", all:get(lasting) ~= nil, " ", count, " ",
+                all:get(withdrawn) == nil
+                and all:take("" .. withdrawn, '{"sid":"b","ends":' .. later .. '}') == "known")
+        ]])
+    end)
+
+    it("searches a full one for ended entries once a second, however often it is asked for room", function()
+        assert.equal("true true", run [[
+            local flushes, real = 0, dict.flush_expired
+            getmetatable(dict).__index.flush_expired = function(...)
+                flushes = flushes + 1
+                return real(...)
+            end
+            local all, later = records(), ngx.time() + 600
+            local refused, stop = 0, ngx.now() + 0.5
+            repeat
+                refused = refused + (all:add('{"sid":"b","ends":' .. later .. '}', later) and 0 or 1)
+                ngx.update_time()
+            until ngx.now() > stop
+            ngx.print(refused > 10, " ", flushes <= 2)
+        ]])
+    end)
+
+    it("takes from Redis what another node has withdrawn before it knew it, and lets nothing bring it back", function()
+        assert.equal("new known known new known bad bad bad", run [[
+            local all, later = records(), ngx.time() + 600
+            local json = '{"sid":"a","ends":' .. later .. '}'
+            ngx.print(all:take("7", "-" .. later), " ", all:take("7", json), " ", all:take("7", "-" .. later), " ",
+                all:take("8", json), " ", all:take("9", '{"sid":"a","ends":1}'), " ", all:take("010", json), " ",
+                all:take("1e3", json), " ", all:take("10", '{"ends":' .. later .. '}'))
+        ]])
+    end)
+
     it("brings an entry that was stored after a hundred later ones", function()
         assert.equal("true", run [[
             local writer, reader, later = records(), records(), ngx.time() + 600
@@ -192,7 +240,7 @@ server {
             end
             reader:follow()
             reader:take_news()
-            dict:safe_set("entry " .. number, '{"sid":"c","ends":' .. later .. '}', 600)
+            dict:safe_set("entry " .. number, '+7 {"sid":"c","ends":' .. later .. '}', 600)
             reader:follow()
             ngx.print(reader:take_news())
         ]])

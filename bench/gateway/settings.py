@@ -23,6 +23,8 @@ from tokens import Keys
 # The requests at the desktop that hangs: each takes two of the worker's 4096 connections.
 FLOOD = 2500
 SECONDS = 3
+# Between a refusal and the next attempt, in seconds: the flood's own work must not be what is measured.
+PAUSE = 5
 
 
 class Stopping(closing):
@@ -84,7 +86,7 @@ def costs(stack, directory, keys, token, rounds):
 
 
 async def flood(port, token, statuses):
-    """One request at the hanging desktop, sent again a second after each refusal."""
+    """One request at the hanging desktop, sent again some seconds after each refusal."""
     head = f"GET /snapshot HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
     while True:
         try:
@@ -95,7 +97,7 @@ async def flood(port, token, statuses):
             writer.close()
         except OSError:
             statuses.append("closed")
-        await asyncio.sleep(1)
+        await asyncio.sleep(PAUSE)
 
 
 async def beside(port, token, load):
@@ -113,6 +115,10 @@ async def beside(port, token, load):
     return result, statuses
 
 
+def latencies(result):
+    return f"p50 {result['p50']} us, p99 {result['p99']} us"
+
+
 def floods(stack, directory, keys, token, rounds):
     """The latency at one desktop, alone and beside a flood of another that hangs, without a limit and with one."""
     quiet = directory / "quiet"
@@ -128,10 +134,10 @@ def floods(stack, directory, keys, token, rounds):
         def load(server=server):
             return Load(server.url("/spawner"), SECONDS, token, paced=True)
         for number in range(rounds):
-            alone = load().result()["p99"]
+            alone = load().result()
             result, statuses = asyncio.run(beside(server.port, other, load))
-            seen = f"p99 {result['p99']} us" if isinstance(result, dict) else result.splitlines()[0]
-            print(f"{name:18} round {number + 1}: alone p99 {alone} us, beside the flood {seen}; "
+            seen = latencies(result) if isinstance(result, dict) else result.splitlines()[0]
+            print(f"{name:18} round {number + 1}: alone {latencies(alone)}, beside the flood {seen}; "
                   f"answers to the flood: {({status: statuses.count(status) for status in sorted(set(statuses))})}")
 
 

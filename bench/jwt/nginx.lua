@@ -90,7 +90,7 @@ for kind, names in pairs { RSA = { "RS256", "RS384", "RS512", "PS256", "PS384", 
     end
 end
 
--- Returns the costs of a request that auth.check() passes: with a Bearer token, and with a token that is bound to a key,
+-- Returns the costs of a request that auth.check() passes: with a Bearer token, and with one that is bound to a key,
 -- whose proof is checked too. Both tokens are HS256, so that the difference is the proof by ES256. The requests are
 -- subrequests of this one, so that they share one proof.
 local function hits()

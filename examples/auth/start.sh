@@ -4,14 +4,6 @@
 
 SITE=examples/auth/site.conf
 
-free_port() {
-    local port=$1
-    while open_port "$port"; do
-        port=$((port + 1))
-    done
-    echo "$port"
-}
-
 secret() {
     local file=$RUN_DIR/keys/jwt_secret
     mkdir -p "$RUN_DIR/keys"

@@ -35,6 +35,7 @@ example_start() {
 }
 
 # demo_token [OPTION…]: prints a token for the demo desktop, with further options of `route-token mint`.
+# shellcheck disable=SC2120 # Other examples pass options.
 demo_token() {
     target/release/route-token mint --key "$RUN_DIR/keys/signing_private.pem" \
         --payload-key "$RUN_DIR/keys/payload_public.pem" --target 127.0.0.1 --ttl 86400 "$@"

@@ -450,6 +450,7 @@ function _M.run(config)
         note("route_cache", "")
         error(err, 2)
     end
+    revoked.prepare()
     local r = current()
     if request.has_too_many_headers(r) then
         note("route_cache", "")

@@ -66,6 +66,7 @@ end
 local function admit_client(id)
     -- Debian's nginx joins repeated headers. Two joined tokens do not match this pattern.
     local token = (ngx.var.http_authorization or ""):match("^Bearer ([%w_.-]+)$")
+    revoked.prepare()
     local claims, reason = nil, "token_malformed"
     if token then
         claims, reason = route_native.verify(token)

@@ -2,7 +2,7 @@
 
 use super::{Caller, guard, required};
 use crate::error::Reason;
-use crate::revocation::{Identity, Names, Record, live};
+use crate::revocation::{Identity, Names, Record, live, new_id, script};
 
 /// The size of the longest identity of a token, in bytes.
 pub const RN_IDENTITY_BYTES: usize = 176;
@@ -73,7 +73,26 @@ pub unsafe extern "C" fn rn_revocation_parse(
     })
 }
 
-/// Adds a stored revocation to those of this process, under its number.
+/// Writes a random id for a revocation, from 1 to 10^14 - 1: Lua writes 14 digits of a number.
+///
+/// Errors: `Internal` if the system has no random numbers.
+#[unsafe(no_mangle)]
+pub extern "C" fn rn_revocation_id(id: Option<&mut u64>) -> i32 {
+    guard(|_| {
+        *required(id)? = new_id()?;
+        Ok(())
+    })
+}
+
+/// Writes the script with which nodes exchange revocations through Redis.
+///
+/// Errors: `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rn_revocation_script(out: *mut u8, capacity: usize, length: Option<&mut usize>) -> i32 {
+    guard(|caller| caller.write(script().as_bytes(), out, capacity, length))
+}
+
+/// Adds a stored revocation to those of this process, under its id. One that is there already stays as it is.
 ///
 /// Errors: `SettingInvalid` for a text that [`rn_revocation_parse`] never writes.
 #[unsafe(no_mangle)]

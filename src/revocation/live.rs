@@ -34,17 +34,16 @@ impl Live {
     pub fn add(&self, id: u64, text: &[u8], now: i64) -> Result<(), ConfigError> {
         let record = stored(text)?;
         self.change(|table| {
-            table.remove_ended(now);
-            table.add(id, &record);
+            // Both happen, whatever the first returns.
+            let is_removed = table.remove_ended(now);
+            table.add(id, &record) || is_removed
         });
         Ok(())
     }
 
     /// Removes a record. Returns whether it was there.
     pub fn remove(&self, id: u64) -> bool {
-        let mut is_removed = false;
-        self.change(|table| is_removed = table.remove(id));
-        is_removed
+        self.change(|table| table.remove(id))
     }
 
     /// Sets whether the records may be too old to accept a token. If so, every check fails.
@@ -85,9 +84,13 @@ impl Live {
         self.check(&Names::of(token, claims).identity(), now)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Table)) {
-        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner));
-        self.next_generation();
+    /// Changes the table. `change` returns whether it did, and so does this function.
+    fn change(&self, change: impl FnOnce(&mut Table) -> bool) -> bool {
+        let is_changed = change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner));
+        if is_changed {
+            self.next_generation();
+        }
+        is_changed
     }
 
     /// Increases the generation after a change, so that nobody marks an answer as checked for a table that it has not
@@ -96,5 +99,24 @@ impl Live {
         if self.generation.fetch_add(1, Ordering::AcqRel) == u32::MAX {
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generation_changes_with_the_table_and_not_with_what_it_knows_already() {
+        let live = Live::default();
+        let record = br#"{"ends":1700000100,"kid":"k"}"#;
+        assert_eq!(live.generation(), 0);
+        live.add(7, record, 1_700_000_000).expect("a record");
+        let generation = live.generation();
+        live.add(7, record, 1_700_000_000).expect("a record");
+        assert!(!live.remove(8));
+        assert_eq!(live.generation(), generation);
+        assert!(live.remove(7));
+        assert_ne!(live.generation(), generation);
     }
 }

@@ -8,11 +8,13 @@
 //! names of one token, as digests of a fixed size. A cache stores it beside its answer, with the generation of the
 //! table for which it was checked: while the table stays the same, a hit compares two numbers.
 
+mod exchange;
 mod identity;
 mod live;
 mod record;
 mod table;
 
+pub use exchange::{MAX_ID, new_id, script};
 pub use identity::{Identity, Names};
 pub use live::{Live, live};
 pub use record::{MAX_SECONDS, Record};

@@ -21,10 +21,10 @@ struct Entry {
 }
 
 impl Table {
-    /// Adds a record under its number. A number that is there already stays as it is.
-    pub fn add(&mut self, id: u64, record: &Record) {
+    /// Adds a record under its id, unless the id is there already. Returns whether it was added.
+    pub fn add(&mut self, id: u64, record: &Record) -> bool {
         if self.by_id.contains_key(&id) {
-            return;
+            return false;
         }
         let (keys, before, ends) = (record.keys(), record.before(), record.ends());
         for key in &keys {
@@ -32,6 +32,7 @@ impl Table {
         }
         self.by_id.insert(id, keys);
         self.by_end.insert((ends, id));
+        true
     }
 
     /// Removes a record. Returns whether it was there.
@@ -49,14 +50,16 @@ impl Table {
         true
     }
 
-    /// Removes the records that have ended. `now` is in seconds since the epoch.
-    pub fn remove_ended(&mut self, now: i64) {
+    /// Removes the records that have ended. Returns whether there were any. `now` is in seconds since the epoch.
+    pub fn remove_ended(&mut self, now: i64) -> bool {
+        let before = self.len();
         while let Some((ends, id)) = self.by_end.first().copied() {
             if ends > now {
                 break;
             }
             self.remove(id);
         }
+        self.len() < before
     }
 
     /// Returns whether a record revokes the token. `now` is in seconds since the epoch.
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_ends_by_itself_or_by_its_number_and_leaves_the_others() {
+    fn a_record_ends_by_itself_or_by_its_id_and_leaves_the_others() {
         let texts = [r#"{"sub":"ada","ends":1700000010}"#, r#"{"sub":"ada","ends":1700000020}"#, r#"{"kid":"z"}"#];
         let mut all = table(&texts);
         assert!(all.revokes(&ada(None), NOW + 19) && !all.revokes(&ada(None), NOW + 20));

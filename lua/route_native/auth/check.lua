@@ -22,6 +22,7 @@ local kept = require "route_native.core.kept"
 local metrics = require "route_native.core.metrics"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
+local revoked = require "route_native.core.revoked"
 local statuses = require "route_native.core.status"
 
 local ngx = ngx
@@ -144,6 +145,7 @@ function _M.run(self)
     elseif self.preflight and client.is_preflight() then
         return nil
     end
+    revoked.prepare()
     local keys, err = self.keys()
     if not keys then
         metrics.refused("auth", ngx.HTTP_SERVICE_UNAVAILABLE, KEY_UNREADABLE)

@@ -56,17 +56,6 @@ local function read_services(input)
     return services
 end
 
--- Checks that exactly one of the ways to the store is given.
-local function check_store(store)
-    if not store.sentinels ~= not store.master then
-        config.fail(OWNER, "store.sentinels and store.master go together")
-    elseif store.sentinels and (store.kind ~= "redis" or store.address) then
-        config.fail(OWNER, 'store.sentinels finds a store of the kind "redis", in place of store.address')
-    elseif store.kind ~= "memory" and not store.address and not store.sentinels then
-        config.fail(OWNER, 'the field "store.address" is missing: where %s listens, as host:port', store.kind)
-    end
-end
-
 -- Reads the configuration that setup() received.
 function _M.read(input)
     local settings = config.read(OWNER, ROWS, input)

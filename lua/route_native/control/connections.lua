@@ -21,6 +21,7 @@ local library = require "route_native.core.ffi"
 local metrics = require "route_native.core.metrics"
 local request = require "route_native.core.request"
 local revoked = require "route_native.core.revoked"
+local statuses = require "route_native.core.status"
 
 local C = ffi.C
 local cast = ffi.cast
@@ -51,20 +52,28 @@ local BOTH_WAYS = 2
 local ENDED = metrics.number "connections_ended_total"
 local AF_INET, AF_INET6 = 2, 10
 local ENOTCONN = 107
--- The entries that are checked without a pause, and the pause, in seconds. Older versions of nginx warn at a sleep of 0.
+-- The entries that are checked without a pause, and the pause, in seconds. Older versions warn at a sleep of 0.
 local BATCH, PAUSE = 500, 0.001
 
 local request_type = ffi.typeof("const rn_request *")
 local address, address_length = ffi.new("uint8_t[128]"), ffi.new("uint32_t[1]")
 local ANCHOR = "route_native_connection"
+local REVOKED = statuses.TOKEN_REVOKED
 
 -- The entries of this worker. The garbage collector removes those of requests that are over.
 local entries = setmetatable({}, { __mode = "k" })
 local is_disabled = false
+-- Called after each connection that is kept.
+local on_keep = function() end
 -- When the next of them ends by its time, in seconds since the epoch.
 local next_end = math.huge
 
 local _M = {}
+
+-- Sets a function to call after each connection that is kept.
+function _M.on_keep(callback)
+    on_keep = callback
+end
 
 -- Notes when a connection ends.
 local function note_end(seconds)
@@ -140,10 +149,11 @@ function _M.keep(identity)
     entries[entry] = true
     ngx.ctx[ANCHOR] = entry
     -- A revocation may have come since the token was checked, and its news with it.
-    if revoked.check(entry) ~= library.RN_OK then
+    if revoked.check(entry) == REVOKED then
         entry.ends_at = ngx.time() + grace
         note_end(entry.ends_at)
     end
+    on_keep()
 end
 
 -- Returns the text of a variable of another request that is being served.
@@ -194,7 +204,7 @@ function _M.finish_revoked()
         list[#list + 1] = entry
     end
     for i, entry in ipairs(list) do
-        if revoked.check(entry) ~= library.RN_OK then
+        if revoked.check(entry) == REVOKED then
             if entry.grace == 0 then
                 due[#due + 1] = entry
             else

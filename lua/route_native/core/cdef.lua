@@ -604,6 +604,10 @@ int32_t rn_revocation_parse(const uint8_t *json,
                             size_t error_capacity,
                             size_t *error_length);
 
+int32_t rn_revocation_id(uint64_t *id);
+
+int32_t rn_revocation_script(uint8_t *out, size_t capacity, size_t *length);
+
 int32_t rn_revocations_add(uint64_t id, const uint8_t *record, size_t record_length, int64_t now);
 
 int32_t rn_revocations_remove(uint64_t id);

@@ -15,6 +15,22 @@ local FIELDS = { "token", "jti", "sub", "account", "sid", "kid", "iss" }
 
 local _M = {}
 
+-- What a request does before it is checked, if anything.
+local prepare
+
+-- Sets a function that each request calls before its check, or nil.
+function _M.before_checks(callback)
+    prepare = callback
+end
+
+-- Prepares the check of a request, which may wait: right after a start, until the revocations are loaded. Each
+-- capability calls it where a request begins.
+function _M.prepare()
+    if prepare then
+        prepare()
+    end
+end
+
 -- Returns a time for the library, which takes -1 for none.
 local function time_of(value)
     return type(value) == "number" and value >= 0 and value < 2 ^ 53 and value or -1

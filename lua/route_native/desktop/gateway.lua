@@ -21,6 +21,7 @@ local queue = require "route_native.desktop.queue"
 local ready = require "route_native.core.ready"
 local request = require "route_native.core.request"
 local response = require "route_native.core.response"
+local revoked = require "route_native.core.revoked"
 local statuses = require "route_native.core.status"
 local subprotocol = require "route_native.desktop.subprotocol"
 local token_cookie = require "route_native.desktop.token_cookie"
@@ -30,6 +31,7 @@ local current, headers_of, set = request.current, request.headers, request.set
 local has_query, has_value, is_set = request.has_query, request.has_value, request.is_set
 local ngx = ngx
 local max = math.max
+local prepare = revoked.prepare
 local time = ngx.time
 local find, sub = string.find, string.sub
 
@@ -366,6 +368,7 @@ function _M.resolve()
     if not engine then
         return unavailable(r)
     end
+    prepare()
     local now = time()
     if now ~= engine.checked then
         local status = engines.check(engine, now)

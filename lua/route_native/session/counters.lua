@@ -22,8 +22,8 @@ local _M = {}
 local counters = {}
 counters.__index = counters
 
--- Returns counters of these names in a dictionary. `capability` begins the names of the metrics page, `suffix` ends those
--- of the dictionary.
+-- Returns counters of these names in a dictionary. `capability` begins the names of the metrics page, `suffix` ends
+-- those of the dictionary.
 function _M.new(settings, dictionary, names, capability, suffix)
     local host, port
     if settings.statsd then

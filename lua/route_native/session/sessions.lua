@@ -83,6 +83,7 @@ end
 -- Returns the session of the request, { id, key, age, text, record }, or nil and "missing", "expired", "revoked" or
 -- "unavailable". It is the first of the ids that has one.
 function sessions:load()
+    revoked.prepare()
     local session, reason = nil, "missing"
     for _, id in ipairs(self.owner.cookies:sessions()) do
         session, reason = load(self, id)

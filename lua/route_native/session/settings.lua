@@ -58,7 +58,7 @@ end
 
 -- Checks that exactly one of the ways to the store is given.
 local function check_store(owner, store)
-    if not store.sentinels ~= not store.master then
+    if (store.sentinels == nil) ~= (store.master == nil) then
         config.fail(owner, "store.sentinels and store.master go together")
     elseif store.sentinels and (store.kind ~= "redis" or store.address) then
         config.fail(owner, 'store.sentinels finds a store of the kind "redis", in place of store.address')

@@ -7,7 +7,7 @@
 --     address or addresses            the servers to begin with: one, or any of a cluster
 --     sentinels, master               the addresses of sentinels, and the name of the master that they watch
 --     username, password              credentials; sentinel_username and sentinel_password are those for sentinels
---     tls, tls_verify, tls_name       TLS
+--     tls, tls_verify, tls_name       TLS, and the name in the certificate; true: the host of each server
 --     timeout, pool_size, pool_idle   see client.lua
 --     owner, labels                   who the connections are of; the names of the settings, for errors
 

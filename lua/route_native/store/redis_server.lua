@@ -19,13 +19,14 @@ function _M.is_answer(err)
 end
 
 -- Starts TLS on a new connection. Each of these steps returns true, or nil and an error.
-local function start_tls(connection, settings)
+local function start_tls(connection, settings, host)
     if not settings.tls then
         return true
     end
+    local name = settings.tls_name == true and host or settings.tls_name
     -- Older versions of the client have no option for TLS, so call its socket. `false`: pooled connections need no
     -- TLS session resumption.
-    return connection._sock:sslhandshake(false, settings.tls_name, settings.tls_verify)
+    return connection._sock:sslhandshake(false, name, settings.tls_verify)
 end
 
 -- Sends the password.
@@ -85,7 +86,7 @@ function server:open(pool)
         return connection
     end
     for _, step in ipairs(self.steps) do
-        done, err = step(connection, settings)
+        done, err = step(connection, settings, self.host)
         if not done then
             connection:close()
             return nil, err

@@ -25,7 +25,9 @@ function _M.new(settings)
     for i, address in ipairs(settings.sentinels) do
         servers[i] = redis_server.new(own, client.address(address, settings.labels.sentinels))
     end
-    return setmetatable({ servers = servers, first = 1, name = settings.master, seconds = own.timeout / 1000 }, sentinel)
+    return setmetatable({
+        servers = servers, first = 1, name = settings.master, seconds = own.timeout / 1000,
+    }, sentinel)
 end
 
 -- Returns the host and the port that a sentinel names, or nil and an error.

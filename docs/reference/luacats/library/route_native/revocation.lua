@@ -17,6 +17,15 @@ local M = {}
 ---@class route_native.revocation.SetupConfig
 ---@field dict? string name of the `lua_shared_dict`; 1m holds some 4,000 revocations (default: "revocations")
 ---@field seconds? integer how long a revocation without an end lasts, 60 to 31622400; the longest life of a token is right; 2592000 by default (default: ROUTE_REVOCATION_SECONDS)
+---@field redis? string|string[] Redis that other nodes share: `host:port` or `unix:/path`, or servers of a cluster (default: ROUTE_REVOCATION_REDIS)
+---@field sentinels? string|string[] in place of `redis`: `host:port` of the sentinels (default: ROUTE_REVOCATION_SENTINELS)
+---@field master? string name of the master that they watch (default: ROUTE_REVOCATION_MASTER)
+---@field redis_user? string user of Redis (default: ROUTE_REVOCATION_REDIS_USER)
+---@field redis_password_file? string path of a file with the password (default: ROUTE_REVOCATION_REDIS_PASSWORD_FILE)
+---@field sentinel_password_file? string the same for the sentinels (default: ROUTE_REVOCATION_SENTINEL_PASSWORD_FILE)
+---@field redis_tls? string `on`, or the name in the certificate; `off` by default (default: ROUTE_REVOCATION_REDIS_TLS)
+---@field fail? string `open` accepts tokens while Redis is away, `closed` refuses them `fail_seconds` after; `open` by default (default: ROUTE_REVOCATION_FAIL)
+---@field fail_seconds? integer 2 to 86400; with `open`, how long tokens are refused after a start without Redis; 60 by default (default: ROUTE_REVOCATION_FAIL_SECONDS)
 
 --- Describes a revocation. It has exactly one of the names.
 ---@class route_native.revocation.Revocation
@@ -43,10 +52,10 @@ function M.prepare() end
 --- Brings the revocations to this worker, and keeps them current. Call it in `init_worker_by_lua`.
 function M.start() end
 
---- Revokes.
+--- Revokes, on this node at once and on the others within a second.
 ---@param revocation route_native.revocation.Revocation|string a table, or its JSON
 ---@param by? string who revokes, in place of the revocation's own `by`; at most 256 bytes
----@return integer|nil # the number of the revocation, for `withdraw()`
+---@return integer|nil # the id of the revocation, for `withdraw()`: random, at most 14 digits
 ---@return route_native.revocation.Revocation|string # what is revoked; or what is wrong with the revocation, or `no memory` if the dictionary is full
 function M.revoke(revocation, by) end
 
@@ -56,20 +65,28 @@ function M.revoke(revocation, by) end
 ---@param name? string the name by which the sessions are known: `sid` or `jti` (default: "sid")
 function M.end_session(id, name) end
 
---- Withdraws a revocation.
----@param number integer the result of `revoke()`
+--- Withdraws a revocation, also one of another node.
+---@param id integer the result of `revoke()`
 ---@return boolean|nil # whether there was one; `nil` if the dictionary is full
-function M.withdraw(number) end
+function M.withdraw(id) end
 
 --- Lists revocations, the newest first.
----@param below? integer only those with a smaller number
+---@param below? integer continues a list: the second result of the call before
 ---@param limit? integer the most to list, 1 to 1000 (default: 100)
----@return table[] # each a `Revocation` with its number as `id`; `token` is `token_sha256`
----@return integer|nil # the number to continue below, if there may be more
+---@return table[] # each a `Revocation` with its `id`; `token` is `token_sha256`
+---@return integer|nil # where the list continues, if there may be more
 function M.list(below, limit) end
 
 --- Counts the revocations of this worker.
 ---@return integer # how many have not ended
 function M.count() end
+
+--- Returns how old the knowledge of other nodes' revocations is.
+---@return number|nil # seconds since this node knew all of them, or since its start if it never did; `nil` without Redis
+function M.age() end
+
+--- Counts the revocations of other nodes that did not fit into the dictionary.
+---@return integer # how many, since they were read last
+function M.misfits() end
 
 return M
