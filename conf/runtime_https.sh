@@ -1,10 +1,10 @@
 # shellcheck shell=sh
 # The part of runtime.sh that says how browsers reach the gateway: over HTTPS only or not, and who may frame its pages.
-# runtime.sh sources this file: it has the checks, and `listen_conf` has set $certificate and $tls_listen.
+# runtime.sh sources this file: it has the checks, and `listen_conf` has set $tls_listen.
 
 # behind_tls VARIABLE: refuses a setting that needs HTTPS where neither nginx nor a proxy in front of it speaks it.
 behind_tls() {
-    [ -n "$certificate$proxies" ] \
+    [ -n "${ROUTE_TLS_CERTIFICATE:-}$proxies" ] \
         || fail "$1 needs HTTPS: set ROUTE_TLS_CERTIFICATE, or ROUTE_TRUSTED_PROXIES if a proxy speaks TLS"
 }
 

@@ -60,7 +60,8 @@ pub struct Family {
     pub help: &'static str,
 }
 
-const CAPABILITY: (&str, Values) = ("capability", Values::OneOf(&["desktop", "auth", "phantom", "border", "oidc", "tunnel"]));
+const CAPABILITY: (&str, Values) =
+    ("capability", Values::OneOf(&["desktop", "auth", "phantom", "border", "oidc", "tunnel"]));
 const TIER: (&str, Values) = ("tier", Values::OneOf(&["worker", "shared", "joined", "miss", "stale"]));
 const RESULT: (&str, Values) = ("result", Values::OneOf(&["success", "failure", "limited", "cross_site"]));
 const OPERATION: (&str, Values) = ("operation", Values::OneOf(&["get", "add", "set", "swap", "touch", "delete"]));

@@ -89,7 +89,8 @@ end
 -- setup(), whose settings are for all.
 function _M.start(engine, err, name, settings)
     targets = ngx.shared.targetmap
-    ready.add("keys", function() return not engine and "The keys of the desktop gateway are not there" or nil end)
+    local has_keys = engine ~= nil
+    ready.add("keys", function() return not has_keys and "The keys of the desktop gateway are not there" or nil end)
     if not name then
         prepare(settings)
     end
