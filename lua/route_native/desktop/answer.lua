@@ -14,7 +14,8 @@ function _M.check(names)
     if not final_answer.check() then
         return
     end
-    if names ~= "" then
+    -- An answer of our own, which may set the cookie of the token, has no upstream.
+    if names ~= "" and ngx.var.upstream_addr then
         cookies.received(names)
     end
     if ngx.status == ngx.HTTP_SWITCHING_PROTOCOLS then
