@@ -26,7 +26,8 @@ function _M.check(names)
         -- Without a status line nginx sends no header either, so there is no page for it.
         return access_log.reason("desktop_answer_invalid")
     end
-    if names ~= "" then
+    -- An answer of our own, which may set the cookie of the token, has no upstream.
+    if names ~= "" and ngx.var.upstream_addr then
         cookies.received(names)
     end
     if ngx.status == ngx.HTTP_SWITCHING_PROTOCOLS then

@@ -2,9 +2,8 @@
 -- conf/runtime.sh writes the call of `sent`, and desktop/answer.lua calls `received`.
 
 local cookie = require "route_native.core.cookie"
-local token_cookie = require "route_native.desktop.token_cookie"
 
-local find, gmatch, sub = string.find, string.gmatch, string.sub
+local find, gmatch, match, sub = string.find, string.gmatch, string.match, string.sub
 local concat = table.concat
 local ngx = ngx
 
@@ -32,10 +31,16 @@ local function name_in(pair)
     return equals and sub(pair, start, equals - 1)
 end
 
+-- Returns whether a cookie's name is that of the token (token_cookie.lua), under any prefix.
+local function is_token(name)
+    local own = ngx.var.token_cookie
+    return own ~= nil and own ~= "" and (name == own or match(name, "^__%a+%-(.*)$") == own)
+end
+
 -- Returns whether the cookie of a pair passes. That of the token never does.
 local function is_passing(pair, set)
     local name = name_in(pair)
-    return set[name] and not token_cookie.is_named(name)
+    return set[name] and not is_token(name)
 end
 
 -- Returns the Cookie header for a desktop, with only the cookies that pass.
@@ -61,11 +66,8 @@ local function passes(header, set)
     return is_passing(sub(header, 1, semicolon - 1), set)
 end
 
--- Removes the Set-Cookie headers of a desktop whose cookies do not pass. An answer of our own has no upstream.
+-- Removes the Set-Cookie headers of a desktop whose cookies do not pass.
 function _M.received(list)
-    if not ngx.var.upstream_addr then
-        return
-    end
     cookie.filter(passes, set_of(list))
 end
 

@@ -79,10 +79,4 @@ function _M.exchange(token)
     return response.finish(ngx.HTTP_SEE_OTHER, "", "text/plain")
 end
 
--- Returns whether a cookie's name is that of the token, under any prefix.
-function _M.is_named(name)
-    local own = ngx.var.token_cookie
-    return own ~= nil and own ~= "" and (name == own or match(name, "^__%a+%-(.*)$") == own)
-end
-
 return _M
