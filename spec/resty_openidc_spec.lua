@@ -194,9 +194,10 @@ describe("route_native.resty_openidc", function()
 end)
 
 describe("route_native.resty_openidc.bearer_jwt_verify", function()
-    local gate, keys, directory
+    local gate, keys, directory, evil
 
     setup(function()
+        evil = oidc.evil()
         directory = auth.directory()
         keys = token.keys(directory)
         process.write(directory .. "/site.conf", ([[
@@ -209,6 +210,16 @@ describe("route_native.resty_openidc.bearer_jwt_verify", function()
             server {
                 include runtime/listen.conf;
                 include log_vars.conf;
+                # The keys of a provider, and the token in a cookie.
+                location /discovered {
+                    access_by_lua_block {
+                        local res, err = openidc.bearer_jwt_verify {
+                            discovery = "%s/.well-known/openid-configuration", auth_accept_token_as = "cookie:token" }
+                        ngx.status = err and 403 or 200
+                        ngx.say(err or res.sub)
+                        ngx.exit(ngx.status)
+                    }
+                }
                 location /api {
                     access_by_lua_block {
                         local opts = { public_key = public_key, token_signing_alg_values_expected = { "RS256" } }
@@ -224,11 +235,25 @@ describe("route_native.resty_openidc.bearer_jwt_verify", function()
                     }
                 }
             }
-        ]]):format(keys.signing_public))
+        ]]):format(keys.signing_public, evil.issuer))
         gate = assert(gateway.start { demo = false, keys = keys, directory = directory,
             env = { SITE = directory .. "/site.conf" } })
     end)
-    teardown(function() gate:stop() end)
+    teardown(function()
+        gate:stop()
+        evil.stop()
+    end)
+
+    it("takes the keys of a provider by discovery, and the token from a cookie", function()
+        local function ask(cookie)
+            local response = http.request(gate.port, { path = "/discovered", headers = { { "Cookie", cookie } } })
+            return response.status, response.body
+        end
+        local good, forged = evil.mint { nonce = "n" }, evil.mint { nonce = "n", key = "other" }
+        assert.same({ 200, "demo\n" }, { ask("token=" .. good) })
+        assert.equal(403, (ask("token=" .. forged)))
+        assert.same({ 403, "no Cookie token found\n" }, { ask("token=" .. good .. "; token=" .. forged) })
+    end)
 
     it("verifies as its README's example says", function()
         local good, foreign, ended = unpack(token.mint_all(keys, {
