@@ -602,3 +602,49 @@ fn the_structs_have_the_layout_of_nginx_and_the_declarations() {
     assert_eq!(mem::size_of::<rn_header>(), 32);
     assert_eq!(mem::offset_of!(rn_header, value), 16);
 }
+
+#[test]
+fn proofs_refuse_null_and_impossible_arguments() {
+    let json = br#"{"origins":"https://a.example"}"#;
+    let (mut policy, mut error, mut length) = (null_mut(), [0; RN_ERROR_BYTES], 0);
+    let (mut out, mut names) = ([0; 64], [0; 256]);
+    // SAFETY: each pointer is null or valid for its length.
+    unsafe {
+        assert_eq!(rn_proof_policy_new(null(), 3, Some(&mut policy), error.as_mut_ptr(), 9, None), INVALID);
+        assert_eq!(rn_proof_policy_new(json.as_ptr(), json.len(), None, error.as_mut_ptr(), 9, None), INVALID);
+        let written = Some(&mut length);
+        assert_eq!(
+            rn_proof_policy_new(json.as_ptr(), json.len(), Some(&mut policy), error.as_mut_ptr(), 9, written),
+            0
+        );
+        let short = rn_proof_policy_algorithms(policy.as_ref(), names.as_mut_ptr(), 3, Some(&mut length));
+        assert_eq!((short, length > 3), (Reason::BufferTooSmall.code(), true));
+
+        let empty: rn_proof_request = mem::zeroed();
+        let mut proof: rn_proof = mem::zeroed();
+        let text = b"a.b.c";
+        let (handle, data) = (policy.as_ref(), text.as_ptr());
+        assert_eq!(rn_proof_check(None, data, 5, Some(&empty), 0, Some(&mut proof)), INVALID);
+        assert_eq!(rn_proof_check(handle, data, 5, None, 0, Some(&mut proof)), INVALID);
+        assert_eq!(rn_proof_check(handle, data, 5, Some(&empty), 0, None), INVALID);
+        assert_eq!(rn_proof_check(handle, null(), 5, Some(&empty), 0, Some(&mut proof)), INVALID);
+        let missing = rn_proof_check(handle, null(), 0, Some(&empty), 0, Some(&mut proof));
+        assert_eq!(missing, Reason::ProofMissing.code());
+        let no_secret = rn_proof_request { secret: data, secret_length: 5, ..mem::zeroed() };
+        assert_eq!(rn_proof_check(handle, data, 5, Some(&no_secret), 0, Some(&mut proof)), INVALID);
+        rn_proof_policy_free(Some(Box::from_raw(policy)));
+        rn_proof_policy_free(None);
+
+        assert_eq!(rn_nonce_write(text.as_ptr(), 5, 0, 300, out.as_mut_ptr()), INVALID);
+        assert_eq!(rn_nonce_secret_new(null_mut()), INVALID);
+        assert_eq!(rn_certificate_thumbprint(9, text.as_ptr(), 5, out.as_mut_ptr()), INVALID);
+        let refused = rn_certificate_thumbprint(RN_CERTIFICATE_PEM, text.as_ptr(), 5, out.as_mut_ptr());
+        assert_eq!(refused, Reason::CertificateMismatch.code());
+        let bound = rn_proof_bind(b"{}".as_ptr(), 2, text.as_ptr(), 5, out.as_mut_ptr(), 3, Some(&mut length));
+        assert_eq!((bound, length), (Reason::BufferTooSmall.code(), r#"{"cnf":{"jkt":"a.b.c"}}"#.len()));
+        assert_eq!(
+            rn_proof_bind(b"{}".as_ptr(), 2, [0xff].as_ptr(), 1, out.as_mut_ptr(), 64, Some(&mut length)),
+            INVALID
+        );
+    }
+}
