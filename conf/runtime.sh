@@ -483,7 +483,7 @@ desktop_conf() {
     check ROUTE_DESKTOP_HEADERS "$headers" '[A-Za-z0-9-]+\*?(,[A-Za-z0-9-]+\*?)*' 'names of headers with commas between'
     for name in $(echo "$headers" | tr , ' '); do
         passing=$(dropped_headers | grep -Eix -e "$(echo "$name" | sed 's/\*/.*/')") \
-            || fail "ROUTE_DESKTOP_HEADERS names \"$name\", and no setting lets that pass: docs/desktops.md lists what can"
+            || fail "ROUTE_DESKTOP_HEADERS names \"$name\", and no setting lets that pass: docs/desktop.md lists what can"
         [ -z "$cors_origins" ] || ! echo "$passing" | grep -iq '^Access-Control-' \
             || fail "ROUTE_DESKTOP_HEADERS names \"$name\", which ROUTE_CORS_ORIGINS sets: an answer must not have it twice"
         echo "$passing" | sed 's/.*/proxy_pass_header &;/'
