@@ -309,8 +309,7 @@ typedef struct {
     uint32_t token_length;
     // The target's length, in bytes.
     uint32_t target_length;
-    // The time that the target may be cached, in seconds. 0: not at all. Only [`rn_gateway_resolve`] and
-    // [`rn_gateway_check`] write it.
+    // The time that the target may still be cached, in seconds. 0: not at all.
     uint32_t ttl;
     // 1 when the target is a host name, 0 when it is an address, which needs no resolver.
     uint32_t is_name;

@@ -54,6 +54,8 @@ end
 -- @tfield[opt=ROUTE_LIMIT_TOKEN_CONNECTIONS] integer token_connections open requests with one token
 -- @tfield[opt=ROUTE_LIMIT_TARGET_RATE] integer target_rate requests in a second to one desktop
 -- @tfield[opt=ROUTE_LIMIT_TARGET_CONNECTIONS] integer target_connections open requests to one desktop
+-- @tfield[opt=ROUTE_LOG_TOKENS] string log_tokens `on`: the error log has a line for each refused token, with the
+-- reason, and at level `notice` for each one that a cache knew, with its target and the seconds left; `off` by default
 
 -- Makes the engine of a policy, and tells the resolver. Returns the engine, or nil and an error. Raises an error for
 -- anything but a key that is missing.

@@ -48,7 +48,7 @@ put() {
 }
 
 put 755 target/install/libroute_native.so "$LIBDIR/libroute_native.so"
-(cd lua && find . -name '*.lua') | while read -r module; do
+(cd lua && find . -name '*.lua' -o -name '*.html') | while read -r module; do
     put 644 "lua/$module" "$LUADIR/${module#./}"
 done
 # Modules under other libraries' names are on no path by default (docs/migrate.md).

@@ -65,6 +65,12 @@ return {
     -- @function scrub_referer
     scrub_referer = query.scrub_referer,
 
+    --- Answers / and /status.json of the admin API. For `content_by_lua` (admin.conf).
+    -- @function admin_status
+    admin_status = function()
+        return admin.status(require("route_native")._VERSION)
+    end,
+
     --- Answers /revocations of the admin API. For `content_by_lua` (admin.conf).
     -- @function admin_revocations
     admin_revocations = admin.revocations,

@@ -161,6 +161,25 @@ function browser:in_frame(selector, script)
     return result
 end
 
+-- Sends a command of the DevTools protocol.
+function browser:devtools(name, parameters)
+    return command(self, "POST", "/goog/cdp/execute", { cmd = name, params = parameters })
+end
+
+-- Gives the page a size in CSS pixels, and the user's preference, "light" or "dark".
+function browser:show(width, height, scheme)
+    self:devtools("Emulation.setDeviceMetricsOverride",
+        { width = width, height = height, deviceScaleFactor = 1, mobile = false })
+    self:devtools("Emulation.setScrollbarsHidden", { hidden = true })
+    self:devtools("Emulation.setEmulatedMedia", { features = { { name = "prefers-color-scheme", value = scheme } } })
+end
+
+-- Presses keys, which go to the element with the focus. Names are those of WebDriver, such as "\238\128\132" for Tab.
+function browser:press(keys)
+    local element = command(self, "GET", "/element/active")[ELEMENT]
+    command(self, "POST", "/element/" .. element .. "/value", { text = keys })
+end
+
 -- Returns the browser's cookies for this page, by name.
 function browser:cookies()
     local cookies = {}
@@ -173,6 +192,12 @@ end
 -- Writes a screenshot of the page to a file.
 function browser:screenshot(path)
     process.write(path, (mime.unb64(command(self, "GET", "/screenshot"))))
+end
+
+-- Writes a screenshot of the whole page to a file, with what has to be scrolled to.
+function browser:screenshot_all(path)
+    local image = self:devtools("Page.captureScreenshot", { format = "png", captureBeyondViewport = true })
+    process.write(path, (mime.unb64(image.data)))
 end
 
 return _M

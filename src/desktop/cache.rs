@@ -73,6 +73,11 @@ impl Entry {
         &self.target
     }
 
+    /// Returns how long the entry may still be used, in seconds.
+    pub fn ttl(&self, now: i64) -> u32 {
+        self.expires_at.saturating_sub(now).clamp(0, u32::MAX.into()) as u32
+    }
+
     /// Returns the token's fingerprint.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint

@@ -55,8 +55,7 @@ pub struct rn_answer {
     pub token_length: u32,
     /// The target's length, in bytes.
     pub target_length: u32,
-    /// The time that the target may be cached, in seconds. 0: not at all. Only [`rn_gateway_resolve`] and
-    /// [`rn_gateway_check`] write it.
+    /// The time that the target may still be cached, in seconds. 0: not at all.
     pub ttl: u32,
     /// 1 when the target is a host name, 0 when it is an address, which needs no resolver.
     pub is_name: u32,
@@ -176,8 +175,7 @@ pub unsafe extern "C" fn rn_gateway_resolve(
         let (gateway, token, answer) = (&required(gateway)?.0, caller.bytes(token, token_length)?, required(answer)?);
         answer.fingerprint = fingerprint(token);
         let resolution = gateway.resolve(token, now)?;
-        answer.ttl = resolution.ttl;
-        write_target(answer, &resolution.target);
+        write_target(answer, &resolution.target, resolution.ttl);
         Ok(())
     })
 }
@@ -240,7 +238,7 @@ pub unsafe extern "C" fn rn_gateway_remember(
         }
         let found = Found { target, fingerprint: answer.fingerprint, identity: names.with_target(target) };
         gateway.remember_found(Tag(u128::from_ne_bytes(answer.tag)), found, now, ttl)?;
-        write_target(answer, target);
+        write_target(answer, target, ttl);
         Ok(())
     })
 }
@@ -352,11 +350,12 @@ fn look_up(gateway: &Gateway, token: &[u8], now: i64, answer: &mut rn_answer) ->
     answer.tag = tag.0.to_ne_bytes();
     gateway.look_up(&tag, now, |entry| {
         answer.fingerprint = *entry.fingerprint();
-        write_target(answer, entry.target());
+        write_target(answer, entry.target(), entry.ttl(now));
     })
 }
 
-fn write_target(answer: &mut rn_answer, target: &str) {
+fn write_target(answer: &mut rn_answer, target: &str, ttl: u32) {
+    answer.ttl = ttl;
     answer.target[..target.len()].copy_from_slice(target.as_bytes());
     answer.target_length = target.len() as u32; // at most MAX_HOST_BYTES
     answer.is_name = u32::from(!target::is_address(target));

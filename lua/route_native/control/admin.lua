@@ -6,6 +6,7 @@
 -- | POST /revocations            | 201 {"id":N}; 400 with a sentence; 507 if the dictionary is full                  |
 -- | DELETE /revocations/N        | 204, or 404                                                                       |
 -- | GET /metrics                 | 200, the text of Prometheus; 503 without the dictionary `metrics`                 |
+-- | GET /, GET /status.json      | 200, the status page and what it shows besides                                    |
 --
 -- The address of the server protects what can be read. A change also needs an admin token, and with
 -- ROUTE_ADMIN_CLIENT_CA a client certificate: 401 or 403 without them.
@@ -16,11 +17,12 @@ local cjson = require "cjson.safe"
 local config = require "route_native.core.config"
 local login_body = require "route_native.core.login_body"
 local metrics = require "route_native.control.metrics"
+local page = require "route_native.control.page"
 local response = require "route_native.core.response"
 local revocation = require "route_native.revocation"
 
 local ngx = ngx
-local match, sub = string.match, string.sub
+local find, match, sub = string.find, string.match, string.sub
 
 local OWNER = "route_native.control: admin"
 local MAX_BODY = 32768
@@ -62,13 +64,16 @@ function _M.setup()
     for _, name in ipairs(values.hosts or {}) do
         hosts[name:lower()] = true
     end
+    page.setup()
 end
 
 -- Returns whether the request names a host of ours: an address, localhost, or a listed one. A page in a browser can
--- make its own host's name lead here (DNS rebinding), but not its address. No browser connects to a unix socket.
+-- make its own host's name lead here (DNS rebinding), but not its address. At a unix socket, to which ssh may forward a
+-- browser, any name without a dot is good too: such a page has none.
 local function is_ours()
     local host = ngx.var.host
-    return sub(ngx.var.server_addr, 1, 5) == "unix:" or hosts[host] or match(host, "^[%d.]+$") or match(host, "^%[")
+    return hosts[host] or match(host, "^[%d.]+$") or match(host, "^%[")
+        or sub(ngx.var.server_addr, 1, 5) == "unix:" and not find(host, ".", 1, true)
 end
 
 local function finish(status, value)
@@ -188,6 +193,19 @@ function _M.revocations()
         return create()
     end
     return refuse_method "GET, HEAD, POST"
+end
+
+-- Answers / with the status page, and /status.json. `version` is the release. Runs in the content phase.
+function _M.status(version)
+    local method = ngx.req.get_method()
+    if not is_ours() then
+        return response.finish(421, MISDIRECTED)
+    elseif method ~= "GET" and method ~= "HEAD" then
+        return refuse_method "GET, HEAD"
+    elseif ngx.var.uri == "/" then
+        return page.answer()
+    end
+    return page.data(version, guard ~= nil)
 end
 
 return _M

@@ -161,17 +161,12 @@ local function variable_of(r, name)
     return request.is_set(r, name) and request.found_text() or nil
 end
 
--- Returns whether an entry's connection may still serve its request. If not, the request is over.
-local function may_be_current(entry)
-    local connection = cast("rn_connection *", cast("uintptr_t", entry.connection))
-    return connection.fd == entry.fd and connection.data == cast("void *", cast("uintptr_t", entry.request))
-end
-
--- Returns whether an entry's connection still serves its request. Another request may have the same address, but not
--- the same numbers.
+-- Returns whether an entry's connection still serves its request. If not, the request is over. Another request may have
+-- the same address, but not the same numbers.
 local function is_current(entry)
+    local connection = cast("rn_connection *", cast("uintptr_t", entry.connection))
     local r = cast("void *", cast("uintptr_t", entry.request))
-    return may_be_current(entry) and cast(request_type, r).signature == SIGNATURE
+    return connection.fd == entry.fd and connection.data == r and cast(request_type, r).signature == SIGNATURE
         and variable_of(cast("ngx_http_request_t *", r), "connection") == entry.number
         and variable_of(cast("ngx_http_request_t *", r), "connection_requests") == entry.requests
 end
@@ -237,11 +232,12 @@ function _M.finish_expired()
     return finish(due)
 end
 
--- Returns the number of connections that this worker can end. Forgets those that are over.
+-- Returns the number of connections that this worker can end. Forgets those that are over: a later request often has the
+-- same memory.
 function _M.count()
     local count = 0
     for entry in pairs(entries) do
-        if may_be_current(entry) then
+        if is_current(entry) then
             count = count + 1
         else
             entries[entry] = nil

@@ -6,6 +6,7 @@
 
 local ffi = require "ffi"
 local library = require "route_native.core.ffi"
+local refusals = require "route_native.core.refusals"
 local request = require "route_native.core.request"
 
 local concat, gsub, sub = table.concat, string.gsub, string.sub
@@ -106,9 +107,12 @@ function _M.passed(capability, r)
     count(number)
 end
 
--- Counts a request that a capability refuses with a status, for a reason of the access log.
+-- Counts a request that a capability refuses with a status, for a reason of the access log, and keeps it for the status
+-- page. Note its token first.
 function _M.refused(capability, status, reason)
-    count_one("requests_total", capability, endpoint_of(current()), status, reason or "")
+    local endpoint = endpoint_of(current())
+    count_one("requests_total", capability, endpoint, status, reason or "")
+    refusals.add(capability, endpoint, status, reason or "")
 end
 
 -- Counts an answer of an upstream that is none: 502, 503 or 504. `reason` is that of the access log.

@@ -25,6 +25,7 @@ local revoked = require "route_native.core.revoked"
 local statuses = require "route_native.core.status"
 local subprotocol = require "route_native.desktop.subprotocol"
 local token_cookie = require "route_native.desktop.token_cookie"
+local token_log = require "route_native.desktop.token_log"
 
 local ffi_string = ffi.string
 local current, headers_of, set = request.current, request.headers, request.set
@@ -58,6 +59,8 @@ local default, policies, targets
 local load_errors = {}
 -- Whether there is a limit, and whether requests wait for a desktop that is starting.
 local has_limits, has_wait = false, false
+-- Whether tokens have lines in the error log.
+local logs_tokens = false
 
 -- The numbers of counters: accepted tokens by the cache that knew them.
 local ACCEPTED = {}
@@ -82,6 +85,7 @@ local function prepare(settings)
     end)
     has_limits = limits.start(settings)
     has_wait = settings.wait > 0
+    logs_tokens = settings.log_tokens == "on"
     arrival.start(settings.wait)
 end
 
@@ -147,6 +151,9 @@ local function refuse(r, status)
     end
     refused("desktop", 401, name)
     set(r, "route_cache", "", 0)
+    if logs_tokens then
+        token_log.refused(name)
+    end
     if status == TOKEN_MISSING then
         return response.token_missing()
     end
@@ -192,6 +199,10 @@ local function accept(r, gateway, identity)
     end
     if has_value(r, "connection_ends") then
         connections.keep(identity or cached_identity(gateway))
+    end
+    -- Of a new token, the caller has the identity.
+    if logs_tokens and not identity then
+        token_log.hit(answer)
     end
     if has_wait and has_value(r, "desktop_port") then
         -- Other requests overwrite `answer` meanwhile.

@@ -34,6 +34,7 @@ local SHARED = {
     { "token_connections", LIMIT, variable = "ROUTE_LIMIT_TOKEN_CONNECTIONS" },
     { "target_rate", LIMIT, variable = "ROUTE_LIMIT_TARGET_RATE" },
     { "target_connections", LIMIT, variable = "ROUTE_LIMIT_TARGET_CONNECTIONS" },
+    { "log_tokens", config.choice("on", "off"), variable = "ROUTE_LOG_TOKENS", default = "off" },
 }
 
 local ALL = {}

@@ -37,6 +37,7 @@ local M = {}
 ---@field token_connections? integer open requests with one token (default: ROUTE_LIMIT_TOKEN_CONNECTIONS)
 ---@field target_rate? integer requests in a second to one desktop (default: ROUTE_LIMIT_TARGET_RATE)
 ---@field target_connections? integer open requests to one desktop (default: ROUTE_LIMIT_TARGET_CONNECTIONS)
+---@field log_tokens? string `on`: the error log has a line for each refused token, with the reason, and at level `notice` for each one that a cache knew, with its target and the seconds left; `off` by default (default: ROUTE_LOG_TOKENS)
 
 --- Loads keys and settings. Call it in `init_by_lua`.
 ---

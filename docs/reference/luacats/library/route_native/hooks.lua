@@ -33,6 +33,9 @@ function M.scrub_target() end
 --- Overwrites tokens in the Referer header in nginx's memory. For `set_by_lua` (query_token.conf).
 function M.scrub_referer() end
 
+--- Answers / and /status.json of the admin API. For `content_by_lua` (admin.conf).
+function M.admin_status() end
+
 --- Answers /revocations of the admin API. For `content_by_lua` (admin.conf).
 function M.admin_revocations() end
 
