@@ -1045,7 +1045,8 @@ int32_t rn_revocation_parse(const uint8_t *json,
 // Errors: `Internal` if the system has no random numbers.
 int32_t rn_revocation_id(uint64_t *id);
 
-// Writes the script with which nodes exchange revocations through Redis.
+// Writes the names of the three keys with which nodes exchange revocations through Redis, each on a line, and then the
+// script that does it.
 //
 // Errors: `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
 int32_t rn_revocation_script(uint8_t *out, size_t capacity, size_t *length);

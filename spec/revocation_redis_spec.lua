@@ -230,7 +230,9 @@ describe("the nodes of one Redis", function()
         nodes.wait_for_count({ one, two }, 5)
         for _, key in ipairs { ENTRIES, LOG } do
             server:redis("del " .. key)
-            process.wait_until("the events were back", function() return tonumber(server:redis("zcard " .. LOG)) >= 5 end)
+            process.wait_until("the events were back", function()
+                return tonumber(server:redis("zcard " .. LOG)) >= 5
+            end)
             wait_for_stored(server, 5)
         end
     end)

@@ -95,6 +95,13 @@ function _M.start_cluster()
     return nodes
 end
 
+-- Stops servers, and whatever else can stop.
+function _M.stop_all(list)
+    for _, one in ipairs(list) do
+        one:stop()
+    end
+end
+
 function server:kill()
     process.stop(self.pid, "KILL")
 end

@@ -34,6 +34,12 @@ Settings (environment variables; an empty one is unset):
   TUNNEL_HEADER_SECONDS       time for a viewer to send the head of a request (default: 30)
   TUNNEL_KEEPALIVE_SECONDS    ping interval and pong timeout (default: 20)
   TUNNEL_VERSION_FILE         file that /__version__ serves (default: /app/version.json)
+  TUNNEL_REVOCATIONS          Redis with the gateways' revocations: redis://[USER@]HOST:PORT[,HOST:PORT...],
+                              rediss:// for TLS, redis+sentinel://HOST:PORT[,HOST:PORT...]/MASTER, or unix:/PATH
+  TUNNEL_REVOCATIONS_PASSWORD_FILE, TUNNEL_REVOCATIONS_SENTINEL_PASSWORD_FILE
+                              files with the passwords of Redis and of its sentinels
+  TUNNEL_REVOCATIONS_FAIL     'closed' refuses tokens while Redis is away for longer than
+  TUNNEL_REVOCATIONS_FAIL_SECONDS  so many seconds (default: open, 60)
   TUNNEL_LOG                  error, warn, info or debug (default: info)
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 invalid setting, 2 cannot listen on an address.";

@@ -2,7 +2,7 @@
 
 use super::{Caller, guard, required};
 use crate::error::Reason;
-use crate::revocation::{Identity, Names, Record, live, new_id, script};
+use crate::revocation::{Identity, KEYS, Names, Record, live, new_id, script};
 
 /// The size of the longest identity of a token, in bytes.
 pub const RN_IDENTITY_BYTES: usize = 176;
@@ -84,12 +84,13 @@ pub extern "C" fn rn_revocation_id(id: Option<&mut u64>) -> i32 {
     })
 }
 
-/// Writes the script with which nodes exchange revocations through Redis.
+/// Writes the names of the three keys with which nodes exchange revocations through Redis, each on a line, and then the
+/// script that does it.
 ///
 /// Errors: `BufferTooSmall` ([`super::RN_TOKEN_BYTES`] is always enough).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rn_revocation_script(out: *mut u8, capacity: usize, length: Option<&mut usize>) -> i32 {
-    guard(|caller| caller.write(script().as_bytes(), out, capacity, length))
+    guard(|caller| caller.write(format!("{}\n{}", KEYS.join("\n"), script()).as_bytes(), out, capacity, length))
 }
 
 /// Adds a stored revocation to those of this process, under its id. One that is there already stays as it is.

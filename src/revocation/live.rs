@@ -46,6 +46,11 @@ impl Live {
         self.change(|table| table.remove(id))
     }
 
+    /// Removes the records that have ended.
+    pub fn remove_ended(&self, now: i64) {
+        self.change(|table| table.remove_ended(now));
+    }
+
     /// Sets whether the records may be too old to accept a token. If so, every check fails.
     pub fn set_outdated(&self, is_outdated: bool) {
         if self.is_outdated.swap(is_outdated, Ordering::AcqRel) != is_outdated {

@@ -14,7 +14,7 @@ mod live;
 mod record;
 mod table;
 
-pub use exchange::{MAX_ID, new_id, script};
+pub use exchange::{Answer, Entry, KEYS, MAX_ID, Position, new_id, script};
 pub use identity::{Identity, Names};
 pub use live::{Live, live};
 pub use record::{MAX_SECONDS, Record};

@@ -41,6 +41,8 @@ pub enum CloseReason {
     Replaced,
     /// The registration token has expired.
     Expired,
+    /// The registration token, or something that it names, was revoked.
+    Revoked,
     /// The session had no stream for the configured time.
     Idle,
     /// The client no longer needs the session.
@@ -55,6 +57,7 @@ impl CloseReason {
             Self::Replaced => (4001, "replaced by a newer registration"),
             Self::Expired => (4002, "token expired"),
             Self::Idle => (4003, "idle"),
+            Self::Revoked => (4004, "token revoked"),
             Self::Done => (1000, "done"),
         }
     }
@@ -62,7 +65,8 @@ impl CloseReason {
     pub(super) fn go_away_reason(self) -> GoAwayReason {
         match self {
             Self::Replaced => GoAwayReason::Replaced,
-            Self::Expired => GoAwayReason::Expired,
+            // The client needs another token.
+            Self::Expired | Self::Revoked => GoAwayReason::Expired,
             _ => GoAwayReason::Draining,
         }
     }

@@ -7,9 +7,6 @@ local redis = require "route_native.store.redis"
 
 local find, gmatch, match = string.find, string.gmatch, string.match
 
-local KEYS = {
-    "{route_native:revocations}:log", "{route_native:revocations}:entries", "{route_native:revocations}:ends",
-}
 -- The events that an answer brings at most. Reading them takes the worker about 2 ms.
 local MAX_EVENTS = 200
 -- Before the first event, and a node that knows none.
@@ -19,15 +16,18 @@ local _M = { NOTHING = NOTHING }
 local log = {}
 log.__index = log
 
+-- Returns the keys and the script.
 local function read_script()
     local buffer, length = ffi.new("uint8_t[?]", library.RN_TOKEN_BYTES), ffi.new("size_t[1]")
     assert(library.rn_revocation_script(buffer, library.RN_TOKEN_BYTES, length) == library.RN_OK)
-    return ffi.string(buffer, length[0])
+    local first, second, third, script = match(ffi.string(buffer, length[0]), "^(%C+)\n(%C+)\n(%C+)\n(.*)$")
+    return { first, second, third }, script
 end
 
 -- Opens the log. The settings are those of store/redis.lua. Raises an error of one sentence about a bad address.
 function _M.new(settings)
-    return setmetatable({ store = redis.new(settings), script = read_script() }, log)
+    local keys, script = read_script()
+    return setmetatable({ store = redis.new(settings), keys = keys, script = script }, log)
 end
 
 -- Returns the position of the first line of an answer, and whether there is more; or nil.
@@ -54,8 +54,8 @@ local function exchange(self, position, outgoing, limit)
     for i, one in ipairs(outgoing) do
         arguments[3 * i - 2], arguments[3 * i - 1], arguments[3 * i] = one.id, one.ends, one.value
     end
-    local reply, err = self.store:eval(self.script, KEYS, "rw", position.number, position.event, position.after, limit,
-        unpack(arguments))
+    local reply, err = self.store:eval(self.script, self.keys, "rw", position.number, position.event, position.after,
+        limit, unpack(arguments))
     if type(reply) ~= "string" then
         return nil, err or "the answer is no text"
     elseif reply == "lost\n" then

@@ -125,7 +125,7 @@ impl Reconnector {
                 if closed_for(CloseReason::Replaced) {
                     return Err(ClientError::Replaced);
                 }
-                self.token_expired = closed_for(CloseReason::Expired);
+                self.token_expired = closed_for(CloseReason::Expired) || closed_for(CloseReason::Revoked);
                 self.notify(Event::Disconnected { reason: end.to_string() });
                 Ok(Next::Reconnect)
             }

@@ -1,6 +1,7 @@
 //! The server's configuration, from environment variables.
 
 use super::{
+    revocations::Source,
     setting::{BadSetting, bad},
     tls::TlsSource,
 };
@@ -43,6 +44,8 @@ pub struct Config {
     /// How long a viewer that has finished sending may wait for the next byte of its response. Then it is regarded as gone.
     /// Behind a proxy it is gone at once. Default: 30 s.
     pub half_close_timeout: Duration,
+    /// Where revocations come from. Default: nothing is revoked.
+    pub revocations: Option<Source>,
     /// The limits of each session.
     pub limits: Limits,
     /// The logger.
@@ -68,6 +71,7 @@ impl Config {
             response_timeout: Duration::from_secs(300),
             header_timeout: Duration::from_secs(30),
             half_close_timeout: Duration::from_secs(30),
+            revocations: None,
             limits: Limits::default(),
             logger: Logger::new("websocktunnel", Level::Info, false),
         }
@@ -92,6 +96,7 @@ impl Config {
         config.response_timeout = env.seconds("TUNNEL_RESPONSE_SECONDS", config.response_timeout)?;
         config.header_timeout = env.seconds("TUNNEL_HEADER_SECONDS", config.header_timeout)?;
         config.limits.keepalive = env.seconds("TUNNEL_KEEPALIVE_SECONDS", config.limits.keepalive)?;
+        config.revocations = Source::from_env(|name| env.text(name))?;
         if let Some(path) = env.text("TUNNEL_VERSION_FILE") {
             config.version_file = path.into();
         }

@@ -11,8 +11,9 @@ use super::{
     headers,
     request_body::{Progress, RequestBody},
     response_body::ResponseBody,
+    revocations::{Revocations, Watch},
 };
-use crate::tunnel::wire;
+use crate::{revocation::Identity, tunnel::wire};
 use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
 use hyper::{
@@ -31,6 +32,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::{Instant, Sleep},
 };
 
@@ -60,6 +62,8 @@ struct State {
     takes_interims: bool,
     /// True until the response is complete.
     in_exchange: bool,
+    /// Keeps watch over the token of the last request.
+    watch: Option<Watch>,
 }
 
 #[derive(Default)]
@@ -69,6 +73,8 @@ struct Shared {
     connection: AtomicWaker,
     /// The task that waits until the interim responses are sent.
     response: AtomicWaker,
+    /// Notified when the token of the last request is revoked.
+    revoked: Arc<Notify>,
 }
 
 /// What the socket and the requests of a connection tell each other. Clones share it.
@@ -100,6 +106,17 @@ impl Conversation {
             in_exchange: true,
             ..State::default()
         };
+    }
+
+    /// Has the connection end when the request's token is revoked.
+    pub fn watch(&self, revocations: &Arc<Revocations>, identity: Identity) {
+        let watch = revocations.watch(identity, self.0.revoked.clone());
+        self.lock().watch = Some(watch);
+    }
+
+    /// Waits until the token of a request is revoked whose response, or whose WebSocket, is open.
+    pub async fn revoked(&self) {
+        self.0.revoked.notified().await;
     }
 
     /// Sets the progress of the request's body.

@@ -5,6 +5,7 @@ use super::{
     conversation::{Conversation, ViewerSocket},
     headers::MAX_FIELDS,
     metrics::Metrics,
+    revocations::follow,
 };
 use crate::tunnel::log::Level;
 use hyper::{Request, StatusCode, Version, body::Incoming, server::conn::http1, service::service_fn};
@@ -31,6 +32,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// The time limit for a TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the first connections wait for the revocations.
+const LOAD_TIME: Duration = Duration::from_secs(3);
 /// The interval of [`Server::tick`].
 const TICK: Duration = Duration::from_secs(1);
 /// The interval at which a drain checks whether it is done.
@@ -68,6 +71,7 @@ impl Bound {
         let acceptor =
             acceptor.map_err(|error| super::BadSetting { name: "TLS_CERTIFICATE", problem: error.to_string() })?;
         let acceptor = acceptor.map(|config| TlsAcceptor::from(Arc::new(config)));
+        begin_to_follow(&server).await?;
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let accept = |listener| tasks.spawn(accept(server.clone(), listener, acceptor.clone(), stopping.clone()));
@@ -87,6 +91,16 @@ impl Bound {
         server.drain(&stop, accepting).await;
         Ok(())
     }
+}
+
+/// Begins to read revocations. Waits until they are known before the first request, or cannot be.
+async fn begin_to_follow(server: &Arc<Server>) -> Result<(), StartError> {
+    if let (Some(revocations), Some(source)) = (&server.revocations, &server.config.revocations) {
+        let mut begun = follow(revocations.clone(), source.clone(), server.config.logger.clone())?;
+        // Connections wait in the listeners' queues.
+        _ = tokio::time::timeout(LOAD_TIME, begun.wait_for(|begun| *begun)).await;
+    }
+    Ok(())
 }
 
 impl Server {
@@ -226,6 +240,7 @@ async fn serve<S>(
     let direct = !server.config.behind_proxy;
     let half_close_timeout = direct.then_some(server.config.half_close_timeout);
     let conversation = Conversation::default();
+    let ended = conversation.clone();
     let socket = ViewerSocket::new(socket, conversation.clone(), half_close_timeout);
     let service = service_fn(move |request: Request<Incoming>| {
         conversation.begin(&request, direct);
@@ -250,15 +265,20 @@ async fn serve<S>(
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = async { _ = stopping.wait_for(|stop| *stop).await.is_ok() } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let served = async {
+        tokio::select! {
+            result = connection.as_mut() => result,
+            () = async { _ = stopping.wait_for(|stop| *stop).await.is_ok() } => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
     // Ignores the error: the viewer is gone, or got a response to its invalid request.
-    _ = result;
+    tokio::select! {
+        _ = served => {}
+        () = ended.revoked() => {}
+    }
 }
 
 /// Serves `/metrics` on its own address.

@@ -37,10 +37,13 @@ metrics! {
     clients: "gauge", "Clients that are connected now.";
     streams: "gauge", "Streams in use now.";
     buffered_bytes: "gauge", "Bytes received from clients that no viewer has taken yet.";
+    revocations: "gauge", "Revocations that are known and have not ended.";
+    revocations_age_seconds: "gauge", "Seconds since all revocations were known.";
     registrations_total: "counter", "Registrations that succeeded.";
     registrations_refused_total: "counter", "Registrations that were refused.";
     registrations_replaced_total: "counter", "Sessions that a newer registration of their ID ended.";
     sessions_expired_total: "counter", "Sessions that ended with their token.";
+    sessions_revoked_total: "counter", "Sessions that ended because their token was revoked.";
     sessions_violated_total: "counter", "Sessions that ended because the client broke a rule.";
     sessions_lost_total: "counter", "Sessions whose connection broke.";
     streams_cut_total: "counter", "Streams that a limit of this server or of the client ended.";
@@ -50,6 +53,7 @@ metrics! {
     viewer_bad_gateway_total: "counter", "Requests of viewers that were answered 502.";
     viewer_refused_total: "counter", "Requests of viewers that were answered 503, because the client had too many.";
     viewer_timeout_total: "counter", "Requests of viewers that were answered 504.";
+    viewer_revoked_total: "counter", "Requests of viewers whose token was revoked.";
     viewer_truncated_total: "counter", "Responses that broke off after their head.";
 }
 

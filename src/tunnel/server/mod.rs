@@ -11,6 +11,7 @@ mod register;
 mod registry;
 mod request_body;
 mod response_body;
+pub mod revocations;
 mod setting;
 mod tls;
 mod upstream;
@@ -32,6 +33,7 @@ use hyper::{
 use metrics::{Metrics, count};
 use registry::{Registry, Tunnel};
 use response_body::ResponseBody;
+use revocations::Revocations;
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -100,6 +102,7 @@ pub struct Server {
     sessions: AtomicUsize,
     metrics: Arc<Metrics>,
     certificate: Option<Arc<Certificate>>,
+    revocations: Option<Arc<Revocations>>,
     draining: AtomicBool,
 }
 
@@ -143,6 +146,7 @@ impl Server {
             registry: Registry::default(),
             sessions: AtomicUsize::new(0),
             metrics: Arc::default(),
+            revocations: config.revocations.is_some().then(Revocations::new),
             draining: AtomicBool::new(false),
             config,
         };
@@ -232,6 +236,11 @@ impl Server {
         self.metrics.clients.store(clients, Relaxed);
         self.metrics.streams.store(streams, Relaxed);
         self.metrics.buffered_bytes.store(buffered, Relaxed);
+        if let Some(revocations) = &self.revocations {
+            let (count, age) = revocations.status();
+            self.metrics.revocations.store(count, Relaxed);
+            self.metrics.revocations_age_seconds.store(age, Relaxed);
+        }
         match self.certificate.as_ref().and_then(|certificate| certificate.reload()) {
             Some(Ok(())) => self.config.logger.event(Level::Info, "certificate reloaded", &[]),
             Some(Err(error)) => self.config.logger.event(Level::Error, "certificate kept", &[("error", &error)]),

@@ -2,10 +2,11 @@
 
 use super::{
     DrainResponse, Peer, Server, answer, auth::bearer_token, conversation::ViewerSocket, headers, listen::Socket,
-    metrics::count, registry::Tunnel, response_body::ResponseBody,
+    metrics::count, registry::Tunnel, response_body::ResponseBody, revocations::identity_of, viewer,
 };
 use crate::{
     mux::{Config, Cut, Dialect, Role, StreamId, Violation},
+    revocation::Identity,
     tunnel::{
         driver::limit_unsent,
         end::{CloseReason, SessionEnd},
@@ -24,7 +25,11 @@ use hyper::{
     upgrade::{self, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -35,6 +40,8 @@ struct Registration {
     sequence: u64,
     dialect: Dialect,
     window: Option<u32>,
+    /// What can be revoked.
+    identity: Option<Identity>,
 }
 
 /// Handles a registration.
@@ -108,6 +115,13 @@ fn check(
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         response
     })?;
+    let identity = server.revocations.as_ref().map(|_| identity_of(token));
+    if let (Some(revocations), Some(identity)) = (&server.revocations, &identity)
+        && let Err(reason) = revocations.check(identity)
+    {
+        log_refusal(&reason);
+        return Err(Box::new(viewer::refusal(reason)));
+    }
     if let Some((status, text, why)) = handshake_fault(request) {
         let mut response = refuse(status, text, &why);
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -128,6 +142,7 @@ fn check(
         sequence: server.registry.next_sequence(),
         dialect: if extended { Dialect::Extended } else { Dialect::Original },
         window,
+        identity,
     })
 }
 
@@ -168,12 +183,17 @@ fn start(server: &Arc<Server>, peer: Peer, registration: Registration, upgraded:
     server.sessions.fetch_add(1, Relaxed);
     let server = server.clone();
     tokio::spawn(async move {
+        let revoked = Arc::new(Notify::new());
+        let watched = server.revocations.as_ref().zip(registration.identity.clone());
+        let _watch = watched.map(|(revocations, identity)| revocations.watch(identity, revoked.clone()));
         let mut client_moved = false;
         let end = loop {
             tokio::select! {
                 biased;
                 cuts = link.cuts() => report_cuts(&server, &registration.id, &cuts),
                 end = link.ended() => break end,
+                // A revoked token gets no grace time.
+                () = revoked.notified() => tunnel.end(CloseReason::Revoked, Duration::ZERO),
                 // The client has registered with another server.
                 _ = link.peer_go_away(), if !client_moved => {
                     client_moved = true;
@@ -205,6 +225,7 @@ fn remove(server: &Server, id: &str, tunnel: &Arc<Tunnel>, end: &SessionEnd) {
             count(&server.metrics.sessions_lost_total)
         }
         SessionEnd::Violation(_) => count(&server.metrics.sessions_violated_total),
+        SessionEnd::Ours(CloseReason::Revoked) => count(&server.metrics.sessions_revoked_total),
         SessionEnd::Ours(CloseReason::Expired) => count(&server.metrics.sessions_expired_total),
         _ => {}
     }

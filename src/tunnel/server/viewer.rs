@@ -9,10 +9,13 @@ use super::{
     registry::Tunnel,
     request_body::{Progress, RequestBody},
     response_body::ResponseBody,
+    retry_later,
+    revocations::identity_of_viewer,
     upstream::ConnectError,
     websocket,
 };
 use crate::{
+    error::Reason,
     mux::OpenError,
     tunnel::{log::Level, wire},
 };
@@ -55,6 +58,9 @@ pub(super) async fn serve(
         return server.no_such_client(id, drain_response);
     };
     let id = id.to_owned();
+    if let Err(refusal) = check_token(server, conversation, &request, &id) {
+        return *refusal;
+    }
     let log = server.config.logger.clone();
     log.event(Level::Debug, "viewer request", &[("tunnel-id", &id), ("remote-addr", &peer.address)]);
     if headers::has_unsupported_coding(request.headers()) {
@@ -82,6 +88,39 @@ pub(super) async fn serve(
         log.event(Level::Warn, "viewer request failed", &[("tunnel-id", &id), ("error", &failure)]);
         server.error_response(failure.status())
     })
+}
+
+/// Refuses a viewer whose bearer token is revoked. Otherwise the viewer's connection ends when the token is.
+fn check_token(
+    server: &Server,
+    conversation: &Conversation,
+    request: &Request<Incoming>,
+    id: &str,
+) -> Result<(), Box<Response<ResponseBody>>> {
+    let Some(revocations) = &server.revocations else { return Ok(()) };
+    let Some(identity) = identity_of_viewer(request.headers()) else { return Ok(()) };
+    match revocations.check(&identity) {
+        Ok(()) => {
+            conversation.watch(revocations, identity);
+            Ok(())
+        }
+        Err(reason) => {
+            count(&server.metrics.viewer_revoked_total);
+            let fields: [(&str, &dyn std::fmt::Display); 2] = [("tunnel-id", &id), ("reason", &reason)];
+            server.config.logger.event(Level::Info, "viewer refused", &fields);
+            Err(Box::new(refusal(reason)))
+        }
+    }
+}
+
+/// Returns the response for a token that is revoked, or of which nobody knows whether it is.
+pub(super) fn refusal(reason: Reason) -> Response<ResponseBody> {
+    if reason != Reason::TokenRevoked {
+        return retry_later("Nobody knows what is revoked\n");
+    }
+    let mut response = answer(StatusCode::UNAUTHORIZED, "Unauthorized\n");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
 }
 
 /// Converts the head of a viewer's request into the one for the target.

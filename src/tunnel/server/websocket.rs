@@ -44,9 +44,13 @@ pub(super) async fn serve(
         return Err(Failure::UnexpectedUpgrade);
     }
     let target = upgrade::on(&mut response);
+    let conversation = conversation.clone();
     tokio::spawn(async move {
         if let (Ok(viewer), Ok(target)) = tokio::join!(viewer, target) {
-            relay_upgraded(viewer, target).await;
+            tokio::select! {
+                () = relay_upgraded(viewer, target) => {}
+                () = conversation.revoked() => {}
+            }
         }
     });
     let (mut parts, _) = response.into_parts();
