@@ -147,10 +147,10 @@ describe("a policy", function()
             local line = gate:error_log():match("[^\n]*cannot be read[^\n]*")
             assert.is_nil(line:find("PRIVATE", 1, true))
             -- The file is looked at once a second, and a fault is told once by each of the two workers.
-            local start = os.time()
+            local began = os.time()
             process.wait_until("the file was looked at again", function()
                 statuses(gate, of_one)
-                return os.time() >= start + 3
+                return os.time() >= began + 3
             end)
             assert.is_true(select(2, gate:error_log():gsub("cannot be read: No such file", "")) <= 2)
             replace(file, process.read(keys.other_public))
