@@ -59,7 +59,8 @@ example_start() {
     PROMETHEUS_PORT=$(free_port $((BORDER_PORT + 1)))
     mkdir -p "$RUN_DIR/etc/runtime"
     echo "listen 127.0.0.1:$BORDER_PORT;" > "$RUN_DIR/etc/runtime/border_listen.conf"
-    export ROUTE_ADMIN_LISTEN="unix:$(cd "$RUN_DIR" && pwd)/admin.sock, 127.0.0.1:$ADMIN_PORT"
+    ROUTE_ADMIN_LISTEN="unix:$(cd "$RUN_DIR" && pwd)/admin.sock, 127.0.0.1:$ADMIN_PORT"
+    export ROUTE_ADMIN_LISTEN
     # Open connections end with what allowed them, also at `exp`.
     export ROUTE_CONNECTION_ENDS=${ROUTE_CONNECTION_ENDS:-expiry}
 }
