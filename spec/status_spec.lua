@@ -412,6 +412,9 @@ describe("the status page in Chromium", function()
         chromium:screenshot_all(directory .. "/status-1280.png")
         chromium:show(390, 844, "dark")
         chromium:screenshot_all(directory .. "/status-390.png")
+        for _, connection in pairs(opened) do
+            connection:close()
+        end
     end)
 
     it("says that it has no answer, and goes on when there is one", function()

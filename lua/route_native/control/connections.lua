@@ -232,8 +232,8 @@ function _M.finish_expired()
     return finish(due)
 end
 
--- Returns the number of connections that this worker can end. Forgets those that are over: a later request often has the
--- same memory.
+-- Returns the number of connections that this worker can end. Forgets those that are over: a later request often has
+-- the same memory.
 function _M.count()
     local count = 0
     for entry in pairs(entries) do
