@@ -123,7 +123,7 @@ describe("phantom tokens", function()
             end
         end)
 
-        it("sends a standard request, with nothing of the client's request in it", function()
+        it("sends a standard request, with nothing of the client's request in it but its trace", function()
             local token = phantom.token({ kind = "jwt", claims = { sub = "wire" } }) .. "=="
             local before = #running:asked()
             api_saw(running:get("/api?secret=1", token, { Cookie = "c=1", ["X-Private"] = "p", Accept = "text/html" }))
@@ -138,7 +138,7 @@ describe("phantom tokens", function()
             local names = {}
             for name in pairs(question.headers) do names[#names + 1] = name end
             table.sort(names)
-            assert.same({ "accept", "authorization", "content-length", "content-type", "host" }, names)
+            assert.same({ "accept", "authorization", "content-length", "content-type", "host", "traceparent" }, names)
         end)
 
         it("accepts JWTs of up to 32 KB", function()

@@ -51,7 +51,7 @@ describe("the rock", function()
 
     it("installs every module under lua/, by its own name, and the configuration beside it", function()
         local function modules(root)
-            return run(("cd %s && find . -name '*.lua' | LC_ALL=C sort"):format(root))
+            return run(("cd %s && find . -name '*.lua' -o -name '*.html' | LC_ALL=C sort"):format(root))
         end
         assert.equal(modules "lua", modules(tree .. "/share/lua/5.1"))
         local rock = "$(echo " .. tree .. "/lib/luarocks/rocks-5.1/route_native/*)"

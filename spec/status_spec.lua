@@ -412,8 +412,8 @@ describe("the status page in Chromium", function()
         chromium:screenshot_all(directory .. "/status-1280.png")
         chromium:show(390, 844, "dark")
         chromium:screenshot_all(directory .. "/status-390.png")
-        for _, one in pairs(opened) do
-            one:close()
+        for _, connection in pairs(opened) do
+            connection:close()
         end
     end)
 

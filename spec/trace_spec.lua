@@ -117,6 +117,14 @@ describe("a traceparent", function()
         end)
     end
 
+    it("is followed by its state of at most 512 printable characters", function()
+        for state, passes in pairs { [("s"):rep(512)] = true, [("s"):rep(513)] = false, ["a=\1"] = false,
+            ["a=\195\164"] = false, ["a=1, b=2"] = true } do
+            local told, _, passed = trace(sent(VALID, state))
+            assert.same({ VALID, passes and state or nil }, { told, passed })
+        end
+    end)
+
     it("begins anew with each request", function()
         local known = {}
         for _ = 1, 20 do
