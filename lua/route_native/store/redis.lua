@@ -148,13 +148,18 @@ local function command(self, key, name, ...)
         self.address_of_slot[slot] = nil
         return nil, err
     end
-    leave(self, target)
-    -- Sentinel may know a new master already. After a timeout there is no time left.
-    local other = self.sentinel and err ~= "timeout" and first_server(self)
-    if other and other ~= target then
-        return send(self, other, name, ...)
-    end
-    return nil, err
+    -- Another server may answer, and Sentinel may know a new master already. After a timeout there is no time left.
+    local others = self.sentinel and 1 or #self.seeds - 1
+    repeat
+        leave(self, target)
+        local other = others > 0 and err ~= "timeout" and first_server(self)
+        if not other or other == target then
+            return nil, err
+        end
+        target, others = other, others - 1
+        reply, err = send(self, target, name, ...)
+    until reply or redis_server.is_answer(err)
+    return reply, err
 end
 
 -- Runs a script, whose keys are all in one slot. Returns its reply, or nil and an error.
