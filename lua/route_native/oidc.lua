@@ -111,13 +111,17 @@ local gates = {}
 -- @table Store
 -- @tfield[opt="memory"] string kind `memory`, `memcached` or `redis`
 -- @tfield[opt="oidc_sessions"] string dictionary name of the `lua_shared_dict` of `memory`
--- @tfield[opt] string address `host:port` or `unix:/path`; required except for `memory`
+-- @tfield[opt] string address `host:port` or `unix:/path`; required except for `memory` and with `sentinels`
+-- @tfield[opt] string[] sentinels `host:port` of the sentinels that watch Redis
+-- @tfield[opt] string master name of the master that they watch
 -- @tfield[opt=500] integer timeout milliseconds for connecting and for each answer, 1 to 60000
 -- @tfield[opt=100] integer pool_size idle connections for each worker, 1 to 10000
 -- @tfield[opt=60000] integer pool_idle milliseconds until an idle connection is closed, 1 to 3600000
 -- @tfield[opt="oidc:"] string prefix prefix of all keys: letters, digits and `: _ . -`
 -- @tfield[opt] string username Redis user
 -- @tfield[opt] string password Redis password
+-- @tfield[opt] string sentinel_username user at the sentinels
+-- @tfield[opt] string sentinel_password password for the sentinels
 -- @tfield[opt=false] boolean tls connects to Redis by TLS; needs `lua_ssl_trusted_certificate`
 -- @tfield[opt=true] boolean tls_verify verifies the certificate of Redis
 -- @tfield[opt] string tls_name name in the certificate of Redis

@@ -94,13 +94,17 @@ local M = {}
 ---@class route_native.oidc.Store
 ---@field kind? string `memory`, `memcached` or `redis` (default: "memory")
 ---@field dictionary? string name of the `lua_shared_dict` of `memory` (default: "oidc_sessions")
----@field address? string `host:port` or `unix:/path`; required except for `memory`
+---@field address? string `host:port` or `unix:/path`; required except for `memory` and with `sentinels`
+---@field sentinels? string[] `host:port` of the sentinels that watch Redis
+---@field master? string name of the master that they watch
 ---@field timeout? integer milliseconds for connecting and for each answer, 1 to 60000 (default: 500)
 ---@field pool_size? integer idle connections for each worker, 1 to 10000 (default: 100)
 ---@field pool_idle? integer milliseconds until an idle connection is closed, 1 to 3600000 (default: 60000)
 ---@field prefix? string prefix of all keys: letters, digits and `: _ . -` (default: "oidc:")
 ---@field username? string Redis user
 ---@field password? string Redis password
+---@field sentinel_username? string user at the sentinels
+---@field sentinel_password? string password for the sentinels
 ---@field tls? boolean connects to Redis by TLS; needs `lua_ssl_trusted_certificate` (default: false)
 ---@field tls_verify? boolean verifies the certificate of Redis (default: true)
 ---@field tls_name? string name in the certificate of Redis
