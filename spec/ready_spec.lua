@@ -7,6 +7,7 @@ local gateway = require "support.gateway"
 local http = require "support.http"
 local phantom = require "support.phantom"
 local process = require "support.process"
+local stores = require "support.stores"
 local tunnel = require "support.tunnel"
 
 -- The public key of RFC 8037's example.
@@ -83,6 +84,17 @@ describe("the desktop gateway", function()
         running:get("/.outdated?is=0")
         assert_ready(running.port)
         running:stop()
+    end)
+
+    it("is not ready before it has the revocations of the other nodes, and ready when Redis answers", function()
+        local redis = stores.start "redis"
+        redis:hang()
+        local running = assert(gateway.start { demo = false, env = { ROUTE_REVOCATION_REDIS = redis.address } })
+        assert_missing(running.port, "revocations")
+        redis:go_on()
+        wait_until_ready(running.port)
+        running:stop()
+        redis:stop()
     end)
 
     it("needs no admin key to be ready", function()
