@@ -4,15 +4,13 @@ local ffi = require "ffi"
 local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
 local keyring = require "route_native.jwt.keyring"
-local lrucache = require "resty.lrucache"
 local notes = require "route_native.core.notes"
+local parsed_strings = require "route_native.jwt.parsed"
 local statuses = require "route_native.core.status"
 
 local ffi_string = ffi.string
 local OK = statuses.OK
 local BUFFER_BYTES = library.RN_TOKEN_BYTES
--- The number of key strings whose parsed keys are cached.
-local MAX_STRINGS = 64
 
 -- Shared by all requests: they are written and read without a yield in between.
 local buffer = ffi.new("uint8_t[?]", BUFFER_BYTES)
@@ -36,22 +34,8 @@ function _M.new(form, text)
     return setmetatable({ handle = handle }, keys)
 end
 
-local strings = assert(lrucache.new(MAX_STRINGS))
-
 -- Returns the keys of a string of one form, parsed once, or nil and an error.
-function _M.of_text(form, text)
-    local id = form .. text
-    local cached = strings:get(id)
-    if cached then
-        return cached
-    end
-    local parsed, err = _M.new(form, text)
-    if not parsed then
-        return nil, err
-    end
-    strings:set(id, parsed)
-    return parsed
-end
+_M.of_text = parsed_strings.once(_M.new)
 
 -- Returns the keys of an argument, which is keys already or a string: PEM or JSON by its looks, otherwise a secret.
 -- Returns nil and an error otherwise.

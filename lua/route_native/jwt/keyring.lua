@@ -4,15 +4,13 @@
 local ffi = require "ffi"
 local handles = require "route_native.core.handle"
 local library = require "route_native.core.ffi"
-local lrucache = require "resty.lrucache"
 local notes = require "route_native.core.notes"
+local parsed_strings = require "route_native.jwt.parsed"
 local statuses = require "route_native.core.status"
 
 local ngx = ngx
 local time = ngx and ngx.time or os.time
 local OK = statuses.OK
--- The number of key strings whose parsed keys are cached.
-local MAX_STRINGS = 64
 
 local KEY, SECRET, SECRETS = library.RN_KEY_FORM_KEY, library.RN_KEY_FORM_SECRET, library.RN_KEY_FORM_SECRETS
 local PUBLISHED, PUBLIC = library.RN_KEY_FORM_PUBLISHED, library.RN_KEY_FORM_PUBLIC
@@ -195,22 +193,10 @@ function _M.published(text, url)
     return parsed
 end
 
-local strings = assert(lrucache.new(MAX_STRINGS))
-
 -- Returns the keys of a string in one form, parsed once, or nil and an error.
-function _M.of_text(form, text)
-    local id = form .. text
-    local cached = strings:get(id)
-    if cached then
-        return cached
-    end
-    local parsed, err = from_texts { { form = form, text = text } }
-    if not parsed then
-        return nil, err
-    end
-    strings:set(id, parsed)
-    return parsed
-end
+_M.of_text = parsed_strings.once(function(form, text)
+    return from_texts { { form = form, text = text } }
+end)
 
 -- Returns the keys of an argument, which is keys already or a string.
 function _M.of(value, level)
