@@ -415,6 +415,30 @@ describe("a node", function()
         stop_all { cut, other, server }
     end)
 
+    it("reaches Redis over TLS, and none whose certificate has another name", function()
+        local directory = process.temporary_directory()
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=redis.test "
+            .. "-addext subjectAltName=DNS:redis.test -keyout %s/key.pem -out %s/cert.pem 2>&1")
+            :format(directory, directory))
+        assert(status == 0, output)
+        local port = process.free_port()
+        local server = stores.start("redis", ("--tls-port %d --tls-cert-file %s/cert.pem --tls-key-file %s/key.pem "
+            .. "--tls-auth-clients no"):format(port, directory, directory))
+        local environment = { ROUTE_REVOCATION_REDIS = "127.0.0.1:" .. port, ROUTE_CA_FILE = directory .. "/cert.pem",
+            ROUTE_REVOCATION_REDIS_TLS = "redis.test" }
+        local one, plain = assert(nodes.start(environment)), assert(nodes.start(redis_at(server)))
+        revoke(plain, { jti = "over TLS" })
+        nodes.wait_for_count({ one }, 1)
+        environment.ROUTE_REVOCATION_REDIS_TLS = "on"
+        local stranger = assert(nodes.start(environment))
+        process.wait_until("it refused the certificate", function()
+            return stranger:error_log():find("Redis is away", 1, true)
+        end)
+        assert.equal(0, revocation.list(stranger.port).count)
+        stop_all { one, plain, stranger, server }
+        process.run("rm -rf " .. directory)
+    end)
+
     it("whose dictionary is full keeps the others' news for later, and says so", function()
         local server = stores.start("redis")
         local small = assert(nodes.start(redis_at(server), function(site)

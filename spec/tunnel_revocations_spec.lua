@@ -206,6 +206,30 @@ describe("websocktunnel with a Redis", function()
         stores.stop_all { writer, own }
     end)
 
+    it("reads one over TLS, and none whose certificate is not trusted", function()
+        local output, status = process.run(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+            .. "-addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout %s/key.pem "
+            .. "-out %s/cert.pem 2>&1"):format(directory, directory))
+        assert(status == 0, output)
+        local port = process.free_port()
+        local own = stores.start("redis", ("--tls-port %d --tls-cert-file %s/cert.pem --tls-key-file %s/key.pem "
+            .. "--tls-auth-clients no"):format(port, directory, directory))
+        local writer = assert(nodes.start { ROUTE_REVOCATION_REDIS = own.address })
+        local url = "rediss://localhost:" .. port
+        local server = start_server { TUNNEL_REVOCATIONS = url, SSL_CERT_FILE = directory .. "/cert.pem" }
+        local client = start_client(server, "c1", registration("c1", "client"))
+        assert(revocation.revoke(writer.port, { token = "opaque" }))
+        wait_for(401, function() return view(server, "c1", "opaque") end)
+        local stranger = start_server { TUNNEL_REVOCATIONS = url }
+        process.wait_until("it refused the certificate", function()
+            return process.read(stranger.log):find("Redis is away", 1, true)
+        end)
+        for _, pid in ipairs { client.pid, server.pid, stranger.pid } do
+            process.stop(pid)
+        end
+        stores.stop_all { writer, own }
+    end)
+
     local WAYS = {
         ["Sentinel watches"] = function()
             local master, replica, sentinel = stores.start_sentinel()

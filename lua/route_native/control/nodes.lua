@@ -146,7 +146,9 @@ local function leads(self)
     local courtesy = ngx.worker.exiting() and COURTESY_SECONDS or 0
     if dict:get("leader") ~= pid then
         self.cursor = self.is_busy and self.cursor or nil
-        if dict:get("leader_until") + courtesy > now() then
+        local left = dict:get("leader_until") - now()
+        -- After the clock was set back, a lease would seem to last.
+        if left + courtesy > 0 and left <= LEASE_SECONDS then
             return false
         end
         dict:set("leader", pid)
@@ -296,8 +298,8 @@ local function exchange_all(self)
             has_begun_anew = true
             begin_anew(self)
         else
-            self:keep_position(reply.position)
             take(self, reply)
+            self:keep_position(reply.position)
             if is_taken then
                 confirm(self)
             end
