@@ -432,7 +432,10 @@ describe("the metrics of", function()
         assert.equal(200, http.request(running.port, { path = "/readyz" }).status)
         assert.equal(200, running:logged_in():get("/app/x").status)
         assert.equal(401, running:browser():get("/app/x").status)
-        metrics.wait_for(running.gateway, 1, "requests_total", 'capability="oidc"', 'reason="session_missing"')
+        metrics.wait_for(running.gateway, 1, "requests_total", 'capability="oidc"', 'answer="401"',
+            'reason="session_missing"')
+        metrics.wait_for(running.gateway, 1, "requests_total", 'capability="oidc"', 'answer="302"',
+            'reason="session_missing"')
         metrics.wait_for(running.gateway, running:counter("login.success"), "oidc_events_total",
             'event="login.success"')
         local text = scrape(running.gateway)

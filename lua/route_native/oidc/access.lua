@@ -102,7 +102,6 @@ function _M.access(gate, policy)
         ngx.var.oidc_cookie = gate.cookies:for_upstream()
         return nil
     elseif not session then
-        metrics.refused("oidc", reason == "unavailable" and 503 or 401, "session_" .. reason)
         return login.require(gate, policy, reason)
     elseif not tell_upstream(policy, session.record) then
         access_log.reason("claim_too_large")

@@ -10,6 +10,7 @@ local core_query = require "route_native.core.query"
 local hooks = require "route_native.oidc.hooks"
 local json = require "route_native.oidc.json"
 local login_body = require "route_native.core.login_body"
+local metrics = require "route_native.core.metrics"
 local page = require "route_native.core.page"
 local session_id = require "route_native.session.id"
 local state = require "route_native.oidc.state"
@@ -128,10 +129,15 @@ function _M.require(gate, policy, reason)
     gate.counters:add("session." .. reason)
     local method = ngx.req.get_method()
     if reason == "unavailable" then
+        metrics.refused("oidc", 503, "session_unavailable")
         return answer.unavailable()
     elseif policy.unauthenticated == "refuse" or not client.wants_page() then
+        metrics.refused("oidc", 401, "session_" .. reason)
         return answer.session_expired()
-    elseif method ~= "GET" and method ~= "HEAD" then
+    end
+    local can_repeat = method == "GET" or method == "HEAD"
+    metrics.refused("oidc", can_repeat and 302 or 401, "session_" .. reason)
+    if not can_repeat then
         return answer.log_in_and_reload(_M.path(gate, gate.settings.default_path, policy.provider, policy.name))
     end
     return begin_by_policy(gate, policy, wanted_path(gate))
