@@ -65,8 +65,19 @@ example_start() {
     export ROUTE_CONNECTION_ENDS=${ROUTE_CONNECTION_ENDS:-expiry}
 }
 
+# Returns whether the gateway has the revocations that are in Redis.
+is_ready() {
+    local line
+    { exec 3<> "/dev/tcp/127.0.0.1/$PORT"; } 2> /dev/null || return 1
+    printf 'GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+    read -r -t 5 line <&3
+    exec 3>&-
+    [[ $line == 'HTTP/'*' 200 '* ]]
+}
+
 example_ready() {
     start_prometheus
+    wait_for $! 'the gateway (/readyz)' is_ready
 }
 
 example_show() {
