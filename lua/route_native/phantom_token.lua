@@ -326,7 +326,7 @@ local function accept_decoded(r, settings, active, sender)
     if settings.is_plain and revoked.check(active) == OK and pass_by_variable(r, active.text) then
         is_logged = is_logged and set(r, "route_token", active.fingerprint, FINGERPRINT_BYTES)
         passed("phantom", r)
-        return connections.keep(active.identity)
+        return has_value(r, "connection_ends") and connections.keep(active.identity) or nil
     end
     note("route_token", active.fingerprint)
     return accept(settings, active, "hit", sender)
@@ -459,7 +459,7 @@ function _M.run(config)
     elseif settings.preflight ~= "token" and client.is_preflight() then
         return preflight(settings)
     end
-    local before = kept.find()
+    local before = kept.find(r)
     local headers, count
     if before and before.places["header:authorization"] then
         headers, count = headers_as_sent(before)

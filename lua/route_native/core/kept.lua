@@ -28,9 +28,9 @@ local by_address = setmetatable({}, { __mode = "v" })
 
 local _M = {}
 
--- Returns what the request has kept, or nil.
-function _M.find()
-    local kept = by_address[tonumber(cast(address_type, current()))]
+-- Returns what the request has kept, or nil. `r` is the request, if the caller has it.
+function _M.find(r)
+    local kept = by_address[tonumber(cast(address_type, r or current()))]
     if kept and kept.connection == var.connection and kept.number == var.connection_requests then
         return kept
     end
