@@ -178,8 +178,10 @@ describe("websocktunnel with a Redis", function()
     it("bears any bytes in it, and an older state of it", function()
         local own = stores.start("redis")
         local function allow_reader()
-            own:redis("acl setuser reader on '>geheim 1' '~{route_native:revocations}:*' -@all +eval +time +zscore "
-                .. "+zrevrange +zrangebyscore +hget +hstrlen")
+            process.wait_until("Redis knew the user", function()
+                return own:redis("acl setuser reader on '>geheim 1' '~{route_native:revocations}:*' -@all +eval +time "
+                    .. "+zscore +zrevrange +zrangebyscore +hget +hstrlen") == "OK"
+            end)
         end
         allow_reader()
         process.write(directory .. "/password", "geheim 1\n")
