@@ -14,6 +14,7 @@ mod keys;
 mod material;
 mod mux;
 mod redaction;
+mod revocations;
 mod secrets;
 mod tokens;
 
@@ -30,6 +31,7 @@ pub const SUBJECTS: &[Subject] = &[
     ("jwk", keys::jwk),
     ("pem", keys::pem),
     ("redaction", redaction::redaction),
+    ("revocations", revocations::revocations),
     ("secrets", secrets::secrets),
     ("session", mux::session),
     ("tokens", tokens::tokens),

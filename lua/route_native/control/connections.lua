@@ -50,8 +50,9 @@ local SIGNATURE = 0x50545448
 local BOTH_WAYS = 2
 local AF_INET, AF_INET6 = 2, 10
 local ENOTCONN = 107
--- The entries that are checked without a pause.
-local BATCH = 500
+-- The entries that are checked without a pause, and the pause: nginx without OpenResty's patches warns of one of 0
+-- seconds.
+local BATCH, PAUSE_SECONDS = 500, 0.001
 
 local request_type = ffi.typeof("const rn_request *")
 local address, address_length = ffi.new("uint8_t[128]"), ffi.new("uint32_t[1]")
@@ -183,7 +184,7 @@ local function finish(list)
             count = count + 1
         end
         if i % BATCH == 0 then
-            ngx.sleep(0)
+            ngx.sleep(PAUSE_SECONDS)
         end
     end
     if count > 0 then
@@ -208,7 +209,7 @@ function _M.finish_revoked()
             end
         end
         if i % BATCH == 0 then
-            ngx.sleep(0)
+            ngx.sleep(PAUSE_SECONDS)
         end
     end
     return finish(due)
