@@ -15,6 +15,7 @@ mod material;
 mod mux;
 mod proofs;
 mod redaction;
+mod revocations;
 mod secrets;
 mod tokens;
 
@@ -32,6 +33,7 @@ pub const SUBJECTS: &[Subject] = &[
     ("pem", keys::pem),
     ("proofs", proofs::proofs),
     ("redaction", redaction::redaction),
+    ("revocations", revocations::revocations),
     ("secrets", secrets::secrets),
     ("session", mux::session),
     ("tokens", tokens::tokens),
