@@ -185,9 +185,35 @@ describe("the border", function()
         local running = assert(border.start { store = "redis" })
         assert_ready(running.port)
         running.store:hang()
+        -- Each of the two workers asks the store once a second.
+        process.wait_until("no worker was ready", function()
+            for _ = 1, 12 do
+                if http.request(running.port, { path = "/readyz" }).status ~= 503 then
+                    return false
+                end
+            end
+            return true
+        end)
         assert_missing(running.port, "store")
         running.store:go_on()
         wait_until_ready(running.port)
+        running:stop()
+    end)
+end)
+
+describe("a flood of questions whether the border is ready", function()
+    it("asks the store at most once a second in each worker", function()
+        local running = assert(border.start { store = "redis" })
+        assert_ready(running.port)
+        local function asked()
+            return tonumber(running.store:redis("info commandstats"):match("cmdstat_get:calls=(%d+)") or 0)
+        end
+        local before, began = asked(), os.time()
+        for _ = 1, 200 do
+            assert_ready(running.port)
+        end
+        -- Two workers, in each second that has begun, for /readyz and for the metric.
+        assert.is_true(asked() - before <= 4 * (os.time() - began + 4), asked() - before)
         running:stop()
     end)
 end)

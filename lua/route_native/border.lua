@@ -19,7 +19,6 @@ local keys = require "route_native.session.keys"
 local limits = require "route_native.border.limits"
 local login = require "route_native.border.login"
 local logout = require "route_native.border.logout"
-local ready = require "route_native.core.ready"
 local record = require "route_native.border.record"
 local response = require "route_native.core.response"
 local services = require "route_native.border.services"
@@ -120,10 +119,6 @@ function _M.setup(config)
     self.keys = keys.new(self)
     self.sessions = sessions.new(self)
     self.exchange = exchange.new(self)
-    ready.add("store", function()
-        local _, err = self.store:get(self.prefix .. "ready")
-        return err and "The session store does not answer" or nil
-    end)
     running = self
 end
 

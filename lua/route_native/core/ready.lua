@@ -14,6 +14,19 @@ function _M.add(reason, check)
     end
 end
 
+-- Returns a check that asks another server at most once a second in this worker, because anybody can read /readyz.
+-- Requests that come meanwhile get the answer before it.
+function _M.once_a_second(check)
+    local asked_at, message = nil, "It was not asked yet"
+    return function(may_ask)
+        if asked_at ~= ngx.time() then
+            asked_at = ngx.time()
+            message = check(may_ask)
+        end
+        return message
+    end
+end
+
 -- Returns nil if nothing is missing, or the reason and the sentence of the first that is. With `may_ask` a check may
 -- ask another server for it.
 function _M.missing(may_ask)

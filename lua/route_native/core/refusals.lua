@@ -33,6 +33,9 @@ function _M.add(capability, endpoint, status, reason)
     end
     local var = ngx.var
     local number = dict:incr("number", 1, 0)
+    if not number then
+        return
+    end
     dict:set("entry " .. number % SIZE, cjson.encode {
         number = number, time = now, capability = capability, endpoint = endpoint, status = status, reason = reason,
         token = var.route_token or "", trace = var.trace_id or "",

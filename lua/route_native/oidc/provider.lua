@@ -149,32 +149,29 @@ function provider.may_use_timer()
     return outbound.may_use_timer {}
 end
 
--- Posts a form to an endpoint as the client. Returns the answer, or nil and the status if there is none.
-function provider:post(url, fields)
-    local target = outbound.target {
-        url = url, verify_ssl = self.settings.verify_ssl, accept = JSON, content_type = FORM,
-        authorization = client_auth.authorization(self.client),
-    }
-    local body = client_auth.form(client_auth.add(self.client, fields, url.text))
-    local answer, err, status = outbound.ask(target, body)
+-- Asks a target. Returns the answer, or nil and the status if there is none, which is logged.
+local function ask(self, target, body)
+    local answer, err, status = outbound.ask(outbound.target(target), body)
     if not answer then
-        self:log(url.shown, err)
+        self:log(target.url.shown, err)
         return nil, status
     end
     return answer
 end
 
+-- Posts a form to an endpoint as the client. Returns the answer, or nil and the status if there is none.
+function provider:post(url, fields)
+    return ask(self, {
+        url = url, verify_ssl = self.settings.verify_ssl, accept = JSON, content_type = FORM,
+        authorization = client_auth.authorization(self.client),
+    }, client_auth.form(client_auth.add(self.client, fields, url.text)))
+end
+
 -- Asks an endpoint with an access token. Returns the answer, or nil and the status if there is none.
 function provider:get(url, access_token, accept)
-    local target = outbound.target {
+    return ask(self, {
         url = url, verify_ssl = self.settings.verify_ssl, accept = accept, authorization = "Bearer " .. access_token,
-    }
-    local answer, err, status = outbound.ask(target)
-    if not answer then
-        self:log(url.shown, err)
-        return nil, status
-    end
-    return answer
+    })
 end
 
 -- Returns the claims and the header of a token that this provider signed for this client. With a key for them, ID

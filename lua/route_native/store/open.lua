@@ -14,6 +14,7 @@
 -- cannot restore a session that ends meanwhile.
 
 local metrics = require "route_native.core.metrics"
+local ready = require "route_native.core.ready"
 
 local OPERATIONS = { "get", "add", "set", "swap", "touch", "delete" }
 
@@ -37,14 +38,18 @@ local function timed(store, operation, number)
     end
 end
 
--- Opens a store from its settings, { kind, address, … }, which border/settings.lua has read. A mistake raises an error
--- of one sentence.
+-- Opens a store from its settings, { kind, address, prefix, … }, which session/settings.lua has read. A mistake raises
+-- an error of one sentence. nginx is not ready while the store does not answer.
 function _M.open(settings)
     local store = KINDS[settings.kind].new(settings)
     local opened = { name = store.name }
     for _, operation in ipairs(OPERATIONS) do
         opened[operation] = timed(store, operation, metrics.number("store_seconds", store.name, operation))
     end
+    ready.add("store", ready.once_a_second(function()
+        local _, err = opened:get(settings.prefix .. "ready")
+        return err and "The session store does not answer" or nil
+    end))
     return opened
 end
 
