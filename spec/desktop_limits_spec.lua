@@ -251,7 +251,8 @@ describe("a limit", function()
         running = assert(start({ ROUTE_LIMIT_CLIENT_CONNECTIONS = 2, ROUTE_LIMIT_CLIENT_RATE = 1000000 }, {
             prepare = function(self)
                 local output, status = process.run(("cp -r %s/conf %s/conf && sed -i 's/desktop_clients 16m/"
-                    .. "desktop_clients 16k/' %s/conf/runtime.sh && grep -c 'desktop_clients 16k' %s/conf/runtime.sh")
+                    .. "desktop_clients 16k/' %s/conf/runtime_desktop.sh && grep -c 'desktop_clients 16k' "
+                    .. "%s/conf/runtime_desktop.sh")
                     :format(gateway.ROOT, self.directory, self.directory, self.directory))
                 assert(status == 0 and output == "1\n", output)
                 self.environment.CONF = self.directory .. "/conf"
